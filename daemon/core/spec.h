@@ -1,0 +1,182 @@
+/*
+ * The spec language: one YAML document -> what is wanted, or all its errors.
+ *
+ * Pure: no descriptor, no clock. The format is that of flexkube's
+ * apiloadbalancer package, v0.10.0, with the additions that apilb-spec(5)
+ * names. The grammar is a table of typed rows (spec_schema.c); merging is
+ * flexkube's; validation reports every error of a file at once.
+ */
+#ifndef APILB_CORE_SPEC_H
+#define APILB_CORE_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+#define SPEC_DEFAULT_IMAGE "haproxy:3.2.21-alpine"
+#define SPEC_DEFAULT_NAME "api-loadbalancer-haproxy"
+#define SPEC_DEFAULT_CONFIG_PATH "/etc/haproxy/haproxy.cfg"
+#define SPEC_DEFAULT_ENGINE "/var/run/docker.sock"
+#define SPEC_DEFAULT_BIND_PORT 6443
+
+/* Limits that keep any input harmless. */
+#define SPEC_MAX_BYTES (16u << 20)
+#define SPEC_MAX_DEPTH 64
+/* Nodes after aliases are followed: ten times what 10,000 instances need. */
+#define SPEC_MAX_NODES 1000000u
+#define SPEC_MAX_ERRORS 100
+
+enum host_key_checking {
+	HOST_KEY_ACCEPT_NEW, /* learn at first sight, refuse a change */
+	HOST_KEY_STRICT,     /* only keys that are known already */
+	HOST_KEY_OFF,
+};
+
+/*
+ * How to reach a host over SSH, merged and with defaults filled in. Files are
+ * named, not read: they are read at each connection, so that a rotated key is
+ * picked up.
+ */
+struct ssh_settings {
+	char *address;
+	uint16_t port;
+	char *user;
+	char *password; /* secret; NULL when not given, like the next three */
+	char *password_file;
+	char *private_key; /* secret; PEM text */
+	char *private_key_file;
+	int64_t connection_timeout_ms;
+	int64_t retry_timeout_ms;
+	int64_t retry_interval_ms;
+	char *host_key; /* public key line or SHA256: fingerprint; NULL: by host_key_checking */
+	enum host_key_checking host_key_checking;
+	struct ssh_settings *jump; /* reach the host through this one; NULL: directly */
+};
+
+struct spec_host {
+	struct ssh_settings *ssh; /* NULL: the local machine (`direct`) */
+	char *engine;             /* path of the engine's Unix socket on that machine */
+	/*
+	 * Which connection this is: "direct" or "ssh://USER@ADDRESS:PORT" (IPv6 in
+	 * brackets), what status shows as `host`.
+	 */
+	char *url;
+	/* "direct", or ADDRESS, or ADDRESS:PORT when the port is not 22: the middle of an instance's id. */
+	char *label;
+};
+
+/* ip is without brackets; ipv6 tells which family. "*" is kept as "*" (all IPv4 addresses). */
+struct spec_bind {
+	char *ip;
+	bool ipv6;
+	uint16_t port;
+};
+
+/* host may be a name or an address, without brackets. */
+struct spec_server {
+	char *host;
+	bool ipv6;
+	uint16_t port;
+};
+
+/* One wanted balancer, after merging and with every default filled in. */
+struct spec_instance {
+	size_t index; /* place in apiLoadBalancers, for messages only */
+	size_t line, column;
+	char *id; /* SPEC/HOSTLABEL/NAME */
+	char *name;
+	char *image;
+	char *config_path;
+	struct spec_host host;
+	struct spec_bind *binds;
+	size_t binds_n;
+	struct spec_server *servers;
+	size_t servers_n;
+};
+
+/* A container that `state` hands over to us: identified by ID, without our labels. */
+struct spec_state_entry {
+	char *key; /* the map's key, flexkube's index */
+	char *container_id;
+	char *name;
+	char *image;
+	struct spec_host host;
+};
+
+struct spec {
+	char *name; /* base name of the file, without .yaml or .yml */
+	char *file;
+	struct spec_instance *instances;
+	size_t instances_n;
+	struct spec_state_entry *state;
+	size_t state_n;
+};
+
+/* line and column count from 1; 0 means the file as a whole. */
+struct spec_error {
+	char *file;
+	size_t line, column;
+	char *path; /* "apiLoadBalancers[3].host.ssh.port", "" for the document */
+	char *message;
+};
+
+struct spec_errors {
+	struct spec_error *v;
+	size_t n;
+};
+
+/* What a spec is judged against besides its own text. */
+struct spec_context {
+	bool have_agent;    /* SSH_AUTH_SOCK is set: counts as a way to authenticate */
+	bool have_recorded; /* the store holds instances of this spec: an empty list removes them */
+};
+
+/*
+ * Parses and validates. Returns the spec, owned by the caller, or NULL after
+ * adding at least one error (at most SPEC_MAX_ERRORS, the last of which then
+ * says how many more there are) to `errors`. Never both. `text` need not end
+ * in a NUL and may hold anything.
+ */
+struct spec *spec_parse(const char *file, const char *text, size_t len, const struct spec_context *context,
+			struct spec_errors *errors);
+void spec_free(struct spec *spec); /* NULL is fine */
+
+/*
+ * Rules across files: no two instances may share a host and container name, a
+ * host and config path, or a host and bind address and port. Two names of one
+ * machine cannot be seen to be the same here; the user does not count, address
+ * and port do; a wildcard bind clashes with every address of its family and
+ * port. One error each, which names both sides, is added for the instance that
+ * comes later in (file, place) order. Returns the number of errors added.
+ * (spec_parse has applied the same rules within a file.)
+ */
+size_t spec_check_fleet(const struct spec *const *specs, size_t n, struct spec_errors *errors);
+
+/* A file in the spec directory is a spec: "prod.yaml" gives "prod" (caller frees), others NULL. */
+char *spec_name_from_file(const char *basename);
+
+/* Adds one error; the message is formatted. Used for files that cannot be read as well. */
+void spec_errors_add(struct spec_errors *errors, const char *file, size_t line, size_t column,
+		     const char *path, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* "FILE:LINE:COLUMN: PATH: MESSAGE", the parts that are known; the caller frees. */
+char *spec_error_text(const struct spec_error *error);
+void spec_errors_clear(struct spec_errors *errors);
+
+/* Deep copies, for whoever outlives the spec. */
+void spec_instance_copy(struct spec_instance *to, const struct spec_instance *from);
+void spec_instance_clear(struct spec_instance *instance);
+void spec_host_copy(struct spec_host *to, const struct spec_host *from);
+void spec_host_clear(struct spec_host *host);
+/* Same connection, same credentials, same engine: nothing needs to be opened anew. */
+bool spec_host_equal(const struct spec_host *a, const struct spec_host *b);
+
+/*
+ * A host as JSON text and back, for the store, which must be able to reach a
+ * host that has left every spec. Holds secrets: the store's file is 0600.
+ */
+char *spec_host_to_json(const struct spec_host *host);
+int spec_host_from_json(struct spec_host *host, const char *json, struct err *err);
+
+#endif

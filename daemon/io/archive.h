@@ -1,0 +1,29 @@
+/*
+ * The tar archives of the engine's archive endpoints, by libarchive.
+ */
+#ifndef APILB_IO_ARCHIVE_H
+#define APILB_IO_ARCHIVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "common/err.h"
+
+struct archive_entry_spec {
+	const char *path; /* relative, no leading slash; a directory ends in "/" */
+	unsigned mode;    /* permission bits */
+	unsigned uid, gid;
+	const void *data; /* NULL for a directory */
+	size_t len;
+};
+
+/* A tar of the entries in their order; the caller frees *out. mtime is for all. */
+void archive_pack(const struct archive_entry_spec *entries, size_t n, time_t mtime, char **out, size_t *len);
+
+/* The content of the first regular file in the tar, at most max bytes; the caller frees *data (NUL
+ * terminated). */
+int archive_first_file(const void *tar, size_t tar_len, size_t max, char **data, size_t *len,
+		       struct err *err);
+
+#endif

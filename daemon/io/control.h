@@ -1,0 +1,59 @@
+/*
+ * The control socket: HTTP/1.1 over a Unix socket, by libevent's evhttp.
+ * Knows requests and replies; what they mean is in the table that floor 3 gives.
+ */
+#ifndef APILB_IO_CONTROL_H
+#define APILB_IO_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/err.h"
+
+struct event_base;
+struct control;
+struct control_request;
+
+struct control_route {
+	const char *method; /* "GET", "POST" */
+	const char *path;   /* exact: "/v1/status" */
+	/* Must answer, now or later, with exactly one of control_reply, control_error, control_stream. */
+	void (*handle)(void *arg, struct control_request *request);
+};
+
+/*
+ * Binds PATH (mode 0660; its directory must exist). A socket that is left over, where
+ * nobody answers, is replaced; one where somebody answers is an error that says so, and a path that is
+ * something else than a socket is never removed. routes end with a row of NULLs and outlive the server.
+ * An unknown path gives 404, a wrong method 405 with Allow, both as { "error": ... }.
+ */
+struct control *control_new(struct event_base *base, const char *path, const struct control_route *routes,
+			    void *arg, struct err *err);
+/* Ends every request and stream, unlinks the socket. NULL is fine. */
+void control_free(struct control *control);
+
+/* A query parameter, decoded; NULL if absent. Valid as long as the request. */
+const char *control_param(const struct control_request *request, const char *name);
+
+void control_reply(struct control_request *request, int status, const char *content_type, const char *body,
+		   size_t len);
+/* { "error": "<formatted>" } */
+void control_error(struct control_request *request, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * A reply without end. gone comes exactly once, when the client has left, is too slow (more
+ * than CONTROL_MAX_BACKLOG bytes waiting) or the server ends; never from within
+ * control_stream_write. After it the request must not be used.
+ */
+#define CONTROL_MAX_BACKLOG (1u << 20)
+void control_stream(struct control_request *request, const char *content_type, void (*gone)(void *arg),
+		    void *arg);
+void control_stream_write(struct control_request *request, const char *data, size_t len);
+void control_stream_end(struct control_request *request); /* gone does not come */
+
+/* For an answer that comes later: gone comes when the client leaves before it (then answering is neither
+ * needed nor allowed). */
+void control_on_gone(struct control_request *request, void (*gone)(void *arg), void *arg);
+
+#endif

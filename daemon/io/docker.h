@@ -1,0 +1,98 @@
+/*
+ * The Docker Engine API, 1.38 to 1.41 (negotiated), over a stream.
+ * Source: https://docs.docker.com/engine/api/v1.41/
+ *
+ * One function an endpoint; one shape of answer. An error reply becomes an
+ * error with the engine's own message and no HTTP in it. Podman's service
+ * speaks the same API.
+ */
+#ifndef APILB_IO_DOCKER_H
+#define APILB_IO_DOCKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct bufferevent;
+struct json_object;
+struct docker;
+struct docker_call;
+
+#define DOCKER_API_MIN "1.38"
+#define DOCKER_API_MAX "1.41"
+
+/* Valid only within the callback; json_object_get() what is to be kept. */
+struct docker_reply {
+	int status;               /* HTTP: 404 of an inspect is an answer, see below */
+	struct json_object *json; /* NULL when the body is not JSON */
+	const char *body;
+	size_t body_len;
+	const char
+		*path_stat; /* archive HEAD and GET: decoded X-Docker-Container-Path-Stat JSON, else NULL */
+};
+
+/*
+ * Exactly once, never from within the call, not after docker_cancel or
+ * docker_free. err is NULL on 2xx, on 304 (already so), and, for inspect, head
+ * and get calls, on 404 (then reply->status is 404: there is no such thing).
+ * Kinds: ERR_TRANSIENT (no reply, timeout, 500, 503), ERR_CONFLICT (409),
+ * ERR_PERMANENT (the rest). The message is "create container NAME: <engine's message>".
+ */
+typedef void docker_cb(void *arg, const struct docker_reply *reply, const struct err *err);
+
+struct docker *docker_new(struct bufferevent *stream); /* takes the stream over */
+void docker_free(struct docker *docker);               /* NULL is fine */
+bool docker_usable(const struct docker *docker);
+void docker_cancel(struct docker_call *call);
+
+/* Requests that can change the host, for the metrics and the "quiet" promise: counted over the process. */
+struct docker_counters {
+	uint64_t requests;
+	uint64_t mutating;
+};
+extern struct docker_counters docker_counters;
+
+/* Must come first: negotiates the API version (GET /_ping, Api-Version header). ERR_PERMANENT when the engine
+ * is too old. */
+struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg);
+
+/* All containers, running or not, that carry the label ("io.apilb.owner=apilb"). */
+struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *cb, void *arg);
+struct docker_call *docker_inspect(struct docker *d, const char *id_or_name, docker_cb *cb, void *arg);
+struct docker_call *docker_create(struct docker *d, const char *name, struct json_object *config,
+				  docker_cb *cb, void *arg);
+struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb, void *arg);
+/* timeout_s: how long the engine waits before it kills; the request's deadline is longer. */
+struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg);
+struct docker_call *docker_restart(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg);
+struct docker_call *docker_kill(struct docker *d, const char *id, const char *signal, docker_cb *cb,
+				void *arg);
+struct docker_call *docker_unpause(struct docker *d, const char *id, docker_cb *cb, void *arg);
+struct docker_call *docker_rename(struct docker *d, const char *id, const char *name, docker_cb *cb,
+				  void *arg);
+/* A container that is gone already is no error. */
+struct docker_call *docker_remove(struct docker *d, const char *id, bool force, docker_cb *cb, void *arg);
+struct docker_call *docker_image_inspect(struct docker *d, const char *ref, docker_cb *cb, void *arg);
+
+/* Progress of a pull, for people: layer states and bytes summed up. */
+typedef void docker_progress_cb(void *arg, const char *text);
+/* No tag means latest. An error within the progress stream (the engine has then said 200) is an error here.
+ */
+struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progress_cb *progress,
+				docker_cb *cb, void *arg);
+
+/* tar: an uncompressed archive, copied. path: the directory in the container under which it is unpacked. */
+struct docker_call *docker_put_archive(struct docker *d, const char *id, const char *path, const void *tar,
+				       size_t len, docker_cb *cb, void *arg);
+/* The reply's body is a tar archive (see archive.h). */
+struct docker_call *docker_get_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
+				       void *arg);
+struct docker_call *docker_head_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
+					void *arg);
+
+/* The last `lines` lines of stdout and stderr; body is plain text: the engine's frames are taken off. */
+struct docker_call *docker_logs(struct docker *d, const char *id, int lines, docker_cb *cb, void *arg);
+
+#endif

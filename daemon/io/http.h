@@ -1,0 +1,64 @@
+/*
+ * HTTP/1.1 requests over a stream (RFC 9112), one after the other on one
+ * connection. The parser is llhttp or http_parser; knows nothing of Docker.
+ */
+#ifndef APILB_IO_HTTP_H
+#define APILB_IO_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct bufferevent;
+struct evbuffer;
+struct http;
+struct http_call;
+
+struct http_request {
+	const char *method;       /* "GET", ... */
+	const char *target;       /* "/v1.41/containers/json?all=1" */
+	const char *content_type; /* NULL: no body */
+	const void *body;
+	size_t body_len;
+	const char *header; /* one more header line without CRLF ("X-Registry-Auth: ..."), or NULL */
+	int64_t timeout_ms; /* the whole exchange; for a streamed reply, the longest silence */
+	size_t max_body;    /* a longer reply is an error; 0: 16 MiB */
+	/*
+	 * Set: the body comes in pieces as it arrives, not in the reply (pull
+	 * progress, followed logs). Only called for 2xx replies; others are collected.
+	 */
+	void (*on_piece)(void *arg, const char *data, size_t len);
+};
+
+/* Valid only within the callback. */
+struct http_reply {
+	int status;
+	const char *body; /* NUL terminated for convenience; may hold NULs */
+	size_t body_len;
+};
+
+/* A header of the reply being delivered, by name without regard to case; NULL if there is none. */
+const char *http_reply_header(const struct http_reply *reply, const char *name);
+
+/*
+ * Exactly once, from the event loop, never from within http_send; not after
+ * http_cancel or http_free. err is NULL when a whole reply has come, whatever
+ * its status. Errors are ERR_TRANSIENT: closed in the middle, timed out,
+ * not HTTP, too large. The callback may send again, or free the connection.
+ */
+typedef void http_done_cb(void *arg, const struct http_reply *reply, const struct err *err);
+
+struct http *http_new(struct bufferevent *stream); /* takes the stream over */
+void http_free(struct http *http);                 /* NULL is fine; drops requests without callbacks */
+
+/* The request is copied. Requests wait for those before them; the timeout starts when its turn comes. */
+struct http_call *http_send(struct http *http, const struct http_request *request, http_done_cb *done,
+			    void *arg);
+/* Drops the request; where it was under way the connection is of no more use (http_usable is false). */
+void http_cancel(struct http_call *call);
+/* False after any error, a cancel, or a reply that ends with the connection. */
+bool http_usable(const struct http *http);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * The daemon's memory, in SQLite: state-dir/apilbd.db, mode 0600.
+ *
+ * Writes collect in one transaction that is committed at most once a turn of
+ * the event loop (store_flush, or by itself through a timer of zero when it has
+ * a base); synchronous=FULL, journal_mode=WAL. It can be lost: everything in it but the events is found
+ * again by labels and specs. A damaged file is set aside (apilbd.db.damaged-TIME)
+ * and a new one begun; the caller is told.
+ */
+#ifndef APILB_IO_STORE_H
+#define APILB_IO_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct event_base;
+struct store;
+
+/*
+ * Makes the directory (0700) when it is missing, takes an exclusive lock on
+ * state-dir/lock. Errors say what to do: "another apilbd (pid 123) uses
+ * /var/lib/apilbd", read-only, full, permission. *warning (caller frees) is set
+ * when something was repaired, else NULL.
+ */
+struct store *store_open(struct event_base *base, const char *state_dir, char **warning, struct err *err);
+void store_close(struct store *store); /* commits; NULL is fine */
+
+/* Commits what is pending now. A failure (disk full) keeps everything pending, and is tried again at the next
+ * flush. */
+int store_flush(struct store *store, struct err *err);
+/* The last failure of a commit, or NULL when the last one worked: for status and /healthz. */
+const char *store_trouble(const struct store *store);
+
+/* Last good version of each spec. */
+struct store_spec {
+	char *name;
+	char *file;
+	char *text; /* holds secrets */
+	size_t len;
+};
+void store_put_spec(struct store *store, const struct store_spec *spec);
+void store_delete_spec(struct store *store, const char *name);
+
+/* What was made, or may have been made, on a host: by host url, engine and container name. */
+struct store_instance {
+	char *host_url;
+	char *engine;
+	char *name;
+	char *spec;
+	char *host_json;    /* spec_host_to_json: how to reach it; holds secrets */
+	char *container_id; /* NULL: not known */
+	char *image;
+	char *config_path;
+	char *config_sha256;   /* NULL: not known */
+	int64_t config_size;   /* as the engine's archive HEAD last told; -1: not known */
+	char *config_mtime;    /* likewise, verbatim; NULL: not known */
+	int64_t changed_at_ms; /* Unix time in ms, like all times here; 0: never */
+	/* last error; error_kind 0: none */
+	int error_kind;
+	char *error_message;
+	int64_t error_since_ms;
+	int64_t attempts;
+};
+void store_put_instance(struct store *store, const struct store_instance *instance);
+void store_delete_instance(struct store *store, const char *host_url, const char *engine, const char *name);
+
+struct store_event {
+	int64_t id; /* grows; set by store_add_event */
+	int64_t time_ms;
+	char *level;    /* "info", "warning", "error" */
+	char *spec;     /* NULL when it is about no spec, like the next */
+	char *instance; /* its id */
+	char *type;     /* "created", "drift", "unreachable", ...: one word */
+	char *message;
+};
+/* Returns the id. The oldest beyond STORE_MAX_EVENTS go. */
+int64_t store_add_event(struct store *store, const struct store_event *event);
+#define STORE_MAX_EVENTS 10000
+
+/* Reading. The arrays are the caller's, to be cleared with the functions below. */
+int store_load_specs(struct store *store, struct store_spec **v, size_t *n, struct err *err);
+int store_load_instances(struct store *store, struct store_instance **v, size_t *n, struct err *err);
+/* Events with id > after, oldest first, at most max; what is pending included. spec: NULL for all. */
+int store_load_events(struct store *store, int64_t after, const char *spec, size_t max,
+		      struct store_event **v, size_t *n, struct err *err);
+/* The id after which the last n events stand. */
+int64_t store_events_tail(struct store *store, const char *spec, size_t n);
+
+void store_specs_free(struct store_spec *v, size_t n);
+void store_instances_free(struct store_instance *v, size_t n);
+void store_events_free(struct store_event *v, size_t n);
+void store_instance_clear(struct store_instance *instance);
+
+#endif

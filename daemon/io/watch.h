@@ -1,0 +1,50 @@
+/*
+ * The spec directory: what its files hold, and word when that changes.
+ *
+ * inotify on the directory itself and on its parent (so that a directory that
+ * is moved away, unmounted or made anew is noticed), settled for a short while
+ * so that an editor's half-written file is read once, when it is whole; and a
+ * full look at each call of watch_scan, since inotify can lose events.
+ */
+#ifndef APILB_IO_WATCH_H
+#define APILB_IO_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/err.h"
+
+struct event_base;
+struct watch;
+
+#define WATCH_SETTLE_MS 100
+
+/* A file that is a spec by its name. Either text, or why it could not be read. */
+struct watch_file {
+	char *name; /* the spec's name */
+	char *path;
+	char *text; /* NULL when it cannot be read; not NUL terminated content counts by len */
+	size_t len;
+	char *error; /* "is a FIFO, not a regular file", "permission denied", "larger than 16 MiB" ... */
+};
+
+struct watch_listing {
+	struct watch_file *files; /* in order of path */
+	size_t n;
+};
+
+/* changed: something may have changed; look with watch_scan. From the event loop only. base may be NULL: no
+ * watching, just scans. */
+struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg);
+void watch_free(struct watch *watch);
+
+/*
+ * Reads the whole directory, without ever blocking on a FIFO or device. -1: the
+ * directory itself cannot be read (gone, unmounted, no permission): nothing is known,
+ * which is not the same as empty. Two files that give the same spec name
+ * (a.yaml, a.yml) both come, the caller decides.
+ */
+int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err);
+void watch_listing_clear(struct watch_listing *listing);
+
+#endif

@@ -1,0 +1,61 @@
+/* Floor 0: errors as plain values. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/err.h"
+#include "common/mem.h"
+
+START_TEST(an_error_gets_context_in_front)
+{
+	struct err err;
+
+	ck_assert_int_eq(err_set(&err, ERR_TRANSIENT, "no such image: %s", "haproxy:9.9"), -1);
+	err_prefix(&err, "create container %s", "api-lb");
+	err_prefix(&err, "host %s", "10.0.0.5");
+	ck_assert_str_eq(err.message, "host 10.0.0.5: create container api-lb: no such image: haproxy:9.9");
+	ck_assert_int_eq(err.kind, ERR_TRANSIENT);
+}
+END_TEST
+
+START_TEST(a_long_message_is_cut_and_says_so)
+{
+	struct err err;
+	char *text = xcalloc(1, 5000);
+
+	memset(text, 'x', 4999);
+	err_set(&err, ERR_PERMANENT, "%s", text);
+	ck_assert_uint_eq(strlen(err.message), ERR_MESSAGE_BYTES - 1);
+	ck_assert_str_eq(err.message + ERR_MESSAGE_BYTES - 4, "...");
+	err_prefix(&err, "context");
+	ck_assert_uint_eq(strlen(err.message), ERR_MESSAGE_BYTES - 1);
+	ck_assert(strncmp(err.message, "context: xxx", 12) == 0);
+	ck_assert_str_eq(err.message + ERR_MESSAGE_BYTES - 4, "...");
+	free(text);
+}
+END_TEST
+
+START_TEST(every_kind_has_a_name)
+{
+	for (int kind = 0; kind < ERR_KINDS; kind++)
+		ck_assert_ptr_nonnull(err_kind_name(kind));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("common");
+	TCase *errors = tcase_create("errors");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(errors, an_error_gets_context_in_front);
+	tcase_add_test(errors, a_long_message_is_cut_and_says_so);
+	tcase_add_test(errors, every_kind_has_a_name);
+	suite_add_tcase(suite, errors);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
