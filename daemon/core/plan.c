@@ -10,18 +10,18 @@
 
 static const struct {
 	const char *name;
-	const char *text; /* %1$s: the container's name or image; %2$s: the argument */
+	const char *before, *after; /* around the name; an argument follows */
 } kinds[ACTION_KINDS] = {
-	[ACTION_PULL] = {"pull", "pull image %1$s"},
-	[ACTION_WRITE_CONFIG] = {"write-config", "write %2$s"},
-	[ACTION_CREATE] = {"create", "create container %1$s"},
-	[ACTION_START] = {"start", "start container %1$s"},
-	[ACTION_UNPAUSE] = {"unpause", "unpause container %1$s"},
-	[ACTION_RELOAD] = {"reload", "reload HAProxy in container %1$s"},
-	[ACTION_AWAIT] = {"await", "wait until HAProxy in container %1$s has loaded the config"},
-	[ACTION_STOP] = {"stop", "stop container %1$s gracefully"},
-	[ACTION_REMOVE] = {"remove", "remove container %1$s"},
-	[ACTION_RENAME] = {"rename", "rename container %1$s to %2$s"},
+	[ACTION_PULL] = {"pull", "pull image ", ""},
+	[ACTION_WRITE_CONFIG] = {"write-config", "write ", ""},
+	[ACTION_CREATE] = {"create", "create container ", ""},
+	[ACTION_START] = {"start", "start container ", ""},
+	[ACTION_UNPAUSE] = {"unpause", "unpause container ", ""},
+	[ACTION_RELOAD] = {"reload", "reload HAProxy in container ", ""},
+	[ACTION_AWAIT] = {"await", "wait until HAProxy in container ", " has loaded the config"},
+	[ACTION_STOP] = {"stop", "stop container ", " gracefully"},
+	[ACTION_REMOVE] = {"remove", "remove container ", ""},
+	[ACTION_RENAME] = {"rename", "rename container ", " to "},
 };
 
 const char *action_name(enum action_kind kind)
@@ -29,13 +29,11 @@ const char *action_name(enum action_kind kind)
 	return kinds[kind].name;
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 char *action_text(const struct action *action)
 {
-	return xasprintf(kinds[action->kind].text, action->name, action->argument ? action->argument : "");
+	return xasprintf("%s%s%s%s", kinds[action->kind].before, action->name, kinds[action->kind].after,
+			 action->argument ? action->argument : "");
 }
-#pragma GCC diagnostic pop
 
 /* The only way into the list. container may be NULL: then the name serves. */
 static void add(struct plan *plan, enum action_kind kind, const char *name, const char *container,
@@ -63,7 +61,7 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 {
 	if (observed->image_known && !observed->image_present)
 		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
-	add(plan, ACTION_WRITE_CONFIG, wanted->instance.name, NULL, wanted->instance.config_path, reason);
+	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
 }
 
 void plan_clear(struct plan *plan)
