@@ -114,14 +114,12 @@ static bool matters(const struct watch *watch, const struct inotify_event *event
 	return (event->mask & LOST_EVENTS) || (event->len && strcmp(event->name, watch->base_name) == 0);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void read_events(struct watch *watch)
 {
 	_Alignas(struct inotify_event) char buf[4096 + NAME_MAX];
-	struct watch *watch = arg;
 	ssize_t len;
 
-	(void)what;
-	while ((len = read(fd, buf, sizeof(buf))) > 0) {
+	while ((len = read(watch->inotify, buf, sizeof(buf))) > 0) {
 		const struct inotify_event *event;
 
 		for (char *p = buf; p < buf + len; p += sizeof(*event) + event->len) {
@@ -137,6 +135,13 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 				rewatch_all(watch);
 		}
 	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	read_events(arg);
 }
 
 struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg)
@@ -181,6 +186,15 @@ void watch_free(struct watch *watch)
 	free(watch->parent);
 	free(watch->base_name);
 	free(watch);
+}
+
+bool watch_settling(struct watch *watch)
+{
+	if (watch->inotify < 0)
+		return false;
+	/* What has happened since the loop last looked counts as well. */
+	read_events(watch);
+	return event_pending(watch->settle, EV_TIMEOUT, NULL);
 }
 
 const char *watch_trouble(const struct watch *watch)

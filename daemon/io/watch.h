@@ -46,6 +46,13 @@ struct watch_listing {
 struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg);
 void watch_free(struct watch *watch); /* NULL is fine */
 
+/*
+ * True when something has changed that has not settled yet: a look now could
+ * find a file half written, which no reader can see for sure. changed comes
+ * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it.
+ */
+bool watch_settling(struct watch *watch);
+
 /* Why changes go unnoticed between scans (inotify's limits), or NULL. For a warning. */
 const char *watch_trouble(const struct watch *watch);
 
