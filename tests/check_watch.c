@@ -361,33 +361,24 @@ END_TEST
 
 static bool writer_stop;
 
+/* Now a byte longer, now a byte shorter, as fast as can be. */
 static void *rewrite(void *arg)
 {
-	char *text = xcalloc(1, 1 << 20);
-
-	for (char c = 'a'; !__atomic_load_n(&writer_stop, __ATOMIC_RELAXED); c = c == 'z' ? 'a' : c + 1) {
-		int fd = open(arg, O_WRONLY);
-
-		memset(text, c, 1 << 20);
-		ck_assert_int_eq(pwrite(fd, text, 1 << 20, 0), 1 << 20);
-		close(fd);
-	}
-	free(text);
+	for (int i = 0; !__atomic_load_n(&writer_stop, __ATOMIC_RELAXED); i++)
+		ck_assert_int_eq(truncate(arg, (4 << 20) - i % 2), 0);
 	return NULL;
 }
 
 START_TEST(a_file_that_is_seen_to_change_while_it_is_read_is_no_spec)
 {
 	char *path = in_dir("a.yaml");
-	char *text = xcalloc(1, 1 << 20);
 	int whole = 0, torn = 0;
 	pthread_t writer;
 
-	memset(text, 'a', 1 << 20);
-	write_file(path, text, 1 << 20);
+	put("a.yaml", "x");
 	watch = watch_new(NULL, dir, NULL, NULL);
 	pthread_create(&writer, NULL, rewrite, path);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 200; i++) {
 		scan();
 		ck_assert_uint_eq(listing.n, 1);
 		if (listing.files[0].error) {
@@ -395,17 +386,15 @@ START_TEST(a_file_that_is_seen_to_change_while_it_is_read_is_no_spec)
 			torn++;
 			continue;
 		}
-		ck_assert_uint_eq(listing.files[0].len, 1 << 20);
 		whole++;
 	}
 	__atomic_store_n(&writer_stop, true, __ATOMIC_RELAXED);
 	pthread_join(writer, NULL);
 	ck_assert_int_gt(torn, 0);
-	ck_assert_int_eq(whole + torn, 300);
+	ck_assert_int_eq(whole + torn, 200);
 	/* And when it rests it is read. */
 	scan();
 	ck_assert_ptr_null(listing.files[0].error);
-	free(text);
 	free(path);
 }
 END_TEST
