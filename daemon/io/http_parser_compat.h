@@ -14,10 +14,17 @@
 typedef llhttp_t reply_parser;
 typedef llhttp_settings_t reply_parser_callbacks;
 #define reply_parser_keep_alive llhttp_should_keep_alive
+#define request_parser_method_name(p) llhttp_method_name(llhttp_get_method(p))
 
 static inline void reply_parser_init(reply_parser *p, const reply_parser_callbacks *callbacks)
 {
 	llhttp_init(p, HTTP_RESPONSE, callbacks);
+}
+
+/* For the server's side; all else is the same. */
+static inline void request_parser_init(reply_parser *p, const reply_parser_callbacks *callbacks)
+{
+	llhttp_init(p, HTTP_REQUEST, callbacks);
 }
 
 /* NULL, or what is wrong with the bytes. len 0: the stream has ended. */
@@ -39,11 +46,18 @@ static inline const char *reply_parser_feed(reply_parser *p, const reply_parser_
 typedef http_parser reply_parser;
 typedef http_parser_settings reply_parser_callbacks;
 #define reply_parser_keep_alive http_should_keep_alive
+#define request_parser_method_name(p) http_method_str((p)->method)
 
 static inline void reply_parser_init(reply_parser *p, const reply_parser_callbacks *callbacks)
 {
 	(void)callbacks;
 	http_parser_init(p, HTTP_RESPONSE);
+}
+
+static inline void request_parser_init(reply_parser *p, const reply_parser_callbacks *callbacks)
+{
+	(void)callbacks;
+	http_parser_init(p, HTTP_REQUEST);
 }
 
 static inline const char *reply_parser_feed(reply_parser *p, const reply_parser_callbacks *callbacks,
