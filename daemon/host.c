@@ -35,7 +35,8 @@ struct host {
 
 	enum host_state state;
 	struct event *timer;
-	int64_t next_run_ms;
+	int64_t next_run_ms; /* Unix time, for people */
+	int64_t due_ms;      /* monotonic: when it is to be reconciled, whatever plans are asked for before */
 	bool again; /* kicked while it ran */
 
 	struct ssh *ssh;
@@ -186,6 +187,7 @@ static void run_after(struct host *host, int64_t delay_ms)
 
 	host->state = HOST_WAITING;
 	host->next_run_ms = clock_now_ms() + delay_ms;
+	host->due_ms = clock_monotonic_ms() + delay_ms;
 	evtimer_add(host->timer, &delay);
 }
 
@@ -205,10 +207,18 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void host_kick(struct host *host)
 {
+	host->due_ms = 0;
 	if (host->state == HOST_WAITING)
 		become_due(host);
 	else if (host->state != HOST_DUE)
 		host->again = true;
+}
+
+static int64_t until_due_ms(const struct host *host)
+{
+	int64_t left = host->due_ms - clock_monotonic_ms();
+
+	return left > 0 ? left : 0;
 }
 
 /* The one place where a run ends, however it went. */
@@ -216,10 +226,12 @@ static void run_ended(struct host *host, int64_t delay_ms, bool settled)
 {
 	const struct host_context *context = host->context;
 
-	if (host->again || !TAILQ_EMPTY(&host->plans))
+	if (host->again)
 		delay_ms = 0;
 	host->again = false;
 	run_after(host, delay_ms);
+	if (!TAILQ_EMPTY(&host->plans))
+		evtimer_add(host->timer, &(struct timeval){0});
 	context->idle(context->arg, host, settled);
 	/* The host may be gone now. */
 }
@@ -232,7 +244,8 @@ struct host_plan *host_plan(struct host *host, host_plan_cb *cb, void *arg)
 
 	*plan = (struct host_plan){.host = host, .cb = cb, .arg = arg};
 	TAILQ_INSERT_TAIL(&host->plans, plan, entry);
-	host_kick(host);
+	if (host->state == HOST_WAITING)
+		become_due(host);
 	return plan;
 }
 
@@ -416,7 +429,7 @@ static void on_job_done(void *arg, const struct err *err)
 	targets = job_targets(job, &n);
 	if (host->observing) {
 		answer_plans(host, targets, n, err);
-		delay = 0;
+		delay = until_due_ms(host);
 	} else if (err) {
 		for (size_t i = 0; i < host->instances_n; i++)
 			instance_settle(host->instances[i], NULL, err, host->context->store,

@@ -117,8 +117,9 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 
 		return difference ? difference : xstrdup("container was made from other settings");
 	}
-	if (observed->stats == STATS_DIR_MISSING && is_up(container))
-		return xstrdup("directory of the stats socket is missing");
+	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a successor. */
+	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) && is_up(container))
+		return xstrdup("stats socket is missing");
 	return observed_difference(container, wanted->create);
 }
 
@@ -195,9 +196,6 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	if (observed->stats == STATS_ANSWERED && strcmp(observed->generation, wanted->generation) != 0) {
 		reload = true;
 		reason = reason ? reason : "HAProxy runs another config than the file's";
-	} else if (observed->stats == STATS_NO_SOCKET) {
-		reload = true;
-		reason = reason ? reason : "stats socket is missing";
 	} else if (observed->stats == STATS_DIR_MODE) {
 		reload = true;
 		reason = reason ? reason : "directory of the stats socket has other permissions";
