@@ -146,11 +146,28 @@ static void on_idle(void *arg, struct host *host, bool settled)
 		fleet->options.quiet(fleet->options.arg);
 }
 
-static bool is_orphan(void *arg, const char *spec)
+static bool is_instance(const struct fleet *fleet, const char *id)
+{
+	struct member *member, *tmp;
+	size_t n;
+
+	HASH_ITER (hh, fleet->members, member, tmp) {
+		struct instance *const *instances = host_instances(member->host, &n);
+
+		for (size_t i = 0; i < n; i++)
+			if (strcmp(instances[i]->id, id) == 0)
+				return true;
+	}
+	return false;
+}
+
+/* One engine may be reached by several addresses: what it holds for another of them is not ours to judge
+ * here. */
+static bool is_orphan(void *arg, const char *spec, const char *instance)
 {
 	struct fleet *fleet = arg;
 
-	return specs_may_remove(fleet->specs, spec);
+	return specs_may_remove(fleet->specs, spec) && !(instance && is_instance(fleet, instance));
 }
 
 /* What is wanted. */

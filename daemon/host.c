@@ -37,7 +37,7 @@ struct host {
 	struct event *timer;
 	int64_t next_run_ms; /* Unix time, for people */
 	int64_t due_ms;      /* monotonic: when it is to be reconciled, whatever plans are asked for before */
-	bool again; /* kicked while it ran */
+	bool again;          /* kicked while it ran */
 
 	struct ssh *ssh;
 	struct job *job;
@@ -348,11 +348,11 @@ static struct stream_opening *open_stream(void *arg, const char *path, int64_t t
 			 : stream_open_unix(host->context->base, path, timeout_ms, cb, cb_arg);
 }
 
-static bool is_orphan(void *arg, const char *spec)
+static bool is_orphan(void *arg, const char *spec, const char *instance)
 {
 	struct host *host = arg;
 
-	return host->context->is_orphan(host->context->arg, spec);
+	return host->context->is_orphan(host->context->arg, spec, instance);
 }
 
 static void on_news(void *arg, const struct job_target *target, enum job_news news, const char *type,

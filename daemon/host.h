@@ -36,7 +36,7 @@ struct host_context {
 	 * attempt to connect). */
 	void (*idle)(void *arg, struct host *host, bool settled);
 	/* See struct job_options. */
-	bool (*is_orphan)(void *arg, const char *spec);
+	bool (*is_orphan)(void *arg, const char *spec, const char *instance);
 	void *arg;
 };
 

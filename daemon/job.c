@@ -232,10 +232,11 @@ static bool has_target(const struct job *job, const char *name)
 static void adopt_orphans(struct job *job)
 {
 	for (size_t i = 0; i < job->listed_n; i++) {
-		char *name = instance_name(job->listed[i]->name);
+		const struct observed_container *container = job->listed[i];
+		char *name = instance_name(container->name);
 
 		if (has_target(job, name) ||
-		    !job->options.is_orphan(job->options.arg, job->listed[i]->spec)) {
+		    !job->options.is_orphan(job->options.arg, container->spec, container->instance)) {
 			free(name);
 			continue;
 		}

@@ -57,9 +57,10 @@ struct job_options {
 	 */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 				       void *cb_arg);
-	/* A container that is ours and that no target names: may it go? spec: its label, NULL if it has none.
+	/* A container that is ours and that no target names: may it go? spec, instance: its labels, NULL
+	 * where it has none.
 	 */
-	bool (*is_orphan)(void *arg, const char *spec);
+	bool (*is_orphan)(void *arg, const char *spec, const char *instance);
 	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
 	 * events. */
 	void (*tell)(void *arg, const struct job_target *target, enum job_news news, const char *type,
