@@ -94,7 +94,7 @@ static void echo_write(struct bufferevent *stream, void *arg)
 	unsigned char chunk[16384];
 	long n = opt.bytes - e->sent;
 
-	if (e->sent == opt.bytes)
+	if (e->sent == opt.bytes && e->sent > 0)
 		return;
 	n = n < (long)sizeof(chunk) ? n : (long)sizeof(chunk);
 	for (long i = 0; i < n; i++)

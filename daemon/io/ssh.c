@@ -246,7 +246,8 @@ enum ssh_step ssh_call_failed(struct ssh *s, const char *doing, struct err *err)
 	if (s->goodbye[0] ||
 	    (s->stream_ended && evbuffer_get_length(bufferevent_get_input(s->stream)) == 0)) {
 		lost(s, err);
-		err_prefix(err, "%s", doing);
+		if (s->phase < PHASE_READY)
+			err_prefix(err, "%s", doing);
 		return STEP_FAIL;
 	}
 	libssh2_session_last_error(s->session, &text, NULL, 0);
@@ -308,12 +309,17 @@ static void start_session(struct ssh *s, struct bufferevent *stream)
 static void stream_opened(void *arg, struct bufferevent *stream, const struct err *err)
 {
 	struct ssh *s = arg;
+	struct err copy;
 
 	s->opening = NULL;
-	if (stream)
+	if (stream) {
 		start_session(s, stream);
-	else
-		ssh_fail(s, err);
+		return;
+	}
+	copy = *err;
+	if (s->jump)
+		err_prefix(&copy, "jump host %s", s->jump->settings.address);
+	ssh_fail(s, &copy);
 }
 
 static void jump_ready(void *arg)
