@@ -78,6 +78,15 @@ void wire_end(struct wire *wire)
 	wire_spin(wire);
 }
 
+void wire_say_and_end(struct wire *wire, const void *data, size_t len)
+{
+	if (wire->kind == WIRE_PAIR)
+		bufferevent_write(wire->server, data, len);
+	else
+		ck_assert_int_eq(send(bufferevent_getfd(wire->server), data, len, 0), (ssize_t)len);
+	wire_end(wire);
+}
+
 char *wire_heard(struct wire *wire)
 {
 	struct evbuffer *input = bufferevent_get_input(wire->server);

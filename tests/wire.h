@@ -32,7 +32,8 @@ void wire_spin(struct wire *wire);
 void wire_wait(struct wire *wire, const bool *done, int ms);
 
 void wire_say(struct wire *wire, const void *data, size_t len);
-void wire_end(struct wire *wire); /* the server says no more: EOF */
+void wire_end(struct wire *wire);                                       /* the server says no more: EOF */
+void wire_say_and_end(struct wire *wire, const void *data, size_t len); /* both arrive together */
 /* What the server has heard since it was last asked; the caller frees it. */
 char *wire_heard(struct wire *wire);
 
