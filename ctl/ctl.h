@@ -92,6 +92,7 @@ void print_value(const struct ctl *ctl, struct json_object *value);
 int64_t request_timeout_ms(const struct ctl *ctl, int64_t own_ms);
 #define QUICK_REQUEST_MS 10000
 
+/* exit_code.c: what a program that runs this one learns of an error. */
 int exit_code(enum err_kind kind);
 
 /* The commands. */

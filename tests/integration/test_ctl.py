@@ -859,6 +859,29 @@ def test_help_of_every_command():
         assert not any(line.endswith(" ") for line in text.out.splitlines())
 
 
+@pytest.mark.parametrize("typed, offered", [
+    ("", "diff events help plan reconcile render state status validate version"),
+    ("re", "reconcile render"),
+    ("help st", "state status"),
+    ("state ", "export"),
+    ("-o ", "json table yaml"),
+    ("events --fo", "--follow"),
+    ("state export --wi", "--with-secrets"),
+    ("--socket SOCKET status ", "edge prod"),
+    ("--socket SOCKET diff p", "prod"),
+    ("--socket SOCKET.gone status ", ""),
+])
+def test_completion(fake, typed, offered):
+    daemon = fake({"GET /v1/status": [Reply(status(WELL, specs=[spec("prod"), BAD_SPEC]))]})
+    words = ["apilbctl", *typed.replace("SOCKET", daemon.path).split(" ")]
+    script = f"""source {TOP}/ctl/completion/apilbctl
+        COMP_WORDS=({shlex.join(words)}) COMP_CWORD={len(words) - 1}
+        _apilbctl && printf '%s\\n' "${{COMPREPLY[@]}}" | sort"""
+    env = ENV | {"PATH": f"{CTL.parent}:{ENV['PATH']}"}
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env)
+    assert (result.stdout.split(), result.stderr) == (offered.split(), "")
+
+
 def test_the_manual_names_every_command_and_option():
     manual = subprocess.run(["mandoc", "-T", "utf8", TOP / "man/apilbctl.1"], capture_output=True, text=True, check=True).stdout
     manual = re.sub(".\b", "", manual).replace("−", "-").replace("‐", "-")
