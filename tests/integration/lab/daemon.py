@@ -64,7 +64,7 @@ def finish(argv, timeout=None, expect=None, env=None, **kwargs):
 class Daemon:
     """An apilbd with directories of its own."""
 
-    def __init__(self, directory, *args, resync="2s", env=None):
+    def __init__(self, directory, *args, resync="2s", env=None, prefix=()):
         self.directory = Path(directory)
         self.spec_dir = self.directory / "specs"
         self.state_dir = self.directory / "state"
@@ -80,6 +80,8 @@ class Daemon:
         }
         self.args = list(args)
         self.env = env or {}
+        # A command to run it under: other rights, other limits.
+        self.prefix = list(prefix)
         self.process = None
         self.runs = 0
 
@@ -92,7 +94,10 @@ class Daemon:
     def start(self, wait=True):
         self.runs += 1
         self.process = Process(
-            "apilbd", [*WRAPPER, *self.argv()], self.directory / f"apilbd.{self.runs}.log", env=environment(**self.env)
+            "apilbd",
+            [*self.prefix, *WRAPPER, *self.argv()],
+            self.directory / f"apilbd.{self.runs}.log",
+            env=environment(**self.env),
         )
         if wait:
             self.wait_answering()
@@ -116,6 +121,19 @@ class Daemon:
         trouble = TROUBLE.search(process.log())
         assert not trouble, process.log()[trouble.start() :][:6000]
         assert process.child.returncode == 0, f"exit {process.child.returncode}:\n{process.log()[-3000:]}"
+
+    def fails_to_start(self, timeout=10):
+        """Starts it, expects it to give up, and returns what it said."""
+        self.start(wait=False)
+        process, self.process = self.process, None
+        try:
+            code = process.child.wait(patience(timeout))
+        except subprocess.TimeoutExpired:
+            process.stop(signal.SIGKILL)
+            raise AssertionError(f"still running:\n{process.log()}") from None
+        assert code in (1, 2), f"exit {code}:\n{process.log()}"
+        assert not TROUBLE.search(process.log()), process.log()
+        return process.log()
 
     def crash(self):
         """The end that nobody can prepare for."""

@@ -82,6 +82,7 @@ class Sshd:
         )
         log = self.directory / "log"
         log.write_text("")
+        self.before = 0
         self.process = Process(
             f"sshd on {host.name}:{port}", [*host.within, "/usr/sbin/sshd", "-D", "-e", "-f", config], log
         )
@@ -94,8 +95,8 @@ class Sshd:
         return " ".join((self.key.with_name(self.key.name + ".pub")).read_text().split()[:2])
 
     def connections(self):
-        """How many TCP connections it has seen."""
-        return self.process.log().count("Connection from ")
+        """How many TCP connections it has seen in this test."""
+        return self.process.log().count("Connection from ") - self.before
 
     def drop_sessions(self):
         """What a reboot or a firewall does to connections under way: they end; the listener stays."""
@@ -179,6 +180,7 @@ class Host:
         if not self.sshd.process.running():
             self.sshd = Sshd(self)
         self.sshd.drop_sessions()
+        self.sshd.before += self.sshd.connections()
         self.engine.clear()
         self.sh("chattr -f -i /etc/haproxy 2>/dev/null || true; rm -rf /etc/haproxy* /opt/* /var/lib/apilb")
 
