@@ -44,7 +44,7 @@ async def main(name, address, port, certificate, key, fail_file=None):
     server = await asyncio.start_server(
         lambda r, w: serve(name, fail_file, r, w), address, int(port), ssl=context, backlog=512
     )
-    print(f"{name} listens on {address}:{port}", flush=True)
+    print(f"{name} listens on {address}:{server.sockets[0].getsockname()[1]}", flush=True)
     async with server:
         await server.serve_forever()
 
