@@ -34,14 +34,15 @@ class EngineApi:
     def __init__(self, socket_path):
         self.socket = str(socket_path)
 
-    def call(self, method, path, body=None, content_type="application/json", **query):
+    def call(self, method, path, body=None, content_type="application/json", headers=(), **query):
         connection = UnixConnection(self.socket)
         with contextlib.closing(connection):
             if query:
                 path += "?" + urlencode(query)
             if body is not None and content_type == "application/json":
                 body = json.dumps(body)
-            connection.request(method, path, body, {"Content-Type": content_type} if body is not None else {})
+            given = {"Content-Type": content_type} if body is not None else {}
+            connection.request(method, path, body, {**given, **dict(headers)})
             reply = connection.getresponse()
             data = reply.read()
         if reply.status >= 400:
@@ -129,6 +130,7 @@ class Engine(EngineApi):
             f"--data-root={directory}/docker",
             "--exec-root=/run/docker",
             "--pidfile=/run/docker.pid",
+            "--insecure-registry=10.77.0.0/24",
             f"--host=unix://{socket_path}",
             *(f"--host=unix://{path}" for path in also),
             *options,
