@@ -115,7 +115,7 @@ def systemd_root(programs):
         return None  # a sanitizer build is not for installing
     owners = _run("dpkg", "-S", *sorted(libraries), stdout=subprocess.PIPE).decode()
     packages = sorted({line.split(":")[0] for line in owners.splitlines() if not line.startswith("diversion ")})
-    include = ["systemd", "systemd-sysv", "dbus", "curl", *packages]
+    include = ["systemd", "systemd-sysv", "dbus", "procps", *packages]
 
     def make(out):
         _run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(include)}", _release(), out)
