@@ -11,6 +11,7 @@
 #include <event2/bufferevent.h>
 #include <event2/dns.h>
 #include <event2/event.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +81,6 @@ static long rss_kb(void)
 struct echo {
 	long n;
 	long sent, received;
-	struct bufferevent *stream;
 };
 
 static unsigned char pattern(long channel, long i)
@@ -127,7 +127,6 @@ static void echo_end(struct bufferevent *stream, short what, void *arg)
 
 	echo_read(stream, e);
 	bufferevent_free(stream);
-	e->stream = NULL;
 	if (!(what & BEV_EVENT_EOF) || e->received != opt.bytes) {
 		err_set(&err, ERR_TRANSIENT, "stream ended with %s after %ld of %ld bytes",
 			what & BEV_EVENT_EOF ? "EOF" : "an error", e->received, opt.bytes);
@@ -136,6 +135,7 @@ static void echo_end(struct bufferevent *stream, short what, void *arg)
 		printf("ok bytes=%lld cpu_us=%ld rss_kb=%ld\n", total_bytes, cpu_us(), rss_kb());
 		finish();
 	}
+	free(e);
 }
 
 static void echo_start(struct bufferevent *stream)
@@ -144,7 +144,6 @@ static void echo_start(struct bufferevent *stream)
 	struct echo *e = xcalloc(1, sizeof(*e));
 
 	e->n = n++;
-	e->stream = stream;
 	bufferevent_setcb(stream, echo_read, echo_write, echo_end, e);
 	bufferevent_enable(stream, EV_READ | EV_WRITE);
 	echo_write(stream, e);
@@ -197,7 +196,7 @@ static void slow_start(struct bufferevent *stream)
 
 static void flood_write(struct bufferevent *stream, void *arg)
 {
-	(void)stream;
+	bufferevent_free(stream);
 	(void)arg;
 	printf("ok bytes=%ld grew_kb=%ld\n", opt.bytes, rss_paused_kb - rss_before_kb);
 	finish();
@@ -219,6 +218,13 @@ static void flood_measure(evutil_socket_t fd, short what, void *arg)
 	rss_paused_kb = rss_kb();
 }
 
+static void flood_free(const void *data, size_t len, void *arg)
+{
+	(void)len;
+	(void)arg;
+	free((void *)data);
+}
+
 static void flood_start(struct bufferevent *stream)
 {
 	struct timeval pause = clock_timeval(opt.pause_ms);
@@ -228,7 +234,7 @@ static void flood_start(struct bufferevent *stream)
 	bufferevent_setcb(stream, NULL, flood_write, flood_end, NULL);
 	bufferevent_enable(stream, EV_WRITE);
 	/* By reference: the bytes themselves are here before we measure. */
-	evbuffer_add_reference(bufferevent_get_output(stream), data, opt.bytes, NULL, NULL);
+	evbuffer_add_reference(bufferevent_get_output(stream), data, opt.bytes, flood_free, NULL);
 	rss_before_kb = rss_kb();
 	event_base_once(base, -1, EV_TIMEOUT, flood_measure, NULL, &pause);
 }
@@ -547,6 +553,7 @@ int main(int argc, char **argv)
 	size_t thing = 0;
 
 	parse(argc, argv);
+	signal(SIGPIPE, SIG_IGN);
 	srandom(opt.seed);
 	base = event_base_new();
 	context = (struct ssh_context){.base = base,
@@ -576,6 +583,8 @@ int main(int argc, char **argv)
 		ssh_free(sessions[i]);
 	free(sessions);
 	evdns_base_free(context.dns, 0);
+	/* What libevent has put off until the next turn: the last of a freed stream. */
+	event_base_loop(base, EVLOOP_NONBLOCK);
 	event_base_free(base);
 	return exit_code;
 }

@@ -4,7 +4,7 @@
  *   ssh.c          its life: stream, phases, timers, loss
  *   ssh_hostkey.c  whether this is the right host
  *   ssh_auth.c     proving who we are; ssh_agent.c talks to an agent, ssh_key.c reads key files
- *   ssh_open.c     openings of channels, one at a time
+ *   ssh_open.c     openings of channels, one at a time; ssh_look.c finds out why one was refused
  *   ssh_channel.c  bytes between open channels and their streams
  *
  * Everything moves in one function, the pump, which runs from one event and
@@ -121,6 +121,20 @@ void ssh_open_fail_all(struct ssh *s, const struct err *err);
 void ssh_open_drop_all(struct ssh *s);
 /* Calls back for one that is done; false when there is none. The session may be gone after it. */
 bool ssh_open_tell_one(struct ssh *s);
+
+/* ssh_look.c: one at a time, in the place of an opening (it opens a channel) */
+enum ssh_found {
+	FOUND_NOTHING_OUT,   /* the host has no SFTP, or it did not help */
+	FOUND_MISSING,       /* there is nothing of that name */
+	FOUND_NO_PERMISSION, /* the user may not write to it, which is to connect */
+	FOUND_NO_SOCKET,     /* something else */
+	FOUND_USABLE,        /* it is there, and the user may connect */
+	FOUNDS
+};
+struct ssh_look;
+struct ssh_look *ssh_look_new(const char *path);
+void ssh_look_free(struct ssh *s, struct ssh_look *look);                        /* NULL is fine */
+bool ssh_look_step(struct ssh *s, struct ssh_look *look, enum ssh_found *found); /* true: over */
 
 /* ssh_channel.c */
 struct bufferevent *ssh_channel_new(struct ssh *s, LIBSSH2_CHANNEL *channel); /* the user's half */

@@ -41,6 +41,7 @@ struct ssh_opening {
 	void *arg;
 	struct bufferevent *stream; /* the outcome: this, or err */
 	struct err err;
+	struct ssh_look *look; /* it was refused, and we find out why */
 };
 
 static void opening_free(struct ssh_opening *o)
@@ -51,6 +52,7 @@ static void opening_free(struct ssh_opening *o)
 		event_free(o->timer);
 	if (o->stream)
 		bufferevent_free(o->stream);
+	ssh_look_free(o->ssh, o->look);
 	evbuffer_free(o->message);
 	free(o->name);
 	free(o);
@@ -95,6 +97,8 @@ static void leave_to_itself(struct ssh_opening *o)
 	evbuffer_free(stand_in->message);
 	stand_in->message = o->message;
 	o->message = evbuffer_new();
+	stand_in->look = o->look;
+	o->look = NULL;
 	o->ssh->current = stand_in;
 }
 
@@ -120,11 +124,13 @@ static void timeout_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* When it came to looking why, there is an answer already, if a vague one. */
+	if (!o->look)
+		err_set(&o->err, ERR_UNREACHABLE,
+			"%s: timed out after %g s: the host's sshd did not open the channel", o->name,
+			o->timeout_ms / 1000.0);
 	if (o->ssh->current == o)
 		leave_to_itself(o);
-	err_set(&o->err, ERR_UNREACHABLE,
-		"%s: timed out after %g s: the host's sshd did not open the channel", o->name,
-		o->timeout_ms / 1000.0);
 	finish(o);
 }
 
@@ -175,6 +181,36 @@ struct stream_opening *ssh_open_tcp(struct ssh *s, const char *host, uint16_t po
 	return start(o, timeout_ms, cb, arg);
 }
 
+static void tell_found(struct ssh_opening *o, enum ssh_found found)
+{
+	static const struct {
+		enum err_kind kind;
+		const char *text;
+	} founds[FOUNDS] = {
+		[FOUND_NOTHING_OUT] =
+			{ERR_UNREACHABLE,
+			 "no such socket on the host, permission denied, or forwarding refused by sshd "
+			 "(AllowStreamLocalForwarding): sshd does not say which, and has no SFTP to look"},
+		[FOUND_MISSING] = {ERR_UNREACHABLE, "no such socket on the host"},
+		[FOUND_NO_PERMISSION] = {ERR_PERMANENT, "permission denied on the host"},
+		[FOUND_NO_SOCKET] = {ERR_PERMANENT, "is not a socket on the host"},
+		[FOUND_USABLE] =
+			{ERR_UNREACHABLE,
+			 "forwarding refused by sshd (AllowStreamLocalForwarding or DisableForwarding in "
+			 "sshd_config, \"restrict\" in authorized_keys), or nothing listens on the socket"},
+	};
+
+	err_set(&o->err, founds[found].kind, "%s: %s (user %s)", o->name, founds[found].text,
+		o->ssh->settings.user);
+}
+
+/* What is said now stands if looking takes too long. */
+static void refused_unix(struct ssh_opening *o)
+{
+	tell_found(o, FOUND_NOTHING_OUT);
+	o->look = ssh_look_new(o->name);
+}
+
 /* What a refusal means, by what libssh2 makes of the reason's number (RFC 4254, 5.1). */
 static void refused(struct ssh_opening *o)
 {
@@ -184,9 +220,8 @@ static void refused(struct ssh_opening *o)
 	text = text ? text : "";
 	if (strstr(text, "administratively prohibited"))
 		err_set(&o->err, ERR_PERMANENT,
-			"%s: forwarding refused by sshd (AllowTcpForwarding, PermitOpen, DisableForwarding "
-			"in "
-			"sshd_config, or \"restrict\" in authorized_keys)",
+			"%s: forwarding refused by sshd (AllowTcpForwarding, PermitOpen or DisableForwarding "
+			"in sshd_config, \"restrict\" in authorized_keys)",
 			o->name);
 	else if (strstr(text, "resource shortage"))
 		err_set(&o->err, ERR_UNREACHABLE, "%s: the host's sshd is short of resources", o->name);
@@ -196,11 +231,21 @@ static void refused(struct ssh_opening *o)
 			"timed out or no route: sshd does not say which)",
 			o->name);
 	else
-		err_set(&o->err, ERR_UNREACHABLE,
-			"%s: the host's sshd did not open it: no such socket, permission denied for user %s, "
-			"or "
-			"forwarding refused (AllowStreamLocalForwarding): sshd does not say which",
-			o->name, o->ssh->settings.user);
+		refused_unix(o);
+}
+
+static int look_why(struct ssh *s)
+{
+	struct ssh_opening *o = s->current;
+	enum ssh_found found;
+
+	if (!ssh_look_step(s, o->look, &found))
+		return 0;
+	s->current = NULL;
+	if (o->name)
+		tell_found(o, found);
+	finish(o);
+	return 1;
 }
 
 /* One step of the current opening; the same call with the same arguments until libssh2 is done. */
@@ -222,12 +267,14 @@ static int advance(struct ssh *s, struct err *err)
 		ssh_call_failed(s, "opening a channel", err);
 		return -1;
 	}
-	s->current = NULL;
-	if (!channel)
+	if (!channel && o->cb)
 		refused(o);
-	else if (o->cb)
+	if (o->look)
+		return 1;
+	s->current = NULL;
+	if (channel && o->cb)
 		o->stream = ssh_channel_new(s, channel);
-	else
+	else if (channel)
 		ssh_channel_discard(s, channel);
 	finish(o);
 	return 1;
@@ -265,7 +312,9 @@ int ssh_open_pump(struct ssh *s, struct err *err)
 	if (!s->current)
 		begin_next(s);
 	s->want_probe = false;
-	return s->current ? advance(s, err) : 0;
+	if (!s->current)
+		return 0;
+	return s->current->look ? look_why(s) : advance(s, err);
 }
 
 void ssh_open_fail_all(struct ssh *s, const struct err *err)

@@ -4,7 +4,9 @@
  * A stream is a libevent bufferevent, whatever is underneath: a socket, or (see
  * ssh.h) a channel of an SSH session. Who reads it cannot tell. Its owner
  * closes it with bufferevent_free(). Watermarks give back-pressure; the end is
- * BEV_EVENT_EOF or BEV_EVENT_ERROR.
+ * BEV_EVENT_EOF or BEV_EVENT_ERROR. Whoever has sent all that he will send may
+ * say so with bufferevent_flush(stream, EV_WRITE, BEV_FINISHED): a channel passes
+ * it on, a socket ignores it. The process ignores SIGPIPE.
  *
  * Opening is asynchronous: the callback comes exactly once, from the event
  * loop and never from within the call, unless the opening is cancelled first.
@@ -20,8 +22,11 @@ struct bufferevent;
 struct event_base;
 struct evdns_base;
 
-/* stream is owned by the callee; NULL on failure, and then err says why. No callbacks are set on it
- * yet, and reading is not enabled. */
+/*
+ * stream is owned by the callee; NULL on failure, and then err says why. No
+ * callbacks are set on it yet, and reading is not enabled. Set them before
+ * returning: an error that comes while there are none is not repeated.
+ */
 typedef void stream_open_cb(void *arg, struct bufferevent *stream, const struct err *err);
 
 /* An opening under way; gone once its callback has come. */

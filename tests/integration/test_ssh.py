@@ -10,10 +10,10 @@ import hmac
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -596,15 +596,62 @@ def test_refused():
     assert run(dict(address="127.0.0.1", port=port)) == f"error unreachable 127.0.0.1 port {port}: connection refused"
 
 
-def test_name_not_found():
-    answer = run(dict(address="no-such-name.invalid", connect_ms=20000))
-    assert answer.startswith("error unreachable no-such-name.invalid port 22: name ")
+class Island:
+    """A network of our own with nothing but loopback, and with a name server of our own, or a silent one."""
+
+    NAME_SERVER = """
+import os, socket, struct, subprocess, sys, threading
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 53))
+threading.Thread(target=lambda: os._exit(subprocess.call(sys.argv[1:]))).start()
+while True:
+    query, peer = s.recvfrom(512)
+    name, end = [], 12
+    while query[end]:
+        name.append(query[end + 1:end + 1 + query[end]].decode().lower())
+        end += query[end] + 1
+    kind = struct.unpack(">H", query[end + 1:end + 3])[0]
+    question = query[12:end + 5]
+    if name[0] == "silent":
+        continue
+    found = name[0] == "two" and kind == 1
+    answers = [bytes((127, 0, 0, n)) for n in (2, 3)] if found else []
+    code = 3 if name[0] == "none" else 0
+    s.sendto(query[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(answers), 0, 0) + question +
+             b"".join(bytes((192, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4)) + a for a in answers), peer)
+"""
+
+    def __init__(self, directory):
+        (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+        (directory / "hosts").write_text("127.0.0.1 localhost inhosts\n")
+        (directory / "names.py").write_text(self.NAME_SERVER)
+        self.directory = directory
+
+    def run(self, **settings):
+        script = f"""
+            ip link set lo up
+            mount --bind {self.directory}/resolv.conf /etc/resolv.conf
+            mount --bind {self.directory}/hosts /etc/hosts
+            exec {sys.executable} {self.directory}/names.py "$@"
+        """
+        done = subprocess.run(["unshare", "--net", "--mount", "sh", "-c", script, "sh", *arguments(settings)],
+                              capture_output=True, text=True, timeout=60)
+        assert done.stderr == "" or WRAPPER, done.stderr
+        return done.stdout.rstrip("\n")
 
 
-def test_no_route():
-    # Class E addresses are not routed by any kernel.
-    answer = run(dict(address="255.255.255.254", connect_ms=2000))
-    assert "no route to host" in answer or "Permission denied" in answer or "Invalid argument" in answer
+@pytest.mark.parametrize("address, message", [
+    ("none.test", "none.test port 22: name not found"),
+    ("empty.test", "empty.test port 22: name could not be looked up: non-recoverable failure in name resolution (/etc/resolv.conf)"),
+    ("silent.test", "silent.test port 22: timed out while looking up the name"),
+    ("inhosts", "inhosts port 22: connection refused"),
+    ("two.test", "two.test port 22: 127.0.0.2: connection refused; 127.0.0.3: connection refused"),
+    ("10.1.2.3", "10.1.2.3 port 22: no route to host: network is unreachable"),
+    ("fd00::1", "fd00::1 port 22: no route to host: network is unreachable"),
+    ("::1", "::1 port 22: connection refused"),
+])
+def test_names_and_routes(lab, address, message):
+    assert Island(lab.path).run(address=address, connect_ms=1500) == f"error unreachable {message}"
 
 
 def test_timed_out_while_connecting(lab):
@@ -624,15 +671,59 @@ def test_timed_out_while_connecting(lab):
             filler.close()
 
 
-def test_a_socket_that_is_not_there(lab):
-    answer = run(lab.sshd().to(), do="echo", socket="/nowhere/x.sock")
-    assert answer.startswith("error unreachable /nowhere/x.sock: ")
-    assert "no such socket" in answer
+@pytest.fixture
+def look(lab, user):
+    """What the user is told about a socket, by a host with or without SFTP."""
+    def look(path, config="Subsystem sftp internal-sftp", who=user):
+        sshd = lab.sshd(config)
+        return run(sshd.to(user=who), do="echo", socket=path)
+    return look
 
 
-def test_forwarding_of_unix_sockets_refused(lab):
-    answer = run(lab.sshd("AllowStreamLocalForwarding no").to(), do="echo", socket=lab.echo().path)
-    assert "forwarding refused" in answer and "AllowStreamLocalForwarding" in answer
+def test_a_socket_that_is_not_there(look):
+    assert look("/nowhere/x.sock") == f"error unreachable /nowhere/x.sock: no such socket on the host (user {USER})"
+
+
+def test_a_socket_that_the_user_may_not_use(lab, look):
+    lab.echo().path.chmod(0o660)
+    path = lab.path / "echo.sock"
+    assert look(path) == f"error permanent {path}: permission denied on the host (user {USER})"
+
+
+def test_a_socket_in_a_directory_that_the_user_may_not_enter(lab, look):
+    (lab.path / "private").mkdir(mode=0o700)
+    path = lab.server(echo, lab.path / "private" / "x.sock").path
+    assert look(path) == f"error permanent {path}: permission denied on the host (user {USER})"
+
+
+def test_something_that_is_no_socket(lab, look):
+    path = lab.path / "file"
+    path.write_text("stays as it is")
+    assert look(path, who="root") == f"error permanent {path}: is not a socket on the host (user root)"
+    assert path.read_text() == "stays as it is"
+
+
+def test_forwarding_refused_or_nobody_listens(lab, look):
+    path = lab.echo().path
+    path.chmod(0o666)
+    answer = look(path, "Subsystem sftp internal-sftp\nAllowStreamLocalForwarding no")
+    assert answer.startswith(f"error unreachable {path}: forwarding refused by sshd (AllowStreamLocalForwarding or ")
+
+
+@pytest.mark.parametrize("config", ["", "Subsystem sftp /bin/false", "Subsystem sftp /bin/cat", "Subsystem sftp /usr/bin/yes",
+                                    "MaxSessions 0", "ForceCommand echo hello"])
+def test_without_sftp_all_that_can_be_is_named(look, config):
+    answer = look("/nowhere/x.sock", config)
+    assert answer.startswith("error unreachable /nowhere/x.sock: no such socket on the host, permission denied, or "
+                             "forwarding refused by sshd (AllowStreamLocalForwarding): sshd does not say which")
+
+
+def test_the_look_takes_no_longer_than_the_opening_may(lab):
+    sshd = lab.sshd("Subsystem sftp /bin/sleep 60")
+    began = time.monotonic()
+    answer = run(sshd.to(), do="echo", socket="/nowhere/x.sock", timeout_ms=1000)
+    assert "sshd does not say which" in answer
+    assert time.monotonic() - began < 3 * SLOWNESS
 
 
 def test_forwarding_of_tcp_refused(lab):
@@ -673,7 +764,7 @@ def says(*pieces, then):
     (says(then="close"), "no SSH greeting (sshd's MaxStartups, or not an SSH server): the host closed the connection"),
     (says(b"SSH-2.0-Fa", then="hang"), "timed out after 1 s: waiting for the SSH greeting"),
     (says(b"HTTP/1.1 400 Bad Request\r\n\r\n", then="close"), "not an SSH server: no SSH greeting in what it sends"),
-    (says(then=os.urandom(4000).replace(b"\0", b"\1").replace(b"\n", b"x")), "waiting for the SSH greeting: far more data than SSH has to say"),
+    (says(then=os.urandom(4000).replace(b"\0", b"\1").replace(b"\n", b"x")), "key exchange: far more data than SSH has to say"),
     (says(GREETING, then="hang"), "timed out after 1 s: key exchange"),
     (says(GREETING, then="close"), "key exchange: the host closed the connection"),
     (says(GREETING, b"\xff" * 5000, then="hang"), "key exchange: "),
