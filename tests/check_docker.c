@@ -313,6 +313,8 @@ static const struct {
 	{call_head, "200 OK", STAT("eyJuYW1lIjoiZiIsInNpemUiOjh9"), "", NULL, 0, NULL,
 	 "{\"name\":\"f\",\"size\":8}"},
 	{call_head, "200 OK", STAT("eyJuYW1lIjoiIn0="), "", NULL, 0, NULL, "{\"name\":\"\"}"},
+	{call_head, "200 OK", STAT("eyJuYW1lIjoiPj8-PyJ9"), "", NULL, 0, NULL, "{\"name\":\">?>?\"}"},
+	{call_head, "200 OK", STAT("eyJuYW1lIjoiPj8+PyJ9"), "", NULL, 0, NULL, "{\"name\":\">?>?\"}"},
 	{call_get, "200 OK", STAT("eyJuYW1lIjoiZiJ9"), "tar", NULL, 0, NULL, "{\"name\":\"f\"}"},
 	/* There is none: an answer where that was the question, */
 	{call_inspect, "404 Not Found", "", "{\"message\":\"No such container: api-lb\"}", NULL, 0, NULL,

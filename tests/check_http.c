@@ -265,6 +265,22 @@ START_TEST(a_header_has_a_limit)
 }
 END_TEST
 
+START_TEST(a_header_has_no_nul)
+{
+	static const char bytes[] = "HTTP/1.1 200 OK\r\nETag: a\0b\r\nContent-Length: 0\r\n\r\n";
+	struct wire wire;
+	struct result r;
+
+	open_http(&wire, &r, _i);
+	http_send(r.http, &get, on_done, &r);
+	wire_spin(&wire);
+	wire_say(&wire, bytes, sizeof(bytes) - 1);
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_msg(strstr(r.err.message, "not HTTP"), "%s", r.err.message);
+	close_http(&wire, &r);
+}
+END_TEST
+
 START_TEST(a_large_reply_comes_whole)
 {
 	static char body[1 << 20];
@@ -745,6 +761,7 @@ int main(void)
 	tcase_add_loop_test(bytes, a_reply_comes_byte_by_byte, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_reply_is_split_at_every_position, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_header_has_a_limit, 0, WIRE_KINDS);
+	tcase_add_loop_test(bytes, a_header_has_no_nul, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_large_reply_comes_whole, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_request_goes_over_the_wire, 0, sizeof(requests) / sizeof(*requests));
 	suite_add_tcase(suite, bytes);

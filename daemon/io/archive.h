@@ -21,8 +21,8 @@ struct archive_entry_spec {
 /* A tar of the entries in their order; the caller frees *out. mtime is for all. */
 void archive_pack(const struct archive_entry_spec *entries, size_t n, time_t mtime, char **out, size_t *len);
 
-/* The content of the first regular file in the tar, at most max bytes; the caller frees *data (NUL
- * terminated). */
+/* The content of the first regular file in the tar, at most max bytes (of a directory's tar, that is a file
+ * in it: ask the path's stat first); the caller frees *data (NUL terminated). */
 int archive_first_file(const void *tar, size_t tar_len, size_t max, char **data, size_t *len,
 		       struct err *err);
 

@@ -131,19 +131,29 @@ static int accept_ping(struct docker_call *call, const struct http_reply *http, 
 	return 0;
 }
 
+/* Docker's base64 is the common one, Podman's is for URLs (RFC 4648, 4 and 5). What is neither gives "". */
+static char *decode_base64(const char *encoded)
+{
+	char *common = xstrdup(encoded), *decoded = xcalloc(1, strlen(encoded) + 1);
+
+	for (char *p = common; *p; p++)
+		*p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
+	if (EVP_DecodeBlock((unsigned char *)decoded, (unsigned char *)common, (int)strlen(common)) < 0)
+		*decoded = '\0';
+	free(common);
+	return decoded;
+}
+
 static int accept_archive(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 			  void **owned, struct err *err)
 {
 	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
-	size_t len = encoded ? strlen(encoded) : 0;
 	struct json_object *stat;
 	char *decoded;
 	bool good;
 
 	(void)call;
-	*owned = decoded = xcalloc(1, len + 1);
-	/* Where it is not base64, nothing is decoded, and nothing is not JSON. */
-	EVP_DecodeBlock((unsigned char *)decoded, (const unsigned char *)encoded, (int)len);
+	*owned = decoded = decode_base64(encoded ? encoded : "");
 	stat = json_tokener_parse(decoded);
 	good = json_object_is_type(stat, json_type_object);
 	json_object_put(stat);

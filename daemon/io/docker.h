@@ -36,10 +36,13 @@ struct docker_reply {
 
 /*
  * Exactly once, never from within the call, not after docker_cancel or
- * docker_free. err is NULL on 2xx, on 304 (already so), and, for inspect, head
- * and get calls, on 404 (then reply->status is 404: there is no such thing).
- * Kinds: ERR_TRANSIENT (no reply, timeout, 500, 503), ERR_CONFLICT (409),
+ * docker_free; may send, cancel, and free the engine. err is NULL on 2xx, on 304 (already so), and, for
+ * inspect, head, get and remove calls, on 404 (then reply->status is 404: there is no such thing).
+ * Kinds: ERR_CONFLICT (409 of create and rename: another container has the name), ERR_TRANSIENT
+ * (no reply, timeout, 5xx, garbage, 409 of anything else: the state has changed meanwhile),
  * ERR_PERMANENT (the rest). The message is "create container NAME: <engine's message>".
+ * reply is NULL only when there was none; with an error, its status tells more (404 of a
+ * create: the image is missing).
  */
 typedef void docker_cb(void *arg, const struct docker_reply *reply, const struct err *err);
 

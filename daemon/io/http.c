@@ -106,6 +106,8 @@ static int keep_header_bytes(struct http *http, const char *at, size_t len)
 {
 	if (evbuffer_get_length(http->reply.headers) + len > MAX_HEADER_BYTES)
 		return refuse(http, "the reply's header", MAX_HEADER_BYTES);
+	if (memchr(at, '\0', len)) /* http_parser lets it pass, and it ends strings here */
+		return err_set(&http->fault, ERR_TRANSIENT, "the answer is not HTTP: a NUL in its header");
 	evbuffer_add(http->reply.headers, at, len);
 	return 0;
 }

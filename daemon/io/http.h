@@ -23,8 +23,8 @@ struct http_request {
 	const void *body;
 	size_t body_len;
 	const char *header; /* one more header line without CRLF ("X-Registry-Auth: ..."), or NULL */
-	int64_t timeout_ms; /* the whole exchange; for a streamed reply, the longest silence */
-	size_t max_body;    /* a longer reply is an error; 0: 16 MiB */
+	int64_t timeout_ms; /* needed; the whole exchange; for a streamed reply, the longest silence */
+	size_t max_body;    /* a longer reply is an error; 0: 16 MiB; pieces do not count */
 	/*
 	 * Set: the body comes in pieces as it arrives, not in the reply (pull
 	 * progress, followed logs). Only called for 2xx replies; others are collected.
@@ -46,7 +46,8 @@ const char *http_reply_header(const struct http_reply *reply, const char *name);
  * Exactly once, from the event loop, never from within http_send; not after
  * http_cancel or http_free. err is NULL when a whole reply has come, whatever
  * its status. Errors are ERR_TRANSIENT: closed in the middle, timed out,
- * not HTTP, too large. The callback may send again, or free the connection.
+ * not HTTP, too large. The callback (and on_piece) may send again, cancel, or
+ * free the connection; the reply stays there until it returns.
  */
 typedef void http_done_cb(void *arg, const struct http_reply *reply, const struct err *err);
 

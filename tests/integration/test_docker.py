@@ -222,7 +222,8 @@ def test_files_through_a_created_container(engine, tmp_path):
     stat = engine.json("head", "helper", "/config/haproxy.cfg")
     assert (stat["name"], stat["size"], stat["mode"]) == ("haproxy.cfg", 7, 0o640)
     assert stat["mtime"].startswith("2023-11-14T22:13:20")
-    assert "write into helper:/none: " in engine("put", "helper", "/none", "x", "x", 0, "644")
+    if engine.name == "dockerd":  # Podman makes the directory
+        assert "write into helper:/none: " in engine("put", "helper", "/none", "x", "x", 0, "644")
     (tmp_path / "config/other name&?=%2F.cfg").write_text("odd\n")
     assert engine("get", "helper", "/config/other name&?=%2F.cfg") == "odd\n"
 
