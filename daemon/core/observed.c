@@ -70,6 +70,7 @@ static void read_labels(struct observed_container *container, struct json_object
 	} rows[] = {
 		{LABEL_OWNER, &container->owner},
 		{LABEL_SPEC, &container->spec},
+		{LABEL_INSTANCE, &container->instance},
 		{LABEL_ROLE, &container->role},
 		{LABEL_CONTAINER_SHA256, &container->container_sha256},
 	};
@@ -142,6 +143,7 @@ void observed_container_free(struct observed_container *container)
 	free(container->network_mode);
 	free(container->owner);
 	free(container->spec);
+	free(container->instance);
 	free(container->role);
 	free(container->container_sha256);
 	free(container->started_at);

@@ -39,6 +39,7 @@ struct observed_container {
 	enum container_status status;
 	char *owner; /* labels; NULL when it has none */
 	char *spec;
+	char *instance;
 	char *role;
 	char *container_sha256;
 	int64_t exit_code;

@@ -10,18 +10,18 @@
 
 static const struct {
 	const char *name;
-	const char *text; /* %1$s: the container's name or image; %2$s: the argument */
+	const char *before, *after; /* around the name; an argument follows */
 } kinds[ACTION_KINDS] = {
-	[ACTION_PULL] = {"pull", "pull image %1$s"},
-	[ACTION_WRITE_CONFIG] = {"write-config", "write %2$s"},
-	[ACTION_CREATE] = {"create", "create container %1$s"},
-	[ACTION_START] = {"start", "start container %1$s"},
-	[ACTION_UNPAUSE] = {"unpause", "unpause container %1$s"},
-	[ACTION_RELOAD] = {"reload", "reload HAProxy in container %1$s"},
-	[ACTION_AWAIT] = {"await", "wait until HAProxy in container %1$s has loaded the config"},
-	[ACTION_STOP] = {"stop", "stop container %1$s gracefully"},
-	[ACTION_REMOVE] = {"remove", "remove container %1$s"},
-	[ACTION_RENAME] = {"rename", "rename container %1$s to %2$s"},
+	[ACTION_PULL] = {"pull", "pull image ", ""},
+	[ACTION_WRITE_CONFIG] = {"write-config", "write ", ""},
+	[ACTION_CREATE] = {"create", "create container ", ""},
+	[ACTION_START] = {"start", "start container ", ""},
+	[ACTION_UNPAUSE] = {"unpause", "unpause container ", ""},
+	[ACTION_RELOAD] = {"reload", "reload HAProxy in container ", ""},
+	[ACTION_AWAIT] = {"await", "wait until HAProxy in container ", " has loaded the config"},
+	[ACTION_STOP] = {"stop", "stop container ", " gracefully"},
+	[ACTION_REMOVE] = {"remove", "remove container ", ""},
+	[ACTION_RENAME] = {"rename", "rename container ", " to "},
 };
 
 const char *action_name(enum action_kind kind)
@@ -29,13 +29,11 @@ const char *action_name(enum action_kind kind)
 	return kinds[kind].name;
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
 char *action_text(const struct action *action)
 {
-	return xasprintf(kinds[action->kind].text, action->name, action->argument ? action->argument : "");
+	return xasprintf("%s%s%s%s", kinds[action->kind].before, action->name, kinds[action->kind].after,
+			 action->argument ? action->argument : "");
 }
-#pragma GCC diagnostic pop
 
 /* The only way into the list. container may be NULL: then the name serves. */
 static void add(struct plan *plan, enum action_kind kind, const char *name, const char *container,
@@ -63,7 +61,7 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 {
 	if (observed->image_known && !observed->image_present)
 		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
-	add(plan, ACTION_WRITE_CONFIG, wanted->instance.name, NULL, wanted->instance.config_path, reason);
+	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
 }
 
 void plan_clear(struct plan *plan)
@@ -119,8 +117,9 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 
 		return difference ? difference : xstrdup("container was made from other settings");
 	}
-	if (observed->stats == STATS_DIR_MISSING && is_up(container))
-		return xstrdup("directory of the stats socket is missing");
+	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a successor. */
+	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) && is_up(container))
+		return xstrdup("stats socket is missing");
 	return observed_difference(container, wanted->create);
 }
 
@@ -197,9 +196,6 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	if (observed->stats == STATS_ANSWERED && strcmp(observed->generation, wanted->generation) != 0) {
 		reload = true;
 		reason = reason ? reason : "HAProxy runs another config than the file's";
-	} else if (observed->stats == STATS_NO_SOCKET) {
-		reload = true;
-		reason = reason ? reason : "stats socket is missing";
 	} else if (observed->stats == STATS_DIR_MODE) {
 		reload = true;
 		reason = reason ? reason : "directory of the stats socket has other permissions";

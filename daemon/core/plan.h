@@ -35,8 +35,9 @@ const char *action_name(enum action_kind kind);
 
 struct action {
 	enum action_kind kind;
-	char *container; /* name or ID for the engine; the image for ACTION_PULL */
-	char *name;      /* how people call it */
+	char *container; /* name or ID for the engine; for ACTION_PULL the image, for ACTION_WRITE_CONFIG
+			    nothing of use */
+	char *name;      /* what it is done to, as people call it: a container, an image, a file */
 	char *argument;  /* ACTION_RENAME: the new name; else NULL */
 	char *reason;    /* why, in a few words: "container is missing" */
 };
