@@ -109,6 +109,18 @@ INVALID SPEC edge: its last good version, if any, stays in force
     )
 
 
+def test_status_shows_what_is_wrong_with_the_daemon(fake):
+    troubles = ["/etc/apilb.d: permission denied", "the store cannot be written: disk full\nx"]
+    daemon = fake({"GET /v1/status": [Reply(status(WELL) | {"troubles": troubles})]})
+    result = daemon.ctl("status")
+    assert (result.code, result.err) == (
+        0,
+        "APILBD IN TROUBLE: /etc/apilb.d: permission denied\n"
+        "APILBD IN TROUBLE: the store cannot be written: disk full\\nx\n"
+        "1 of 1 balancer converged\n",
+    )
+
+
 @pytest.mark.parametrize(
     "ready, said",
     [
