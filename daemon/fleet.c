@@ -296,6 +296,16 @@ static void on_rescan(evutil_socket_t fd, short what, void *arg)
 	on_changed(arg);
 }
 
+void fleet_settings_changed(struct fleet *fleet)
+{
+	int64_t ms = fleet->options.settings->resync_ms;
+	struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	fleet->context.resync_ms = ms;
+	event_add(fleet->rescan, &every);
+	fill_places(fleet);
+}
+
 /* What others ask. */
 
 bool fleet_touches(const struct host *host, const char *spec)
@@ -396,8 +406,6 @@ static int recall_instances(struct fleet *fleet, struct err *err)
 struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 {
 	struct fleet *fleet = xcalloc(1, sizeof(*fleet));
-	struct timeval every = {.tv_sec = options->settings->resync_ms / 1000,
-				.tv_usec = options->settings->resync_ms % 1000 * 1000};
 
 	fleet->options = *options;
 	fleet->context = (struct host_context){
@@ -406,7 +414,6 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.store = options->store,
 		.events = options->events,
 		.owner = options->settings->owner,
-		.resync_ms = options->settings->resync_ms,
 		.due = on_due,
 		.idle = on_idle,
 		.is_orphan = is_orphan,
@@ -416,7 +423,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
-	event_add(fleet->rescan, &every);
+	fleet_settings_changed(fleet);
 	if (specs_recall(fleet->specs, err) != 0 || recall_instances(fleet, err) != 0) {
 		fleet_free(fleet);
 		return NULL;

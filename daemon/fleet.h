@@ -15,7 +15,7 @@ struct fleet;
 
 struct fleet_options {
 	struct event_base *base;
-	const struct settings *settings; /* outlives the fleet; --resync and --concurrency may change in it */
+	const struct settings *settings; /* outlives the fleet; see fleet_settings_changed */
 	const struct ssh_context *ssh;
 	struct store *store;
 	struct events *events;
@@ -32,6 +32,8 @@ void fleet_free(struct fleet *fleet); /* NULL is fine */
 /* Reads the spec directory and makes due what has changed. -1: it could not be read, and everything stays as
  * it is. */
 int fleet_load(struct fleet *fleet, struct err *err);
+/* resync_ms and concurrency have changed. */
+void fleet_settings_changed(struct fleet *fleet);
 /* Makes due every host that has to do with the spec (NULL: all). Returns how many hosts. */
 size_t fleet_kick(struct fleet *fleet, const char *spec);
 
@@ -46,7 +48,7 @@ size_t fleet_running(const struct fleet *fleet); /* hosts that have a place */
 /* Every instance is as wanted, none is on its way out, and every spec is valid. */
 bool fleet_is_converged(const struct fleet *fleet);
 
-/* A host is in use: NULL if it is not of this fleet any more (it may have gone while somebody waited). */
+/* Whether an instance of the spec (NULL: any) is, or was, on the host. */
 bool fleet_touches(const struct host *host, const char *spec);
 
 #endif

@@ -106,6 +106,29 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	event_base_loopbreak(daemon->base);
 }
 
+static void reload_settings(struct daemon *daemon)
+{
+	struct settings fresh;
+	char *restart = NULL;
+	struct err err;
+
+	if (settings_reload(&fresh, &daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
+		log_error(NULL, "%s; the settings stay as they were", err.message);
+		return;
+	}
+	if (restart)
+		log_warning(NULL, "%s: in effect after a restart", restart);
+	free(restart);
+	/* Only what can change: the others stand on the strings that they were given. */
+	daemon->settings.resync_ms = fresh.resync_ms;
+	daemon->settings.concurrency = fresh.concurrency;
+	daemon->settings.log_level = fresh.log_level;
+	daemon->settings.log_format = fresh.log_format;
+	settings_clear(&fresh);
+	log_init(daemon->settings.log_level, daemon->settings.log_format);
+	fleet_settings_changed(daemon->fleet);
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -114,10 +137,8 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
 	(void)sig;
 	(void)what;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
-	if (settings_reload(&daemon->settings, daemon->argc, daemon->argv, &err) != 0)
-		log_error(NULL, "%s; the settings stay as they were", err.message);
-	log_init(daemon->settings.log_level, daemon->settings.log_format);
-	fleet_load(daemon->fleet, &err);
+	reload_settings(daemon);
+	fleet_load(daemon->fleet, &err); /* it tells what went wrong itself */
 	fleet_kick(daemon->fleet, NULL);
 	log_info(NULL, "settings and specs read again");
 	sd_notify(0, "READY=1");
