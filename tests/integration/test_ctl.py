@@ -80,7 +80,7 @@ prod/h/c
 prod/h/d
   ! unreachable: connection refused
 
-3 actions on 2 of 4 balancers; 1 could not be looked at or changed.
+3 actions on 2 of 4 balancers; 1 of 4 could not be looked at or changed.
 """,
         "",
     )
