@@ -94,16 +94,20 @@ static struct totals count(struct json_object *instances)
 
 static void print_summary(const struct totals *t)
 {
-	if (t->actions == 0 && t->errors == 0)
-		printf("No changes. %zu balancer%s as wanted.\n", t->balancers,
-		       t->balancers == 1 ? " is" : "s are");
-	else
+	const char *are = t->balancers == 1 ? " is" : "s are";
+
+	if (t->actions == 0 && t->errors == 0) {
+		printf("No changes. %zu balancer%s as wanted.\n", t->balancers, are);
+		return;
+	}
+	if (t->actions > 0)
 		printf("%zu action%s on %zu of %zu balancers", t->actions, t->actions == 1 ? "" : "s",
 		       t->changed, t->balancers);
+	else
+		fputs("Nothing to do as far as can be seen", stdout);
 	if (t->errors > 0)
-		printf("; %zu could not be looked at or changed", t->errors);
-	if (t->actions > 0 || t->errors > 0)
-		puts(".");
+		printf("; %zu of %zu could not be looked at or changed", t->errors, t->balancers);
+	puts(".");
 }
 
 static int print_plan(struct ctl *ctl, struct json_object *plan, struct totals *totals, struct err *err)

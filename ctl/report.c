@@ -21,7 +21,7 @@ void report_status(const struct ctl *ctl, const struct status *status)
 	}
 	status_print_table(status, ctl->options.problems, timestamp_now_ms(), &ctl->style, stdout);
 	fflush(stdout);
-	status_print_invalid(status, &ctl->style, stderr);
+	status_print_errors(status, &ctl->style, stderr);
 	status_print_summary(status, stderr);
 	hint_at_problems(ctl, status);
 }
@@ -32,7 +32,7 @@ int report_invalid(struct ctl *ctl, const char *spec, size_t *invalid, struct er
 
 	if (status_get(ctl, spec, &status, err) < 0)
 		return -1;
-	status_print_invalid(&status, &ctl->style, stderr);
+	status_print_errors(&status, &ctl->style, stderr);
 	*invalid = status_count_invalid(&status);
 	status_clear(&status);
 	return 0;

@@ -59,7 +59,8 @@ static void add_file(struct spec_list *list, const char *path)
 		read_error(&list->errors, path);
 	else
 		parse(list, standard ? "stdin.yaml" : path, text, len);
-	secret_free(text);
+	explicit_bzero(text, len); /* there may be passwords and keys in it */
+	free(text);
 	if (!standard)
 		fclose(in);
 }

@@ -89,6 +89,7 @@ int status_parse(struct status *status, struct json_object *json, struct err *er
 	}
 	status->version = json_text(json, "version", "-");
 	status->ready = json_flag(json, "ready");
+	status->troubles = json_list(json, "troubles");
 	status->balancers_n = json_object_array_length(instances);
 	status->balancers = xcalloc(status->balancers_n, sizeof(*status->balancers));
 	for (size_t i = 0; i < status->balancers_n; i++)

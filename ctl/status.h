@@ -47,6 +47,7 @@ struct status {
 	size_t balancers_n;
 	struct spec_status *specs;
 	size_t specs_n;
+	struct json_object *troubles; /* of the daemon itself: texts; NULL: none */
 };
 
 /* Takes json. What is no status is an ERR_UNREACHABLE: that is not apilbd. */

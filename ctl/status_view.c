@@ -179,21 +179,35 @@ static char *error_text(const struct spec_status *spec, struct json_object *erro
 	return xasprintf("  %s%s: %s%s%s", file, place, path, *path ? ": " : "", message);
 }
 
-void status_print_invalid(const struct status *status, const struct style *style, FILE *out)
+static void print_troubles(const struct status *status, const struct style *style, FILE *out)
 {
-	for (size_t i = 0; i < status->specs_n; i++) {
-		const struct spec_status *spec = &status->specs[i];
-		size_t n = spec->errors ? json_object_array_length(spec->errors) : 0;
+	size_t n = status->troubles ? json_object_array_length(status->troubles) : 0;
 
-		if (spec->valid)
-			continue;
-		print_escaped(style, out, COLOUR_RED,
-			      xasprintf("INVALID SPEC %s: its last good version, if any, stays in force",
-					spec->name));
-		for (size_t j = 0; j < n; j++)
-			print_escaped(style, out, COLOUR_NONE,
-				      error_text(spec, json_object_array_get_idx(spec->errors, j)));
+	for (size_t i = 0; i < n; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(status->troubles, i));
+
+		print_escaped(style, out, COLOUR_RED, xasprintf("APILBD IN TROUBLE: %s", text ? text : "-"));
 	}
+}
+
+static void print_invalid(const struct spec_status *spec, const struct style *style, FILE *out)
+{
+	size_t n = spec->errors ? json_object_array_length(spec->errors) : 0;
+
+	print_escaped(
+		style, out, COLOUR_RED,
+		xasprintf("INVALID SPEC %s: its last good version, if any, stays in force", spec->name));
+	for (size_t i = 0; i < n; i++)
+		print_escaped(style, out, COLOUR_NONE,
+			      error_text(spec, json_object_array_get_idx(spec->errors, i)));
+}
+
+void status_print_errors(const struct status *status, const struct style *style, FILE *out)
+{
+	print_troubles(status, style, out);
+	for (size_t i = 0; i < status->specs_n; i++)
+		if (!status->specs[i].valid)
+			print_invalid(&status->specs[i], style, out);
 }
 
 /* ", 2 failed" for every phase but converged. The balancers are sorted by phase. */

@@ -79,7 +79,7 @@ static void draw(const struct watch *watch, const struct err *lost, const struct
 		fprintf(screen, "%s\n", why);
 		free(why);
 	}
-	status_print_invalid(&watch->last, style, screen);
+	status_print_errors(&watch->last, style, screen);
 	putc('\n', screen);
 	status_print_table(&watch->last, watch->problems, now_ms, style, screen);
 	text_close(screen);
@@ -153,7 +153,7 @@ static void print_changes(struct watch *watch, const struct status *status, cons
 	table_clear(watch->table);
 	watch->begun = true;
 
-	status_print_invalid(status, style, text);
+	status_print_errors(status, style, text);
 	text_close(text);
 	if (strcmp(invalid, watch->last_invalid) != 0)
 		fputs(invalid, out);

@@ -10,7 +10,13 @@ class Reply:
     """A whole answer. A dict or list is sent as JSON; with delay seconds before it."""
 
     def __init__(self, body, status=200, delay=0.0):
-        self.data = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.data = (
+            body.encode()
+            if isinstance(body, str)
+            else body
+            if isinstance(body, bytes)
+            else json.dumps(body).encode()
+        )
         self.status, self.delay = status, delay
 
     def send(self, connection, stopped):
