@@ -62,7 +62,8 @@ void report_up(struct report *report, size_t before)
 	report->path[before] = '\0';
 }
 
-static void report_vat(struct report *report, const struct yaml_value *at, const char *fmt, va_list ap)
+__attribute__((format(printf, 3, 0))) static void
+report_vat(struct report *report, const struct yaml_value *at, const char *fmt, va_list ap)
 {
 	char message[ERR_MESSAGE_BYTES];
 
