@@ -9,6 +9,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <json-c/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: docker_tool SOCKET COMMAND [ARGUMENT...]\n");
 		return 2;
 	}
+	signal(SIGPIPE, SIG_IGN);
 	tool.base = event_base_new();
 	tool.docker = docker_new(open_socket(tool.base, argv[1]));
 	docker_ping(tool.docker, on_ping, &tool);

@@ -45,13 +45,23 @@ static unsigned distance(const char *a, const char *b)
 	return row[b_len];
 }
 
+/* Part of a key is nearer than its length says: "keyfile" means "privateKeyFile". */
+static unsigned likeness(const char *key, const char *known)
+{
+	unsigned d = distance(key, known);
+
+	if (d > 2 && (strcasestr(known, key) || strcasestr(key, known)))
+		return 2;
+	return d;
+}
+
 static const char *nearest_key(const struct spec_fields *fields, const char *key)
 {
 	const char *nearest = "";
 	unsigned best = UINT32_MAX;
 
 	for (size_t i = 0; i < fields->n; i++) {
-		unsigned d = distance(key, fields->v[i].key);
+		unsigned d = likeness(key, fields->v[i].key);
 
 		if (d < best) {
 			best = d;
@@ -182,6 +192,8 @@ static void check_text_or_list(const struct spec_field *f, struct yaml_value *va
 {
 	if (value->kind == YAML_LIST)
 		check_items(f->type, value, report);
+	else if (value->kind == YAML_MAP)
+		report_value(report, value, "must be a text or a list, not a map");
 	else
 		check_text(f, value, report);
 }

@@ -75,6 +75,10 @@ struct spec_layers {
 
 /* The maps that the layers have under this key. */
 struct spec_layers layers_under(const struct spec_layers *layers, const char *key);
+/* The most specific of them; NULL: there is none. */
+const struct yaml_value *layers_first(const struct spec_layers *layers);
+/* One of them is no map at all, which was reported: what it lacks is not worth a second error. */
+bool layers_broken(const struct spec_layers *layers);
 /* Whether anything is there: an empty text or list, or null, counts as not given, an empty map as given. */
 bool value_given(const struct yaml_value *value);
 struct yaml_value *given(const struct yaml_value *map, const char *key);

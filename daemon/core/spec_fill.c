@@ -27,6 +27,14 @@ struct spec_layers layers_under(const struct spec_layers *layers, const char *ke
 	return under;
 }
 
+const struct yaml_value *layers_first(const struct spec_layers *layers)
+{
+	for (size_t i = 0; i < SPEC_MAX_LAYERS; i++)
+		if (layers->map[i])
+			return layers->map[i];
+	return NULL;
+}
+
 /* The first layer that gives the field decides, also when it says it in the other way. */
 static const struct yaml_value *pick(const struct spec_field *f, const struct spec_layers *layers)
 {
@@ -41,8 +49,7 @@ static const struct yaml_value *pick(const struct spec_field *f, const struct sp
 	return NULL;
 }
 
-/* A layer that is no map at all was reported; what it lacks is not worth a second error. */
-static bool broken(const struct spec_layers *layers)
+bool layers_broken(const struct spec_layers *layers)
 {
 	for (size_t i = 0; i < SPEC_MAX_LAYERS; i++)
 		if (layers->map[i] && layers->map[i]->marked)
@@ -91,7 +98,7 @@ static void fill_value(const struct spec_field *f, void *base, const struct spec
 		store(f, base, value, merge);
 	else if (f->fallback)
 		f->type->storage->store(field_member(base, f), f->fallback);
-	else if (f->missing && !broken(layers))
+	else if (f->missing && !layers_broken(layers))
 		report_at(merge->report, merge->at, "%s", f->missing);
 }
 
@@ -102,11 +109,9 @@ static void fill_pointer(const struct spec_field *f, void *base, const struct sp
 	const struct yaml_value *outer = merge->at;
 	void *sub;
 
-	for (size_t i = SPEC_MAX_LAYERS; i-- > 0;)
-		if (under.map[i])
-			merge->at = under.map[i];
-	if (merge->at == outer)
+	if (!layers_first(&under))
 		return;
+	merge->at = layers_first(&under);
 	sub = xcalloc(1, f->fields->size);
 	field_set_pointer(base, f, sub);
 	merge->bytes += f->fields->size;

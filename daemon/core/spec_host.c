@@ -40,26 +40,15 @@ static void check_all_authentication(struct spec_layers layers, const struct spe
 {
 	const struct yaml_value *outer = merge->at;
 	size_t outermost = merge->report->path_len;
-	struct spec_layers none = {0};
 
-	while (memcmp(&layers, &none, sizeof(layers)) != 0) {
-		for (size_t i = SPEC_MAX_LAYERS; i-- > 0;)
-			if (layers.map[i])
-				merge->at = layers.map[i];
-		check_authentication(&layers, context, merge);
-		layers = layers_under(&layers, "jump");
+	check_authentication(&layers, context, merge);
+	while (layers = layers_under(&layers, "jump"), layers_first(&layers)) {
+		merge->at = layers_first(&layers);
 		report_key(merge->report, "jump");
+		check_authentication(&layers, context, merge);
 	}
 	merge->at = outer;
 	report_up(merge->report, outermost);
-}
-
-static bool any_marked(const struct spec_layers *layers)
-{
-	for (size_t i = 0; i < SPEC_MAX_LAYERS; i++)
-		if (layers->map[i] && layers->map[i]->marked)
-			return true;
-	return false;
 }
 
 static void merge_ssh(struct spec_host *host, const struct spec_layers *layers,
@@ -91,7 +80,7 @@ void spec_host_merge(struct spec_host *host, struct yaml_value *owner, struct ya
 	size_t before;
 
 	/* Not a map, which was reported: nothing more can be said about the host. */
-	if ((own && own->marked) || (by_ssh && any_marked(&layers)))
+	if ((own && own->marked) || (by_ssh && layers_broken(&layers)))
 		return;
 	before = report_key(merge->report, "host");
 	if (by_ssh)

@@ -115,9 +115,11 @@ static int append_to_map(struct builder *b, struct frame *top, struct yaml_value
 	struct yaml_value *map = top->value;
 
 	if (!top->key) {
-		if (value->kind != YAML_TEXT)
-			return refuse(b, &b->event->start_mark,
-				      "a key must be plain text, not a list or a map");
+		if (value->kind != YAML_TEXT) {
+			b->line = value->line;
+			b->column = value->column;
+			return err_set(b->err, ERR_SPEC, "a key must be plain text, not a list or a map");
+		}
 		top->key = value;
 		return 0;
 	}

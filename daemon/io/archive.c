@@ -12,7 +12,9 @@
 /* Writing goes to memory and the entries are ours: what can fail is memory, or a caller's mistake. */
 static void must(struct archive *a, int result)
 {
-	if (result == ARCHIVE_OK)
+	/* A warning comes for a name that is not ASCII, in the C locale: its bytes are written as they are.
+	 */
+	if (result == ARCHIVE_OK || result == ARCHIVE_WARN)
 		return;
 	fprintf(stderr, "cannot make a tar archive: %s\n", archive_error_string(a));
 	abort();
@@ -95,7 +97,7 @@ int archive_first_file(const void *tar, size_t tar_len, size_t max, char **data,
 
 	archive_read_support_format_tar(a);
 	if (archive_read_open_memory(a, tar, tar_len) != ARCHIVE_OK) {
-		err_set(err, ERR_TRANSIENT, "not a tar archive: %s", archive_error_string(a));
+		err_set(err, ERR_TRANSIENT, "not a complete tar archive: %s", archive_error_string(a));
 		goto out;
 	}
 	if (find_file(a, &entry, err) < 0)

@@ -104,7 +104,7 @@ static int version_number(const char *version, int *number)
 {
 	int major, minor, end = 0;
 
-	if (sscanf(version, "%d.%d%n", &major, &minor, &end) != 2 || version[end])
+	if (sscanf(version, "%4d.%4d%n", &major, &minor, &end) != 2 || version[end])
 		return -1;
 	*number = major * 1000 + minor;
 	return 0;
@@ -136,12 +136,18 @@ static int accept_archive(struct docker_call *call, const struct http_reply *htt
 {
 	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
 	size_t len = encoded ? strlen(encoded) : 0;
+	struct json_object *stat;
 	char *decoded;
+	bool good;
 
 	(void)call;
 	*owned = decoded = xcalloc(1, len + 1);
-	if (len == 0 ||
-	    EVP_DecodeBlock((unsigned char *)decoded, (const unsigned char *)encoded, (int)len) < 0)
+	/* Where it is not base64, nothing is decoded, and nothing is not JSON. */
+	EVP_DecodeBlock((unsigned char *)decoded, (const unsigned char *)encoded, (int)len);
+	stat = json_tokener_parse(decoded);
+	good = json_object_is_type(stat, json_type_object);
+	json_object_put(stat);
+	if (!good)
 		return err_set(err, ERR_TRANSIENT,
 			       "the engine's answer has no good X-Docker-Container-Path-Stat");
 	reply->path_stat = decoded;

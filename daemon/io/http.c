@@ -152,8 +152,8 @@ static int on_headers_complete(reply_parser *p)
 	r->public.status = p->status_code;
 	if (r->public.status == 101)
 		return err_set(&http->fault, ERR_TRANSIENT, "unexpected change of protocol (status 101)");
-	/* 1: there is no body, whatever the header says. */
-	return TAILQ_FIRST(&http->calls)->head;
+	/* 1: there is no body, whatever length the header tells (RFC 9110, 6.4.1). */
+	return TAILQ_FIRST(&http->calls)->head || r->public.status == 204 || r->public.status == 304;
 }
 
 static bool is_streamed(const struct http_call *call, const struct reply *r)

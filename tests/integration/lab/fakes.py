@@ -1,0 +1,267 @@
+"""Ends of connections that misbehave: an engine, an sshd, a name server, a client."""
+
+import contextlib
+import os
+import socket
+import struct
+import threading
+import time
+
+
+class FakeServer:
+    """Accepts on a listening socket; each connection is handled by `behave(connection)` in a thread."""
+
+    def __init__(self, listener, behave):
+        self.listener = listener
+        self.behave = behave
+        self.accepted = 0
+        self.open = []
+        self.closing = False
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        while not self.closing:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            self.open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with contextlib.suppress(OSError):
+            self.behave(connection)
+        with contextlib.suppress(OSError):
+            connection.close()
+
+    def close(self):
+        self.closing = True
+        # shutdown, not close alone: that wakes up accept() and recv() in their threads.
+        for each in [self.listener, *self.open]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self.thread.join(5)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def hang(connection):
+    """Reads, and never says a word."""
+    while connection.recv(65536):
+        pass
+
+
+def read_request(connection):
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65536)
+        if not piece:
+            raise OSError("client is gone")
+        data += piece
+    return data
+
+
+def replying(raw, close=True):
+    """Answers every request with these bytes."""
+
+    def behave(connection):
+        while True:
+            read_request(connection)
+            connection.sendall(raw)
+            if close:
+                return
+
+    return behave
+
+
+def json_reply(status, body, headers=b""):
+    return b"HTTP/1.1 %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s" % (
+        status,
+        headers,
+        len(body),
+        body,
+    )
+
+
+PING = json_reply(b"200 OK", b"OK", b"Api-Version: 1.41\r\n").replace(b"application/json", b"text/plain")
+
+
+def after_ping(raw):
+    """A healthy ping, and then these bytes."""
+
+    def behave(connection):
+        while True:
+            request = read_request(connection)
+            if b"/_ping" in request.split(b"\r\n")[0]:
+                connection.sendall(PING)
+            elif raw is None:
+                hang(connection)
+                return
+            else:
+                connection.sendall(raw)
+                return
+
+    return behave
+
+
+def trickle(connection):
+    """One byte a second, for ever: alive, but no answer."""
+    read_request(connection)
+    for byte in PING * 1000:
+        connection.sendall(bytes([byte]))
+        time.sleep(1)
+
+
+# What an engine may do; each must become an error that a person understands.
+ENGINES = {
+    "garbage": replying(os.urandom(4096)),
+    "not-http": replying(b"220 mail.example.org ESMTP ready\r\n"),
+    "half-an-answer": replying(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n[{"),
+    "500": replying(json_reply(b"500 Internal Server Error", b'{"message":"the moon is in the wrong phase"}'), False),
+    "never": hang,
+    "closes": lambda connection: None,
+    "trickle": trickle,
+    "list-garbage": after_ping(os.urandom(4096)),
+    "list-not-json": after_ping(json_reply(b"200 OK", b"this is not JSON")),
+    "list-wrong-json": after_ping(json_reply(b"200 OK", b'{"a": [1, {"b": null}]}')),
+    "list-half": after_ping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n[{"),
+    "list-bad-chunk": after_ping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"),
+    "list-endless-header": after_ping(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 2_000_000),
+    "list-500": after_ping(json_reply(b"500 Internal Server Error", b'{"message":"the moon is in the wrong phase"}')),
+    "list-never": after_ping(None),
+}
+
+
+def fake_engine(path, behave):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(64)
+    return FakeServer(listener, behave)
+
+
+def tcp_listener(address="127.0.0.1", port=0):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(64)
+    return listener
+
+
+class Relay:
+    """A TCP relay that can stop carrying bytes, after so many from the server, or now.
+
+    With `after` it lets an SSH handshake get just so far and then hangs (or closes):
+    each step of it, without knowing the protocol.
+    """
+
+    def __init__(self, target, after=None, then="hang", listener=None, delay=0.0):
+        self.target = target
+        self.after = after
+        self.then = then
+        self.delay = delay
+        self.stalled = threading.Event()
+        self.from_server = 0
+        listener = listener or tcp_listener()
+        self.port = listener.getsockname()[1]
+        self.server = FakeServer(listener, self._relay)
+
+    @property
+    def accepted(self):
+        return self.server.accepted
+
+    def stall(self):
+        """From now on nothing passes, and nobody is told: a cable that is cut."""
+        self.stalled.set()
+
+    def _relay(self, client):
+        server = socket.create_connection(self.target)
+        self.server.open.append(server)
+        back = threading.Thread(target=self._pump, args=(server, client, True), daemon=True)
+        back.start()
+        self._pump(client, server, False)
+        back.join()
+
+    def _pump(self, source, sink, counted):
+        passed = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self.delay:
+                    time.sleep(self.delay)
+                if counted and self.after is not None and passed + len(data) > self.after:
+                    sink.sendall(data[: self.after - passed])
+                    if self.then == "close":
+                        break
+                    self.stalled.set()
+                while self.stalled.is_set() and not self.server.closing:
+                    time.sleep(0.05)
+                sink.sendall(data)
+                passed += len(data)
+                if counted:
+                    self.from_server = max(self.from_server, passed)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.server.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class FakeDns:
+    """A name server on 127.0.0.1:53 that knows the names it is given, and that all others do not exist.
+
+    A name that maps to None gets no answer at all.
+    """
+
+    def __init__(self, names):
+        self.names = names
+        self.questions = []
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 53))
+        self.closing = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        while True:
+            data, peer = self.socket.recvfrom(2048)
+            if self.closing:
+                return
+            labels, at = [], 12
+            while data[at]:
+                labels.append(data[at + 1 : at + 1 + data[at]].decode())
+                at += 1 + data[at]
+            question = data[12 : at + 5]
+            kind = struct.unpack(">H", data[at + 1 : at + 3])[0]
+            name = ".".join(labels).lower()
+            self.questions.append((name, kind))
+            if name in self.names and self.names[name] is None:
+                continue
+            address = self.names.get(name)
+            answer = b""
+            if address and kind == 1:
+                answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + socket.inet_aton(address)
+            code = 0 if name in self.names else 3
+            header = data[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, 1 if answer else 0, 0, 0)
+            self.socket.sendto(header + question + answer, peer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.closing = True
+        self.socket.sendto(b"", self.socket.getsockname())
+        self.thread.join(5)
+        self.socket.close()

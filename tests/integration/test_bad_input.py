@@ -1,0 +1,397 @@
+"""Bad input gets a clear error and loses nothing."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lab import fakes, spec
+from lab.daemon import finish
+from lab.fleet import deploy_local, identity, serves
+from lab.proc import always, patience, run, wait_for
+
+PLAIN_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root without root's eyes
+
+
+# Spec files. Each is made at the path of a spec that was good until now.
+
+
+def block_depth(levels):
+    return "".join(f"{' ' * n}a:\n" for n in range(levels))
+
+
+def laughs():
+    lines = ["a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
+    for n in range(1, 12):
+        lines.append(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]")
+    return "\n".join(lines) + "\n"
+
+
+def quoted(text):
+    return lambda path, good: spec.write(path, text)
+
+
+def at_path(action):
+    """Something that is not written, but takes the place of the file."""
+
+    def make(path, good):
+        path.unlink()
+        action(path)
+
+    return make
+
+
+BAD_SPECS = {
+    "empty": (quoted(""), "."),
+    "only comments": (quoted("# nothing\n\n# at all\n"), "."),
+    "not UTF-8": (quoted(b"image: caf\xe9\nservers: [\xff\xfe]\n"), "(?i)utf-?8|character|encod|byte"),
+    "NUL bytes": (quoted(b"image: x\0y\n"), "."),
+    "UTF-16": (quoted("image: x\n".encode("utf-16")), "."),
+    "truncated": (lambda path, good: spec.write(path, good[: len(good) // 2]), "."),
+    "20 MB": (quoted(b"servers:\n" + b"- 10.0.0.1:6443\n" * 1_310_720), "16 ?MiB|too (large|big)|larger"),
+    "10,000 levels deep": (quoted("[" * 10_000 + "]" * 10_000), "(?i)deep|nest|level|depth"),
+    "10,000 levels of blocks": (quoted(block_depth(10_000)[:15_000_000]), "(?i)deep|nest|level|depth"),
+    "full of aliases": (quoted(laughs()), "(?i)alias|node|large|big"),
+    "an alias of itself": (quoted("servers: &a [*a]\n"), "."),
+    "many documents": (quoted("--- {}\n" * 1000), "."),
+    "a list": (quoted("[1, 2]"), "(?i)map"),
+    "a word": (quoted("hello\n"), "(?i)map"),
+    "tabs": (quoted("apiLoadBalancers:\n\t- name: x\n"), "."),
+    "duplicate keys": (quoted("image: a\nimage: b\n"), "(?i)duplicate|twice|already"),
+    "a directory": (at_path(lambda path: path.mkdir()), "(?i)directory"),
+    "a FIFO": (at_path(lambda path: os.mkfifo(path)), "(?i)regular|fifo|pipe"),
+    "a socket": (at_path(lambda path: run("/usr/bin/python3", "-c", BIND, path)), "(?i)regular|socket"),
+    "a device": (at_path(lambda path: run("mknod", path, "c", 1, 5)), "(?i)regular|device"),
+    "a dangling link": (at_path(lambda path: path.symlink_to("/nowhere/at/all")), "(?i)no such file|dangling|link"),
+    "a link to itself": (at_path(lambda path: path.symlink_to(path)), "(?i)symbolic|link"),
+    "unreadable": (lambda path, good: path.chmod(0), "(?i)permission denied"),
+}
+BIND = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"
+
+
+@pytest.mark.parametrize("kind", BAD_SPECS)
+def test_spec_file(make_daemon, local, servers, kind):
+    make, pattern = BAD_SPECS[kind]
+    daemon = make_daemon(prefix=PLAIN_RIGHTS).start()
+    content = deploy_local(daemon, servers)
+    before = identity(local, "lb0")
+    path = daemon.spec_dir / "local.yaml"
+    good = path.read_text()
+    make(path, good)
+    if kind == "a FIFO":
+        time.sleep(0.5)
+    errors = daemon.wait_invalid("local", patience(15))
+    assert all(e["file"].endswith("local.yaml") and e["message"] for e in errors)
+    assert any(re.search(pattern, e["message"]) for e in errors), errors
+    always("it goes on serving", lambda: serves("127.0.0.1:7443"), 2.5, interval=0.5)
+    assert identity(local, "lb0") == before
+    # --check says the same, and with the same words.
+    checked = finish(daemon.argv("--check"), expect=2, timeout=patience(20))
+    assert errors[0]["message"] in checked.text
+    # Put right, it is as if nothing had been.
+    subprocess.run(["rm", "-rf", path], check=True)
+    daemon.drop("local", content)
+    daemon.wait("the spec to be good again", lambda: (daemon.spec("local") or {}).get("valid"))
+    daemon.wait_converged(1)
+    assert identity(local, "lb0") == before
+
+
+def test_bad_spec_does_not_harm_its_neighbour(daemon, local, servers):
+    daemon.drop("a-bad", "}{")
+    daemon.drop("c-bad", "nonsense: true\n")
+    deploy_local(daemon, servers, "b-good")
+    assert {s["name"]: s["valid"] for s in daemon.status()["specs"]} == {
+        "a-bad": False,
+        "b-good": True,
+        "c-bad": False,
+    }
+
+
+def test_file_that_is_written_slowly(daemon, local, servers):
+    """An editor that writes in place: half a file for a while."""
+    content = deploy_local(daemon, servers, count=2)
+    before = [identity(local, f"lb{n}") for n in (0, 1)]
+    text = json.dumps({**content, "servers": servers[:2]}, indent=1)
+    with open(daemon.spec_dir / "local.yaml", "w") as out:
+        for at in range(0, len(text), 40):
+            out.write(text[at : at + 40])
+            out.flush()
+            time.sleep(0.02)
+    daemon.wait("two servers", lambda: all(len(i["servers"]) == 2 for i in daemon.instances()))
+    daemon.wait_converged(2)
+    assert [identity(local, f"lb{n}") for n in (0, 1)] == before
+
+
+@pytest.mark.parametrize("name", [".hidden.yaml", "x.yaml~", "x.yaml.swp", "x.yaml.dpkg-new", "README", "x.json"])
+def test_files_that_are_no_specs_are_ignored(daemon, name):
+    (daemon.spec_dir / name).write_text("}{")
+    time.sleep(0.5)
+    daemon.reconcile()
+    assert daemon.status()["specs"] == []
+
+
+# State directories.
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=1m", "lab", path)
+    yield path
+    run("umount", "--lazy", path)
+
+
+def fill(path):
+    with open(path / "filler", "wb") as out:
+        try:
+            while True:
+                out.write(b"x" * 4096)
+                out.flush()
+        except OSError:
+            pass
+
+
+def test_state_directory_read_only_at_start(make_daemon, small_disk):
+    run("mount", "-o", "remount,ro", small_disk)
+    daemon = make_daemon()
+    daemon.settings["state-dir"] = small_disk / "state"
+    said = daemon.fails_to_start()
+    assert re.search("(?i)read-only", said) and str(small_disk) in said
+
+
+def test_state_directory_full_at_start(make_daemon, small_disk):
+    fill(small_disk)
+    daemon = make_daemon()
+    daemon.settings["state-dir"] = small_disk / "state"
+    said = daemon.fails_to_start()
+    assert re.search("(?i)full|no space", said)
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_state_directory_goes_bad_and_good_again(make_daemon, local, servers, small_disk, trouble):
+    daemon = make_daemon()
+    daemon.settings["state-dir"] = daemon.state_dir = small_disk / "state"
+    daemon.start()
+    content = deploy_local(daemon, servers)
+    if trouble == "full":
+        fill(small_disk)
+    else:
+        run("mount", "-o", "remount,ro", small_disk)
+    # The job goes on ...
+    content["apiLoadBalancers"].append(spec.direct("lb1", 7444))
+    daemon.drop("local", content)
+    daemon.wait_converged(2)
+    serves("127.0.0.1:7444")
+    # ... and the trouble is told.
+    daemon.wait("/healthz to say it", lambda: daemon.request("GET", "/healthz")[0] != 200, patience(10))
+    if trouble == "full":
+        (small_disk / "filler").unlink()
+    else:
+        run("mount", "-o", "remount,rw", small_disk)
+    daemon.wait("health", lambda: daemon.request("GET", "/healthz")[0] == 200, patience(20))
+    # Nothing was lost: what was made meanwhile is known after a restart, and can be removed.
+    daemon.stop()
+    daemon.remove("local")
+    daemon.start()
+    wait_for("removal", lambda: local.engine.names() == [], patience(10))
+
+
+@pytest.mark.parametrize("kind", ["a file", "below a file", "no permission"])
+def test_state_directory_is_none(make_daemon, tmp_path, kind):
+    daemon = make_daemon(prefix=PLAIN_RIGHTS)
+    path = tmp_path / "thing"
+    if kind == "no permission":
+        path.mkdir(mode=0)
+        path = path / "state"
+    else:
+        path.write_text("x")
+        path = path / "state" if kind == "below a file" else path
+    daemon.settings["state-dir"] = path
+    assert str(path) in daemon.fails_to_start()
+
+
+def test_damaged_store_is_set_aside(daemon, local, servers):
+    deploy_local(daemon, servers)
+    before = identity(local, "lb0")
+    daemon.stop()
+    for file in daemon.state_dir.glob("*.db*"):
+        file.write_bytes(os.urandom(8192))
+    daemon.start()
+    daemon.wait_converged(1)
+    assert identity(local, "lb0") == before
+    assert "damaged" in daemon.log()
+    assert list(daemon.state_dir.glob("*damaged*")), "kept for those who want to look"
+
+
+# The control socket's path.
+
+
+def test_socket_path_in_use(daemon, make_daemon):
+    second = make_daemon()
+    second.settings["socket"] = daemon.socket
+    said = second.fails_to_start()
+    assert str(daemon.socket) in said
+    assert daemon.answers(), "the first one still has it"
+
+
+def test_socket_path_is_a_file(make_daemon, tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("data")
+    daemon = make_daemon()
+    daemon.settings["socket"] = path
+    assert str(path) in daemon.fails_to_start()
+    assert path.read_text() == "data"
+
+
+@pytest.mark.parametrize("path", ["/nowhere/apilbd.sock", "/run/" + "x" * 200, ""])
+def test_socket_path_cannot_be(make_daemon, path):
+    daemon = make_daemon()
+    daemon.settings["socket"] = path
+    assert daemon.fails_to_start().strip()
+
+
+def test_left_over_socket_is_replaced(make_daemon):
+    daemon = make_daemon().start()
+    daemon.crash()
+    assert daemon.socket.exists()
+    daemon.start()
+    daemon.stop()
+    assert not daemon.socket.exists(), "and a clean end leaves none"
+
+
+# Engines and sshd's that misbehave, all at once, next to one that is well.
+
+
+def cpu_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_engines_that_misbehave(daemon, local, servers, tmp_path):
+    fake = {}
+    try:
+        for n, (kind, behave) in enumerate(fakes.ENGINES.items()):
+            fake[kind] = fakes.fake_engine(tmp_path / f"{kind}.sock", behave)
+            runtime = {"docker": {"host": f"unix://{tmp_path}/{kind}.sock"}}
+            daemon.drop(kind, spec.document([spec.direct(f"on-{kind}", 8000 + n)], servers, runtime=runtime))
+        deploy_local(daemon, servers, "well")
+        for kind in fake:
+            daemon.wait_error(f"{kind}/", ".", timeout=patience(120))
+        messages = {i["spec"]: i["lastError"]["message"] for i in daemon.instances() if i["lastError"]}
+        assert "the moon is in the wrong phase" in messages["500"], "the engine's own words"
+        assert "the moon is in the wrong phase" in messages["list-500"]
+        for kind in ("never", "list-never", "trickle"):
+            assert re.search("(?i)timed out|time|no answer", messages[kind]), messages[kind]
+        assert daemon.instance("well/")["converged"]
+        serves("127.0.0.1:7443")
+        # It waits for them; it does not spin.
+        before = cpu_seconds(daemon.process.pid)
+        time.sleep(3)
+        assert cpu_seconds(daemon.process.pid) - before < patience(1)
+        assert max(server.accepted for server in fake.values()) < 200
+    finally:
+        for server in fake.values():
+            server.close()
+
+
+def handshake_bytes(host):
+    """How much sshd says until a session is up."""
+    with fakes.Relay((host.address, 22)) as relay:
+        run("ssh", "-i", host.keys["ed25519"], "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-p", relay.port, "root@127.0.0.1", "true")  # fmt: skip
+        return relay.from_server
+
+
+@pytest.mark.parametrize("then", ["hang", "close"])
+def test_sshd_that_stops_at_each_step(daemon, hosts, servers, then):
+    host = hosts[0]
+    total = handshake_bytes(host)
+    steps = sorted({0, 1, 4, 20, *range(40, total, max(1, total // 16))})
+    relays = [fakes.Relay((host.address, 22), after=step, then=then) for step in steps]
+    try:
+        instances = []
+        for n, relay in enumerate(relays):
+            one = spec.instance(host, name=f"step{n}", hostConfigPath=f"/etc/step{n}/x.cfg", bindAddress=f"127.0.0.1:{8000 + n}")
+            one["host"]["ssh"].update(address="127.0.0.1", port=relay.port, connectionTimeout="2s")
+            instances.append(one)
+        daemon.drop("steps", spec.document(instances, servers))
+        daemon.drop("well", spec.document([spec.instance(hosts[1])], servers))
+        daemon.wait("the good host", lambda: any(i["converged"] for i in daemon.instances("well")), patience(10))
+        daemon.wait("an error for each", lambda: all(i["lastError"] for i in daemon.instances("steps")), patience(60))
+        told = [i["lastError"]["message"] for i in daemon.instances("steps")]
+        pattern = "(?i)timed out|no answer" if then == "hang" else "(?i)clos|lost|end|reset"
+        assert [m for m in told if not re.search(pattern, m)] == []
+        before = cpu_seconds(daemon.process.pid)
+        time.sleep(3)
+        assert cpu_seconds(daemon.process.pid) - before < patience(1)
+    finally:
+        for relay in relays:
+            relay.close()
+
+
+GREETINGS = {
+    "a web server": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+    "random bytes": os.urandom(100_000),
+    "an old protocol": b"SSH-1.5-ancient\r\n",
+    "endless banner": b"hello there\r\n" * 100_000,
+    "a packet too long": b"SSH-2.0-evil\r\n" + b"\xff\xff\xff\xff" * 1000,
+}
+
+
+def test_sshd_that_is_none(daemon, hosts, servers):
+    def greet(greeting):
+        def behave(connection):
+            connection.sendall(greeting)
+            fakes.hang(connection)
+
+        return behave
+
+    listeners = [fakes.tcp_listener() for _ in GREETINGS]
+    fake = [fakes.FakeServer(listener, greet(g)) for listener, g in zip(listeners, GREETINGS.values())]
+    try:
+        instances = []
+        for n, listener in enumerate(listeners):
+            one = spec.instance(hosts[0], name=f"g{n}", hostConfigPath=f"/etc/g{n}/x.cfg", bindAddress=f"127.0.0.1:{8000 + n}")
+            one["host"]["ssh"].update(address="127.0.0.1", port=listener.getsockname()[1], connectionTimeout="2s")
+            instances.append(one)
+        daemon.drop("fakes", spec.document(instances, servers))
+        daemon.wait("errors", lambda: all(i["lastError"] for i in daemon.instances() or [{"lastError": 0}]), patience(30))
+        assert all(i["lastError"]["message"].isprintable() for i in daemon.instances()), "no raw bytes in a message"
+    finally:
+        for server in fake:
+            server.close()
+
+
+def test_settings_file_is_bad(make_daemon, tmp_path):
+    settings = tmp_path / "apilbd.yaml"
+    settings.write_text("resynk: 5s\n")
+    daemon = make_daemon(f"--config={settings}")
+    said = daemon.fails_to_start()
+    assert "resynk" in said and "resync" in said
+
+
+def test_open_files_run_out(make_daemon, hosts, local, servers):
+    """Few descriptors: hosts wait their turn or fail with a word; nothing breaks."""
+    daemon = make_daemon(prefix=["prlimit", "--nofile=24:24"]).start()
+    instances = [spec.instance(h) for h in hosts] + [spec.direct("here", 7443)]
+    daemon.drop("prod", spec.document(instances, servers))
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(30)]
+    try:
+        for client in clients:
+            client.setblocking(False)
+            try:
+                client.connect(str(daemon.socket))
+            except OSError:
+                pass
+        time.sleep(2)
+        daemon.process.check()
+    finally:
+        for client in clients:
+            client.close()
+    daemon.wait_converged(4, timeout=patience(60))

@@ -1,0 +1,100 @@
+"""What apilbctl renders, both HAProxys accept: -c, the real check, on every row."""
+
+import tarfile
+
+import pytest
+
+from lab import images, spec
+from lab.daemon import ctl
+from lab.proc import LAB, run
+
+ONE = ["10.0.0.1:6443"]
+MANY = [f"10.0.{n // 250}.{n % 250 + 1}:6443" for n in range(500)]
+
+# name: (servers, what the instance says)
+ROWS = {
+    "one server": (ONE, {}),
+    "three servers": (["10.0.0.1:6443", "10.0.0.2:6443", "10.0.0.3:6443"], {}),
+    "500 servers": (MANY, {}),
+    "same address, many ports": ([f"10.0.0.1:{port}" for port in range(6443, 6453)], {}),
+    "server by name": (["api.example.org:6443", "localhost:443"], {}),
+    "long name": ([".".join(["a" * 60] * 4) + ":6443"], {}),
+    "IPv6 servers": (["[2001:db8::1]:6443", "[::1]:8443"], {}),
+    "bare IP": (ONE, {"bindAddress": "127.0.0.1"}),
+    "IP and port": (ONE, {"bindAddress": "127.0.0.1:9000"}),
+    "all addresses": (ONE, {"bindAddress": "0.0.0.0:9000"}),
+    "IPv6 bind": (ONE, {"bindAddress": "[::1]:9000"}),
+    "all of IPv6": (ONE, {"bindAddress": "[::]:9000"}),
+    "many binds": (ONE, {"bindAddress": ["127.0.0.1", "127.0.0.2:9000", "[::1]:6443", "192.0.2.1:1"]}),
+    "odd name": (ONE, {"name": "a_b.c-D9"}),
+    "long container name": (ONE, {"name": "n" * 120}),
+    "config in /etc": (ONE, {"hostConfigPath": "/etc/x.cfg"}),
+}
+
+
+@pytest.fixture(scope="session")
+def haproxy_roots():
+    """Both HAProxys unpacked, to run without an engine."""
+    roots = {}
+    for version in images.SUITES:
+        root = LAB / "haproxy" / version
+        root.mkdir(parents=True)
+        with tarfile.open(images.haproxy_image(version)) as image:
+            layer = next(m for m in image.getmembers() if m.name.endswith("layer.tar"))
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                files.extractall(root)
+        roots[version] = root
+    return roots
+
+
+def render(tmp_path, servers, **more):
+    instance = spec.direct(**{"port": 9999})
+    instance.update(more)
+    path = spec.write(tmp_path / "x.yaml", spec.document([instance], servers))
+    return ctl("render", path).stdout
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_haproxy_accepts(haproxy_roots, tmp_path, row):
+    servers, more = ROWS[row]
+    config = render(tmp_path, servers, **more)
+    for version, root in haproxy_roots.items():
+        assert f"version {version}" in run("chroot", root, "haproxy", "-v")
+        (root / "tmp/x.cfg").write_text(config)
+        # Names in the table have no addresses here; that is the network's matter, not the config's.
+        said = run("chroot", root, "haproxy", "-c", "-f", "/tmp/x.cfg")
+        assert "[WARNING]" not in said and "[ALERT]" not in said, said
+
+
+def test_what_a_reader_finds(tmp_path):
+    config = render(tmp_path, ["10.0.0.1:6443", "[2001:db8::1]:6443"], bindAddress=["127.0.0.1", "[::1]:7000"])
+    lines = [line.split() for line in config.splitlines() if line.strip()]
+    assert ["mode", "tcp"] in lines
+    assert any(line[0] == "bind" and line[1] in ("127.0.0.1:6443", "ipv4@127.0.0.1:6443") for line in lines)
+    assert any(line[0] == "bind" and "7000" in line[1] for line in lines)
+    servers = [line for line in lines if line[0] == "server"]
+    assert ["10.0.0.1:6443" in " ".join(s) for s in servers] == [True, False]
+    assert "2001:db8::1" in " ".join(servers[1])
+
+
+def test_watches_are_not_cut_off(tmp_path):
+    """Timeouts of minutes would end every watch of a kubelet that has nothing to do."""
+    lines = [line.split() for line in render(tmp_path, ONE).splitlines()]
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    for side in ("client", "server", "tunnel"):
+        given = [line[2] for line in lines if line[:2] == ["timeout", side]]
+        for value in given:
+            assert int(value[:-1]) * units[value[-1]] >= 3600, f"timeout {side} {value}"
+
+
+def test_instances_are_chosen_by_name(tmp_path):
+    instances = [spec.direct("one", 7001), spec.direct("two", 7002)]
+    path = spec.write(tmp_path / "x.yaml", spec.document(instances, ONE))
+    assert "7002" in ctl("render", path, "two").stdout
+    assert "7002" not in ctl("render", path, "one").stdout
+    refused = ctl("render", path, "three", expect=None)
+    assert refused.returncode != 0 and "three" in refused.stderr
+
+
+def test_render_is_stable(tmp_path):
+    assert render(tmp_path, MANY) == render(tmp_path, MANY)

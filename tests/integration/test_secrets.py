@@ -1,0 +1,61 @@
+"""Passwords and keys: nowhere but on the wire and in files that only the daemon reads."""
+
+import stat
+import subprocess
+
+from lab import spec
+from lab.fleet import deploy_local
+from lab.hosts import PASSWORD
+from lab.proc import patience
+
+WRONG = "this-one-is-wrong-but-secret"
+
+
+def test_secrets_stay_secret(daemon, hosts, local, servers):
+    key = hosts[1].keys["ed25519"].read_text()
+    stranger = hosts[2].keys["stranger"].read_text()
+    secrets = [PASSWORD, WRONG] + [line for text in (key, stranger) for line in text.splitlines()[1:-1]]
+    instances = [spec.instance(host) for host in hosts]
+    instances[0]["host"]["ssh"] = spec.ssh(hosts[0], key=None, password=PASSWORD)
+    instances[1]["host"]["ssh"] = spec.ssh(hosts[1], key=None, privateKey=key)
+    instances[2]["host"]["ssh"] = spec.ssh(hosts[2], key=None, privateKey=stranger, password=WRONG)
+    content = spec.document(instances, servers)
+    daemon.drop("prod", content)
+    daemon.wait("two of three", lambda: sum(i["converged"] for i in daemon.instances()) == 2)
+    daemon.wait_error(hosts[2].address, "(?i)authentication")
+    # Every way to be wrong about a secret: an error message is the likeliest place for it.
+    broken = spec.document(
+        [spec.instance(hosts[0], host={"ssh": {"address": "a", "passwrd": PASSWORD, "privateKey": WRONG, "port": PASSWORD}})],
+        servers,
+    )
+    daemon.drop("broken", broken)
+    daemon.wait_invalid("broken")
+    daemon.drop("mangled", f"apiLoadBalancers:\n- host: {{ssh: {{password: '{PASSWORD}', : {WRONG}]}}\n")
+    daemon.wait_invalid("mangled")
+    deploy_local(daemon, servers)
+
+    said = {
+        "log": daemon.log(),
+        "status": daemon.get("/v1/status"),
+        "plan": daemon.get("/v1/plan"),
+        "events": daemon.get("/v1/events"),
+        "metrics": daemon.get("/metrics"),
+        "state": daemon.get("/v1/state"),
+        "ctl validate": daemon.ctl("validate", *daemon.spec_dir.glob("*.yaml"), expect=2, timeout=patience(30)).text,
+        "ctl render": daemon.ctl("render", daemon.spec_dir / "prod.yaml", expect=None).text,
+        "processes": subprocess.run(["ps", "axwwe", "-o", "args"], capture_output=True, text=True, check=True).stdout,
+        "containers": str([host.engine.containers() for host in hosts]),
+        "config": hosts[0].read("/etc/haproxy/haproxy.cfg"),
+    }
+    for where, text in said.items():
+        assert text
+        for secret in secrets:
+            assert secret not in text, f"{secret[:12]}... is in {where}"
+
+
+def test_files_of_the_daemon_are_its_own(daemon, hosts, servers):
+    daemon.drop("prod", spec.document([spec.instance(hosts[0])], servers))
+    daemon.wait_converged(1)
+    assert stat.S_IMODE(daemon.state_dir.stat().st_mode) == 0o700
+    for path in daemon.state_dir.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
