@@ -646,11 +646,11 @@ START_TEST(a_stream_lives_on_without_a_word)
 	struct heard heard = {0};
 	int fd;
 
-	control_patience = (struct timeval){0, 50000};
+	control_patience = (struct timeval){0, 500000};
 	fd = client();
 	say(fd, "GET /stream HTTP/1.1\r\n\r\n");
 	hear_until(fd, &heard, "first");
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 50; i++) {
 		usleep(20000);
 		turn();
 	}
@@ -779,14 +779,14 @@ START_TEST(a_slow_reader_of_a_large_reply_gets_all_of_it)
 	struct heard heard = {0};
 	int fd;
 
-	control_patience = (struct timeval){0, 100000};
+	control_patience = (struct timeval){0, 500000};
 	fd = client();
 	say(fd, "GET /big HTTP/1.1\r\n\r\n");
 	/* Takes longer than the patience, but never stands still. */
 	while (heard.len < BIG_BYTES) {
 		ck_assert(!heard.end);
 		hear(fd, &heard);
-		usleep(3000);
+		usleep(8000);
 	}
 	forget(&heard);
 	close(fd);
@@ -891,7 +891,6 @@ END_TEST
 START_TEST(running_out_of_descriptors_passes)
 {
 	struct rlimit limit, none;
-	struct heard heard = {0};
 	int fd = client();
 
 	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -900,10 +899,8 @@ START_TEST(running_out_of_descriptors_passes)
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
 	settle();
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	say(fd, "GET /hello HTTP/1.1\r\n\r\n");
-	hear_until(fd, &heard, "hello world");
-	forget(&heard);
 	close(fd);
+	assert_serves();
 }
 END_TEST
 

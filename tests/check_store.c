@@ -836,9 +836,9 @@ START_TEST(a_read_only_directory_is_refused_in_words)
 
 	mount_small("size=4m");
 	make_filled();
-	ck_assert_int_eq(mount(NULL, mnt, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	ck_assert_int_eq(mount("", mnt, "", MS_REMOUNT | MS_RDONLY, ""), 0);
 	assert_refused("read-only file system");
-	ck_assert_int_eq(mount(NULL, mnt, NULL, MS_REMOUNT, NULL), 0);
+	ck_assert_int_eq(mount("", mnt, "", MS_REMOUNT, ""), 0);
 	store_close(open_store(NULL));
 	free(mnt);
 }
