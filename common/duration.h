@@ -13,10 +13,10 @@
 /* Nanoseconds, as in Go, so that nothing is lost; err says what is wrong and shows the form. */
 int duration_parse(const char *text, int64_t *ns, struct err *err);
 
-/* The same in milliseconds, rounded up, so that 1ns does not become "no time at all". */
+/* The same in milliseconds, rounded away from zero, so that 1ns does not become "no time at all". */
 int duration_parse_ms(const char *text, int64_t *ms, struct err *err);
 
-/* "45s", "3m12s", "5h", "12d": for people, at most two units. buf is returned. */
+/* "250ms", "45s", "3m12s", "5h", "12d": for people, at most two units. buf (16 bytes do) is returned. */
 const char *duration_human(int64_t ms, char *buf, unsigned long size);
 
 #endif

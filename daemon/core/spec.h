@@ -27,6 +27,11 @@
 /* Nodes after aliases are followed: ten times what 10,000 instances need. */
 #define SPEC_MAX_NODES 1000000u
 #define SPEC_MAX_ERRORS 100
+/*
+ * Text that instances get from what they share (a key at the top level, times
+ * 10,000 instances): a short file must not become a large process.
+ */
+#define SPEC_MAX_MERGED_BYTES (256u << 20)
 
 enum host_key_checking {
 	HOST_KEY_ACCEPT_NEW, /* learn at first sight, refuse a change */
@@ -154,7 +159,11 @@ void spec_free(struct spec *spec); /* NULL is fine */
  */
 size_t spec_check_fleet(const struct spec *const *specs, size_t n, struct spec_errors *errors);
 
-/* A file in the spec directory is a spec: "prod.yaml" gives "prod" (caller frees), others NULL. */
+/*
+ * A file in the spec directory is a spec: "prod.yaml" gives "prod" (caller
+ * frees), others NULL. The name goes into labels, ids and URLs, so it has
+ * letters, digits, '.', '_' and '-' only, and does not begin with a '.'.
+ */
 char *spec_name_from_file(const char *basename);
 
 /* Adds one error; the message is formatted. Used for files that cannot be read as well. */

@@ -1,5 +1,5 @@
 /*
- * The Docker Engine API, 1.38 to 1.41 (negotiated), over a stream.
+ * The Docker Engine API, 1.38 to 1.44 (negotiated), over a stream.
  * Source: https://docs.docker.com/engine/api/v1.41/
  *
  * One function an endpoint; one shape of answer. An error reply becomes an
@@ -21,7 +21,8 @@ struct docker;
 struct docker_call;
 
 #define DOCKER_API_MIN "1.38"
-#define DOCKER_API_MAX "1.41"
+/* What Docker 29 has at least: it refuses any older version. */
+#define DOCKER_API_MAX "1.44"
 
 /* Valid only within the callback; json_object_get() what is to be kept. */
 struct docker_reply {

@@ -1,11 +1,15 @@
 /*
- * The daemon's memory, in SQLite: state-dir/apilbd.db, mode 0600.
+ * The daemon's memory, in SQLite: state-dir/apilbd.db, mode 0600 like all its
+ * files, since it holds secrets.
  *
  * Writes collect in one transaction that is committed at most once a turn of
  * the event loop (store_flush, or by itself through a timer of zero when it has
- * a base); synchronous=FULL, journal_mode=WAL. It can be lost: everything in it but the events is found
- * again by labels and specs. A damaged file is set aside (apilbd.db.damaged-TIME)
- * and a new one begun; the caller is told.
+ * a base); synchronous=FULL, journal_mode=WAL. A commit that fails loses
+ * nothing: it is tried again each second, and meanwhile reads see what is
+ * pending. The store can be lost: everything in it but the events is found
+ * again by labels and specs. A damaged file is set aside
+ * (apilbd.db.damaged-TIME) and a new one begun; the caller is told. A file that
+ * a newer apilbd wrote is refused and left as it is.
  */
 #ifndef APILB_IO_STORE_H
 #define APILB_IO_STORE_H
@@ -20,19 +24,21 @@ struct event_base;
 struct store;
 
 /*
- * Makes the directory (0700) when it is missing, takes an exclusive lock on
- * state-dir/lock. Errors say what to do: "another apilbd (pid 123) uses
- * /var/lib/apilbd", read-only, full, permission. *warning (caller frees) is set
- * when something was repaired, else NULL.
+ * Makes the directory (0700; its parent must exist) when it is missing, takes
+ * an exclusive lock on state-dir/lock, which holds the pid. Errors say what to
+ * do: "another apilbd (pid 123) uses /var/lib/apilbd", read-only, full,
+ * permission. *warning (caller frees) is set when something was repaired, else
+ * NULL. base may be NULL: nothing is committed then but by store_flush and store_close.
  */
 struct store *store_open(struct event_base *base, const char *state_dir, char **warning, struct err *err);
-void store_close(struct store *store); /* commits; NULL is fine */
+void store_close(struct store *store); /* commits; what cannot be committed is lost; NULL is fine */
 
-/* Commits what is pending now. A failure (disk full) keeps everything pending, and is tried again at the next
- * flush. */
+/* Commits what is pending now. A failure (disk full) keeps everything pending. */
 int store_flush(struct store *store, struct err *err);
 /* The last failure of a commit, or NULL when the last one worked: for status and /healthz. */
 const char *store_trouble(const struct store *store);
+
+/* Rows are copied when they are put; the last put or deletion of a row wins. */
 
 /* Last good version of each spec. */
 struct store_spec {

@@ -27,6 +27,8 @@ typedef void stream_open_cb(void *arg, struct bufferevent *stream, const struct 
 /* An opening under way; gone once its callback has come. */
 struct stream_opening;
 void stream_open_cancel(struct stream_opening *opening); /* NULL is fine; no callback comes */
+/* What it waits for, in a word or two: "resolving", "connecting", "opening". */
+const char *stream_open_phase(const struct stream_opening *opening);
 
 /* Errors: ERR_UNREACHABLE; "engine socket /run/docker.sock: permission denied ..." is the caller's to word:
  * the message here is "PATH: no such file or directory", "PATH: connection refused", ... */

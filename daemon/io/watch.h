@@ -4,7 +4,10 @@
  * inotify on the directory itself and on its parent (so that a directory that
  * is moved away, unmounted or made anew is noticed), settled for a short while
  * so that an editor's half-written file is read once, when it is whole; and a
- * full look at each call of watch_scan, since inotify can lose events.
+ * full look at each call of watch_scan, which also sets watches anew: inotify
+ * can lose events, and does not tell of a mount over the directory, of a
+ * parent made later, or of a change in the target of a link that leads out of
+ * the directory. So call watch_scan regularly too.
  */
 #ifndef APILB_IO_WATCH_H
 #define APILB_IO_WATCH_H
@@ -17,15 +20,17 @@
 struct event_base;
 struct watch;
 
+/* The directory must have been quiet for so long; but a busy one is looked at after the second time. */
 #define WATCH_SETTLE_MS 100
+#define WATCH_SETTLE_MAX_MS 1000
 
 /* A file that is a spec by its name. Either text, or why it could not be read. */
 struct watch_file {
 	char *name; /* the spec's name */
 	char *path;
-	char *text; /* NULL when it cannot be read; not NUL terminated content counts by len */
+	char *text; /* NULL when it cannot be read; not NUL terminated content counts by len; holds secrets */
 	size_t len;
-	char *error; /* "is a FIFO, not a regular file", "permission denied", "larger than 16 MiB" ... */
+	char *error; /* "is a FIFO, not a regular file", "permission denied", "is larger than 16 MiB" ... */
 };
 
 struct watch_listing {
@@ -33,15 +38,30 @@ struct watch_listing {
 	size_t n;
 };
 
-/* changed: something may have changed; look with watch_scan. From the event loop only. base may be NULL: no
- * watching, just scans. */
+/*
+ * changed: something may have changed; look with watch_scan. From the event
+ * loop only; the callback may scan, or free the watch. base may be NULL: no
+ * watching, just scans.
+ */
 struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg);
-void watch_free(struct watch *watch);
+void watch_free(struct watch *watch); /* NULL is fine */
+
+/*
+ * True when something has changed that has not settled yet: a look now could
+ * find a file half written, which no reader can see for sure. changed comes
+ * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it.
+ */
+bool watch_settling(struct watch *watch);
+
+/* Why changes go unnoticed between scans (inotify's limits), or NULL. For a warning. */
+const char *watch_trouble(const struct watch *watch);
 
 /*
  * Reads the whole directory, without ever blocking on a FIFO or device. -1: the
  * directory itself cannot be read (gone, unmounted, no permission): nothing is known,
- * which is not the same as empty. Two files that give the same spec name
+ * which is not the same as empty. A directory that holds no spec counts as gone, too, when
+ * it is another one (by device and inode) than the one that held some: that is
+ * how an unmounted directory looks. Two files that give the same spec name
  * (a.yaml, a.yml) both come, the caller decides.
  */
 int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err);

@@ -1,0 +1,41 @@
+/*
+ * Text for people: what is safe to show on a terminal, and how wide it is.
+ *
+ * Names and messages come from files, engines and hosts that anybody may have
+ * a hand in; shown raw, an escape sequence in one of them could repaint the
+ * screen of whoever looks. UTF-8 is RFC 3629's.
+ */
+#ifndef APILB_TEXT_H
+#define APILB_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* What text_decode says of a byte that begins no character. */
+#define TEXT_INVALID UINT32_MAX
+
+/* The first character of the len > 0 bytes at s. Returns how many bytes it takes: 1 to 4. */
+size_t text_decode(const char *s, size_t len, uint32_t *character);
+
+/*
+ * Both escape control characters, marks that turn the direction of writing, and
+ * bytes that are no UTF-8 as JSON would ("\u001b", "\ufffd"), so that JSON text
+ * stays the same value. TEXT_BLOCK leaves newlines and tabs as they are.
+ */
+enum text_shape { TEXT_LINE, TEXT_BLOCK };
+
+/* The caller frees. */
+char *text_printable(const char *s, enum text_shape shape);
+
+/* In characters; those that take two cells, or none, count as one. */
+size_t text_width(const char *s);
+
+/* At most `width` characters (4 at least), "..." being the last three of what was cut. The caller frees. */
+char *text_shorten(const char *s, size_t width);
+
+/* A stream that writes to memory. After text_close *text is complete, ends in a NUL, and is the caller's. */
+FILE *text_open(char **text, size_t *len);
+void text_close(FILE *stream);
+
+#endif

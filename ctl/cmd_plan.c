@@ -1,0 +1,145 @@
+/* apilbctl plan */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/text.h"
+#include "ctl/ctl.h"
+#include "ctl/json.h"
+#include "ctl/report.h"
+
+/* Every host is looked at, and one that does not answer takes its own timeouts first. */
+#define PLAN_REQUEST_MS (5 * 60 * 1000)
+
+struct totals {
+	size_t balancers, changed, actions, errors;
+};
+
+static const struct {
+	char first;
+	enum colour colour;
+} diff_colours[] = {{'+', COLOUR_GREEN}, {'-', COLOUR_RED}, {'@', COLOUR_CYAN}};
+
+static void print_line(const struct style *style, enum colour colour, const char *indent, char *line)
+{
+	char *safe = text_printable(line, TEXT_LINE);
+
+	fputs(indent, stdout);
+	style_print(style, stdout, colour, safe);
+	putchar('\n');
+	free(safe);
+	free(line);
+}
+
+static void print_diff(const struct style *style, const char *diff)
+{
+	while (*diff) {
+		size_t len = strcspn(diff, "\n");
+		enum colour colour = COLOUR_NONE;
+
+		for (size_t i = 0; i < sizeof(diff_colours) / sizeof(diff_colours[0]); i++)
+			if (*diff == diff_colours[i].first)
+				colour = diff_colours[i].colour;
+		print_line(style, colour, "      ", xstrndup(diff, len));
+		diff += len + (diff[len] == '\n');
+	}
+}
+
+static char *action_text(struct json_object *action)
+{
+	const char *text = json_text(action, "text", NULL), *reason = json_text(action, "reason", "");
+
+	if (!text)
+		return xasprintf("%s %s%s%s", json_text(action, "action", "?"),
+				 json_text(action, "target", ""), *reason ? ": " : "", reason);
+	return xasprintf("%s%s%s", text, *reason ? ": " : "", reason);
+}
+
+/* Nothing is said of a balancer that is as it should be. */
+static void print_instance(const struct style *style, struct json_object *instance)
+{
+	struct json_object *error = json_map(instance, "error"), *actions = json_list(instance, "actions");
+	size_t n = actions ? json_object_array_length(actions) : 0;
+
+	if (!error && n == 0)
+		return;
+	print_line(style, COLOUR_BOLD, "", xstrdup(json_text(instance, "id", "-")));
+	if (error)
+		print_line(style, COLOUR_RED, "  ! ",
+			   xasprintf("%s: %s", json_text(error, "kind", "error"),
+				     json_text(error, "message", "no reason is given")));
+	for (size_t i = 0; i < n; i++)
+		print_line(style, COLOUR_NONE, "  * ", action_text(json_object_array_get_idx(actions, i)));
+	print_diff(style, json_text(instance, "configDiff", ""));
+	putchar('\n');
+}
+
+static struct totals count(struct json_object *instances)
+{
+	struct totals t = {.balancers = json_object_array_length(instances)};
+
+	for (size_t i = 0; i < t.balancers; i++) {
+		struct json_object *instance = json_object_array_get_idx(instances, i);
+		struct json_object *actions = json_list(instance, "actions");
+		size_t n = actions ? json_object_array_length(actions) : 0;
+
+		t.actions += n;
+		t.changed += n > 0;
+		t.errors += json_map(instance, "error") != NULL;
+	}
+	return t;
+}
+
+static void print_summary(const struct totals *t)
+{
+	if (t->actions == 0 && t->errors == 0)
+		printf("No changes. %zu balancer%s as wanted.\n", t->balancers,
+		       t->balancers == 1 ? " is" : "s are");
+	else
+		printf("%zu action%s on %zu of %zu balancers", t->actions, t->actions == 1 ? "" : "s",
+		       t->changed, t->balancers);
+	if (t->errors > 0)
+		printf("; %zu could not be looked at or changed", t->errors);
+	if (t->actions > 0 || t->errors > 0)
+		puts(".");
+}
+
+static int print_plan(struct ctl *ctl, struct json_object *plan, struct totals *totals, struct err *err)
+{
+	struct json_object *instances = json_list(plan, "instances");
+
+	if (!instances)
+		return err_set(err, ERR_UNREACHABLE, "what answers is not apilbd: its plan has no instances");
+	if (!json_flag(plan, "ready"))
+		return err_set(err, ERR_PERMANENT,
+			       "apilbd has just started and still reads its specs; try again");
+	*totals = count(instances);
+	if (ctl->options.output != OUTPUT_TABLE) {
+		print_value(ctl, plan);
+		return 0;
+	}
+	for (size_t i = 0; i < totals->balancers; i++)
+		print_instance(&ctl->style, json_object_array_get_idx(instances, i));
+	print_summary(totals);
+	return 0;
+}
+
+int run_plan(struct ctl *ctl, char **arguments, size_t n, struct err *err)
+{
+	const char *spec = n > 0 ? arguments[0] : NULL;
+	struct json_object *plan = request_json(ctl, "GET", "/v1/plan", spec, PLAN_REQUEST_MS, err);
+	struct totals totals = {.balancers = 0};
+	size_t invalid = 0;
+	int rc;
+
+	if (!plan)
+		return -1;
+	rc = print_plan(ctl, plan, &totals, err);
+	json_object_put(plan);
+	fflush(stdout);
+	if (rc < 0 || report_invalid(ctl, spec, &invalid, err) < 0)
+		return -1;
+	return totals.actions + totals.errors + invalid > 0 ? EXIT_NOT_CONVERGED : EXIT_DONE;
+}

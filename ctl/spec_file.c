@@ -1,0 +1,123 @@
+#include "ctl/spec_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/mem.h"
+#include "common/text.h"
+
+static int read_error(struct spec_errors *errors, const char *path)
+{
+	spec_errors_add(errors, path, 0, 0, "", "cannot be read: %s", strerror(errno));
+	return -1;
+}
+
+/* One byte more than allowed at the most: spec_parse says what is wrong with that. */
+static char *read_stream(FILE *in, size_t *len)
+{
+	size_t size = 65536, n;
+	char *text = xcalloc(1, size);
+
+	*len = 0;
+	while (*len <= SPEC_MAX_BYTES && (n = fread(text + *len, 1, size - *len, in)) > 0) {
+		*len += n;
+		if (*len == size)
+			text = xrealloc(text, size *= 2);
+	}
+	return text;
+}
+
+static void parse(struct spec_list *list, const char *name, const char *text, size_t len)
+{
+	/* Not asked for here: what the daemon has recorded. An empty list is then an error, as in --check. */
+	const struct spec_context context = {.have_agent = getenv("SSH_AUTH_SOCK") != NULL};
+	struct spec *spec = spec_parse(name, text, len, &context, &list->errors);
+
+	if (!spec)
+		return;
+	list->specs = xreallocarray(list->specs, list->n + 1, sizeof(struct spec *));
+	list->specs[list->n++] = spec;
+}
+
+static void add_file(struct spec_list *list, const char *path)
+{
+	bool standard = strcmp(path, "-") == 0;
+	FILE *in = standard ? stdin : fopen(path, "re");
+	size_t len;
+	char *text;
+
+	if (!in) {
+		read_error(&list->errors, path);
+		return;
+	}
+	text = read_stream(in, &len);
+	if (ferror(in))
+		read_error(&list->errors, path);
+	else
+		parse(list, standard ? "stdin.yaml" : path, text, len);
+	secret_free(text);
+	if (!standard)
+		fclose(in);
+}
+
+static int is_spec(const struct dirent *entry)
+{
+	char *name = spec_name_from_file(entry->d_name);
+
+	free(name);
+	return name != NULL;
+}
+
+static void add_directory(struct spec_list *list, const char *path)
+{
+	struct dirent **entries;
+	int n = scandir(path, &entries, is_spec, alphasort);
+
+	if (n < 0) {
+		read_error(&list->errors, path);
+		return;
+	}
+	for (int i = 0; i < n; i++) {
+		char *file = xasprintf("%s/%s", path, entries[i]->d_name);
+
+		add_file(list, file);
+		free(file);
+		free(entries[i]);
+	}
+	free(entries);
+}
+
+void spec_list_add(struct spec_list *list, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		add_directory(list, path);
+	else
+		add_file(list, path);
+}
+
+void spec_list_clear(struct spec_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		spec_free(list->specs[i]);
+	free(list->specs);
+	spec_errors_clear(&list->errors);
+	memset(list, 0, sizeof(*list));
+}
+
+void spec_list_print_errors(const struct spec_list *list)
+{
+	for (size_t i = 0; i < list->errors.n; i++) {
+		char *text = spec_error_text(&list->errors.v[i]);
+		char *safe = text_printable(text, TEXT_LINE);
+
+		fprintf(stderr, "%s\n", safe);
+		free(safe);
+		free(text);
+	}
+}

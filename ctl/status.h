@@ -1,0 +1,65 @@
+/*
+ * The reply to GET /v1/status as plain values. Pure; the strings belong to the
+ * JSON, which belongs to the status.
+ */
+#ifndef APILB_CTL_STATUS_H
+#define APILB_CTL_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "ctl/style.h"
+
+struct json_object;
+
+/* What a phase means to somebody who looks or waits. Sorted: what needs a person first. */
+struct phase {
+	const char *name;
+	enum colour colour;
+	bool final; /* a run has ended with it; the next one comes by itself */
+};
+
+struct balancer {
+	const char *id, *spec, *host, *name, *image;
+	const char *phase_name;
+	const struct phase *phase;
+	bool converged;
+	size_t servers, servers_known, servers_up;
+	const char *error;    /* lastError.message, or NULL */
+	const char *progress; /* what is going on right now, or NULL */
+	struct json_object *servers_list;
+	int64_t observed_ms, changed_ms; /* -1: not yet */
+};
+
+struct spec_status {
+	const char *name, *file;
+	bool valid;
+	struct json_object *errors;
+};
+
+struct status {
+	struct json_object *json;
+	const char *version;
+	bool ready;                 /* false: the daemon has not read its specs yet */
+	struct balancer *balancers; /* those that need a person first, else by id */
+	size_t balancers_n;
+	struct spec_status *specs;
+	size_t specs_n;
+};
+
+/* Takes json. What is no status is an ERR_UNREACHABLE: that is not apilbd. */
+int status_parse(struct status *status, struct json_object *json, struct err *err);
+/* Another view of the same JSON. */
+void status_copy(struct status *to, const struct status *from);
+void status_clear(struct status *status);
+
+/* Works, as far as anybody can tell: converged, and no server is known to be down. */
+bool balancer_is_well(const struct balancer *balancer);
+
+bool status_has_spec(const struct status *status, const char *name);
+size_t status_count_invalid(const struct status *status);
+size_t status_count_converged(const struct status *status);
+
+#endif

@@ -1,0 +1,202 @@
+#include "daemon/api.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/clock.h"
+#include "daemon/core/status.h"
+
+void api_reply_json(struct control_request *request, int status, struct json_object *object)
+{
+	const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
+									  JSON_C_TO_STRING_NOSLASHESCAPE);
+	char *line = xasprintf("%s\n", text);
+
+	control_reply(request, status, "application/json", line, strlen(line));
+	free(line);
+	json_object_put(object);
+}
+
+bool api_asks_for(const struct control_request *request, const char *spec)
+{
+	const char *asked = control_param(request, "spec");
+
+	return !asked || strcmp(asked, spec) == 0;
+}
+
+static bool is_known(const struct fleet *fleet, const char *spec)
+{
+	size_t n;
+	struct host *const *hosts = fleet_hosts(fleet, &n);
+
+	if (specs_find(fleet_specs(fleet), spec))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (fleet_touches(hosts[i], spec))
+			return true;
+	return false;
+}
+
+bool api_knows_spec(const struct api *api, struct control_request *request)
+{
+	const char *asked = control_param(request, "spec");
+
+	if (!asked || is_known(api->fleet, asked))
+		return true;
+	control_error(request, 404, "no spec is named \"%s\"", asked);
+	return false;
+}
+
+/* GET /v1/status */
+
+static int by_spec_and_index(const void *a, const void *b)
+{
+	const struct status_instance *x = a, *y = b;
+	int order = strcmp(x->spec, y->spec);
+
+	if (order != 0)
+		return order;
+	if (x->index != y->index)
+		return x->index < y->index ? -1 : 1;
+	return strcmp(x->id, y->id);
+}
+
+static struct json_object *instances_json(const struct api *api, struct control_request *request)
+{
+	struct json_object *array = json_object_new_array();
+	struct status_instance *rows = NULL;
+	size_t hosts, n, rows_n = 0;
+	struct host *const *all = fleet_hosts(api->fleet, &hosts);
+
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(all[i], &n);
+
+		rows = xreallocarray(rows, rows_n + n, sizeof(*rows));
+		for (size_t j = 0; j < n; j++)
+			if (api_asks_for(request, instances[j]->spec))
+				rows[rows_n++] = instance_status(instances[j], host_next_run_ms(all[i]));
+	}
+	qsort(rows, rows_n, sizeof(*rows), by_spec_and_index);
+	for (size_t i = 0; i < rows_n; i++)
+		json_object_array_add(array, status_instance_json(&rows[i]));
+	free(rows);
+	return array;
+}
+
+static void count_instances(const struct api *api, struct status_spec *spec)
+{
+	size_t hosts, n;
+	struct host *const *all = fleet_hosts(api->fleet, &hosts);
+
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(all[i], &n);
+
+		for (size_t j = 0; j < n; j++) {
+			if (strcmp(instances[j]->spec, spec->name) != 0)
+				continue;
+			spec->instances++;
+			spec->converged += instances[j]->phase == PHASE_CONVERGED;
+		}
+	}
+}
+
+static struct json_object *specs_json(const struct api *api, struct control_request *request)
+{
+	struct json_object *array = json_object_new_array();
+	size_t n;
+	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct status_spec spec = {
+			.name = files[i]->name,
+			.file = files[i]->path,
+			.valid = files[i]->errors.n == 0,
+			.errors = files[i]->errors.v,
+			.errors_n = files[i]->errors.n,
+		};
+
+		if (!api_asks_for(request, spec.name))
+			continue;
+		count_instances(api, &spec);
+		json_object_array_add(array, status_spec_json(&spec));
+	}
+	return array;
+}
+
+/* What is wrong with the daemon itself, as opposed to a balancer. */
+static struct json_object *troubles_json(const struct api *api)
+{
+	struct json_object *array = json_object_new_array();
+	const char *const troubles[] = {fleet_directory_error(api->fleet), store_trouble(api->store)};
+
+	for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++)
+		if (troubles[i])
+			json_object_array_add(array, json_object_new_string(troubles[i]));
+	return array;
+}
+
+static void get_status(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	struct json_object *reply;
+
+	if (!api_knows_spec(api, request))
+		return;
+	reply = json_object_new_object();
+	json_object_object_add(reply, "version", json_object_new_string(PACKAGE_VERSION));
+	json_object_object_add(reply, "ready", json_object_new_boolean(fleet_is_ready(api->fleet)));
+	json_object_object_add(reply, "startedAt", status_time_json(api->started_at_ms));
+	json_object_object_add(reply, "troubles", troubles_json(api));
+	json_object_object_add(reply, "specs", specs_json(api, request));
+	json_object_object_add(reply, "instances", instances_json(api, request));
+	api_reply_json(request, 200, reply);
+}
+
+/* POST /v1/reconcile */
+
+static void post_reconcile(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	struct json_object *reply;
+	int64_t now = clock_now_ms();
+	struct err err;
+	size_t hosts;
+
+	fleet_load(api->fleet, &err); /* a failure is told, and stands in status */
+	if (!api_knows_spec(api, request))
+		return;
+	hosts = fleet_kick(api->fleet, control_param(request, "spec"));
+	reply = json_object_new_object();
+	json_object_object_add(reply, "requestedAt", status_time_json(now));
+	json_object_object_add(reply, "hosts", json_object_new_uint64(hosts));
+	api_reply_json(request, 202, reply);
+}
+
+static void get_events(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+
+	events_answer(api->events, request);
+}
+
+static void get_healthz(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	const char *trouble = !fleet_is_ready(api->fleet)         ? "the specs have not been read yet"
+			      : fleet_directory_error(api->fleet) ? fleet_directory_error(api->fleet)
+								  : store_trouble(api->store);
+
+	if (trouble)
+		control_error(request, 503, "%s", trouble);
+	else
+		control_reply(request, 200, "text/plain", "ok\n", 3);
+}
+
+const struct control_route api_routes[] = {
+	{"GET", "/v1/status", get_status},         {"GET", "/v1/plan", api_plan},
+	{"POST", "/v1/reconcile", post_reconcile}, {"GET", "/v1/events", get_events},
+	{"GET", "/v1/state", api_state},           {"GET", "/healthz", get_healthz},
+	{"GET", "/metrics", api_metrics},          {NULL, NULL, NULL},
+};

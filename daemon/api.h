@@ -1,0 +1,35 @@
+/*
+ * What the control socket answers: the table of its endpoints.
+ */
+#ifndef APILB_API_H
+#define APILB_API_H
+
+#include <stdint.h>
+
+#include "daemon/fleet.h"
+#include "daemon/io/control.h"
+
+struct api {
+	struct fleet *fleet;
+	struct events *events;
+	struct store *store;
+	int64_t started_at_ms;
+};
+
+/* The argument of the handlers is a struct api. */
+extern const struct control_route api_routes[];
+
+/* api_plan.c, api_state.c, api_metrics.c */
+void api_plan(void *arg, struct control_request *request);
+void api_state(void *arg, struct control_request *request);
+void api_metrics(void *arg, struct control_request *request);
+
+struct json_object;
+/* Sends the object and puts it. */
+void api_reply_json(struct control_request *request, int status, struct json_object *object);
+/* Whether the request asks for this spec: ?spec= names it, or is not there. */
+bool api_asks_for(const struct control_request *request, const char *spec);
+/* Answers 404 when ?spec= names one that nobody knows. */
+bool api_knows_spec(const struct api *api, struct control_request *request);
+
+#endif

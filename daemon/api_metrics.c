@@ -1,0 +1,172 @@
+/*
+ * GET /metrics: the Prometheus text format, version 0.0.4.
+ * Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/io/docker.h"
+
+static void family(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, uint64_t value)
+{
+	family(out, name, "gauge", help);
+	fprintf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+static void counter(FILE *out, const char *name, const char *help, uint64_t value)
+{
+	family(out, name, "counter", help);
+	fprintf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+/* A label's value, with what the format wants escaped. */
+static void label(FILE *out, const char *name, const char *value)
+{
+	fprintf(out, "%s=\"", name);
+	for (; *value; value++) {
+		if (*value == '\n') {
+			fputs("\\n", out);
+			continue;
+		}
+		if (*value == '"' || *value == '\\')
+			fputc('\\', out);
+		fputc(*value, out);
+	}
+	fputc('"', out);
+}
+
+static void instance_labels(FILE *out, const char *metric, const struct instance *instance)
+{
+	fprintf(out, "%s{", metric);
+	label(out, "spec", instance->spec);
+	fputc(',', out);
+	label(out, "host", instance->record.host_url);
+	fputc(',', out);
+	label(out, "name", instance->record.name);
+}
+
+typedef void each_instance(FILE *out, const struct instance *instance, void *arg);
+
+static void for_each(const struct api *api, FILE *out, each_instance *each, void *arg)
+{
+	size_t hosts, n;
+	struct host *const *all = fleet_hosts(api->fleet, &hosts);
+
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(all[i], &n);
+
+		for (size_t j = 0; j < n; j++)
+			each(out, instances[j], arg);
+	}
+}
+
+static void count_phase(FILE *out, const struct instance *instance, void *arg)
+{
+	size_t *phases = arg;
+
+	(void)out;
+	phases[instance->phase]++;
+}
+
+static void converged(FILE *out, const struct instance *instance, void *arg)
+{
+	(void)arg;
+	instance_labels(out, "apilb_instance_converged", instance);
+	fprintf(out, "} %d\n", instance->phase == PHASE_CONVERGED);
+}
+
+static void servers(FILE *out, const struct instance *instance, void *arg)
+{
+	size_t states[SERVER_DOWN + 1] = {0};
+
+	(void)arg;
+	for (size_t i = 0; i < instance->observed.servers_n; i++)
+		states[instance->observed.servers[i].state]++;
+	for (size_t i = 0; i <= SERVER_DOWN; i++) {
+		instance_labels(out, "apilb_instance_servers", instance);
+		fprintf(out, ",state=\"%s\"} %zu\n", server_state_name(i), states[i]);
+	}
+}
+
+static void attempts(FILE *out, const struct instance *instance, void *arg)
+{
+	(void)arg;
+	instance_labels(out, "apilb_instance_failed_attempts", instance);
+	fprintf(out, "} %" PRId64 "\n", instance->record.attempts);
+}
+
+static void instances(const struct api *api, FILE *out)
+{
+	size_t phases[PHASES] = {0};
+
+	for_each(api, out, count_phase, phases);
+	family(out, "apilb_instances", "gauge", "Load balancers by phase.");
+	for (size_t i = 0; i < PHASES; i++)
+		fprintf(out, "apilb_instances{phase=\"%s\"} %zu\n", phase_name(i), phases[i]);
+	family(out, "apilb_instance_converged", "gauge", "1 when the load balancer is as wanted.");
+	for_each(api, out, converged, NULL);
+	family(out, "apilb_instance_servers", "gauge", "API servers as the load balancer last saw them.");
+	for_each(api, out, servers, NULL);
+	family(out, "apilb_instance_failed_attempts", "gauge",
+	       "Runs in a row that did not end with the load balancer as wanted.");
+	for_each(api, out, attempts, NULL);
+}
+
+static void hosts(const struct api *api, FILE *out)
+{
+	size_t n, connected = 0;
+	struct host *const *all = fleet_hosts(api->fleet, &n);
+
+	for (size_t i = 0; i < n; i++)
+		connected += host_is_connected(all[i]);
+	gauge(out, "apilb_hosts", "Hosts that are looked after.", n);
+	gauge(out, "apilb_hosts_connected", "Hosts with a connection that works.", connected);
+	gauge(out, "apilb_hosts_running", "Hosts with a run under way.", fleet_running(api->fleet));
+}
+
+static void specs(const struct api *api, FILE *out)
+{
+	size_t n;
+	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
+
+	family(out, "apilb_spec_valid", "gauge", "1 when the newest version of the spec is in force.");
+	for (size_t i = 0; i < n; i++) {
+		fputs("apilb_spec_valid{", out);
+		label(out, "spec", files[i]->name);
+		fprintf(out, "} %d\n", files[i]->errors.n == 0);
+	}
+	gauge(out, "apilb_spec_dir_readable", "1 when the spec directory could be read at the last attempt.",
+	      fleet_directory_error(api->fleet) == NULL);
+}
+
+void api_metrics(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		abort();
+	family(out, "apilb_build_info", "gauge", "The daemon's version.");
+	fprintf(out, "apilb_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
+	instances(api, out);
+	hosts(api, out);
+	specs(api, out);
+	counter(out, "apilb_engine_requests_total", "Requests to engines.", docker_counters.requests);
+	counter(out, "apilb_engine_mutating_requests_total", "Requests to engines that can change a host.",
+		docker_counters.mutating);
+	gauge(out, "apilb_store_ok", "1 when the last commit to the store worked.",
+	      store_trouble(api->store) == NULL);
+	fclose(out);
+	control_reply(request, 200, "text/plain; version=0.0.4", text, len);
+	free(text);
+}

@@ -1,0 +1,175 @@
+#include "daemon/core/haproxy.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+#define DESCRIPTION "    description apilb "
+
+char *haproxy_socket_path(const char *name)
+{
+	return xasprintf(HAPROXY_RUN_DIR "/%s/" HAPROXY_SOCKET_NAME, name);
+}
+
+char *haproxy_server_name(const struct spec_server *server)
+{
+	return xasprintf("%s:%u", server->host, server->port);
+}
+
+char *haproxy_server_address(const struct spec_server *server)
+{
+	return xasprintf(server->ipv6 ? "[%s]:%u" : "%s:%u", server->host, server->port);
+}
+
+static bool is_address(const struct spec_server *server)
+{
+	return server->ipv6 || strspn(server->host, "0123456789.") == strlen(server->host);
+}
+
+static bool any_name(const struct spec_instance *instance)
+{
+	for (size_t i = 0; i < instance->servers_n; i++)
+		if (!is_address(&instance->servers[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The IPv6 wildcard would take the IPv4 side of its port as well (bindv6only
+ * is 0 on Linux), and then the IPv4 wildcard beside it could not be bound.
+ */
+static bool needs_v6only(const struct spec_instance *instance, const struct spec_bind *bind)
+{
+	if (!bind->ipv6 || strcmp(bind->ip, "::") != 0)
+		return false;
+	for (size_t i = 0; i < instance->binds_n; i++) {
+		const struct spec_bind *other = &instance->binds[i];
+
+		if (!other->ipv6 && other->port == bind->port)
+			return true;
+	}
+	return false;
+}
+
+static void render_global(FILE *out, const struct spec_instance *instance)
+{
+	char *socket = haproxy_socket_path(instance->name);
+
+	fprintf(out, "    log stdout format raw daemon\n");
+	fprintf(out, "    maxconn 8192\n");
+	fprintf(out, "    hard-stop-after 5m\n");
+	fprintf(out, "    spread-checks 10\n");
+	fprintf(out, "    stats socket %s mode 666 level user\n", socket);
+	fprintf(out, "    stats timeout 30s\n");
+	free(socket);
+}
+
+static void render_defaults(FILE *out)
+{
+	fputs("\ndefaults\n"
+	      "    mode tcp\n"
+	      "    option clitcpka\n"
+	      "    option srvtcpka\n"
+	      "    option redispatch 1\n"
+	      "    retries 3\n"
+	      "    timeout connect 2s\n"
+	      "    timeout check 2s\n"
+	      "    timeout client 1m\n"
+	      "    timeout client-fin 30s\n"
+	      "    timeout server 1m\n"
+	      "    timeout server-fin 30s\n"
+	      "    timeout tunnel 24h\n",
+	      out);
+}
+
+static void render_resolvers(FILE *out, const struct spec_instance *instance)
+{
+	if (any_name(instance))
+		fputs("\nresolvers system\n"
+		      "    parse-resolv-conf\n"
+		      "    hold valid 10s\n",
+		      out);
+}
+
+static void render_frontend(FILE *out, const struct spec_instance *instance)
+{
+	fprintf(out, "\nfrontend kube-apiserver\n");
+	for (size_t i = 0; i < instance->binds_n; i++) {
+		const struct spec_bind *bind = &instance->binds[i];
+
+		fprintf(out, bind->ipv6 ? "    bind [%s]:%u%s\n" : "    bind %s:%u%s\n", bind->ip, bind->port,
+			needs_v6only(instance, bind) ? " v6only" : "");
+	}
+	fprintf(out, "    default_backend kube-apiserver\n");
+}
+
+static void render_backend(FILE *out, const struct spec_instance *instance)
+{
+	fputs("\nbackend kube-apiserver\n"
+	      /* Here only: in the frontend it would log every connection. */
+	      "    log global\n"
+	      "    option log-health-checks\n"
+	      "    balance leastconn\n"
+	      "    option httpchk\n"
+	      "    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host kube-apiserver\n"
+	      "    http-check expect rstatus ^(2[0-9][0-9]|401|403)$\n"
+	      "    default-server check check-ssl verify none inter 2s fastinter 1s fall 3 rise 2\n",
+	      out);
+	for (size_t i = 0; i < instance->servers_n; i++) {
+		const struct spec_server *server = &instance->servers[i];
+		char *name = haproxy_server_name(server);
+		char *address = haproxy_server_address(server);
+
+		fprintf(out, "    server %s %s%s\n", name, address,
+			is_address(server) ? "" : " resolvers system init-addr last,libc,none");
+		free(name);
+		free(address);
+	}
+}
+
+char *haproxy_render(const struct spec_instance *instance)
+{
+	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.\n"
+				   "global\n";
+	char generation[SHA256_HEX_SIZE];
+	char *body = NULL, *text;
+	size_t len = 0;
+	FILE *out = open_memstream(&body, &len);
+
+	if (!out)
+		abort();
+	render_global(out, instance);
+	render_defaults(out);
+	render_resolvers(out, instance);
+	render_frontend(out, instance);
+	render_backend(out, instance);
+	if (fclose(out) != 0)
+		abort();
+
+	sha256_hex(body, len, generation);
+	text = xasprintf("%s" DESCRIPTION "%s\n%s", head, generation, body);
+	free(body);
+	return text;
+}
+
+void haproxy_generation(const char *text, char generation[SHA256_HEX_SIZE])
+{
+	const char *found = strstr(text, DESCRIPTION);
+	size_t n = 0;
+
+	generation[0] = '\0';
+	if (found)
+		text = found + strlen(DESCRIPTION);
+	else if (strncmp(text, "apilb ", 6) == 0)
+		text += 6;
+	else
+		return;
+	while (n < SHA256_HEX_SIZE - 1 && isxdigit((unsigned char)text[n])) {
+		generation[n] = text[n];
+		n++;
+	}
+	generation[n] = '\0';
+}

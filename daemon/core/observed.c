@@ -1,0 +1,287 @@
+#include "daemon/core/observed.h"
+
+#include <json-c/json.h>
+#include <json-c/json_pointer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/names.h"
+
+static const char *const status_names[] = {
+	[CONTAINER_UNKNOWN] = "unknown",       [CONTAINER_CREATED] = "created",
+	[CONTAINER_RUNNING] = "running",       [CONTAINER_PAUSED] = "paused",
+	[CONTAINER_RESTARTING] = "restarting", [CONTAINER_REMOVING] = "removing",
+	[CONTAINER_EXITED] = "exited",         [CONTAINER_DEAD] = "dead",
+};
+
+enum container_status container_status_parse(const char *text)
+{
+	/* Podman's words for the same. */
+	if (strcmp(text, "configured") == 0 || strcmp(text, "initialized") == 0)
+		return CONTAINER_CREATED;
+	if (strcmp(text, "stopped") == 0)
+		return CONTAINER_EXITED;
+	for (size_t i = 0; i < sizeof(status_names) / sizeof(status_names[0]); i++)
+		if (strcmp(text, status_names[i]) == 0)
+			return i;
+	return CONTAINER_UNKNOWN;
+}
+
+const char *container_status_name(enum container_status status)
+{
+	return status_names[status];
+}
+
+const char *server_state_name(enum server_state state)
+{
+	static const char *const names[] = {
+		[SERVER_UNKNOWN] = "unknown",
+		[SERVER_UP] = "up",
+		[SERVER_DOWN] = "down",
+	};
+
+	return names[state];
+}
+
+static struct json_object *at(struct json_object *object, const char *pointer)
+{
+	struct json_object *found = NULL;
+
+	return json_pointer_get(object, pointer, &found) == 0 ? found : NULL;
+}
+
+/* The text at a pointer; NULL when there is none, or it is no text, or empty. */
+static const char *text_at(struct json_object *object, const char *pointer)
+{
+	struct json_object *found = at(object, pointer);
+
+	if (!json_object_is_type(found, json_type_string) || json_object_get_string_len(found) == 0)
+		return NULL;
+	return json_object_get_string(found);
+}
+
+static void read_labels(struct observed_container *container, struct json_object *labels)
+{
+	const struct {
+		const char *label;
+		char **to;
+	} rows[] = {
+		{LABEL_OWNER, &container->owner},
+		{LABEL_SPEC, &container->spec},
+		{LABEL_INSTANCE, &container->instance},
+		{LABEL_ROLE, &container->role},
+		{LABEL_CONTAINER_SHA256, &container->container_sha256},
+	};
+	struct json_object *value;
+
+	/* Labels hold slashes and dots: looked up by key, not by pointer. */
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (json_object_is_type(labels, json_type_object) &&
+		    json_object_object_get_ex(labels, rows[i].label, &value))
+			*rows[i].to = xstrdup(json_object_get_string(value));
+}
+
+static const char *without_slash(const char *name)
+{
+	return name[0] == '/' ? name + 1 : name;
+}
+
+struct observed_container *observed_from_list(struct json_object *entry)
+{
+	const char *id = text_at(entry, "/Id");
+	const char *name = text_at(entry, "/Names/0");
+	const char *state = text_at(entry, "/State");
+	struct observed_container *container;
+
+	if (!id || !name)
+		return NULL;
+	container = xcalloc(1, sizeof(*container));
+	container->id = xstrdup(id);
+	container->name = xstrdup(without_slash(name));
+	container->image = xstrdup(text_at(entry, "/Image"));
+	container->status = state ? container_status_parse(state) : CONTAINER_UNKNOWN;
+	read_labels(container, at(entry, "/Labels"));
+	return container;
+}
+
+struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err)
+{
+	const char *id = text_at(inspect, "/Id");
+	const char *name = text_at(inspect, "/Name");
+	const char *state = text_at(inspect, "/State/Status");
+	struct observed_container *container;
+	struct json_object *exit_code = at(inspect, "/State/ExitCode");
+
+	if (!id || !name || !state) {
+		err_set(err, ERR_TRANSIENT, "the engine's reply is not a container (no Id, Name or State)");
+		return NULL;
+	}
+	container = xcalloc(1, sizeof(*container));
+	container->id = xstrdup(id);
+	container->name = xstrdup(without_slash(name));
+	container->image = xstrdup(text_at(inspect, "/Config/Image"));
+	container->user = xstrdup(text_at(inspect, "/Config/User"));
+	container->network_mode = xstrdup(text_at(inspect, "/HostConfig/NetworkMode"));
+	container->status = container_status_parse(state);
+	container->started_at = xstrdup(text_at(inspect, "/State/StartedAt"));
+	container->exit_code = exit_code ? json_object_get_int64(exit_code) : 0;
+	read_labels(container, at(inspect, "/Config/Labels"));
+	container->inspect = json_object_get(inspect);
+	return container;
+}
+
+void observed_container_free(struct observed_container *container)
+{
+	if (!container)
+		return;
+	free(container->id);
+	free(container->name);
+	free(container->image);
+	free(container->user);
+	free(container->network_mode);
+	free(container->owner);
+	free(container->spec);
+	free(container->instance);
+	free(container->role);
+	free(container->container_sha256);
+	free(container->started_at);
+	json_object_put(container->inspect);
+	free(container);
+}
+
+/* Docker keeps an image's name as it was asked for; Podman writes it out in full. */
+static const char *short_image(const char *image)
+{
+	static const char *const prefixes[] = {"docker.io/library/", "docker.io/", "localhost/"};
+
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+		if (strncmp(image, prefixes[i], strlen(prefixes[i])) == 0)
+			return image + strlen(prefixes[i]);
+	return image;
+}
+
+/* "SOURCE:TARGET:ro" is mounted so: what the engine says it mounted, whatever options it added. */
+static bool is_mounted(struct json_object *mounts, const char *bind)
+{
+	const char *colon = strchr(bind, ':');
+	const char *target = colon + 1;
+	size_t source_len = colon - bind;
+	size_t target_len = strcspn(target, ":");
+	bool writable = strcmp(target + target_len, ":ro") != 0;
+
+	for (size_t i = 0; i < json_object_array_length(mounts); i++) {
+		struct json_object *mount = json_object_array_get_idx(mounts, i);
+		const char *is_source = text_at(mount, "/Source");
+		const char *is_target = text_at(mount, "/Destination");
+		struct json_object *rw = at(mount, "/RW");
+
+		if (is_source && is_target && strlen(is_source) == source_len &&
+		    strncmp(is_source, bind, source_len) == 0 && strlen(is_target) == target_len &&
+		    strncmp(is_target, target, target_len) == 0)
+			return json_object_get_boolean(rw) == writable;
+	}
+	return false;
+}
+
+static char *mount_difference(struct json_object *inspect, struct json_object *create)
+{
+	struct json_object *mounts = at(inspect, "/Mounts");
+	struct json_object *binds = at(create, "/HostConfig/Binds");
+	size_t n = json_object_array_length(binds);
+
+	if (!json_object_is_type(mounts, json_type_array))
+		return xstrdup("it has no mounts");
+	for (size_t i = 0; i < n; i++) {
+		const char *bind = json_object_get_string(json_object_array_get_idx(binds, i));
+
+		if (!is_mounted(mounts, bind))
+			return xasprintf("%s is not mounted", bind);
+	}
+	if (json_object_array_length(mounts) != n)
+		return xasprintf("it has %zu mounts, wanted %zu", json_object_array_length(mounts), n);
+	return NULL;
+}
+
+/*
+ * Where an inspect reply shows what a create request asked for. Without a
+ * place in the request the value must be absent, zero, false or empty: limits
+ * that `docker update` can set, which we never do.
+ */
+static const struct {
+	const char *what, *is, *wanted;
+} compared[] = {
+	{"user", "/Config/User", "/User"},
+	{"command", "/Config/Cmd", "/Cmd"},
+	{"stop signal", "/Config/StopSignal", "/StopSignal"},
+	{"network mode", "/HostConfig/NetworkMode", "/HostConfig/NetworkMode"},
+	{"restart policy", "/HostConfig/RestartPolicy/Name", "/HostConfig/RestartPolicy/Name"},
+	{"privileged", "/HostConfig/Privileged", NULL},
+	{"memory limit", "/HostConfig/Memory", NULL},
+	{"CPU limit", "/HostConfig/NanoCpus", NULL},
+	{"CPU quota", "/HostConfig/CpuQuota", NULL},
+	{"CPU set", "/HostConfig/CpusetCpus", NULL},
+};
+
+static bool is_nothing(struct json_object *value)
+{
+	switch (json_object_get_type(value)) {
+	case json_type_string:
+		return json_object_get_string_len(value) == 0;
+	case json_type_array:
+		return json_object_array_length(value) == 0;
+	case json_type_object:
+		return json_object_object_length(value) == 0;
+	default:
+		return !json_object_get_boolean(value);
+	}
+}
+
+static const char *shown(struct json_object *value)
+{
+	return value ? json_object_to_json_string_ext(value,
+						      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+		     : "unset";
+}
+
+char *observed_difference(const struct observed_container *container, struct json_object *create)
+{
+	const char *image = text_at(create, "/Image");
+
+	if (!container->image || strcmp(short_image(container->image), short_image(image)) != 0)
+		return xasprintf("image is %s, wanted %s", container->image ? container->image : "unset",
+				 image);
+	for (size_t i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
+		struct json_object *is = at(container->inspect, compared[i].is);
+		struct json_object *wanted = compared[i].wanted ? at(create, compared[i].wanted) : NULL;
+
+		if (wanted ? json_object_equal(is, wanted) : is_nothing(is))
+			continue;
+		return xasprintf("%s is %s, wanted %s", compared[i].what, shown(is),
+				 wanted ? shown(wanted) : "none");
+	}
+	return mount_difference(container->inspect, create);
+}
+
+static void servers_clear(struct observed_instance *instance)
+{
+	for (size_t i = 0; i < instance->servers_n; i++) {
+		free(instance->servers[i].name);
+		free(instance->servers[i].check);
+	}
+	FREE(instance->servers);
+	instance->servers_n = 0;
+}
+
+void observed_instance_clear(struct observed_instance *instance)
+{
+	observed_container_free(instance->current);
+	observed_container_free(instance->next);
+	observed_container_free(instance->helper);
+	free(instance->config);
+	free(instance->stats_error);
+	free(instance->haproxy_version);
+	servers_clear(instance);
+	memset(instance, 0, sizeof(*instance));
+}

@@ -1,0 +1,108 @@
+/*
+ * What a host was seen to hold: the engine's and HAProxy's answers as values.
+ *
+ * Filled in by the job, read by the plan. Where something was not looked at,
+ * it says so: unknown is not the same as missing.
+ */
+#ifndef APILB_CORE_OBSERVED_H
+#define APILB_CORE_OBSERVED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "daemon/core/hash.h"
+
+struct json_object;
+
+enum container_status {
+	CONTAINER_UNKNOWN,
+	CONTAINER_CREATED,
+	CONTAINER_RUNNING,
+	CONTAINER_PAUSED,
+	CONTAINER_RESTARTING,
+	CONTAINER_REMOVING,
+	CONTAINER_EXITED,
+	CONTAINER_DEAD,
+};
+
+enum container_status container_status_parse(const char *text);
+const char *container_status_name(enum container_status status); /* the engine's word */
+
+struct observed_container {
+	char *id;
+	char *name;  /* without the engine's leading slash */
+	char *image; /* as it was asked for at creation */
+	char *user;  /* this and the next: NULL in entries of a list */
+	char *network_mode;
+	enum container_status status;
+	char *owner; /* labels; NULL when it has none */
+	char *spec;
+	char *instance;
+	char *role;
+	char *container_sha256;
+	int64_t exit_code;
+	char *started_at;            /* RFC 3339, the engine's clock; NULL: never */
+	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
+};
+
+/* From an entry of GET /containers/json. NULL when it is not one. */
+struct observed_container *observed_from_list(struct json_object *entry);
+/* From GET /containers/{id}/json. NULL, with err, when it is not a container. */
+struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err);
+void observed_container_free(struct observed_container *container); /* NULL is fine */
+
+/*
+ * In what the container differs from the create request that we would send:
+ * "user is 0, wanted 65534"; NULL when in nothing that we ask for. The caller
+ * frees. `create` is the body of a create request.
+ */
+char *observed_difference(const struct observed_container *container, struct json_object *create);
+
+/* A server as HAProxy sees it (`show stat`, HAProxy management guide, 9.1). */
+enum server_state { SERVER_UNKNOWN, SERVER_UP, SERVER_DOWN };
+const char *server_state_name(enum server_state state);
+
+struct observed_server {
+	char *name; /* as haproxy_server_name() */
+	enum server_state state;
+	char *check; /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
+};
+
+enum stats_status {
+	STATS_UNKNOWN,     /* not asked */
+	STATS_ANSWERED,    /* the socket answered: what follows is valid */
+	STATS_EARLY,       /* no answer, but the container has only just started */
+	STATS_DIR_MISSING, /* the host has no directory for the socket */
+	STATS_DIR_MODE,    /* it has, with other permissions */
+	STATS_NO_SOCKET,   /* the directory is right, the socket is gone */
+	STATS_FAILED,      /* the socket is there and cannot be used: stats_error says why */
+};
+
+struct observed_instance {
+	struct observed_container *current; /* has the wanted name; NULL: no such container */
+	struct observed_container *next;    /* the successor of an unfinished handover; NULL: none */
+	struct observed_container *helper;  /* left over; NULL: none */
+	bool image_known, image_present;
+
+	bool config_known;
+	bool config_exists;
+	char config_sha256[SHA256_HEX_SIZE];
+	char *config; /* text; NULL when it was not read (it is as it was when last read) */
+
+	enum stats_status stats;
+	char *stats_error;
+	char generation[SHA256_HEX_SIZE]; /* loaded by the running HAProxy; "" not ours */
+	char *haproxy_version;
+	struct observed_server *servers;
+	size_t servers_n;
+};
+
+void observed_instance_clear(struct observed_instance *instance);
+
+/* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, to
+ * FAILED. */
+void observed_stats_parse(struct observed_instance *instance, const char *text);
+
+#endif

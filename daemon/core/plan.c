@@ -1,0 +1,334 @@
+#include "daemon/core/plan.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/names.h"
+
+static const struct {
+	const char *name;
+	const char *before, *after; /* around the name; an argument follows */
+} kinds[ACTION_KINDS] = {
+	[ACTION_PULL] = {"pull", "pull image ", ""},
+	[ACTION_WRITE_CONFIG] = {"write-config", "write ", ""},
+	[ACTION_CREATE] = {"create", "create container ", ""},
+	[ACTION_START] = {"start", "start container ", ""},
+	[ACTION_UNPAUSE] = {"unpause", "unpause container ", ""},
+	[ACTION_RELOAD] = {"reload", "reload HAProxy in container ", ""},
+	[ACTION_AWAIT] = {"await", "wait until HAProxy in container ", " has loaded the config"},
+	[ACTION_STOP] = {"stop", "stop container ", " gracefully"},
+	[ACTION_REMOVE] = {"remove", "remove container ", ""},
+	[ACTION_RENAME] = {"rename", "rename container ", " to "},
+};
+
+const char *action_name(enum action_kind kind)
+{
+	return kinds[kind].name;
+}
+
+char *action_text(const struct action *action)
+{
+	return xasprintf("%s%s%s%s", kinds[action->kind].before, action->name, kinds[action->kind].after,
+			 action->argument ? action->argument : "");
+}
+
+/* The only way into the list. container may be NULL: then the name serves. */
+static void add(struct plan *plan, enum action_kind kind, const char *name, const char *container,
+		const char *argument, const char *reason)
+{
+	plan->actions = xreallocarray(plan->actions, plan->n + 1, sizeof(*plan->actions));
+	plan->actions[plan->n++] = (struct action){
+		.kind = kind,
+		.name = xstrdup(name),
+		.container = xstrdup(container ? container : name),
+		.argument = xstrdup(argument),
+		.reason = xstrdup(reason),
+	};
+}
+
+static void add_for(struct plan *plan, enum action_kind kind, const struct observed_container *container,
+		    const char *reason)
+{
+	add(plan, kind, container->name, container->id, NULL, reason);
+}
+
+/* Every write goes through a helper made from the wanted image, so that has to be there first. */
+static void add_write(struct plan *plan, const struct wanted *wanted,
+		      const struct observed_instance *observed, const char *reason)
+{
+	if (observed->image_known && !observed->image_present)
+		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
+	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
+}
+
+void plan_clear(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++) {
+		free(plan->actions[i].container);
+		free(plan->actions[i].name);
+		free(plan->actions[i].argument);
+		free(plan->actions[i].reason);
+	}
+	free(plan->actions);
+	memset(plan, 0, sizeof(*plan));
+}
+
+static bool is_up(const struct observed_container *container)
+{
+	return container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED ||
+	       container->status == CONTAINER_RESTARTING;
+}
+
+static bool is_ours(const struct wanted *wanted, const struct observed_container *container)
+{
+	if (container->owner)
+		return strcmp(container->owner, wanted->owner) == 0;
+	return wanted->adopt_id && strcmp(wanted->adopt_id, container->id) == 0;
+}
+
+/* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
+ * again harms nobody. */
+static const char *config_drift(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	if (!observed->config_known)
+		return "config is not known";
+	if (!observed->config_exists)
+		return "config file is missing";
+	if (strcmp(observed->config_sha256, wanted->config_sha256) != 0)
+		return "config file differs";
+	return NULL;
+}
+
+/* Why the container cannot become what is wanted; NULL when it can, by starting or reloading. The caller
+ * frees. */
+static char *container_drift(const struct wanted *wanted, const struct observed_instance *observed,
+			     const struct observed_container *container)
+{
+	if (!container->owner)
+		return xstrdup("container is handed over by the spec's state");
+	if (container->status == CONTAINER_DEAD)
+		return xstrdup("container is dead");
+	if (!container->container_sha256 ||
+	    strcmp(container->container_sha256, wanted->container_sha256) != 0) {
+		char *difference = observed_difference(container, wanted->create);
+
+		return difference ? difference : xstrdup("container was made from other settings");
+	}
+	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a successor. */
+	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) && is_up(container))
+		return xstrdup("stats socket is missing");
+	return observed_difference(container, wanted->create);
+}
+
+static void plan_create(const struct wanted *wanted, const struct observed_instance *observed,
+			struct plan *plan, const char *reason)
+{
+	/* Always: the directory of the stats socket must be there before the container. */
+	add_write(plan, wanted, observed, reason);
+	add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
+	add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
+	add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
+}
+
+static void add_removal(struct plan *plan, const struct observed_container *container, const char *reason)
+{
+	if (container->status == CONTAINER_PAUSED)
+		add_for(plan, ACTION_UNPAUSE, container, reason);
+	if (is_up(container))
+		add_for(plan, ACTION_STOP, container, reason);
+	add_for(plan, ACTION_REMOVE, container, reason);
+}
+
+/* From the moment when the successor runs. */
+static void plan_takeover(const struct wanted *wanted, const struct observed_container *old, const char *next,
+			  struct plan *plan, const char *reason)
+{
+	add(plan, ACTION_AWAIT, next, NULL, NULL, reason);
+	if (old)
+		add_removal(plan, old, reason);
+	add(plan, ACTION_RENAME, next, NULL, wanted->instance.name, reason);
+}
+
+/*
+ * Two HAProxy of one user can hold the same port on the host's network, one of
+ * another user or network cannot join (SO_REUSEPORT, socket(7)).
+ */
+static bool can_share_ports(const struct observed_container *old)
+{
+	return old->status == CONTAINER_RUNNING && old->user && strcmp(old->user, WANTED_USER) == 0 &&
+	       old->network_mode && strcmp(old->network_mode, "host") == 0;
+}
+
+static void plan_replace(const struct wanted *wanted, const struct observed_instance *observed,
+			 struct plan *plan, const char *reason)
+{
+	const struct observed_container *old = observed->current;
+	char *next;
+
+	if (!can_share_ports(old)) {
+		add_write(plan, wanted, observed, reason);
+		add_removal(plan, old, reason);
+		add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
+		add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
+		add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
+		return;
+	}
+	next = wanted_next_name(wanted->instance.name);
+	add_write(plan, wanted, observed, reason);
+	add(plan, ACTION_CREATE, next, NULL, NULL, reason);
+	add(plan, ACTION_START, next, NULL, NULL, reason);
+	plan_takeover(wanted, old, next, plan, reason);
+	free(next);
+}
+
+/* What the running HAProxy is asked to do so that it holds the wanted config and shows it. */
+static void plan_running(const struct wanted *wanted, const struct observed_instance *observed,
+			 struct plan *plan)
+{
+	const struct observed_container *current = observed->current;
+	const char *file = config_drift(wanted, observed);
+	const char *reason = file;
+	bool reload = false;
+
+	if (observed->stats == STATS_ANSWERED && strcmp(observed->generation, wanted->generation) != 0) {
+		reload = true;
+		reason = reason ? reason : "HAProxy runs another config than the file's";
+	} else if (observed->stats == STATS_DIR_MODE) {
+		reload = true;
+		reason = reason ? reason : "directory of the stats socket has other permissions";
+	}
+	if (wanted->mounts_file && (file || reload)) {
+		plan_replace(wanted, observed, plan, reason);
+		return;
+	}
+	if (file || observed->stats == STATS_DIR_MODE)
+		add_write(plan, wanted, observed, reason);
+	if (reload) {
+		add_for(plan, ACTION_RELOAD, current, reason);
+		add_for(plan, ACTION_AWAIT, current, reason);
+	}
+	if (plan->n > 0)
+		return;
+	if (observed->stats == STATS_EARLY)
+		err_set(&plan->trouble, ERR_TRANSIENT, "HAProxy has just started and does not answer yet");
+	else if (observed->stats != STATS_ANSWERED)
+		err_set(&plan->trouble, ERR_TRANSIENT, "the running config cannot be verified: %s",
+			observed->stats_error ? observed->stats_error : "the stats socket was not asked");
+}
+
+static void plan_current(const struct wanted *wanted, const struct observed_instance *observed,
+			 struct plan *plan)
+{
+	const struct observed_container *current = observed->current;
+	const char *file = config_drift(wanted, observed);
+	const char *reason = file;
+
+	switch (current->status) {
+	case CONTAINER_CREATED:
+	case CONTAINER_EXITED:
+		reason = current->status == CONTAINER_CREATED ? "container was not started"
+							      : "container is stopped";
+		/* Always written: with the container down its directory cannot be asked for through HAProxy.
+		 */
+		add_write(plan, wanted, observed, file ? file : reason);
+		add_for(plan, ACTION_START, current, reason);
+		add_for(plan, ACTION_AWAIT, current, reason);
+		break;
+	case CONTAINER_PAUSED:
+		if (file)
+			add_write(plan, wanted, observed, file);
+		add_for(plan, ACTION_UNPAUSE, current, "container is paused");
+		if (file)
+			add_for(plan, ACTION_RELOAD, current, file);
+		add_for(plan, ACTION_AWAIT, current, "container is paused");
+		break;
+	case CONTAINER_RUNNING:
+		plan_running(wanted, observed, plan);
+		break;
+	case CONTAINER_RESTARTING:
+		if (!file) {
+			err_set(&plan->trouble, ERR_PERMANENT,
+				"HAProxy ends as soon as it is started (exit code %lld)",
+				(long long)current->exit_code);
+			break;
+		}
+		/* Not left to the restart policy, which waits longer each time. */
+		add_write(plan, wanted, observed, file);
+		add_for(plan, ACTION_STOP, current, file);
+		add_for(plan, ACTION_START, current, file);
+		add_for(plan, ACTION_AWAIT, current, file);
+		break;
+	default:
+		err_set(&plan->trouble, ERR_TRANSIENT, "the engine says that the container is %s",
+			container_status_name(current->status));
+	}
+}
+
+/* A handover that was interrupted: finished when the successor is what is wanted, undone when it is not. */
+static void plan_interrupted(const struct wanted *wanted, const struct observed_instance *observed,
+			     struct plan *plan)
+{
+	static const char reason[] = "a replacement was interrupted";
+	const struct observed_container *next = observed->next;
+	char *drift = container_drift(wanted, observed, next);
+
+	if (drift || config_drift(wanted, observed) || (observed->current && !is_up(next))) {
+		if (is_up(next) && observed->current)
+			add_for(plan, ACTION_STOP, next, reason);
+		if (observed->current)
+			add_for(plan, ACTION_REMOVE, next, reason);
+		else /* It is all there is: it serves on, under its name, until it is replaced. */
+			add(plan, ACTION_RENAME, next->name, next->id, wanted->instance.name, reason);
+	} else {
+		if (!is_up(next))
+			add_for(plan, ACTION_START, next, reason);
+		plan_takeover(wanted, observed->current, next->name, plan, reason);
+	}
+	free(drift);
+}
+
+void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
+{
+	const struct observed_container *current = observed->current;
+	char *drift;
+
+	memset(plan, 0, sizeof(*plan));
+	if (current && !is_ours(wanted, current)) {
+		err_set(&plan->trouble, ERR_CONFLICT,
+			"container %s (%.12s) on the host is not ours (%s%s): remove or rename it, give this "
+			"instance another name, or hand it over with `state`",
+			current->name, current->id,
+			current->owner ? LABEL_OWNER "=" : "it has no " LABEL_OWNER " label",
+			current->owner ? current->owner : "");
+		return;
+	}
+	if (observed->helper)
+		add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
+	if (observed->next) {
+		plan_interrupted(wanted, observed, plan);
+		return;
+	}
+	if (!current) {
+		plan_create(wanted, observed, plan, "container is missing");
+		return;
+	}
+	drift = container_drift(wanted, observed, current);
+	if (drift)
+		plan_replace(wanted, observed, plan, drift);
+	else
+		plan_current(wanted, observed, plan);
+	free(drift);
+}
+
+void plan_removal(const struct observed_instance *observed, struct plan *plan)
+{
+	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
+
+	memset(plan, 0, sizeof(*plan));
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i])
+			add_removal(plan, all[i], "no spec wants it any more");
+}

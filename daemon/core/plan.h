@@ -1,0 +1,65 @@
+/*
+ * (wanted, observed) -> actions. Pure, and the heart of the daemon.
+ *
+ * What is printed by `apilbctl plan` is this list, and this list is executed.
+ * An empty list means converged, unless there is trouble: something that no
+ * action of ours can mend, or that needs a moment.
+ */
+#ifndef APILB_CORE_PLAN_H
+#define APILB_CORE_PLAN_H
+
+#include <stddef.h>
+
+#include "common/err.h"
+#include "daemon/core/observed.h"
+#include "daemon/core/wanted.h"
+
+enum action_kind {
+	ACTION_PULL,         /* the image */
+	ACTION_WRITE_CONFIG, /* and the directory of the stats socket, through a helper container */
+	ACTION_CREATE,
+	ACTION_START,
+	ACTION_UNPAUSE,
+	ACTION_RELOAD, /* HAProxy's master loads the file; connections stay */
+	ACTION_AWAIT,  /* HAProxy has loaded exactly the wanted version and runs */
+	ACTION_STOP,   /* gracefully, and for good after STOP_TIMEOUT_S */
+	ACTION_REMOVE,
+	ACTION_RENAME,
+	ACTION_KINDS
+};
+
+#define STOP_TIMEOUT_S 10
+
+/* "create", "write-config", ...: stable, for programs. */
+const char *action_name(enum action_kind kind);
+
+struct action {
+	enum action_kind kind;
+	char *container; /* name or ID for the engine; for ACTION_PULL the image, for ACTION_WRITE_CONFIG
+			    nothing of use */
+	char *name;      /* what it is done to, as people call it: a container, an image, a file */
+	char *argument;  /* ACTION_RENAME: the new name; else NULL */
+	char *reason;    /* why, in a few words: "container is missing" */
+};
+
+/* For people: "rename api-lb-apilb-next to api-lb". The caller frees. */
+char *action_text(const struct action *action);
+
+struct plan {
+	struct action *actions;
+	size_t n;
+	/*
+	 * Set when the instance is not as wanted and no action helps: ERR_CONFLICT
+	 * (not ours), ERR_TRANSIENT (give it a moment), ERR_PERMANENT.
+	 */
+	struct err trouble;
+};
+
+/* What makes one wanted instance true. */
+void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan);
+/* Takes everything of an instance that is no longer wanted off its host; files stay. All containers given are
+ * ours. */
+void plan_removal(const struct observed_instance *observed, struct plan *plan);
+void plan_clear(struct plan *plan);
+
+#endif

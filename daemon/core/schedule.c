@@ -1,0 +1,23 @@
+#include "daemon/core/schedule.h"
+
+/* A value of 0 to range, range included. */
+static int64_t pick(int64_t range, uint32_t random)
+{
+	return (int64_t)((uint64_t)range * random / UINT32_MAX);
+}
+
+int64_t schedule_backoff_ms(unsigned failures, int64_t first_ms, uint32_t random)
+{
+	int64_t delay = first_ms;
+
+	for (unsigned i = 1; i < failures && delay < SCHEDULE_MAX_BACKOFF_MS; i++)
+		delay *= 2;
+	if (delay > SCHEDULE_MAX_BACKOFF_MS)
+		delay = SCHEDULE_MAX_BACKOFF_MS;
+	return delay / 2 + pick(delay - delay / 2, random);
+}
+
+int64_t schedule_resync_ms(int64_t resync_ms, uint32_t random)
+{
+	return resync_ms - pick(resync_ms / 10, random);
+}

@@ -1,0 +1,38 @@
+/*
+ * The errors of one file while it is being read: knows where in the document
+ * the reader is, keeps the first SPEC_MAX_ERRORS, counts the rest.
+ */
+#ifndef APILB_CORE_SPEC_REPORT_H
+#define APILB_CORE_SPEC_REPORT_H
+
+#include "daemon/core/spec.h"
+#include "daemon/core/yaml_tree.h"
+
+struct report {
+	const char *file;
+	struct spec_errors errors;
+	size_t dropped;
+	char path[8192]; /* SPEC_MAX_DEPTH keys, each cut to what a person reads */
+	size_t path_len;
+};
+
+/* One step down; the result is for report_up, which goes back to where the reader was. */
+size_t report_key(struct report *report, const char *key);
+size_t report_index(struct report *report, size_t index);
+void report_up(struct report *report, size_t before);
+
+/* An error in the document at `at`, with the current path. */
+void report_at(struct report *report, const struct yaml_value *at, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * The same for what a value is by itself. A value that several aliases stand
+ * for is reported once; marked, it is not missed by later rules either.
+ */
+void report_value(struct report *report, struct yaml_value *value, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Moves the errors to the end of `to`, in the order of the text. */
+void report_finish(struct report *report, struct spec_errors *to);
+
+#endif

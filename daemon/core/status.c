@@ -1,0 +1,171 @@
+#include "daemon/core/status.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/core/haproxy.h"
+
+const char *phase_name(enum phase phase)
+{
+	static const char *const names[PHASES] = {
+		[PHASE_PENDING] = "pending",         [PHASE_RECONCILING] = "reconciling",
+		[PHASE_CONVERGED] = "converged",     [PHASE_FAILED] = "failed",
+		[PHASE_UNREACHABLE] = "unreachable", [PHASE_CONFLICT] = "conflict",
+		[PHASE_PAUSED] = "paused",           [PHASE_REMOVING] = "removing",
+	};
+
+	return names[phase];
+}
+
+static struct json_object *text(const char *s)
+{
+	return s ? json_object_new_string(s) : NULL;
+}
+
+static void add(struct json_object *object, const char *key, struct json_object *value)
+{
+	json_object_object_add(object, key, value);
+}
+
+struct json_object *status_time_json(int64_t time_ms)
+{
+	char stamp[sizeof("2026-01-02T03:04:05.678Z") + 8];
+	time_t seconds = time_ms / 1000;
+	struct tm tm;
+	size_t len;
+
+	if (time_ms <= 0)
+		return NULL;
+	gmtime_r(&seconds, &tm);
+	len = strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(stamp + len, sizeof(stamp) - len, ".%03uZ", (unsigned)(time_ms % 1000));
+	return json_object_new_string(stamp);
+}
+
+struct json_object *status_error_json(const struct err *error, int64_t since_ms, unsigned attempts)
+{
+	struct json_object *object;
+
+	if (!error || error->kind == ERR_NONE)
+		return NULL;
+	object = json_object_new_object();
+	add(object, "kind", text(err_kind_name(error->kind)));
+	add(object, "message", text(error->message));
+	add(object, "since", status_time_json(since_ms));
+	add(object, "attempts", json_object_new_int64(attempts));
+	return object;
+}
+
+static struct json_object *container_json(const struct status_instance *instance)
+{
+	struct json_object *object;
+
+	if (!instance->container_id)
+		return NULL;
+	object = json_object_new_object();
+	add(object, "id", text(instance->container_id));
+	add(object, "image", text(instance->image));
+	add(object, "status", text(container_status_name(instance->container_status)));
+	return object;
+}
+
+static struct json_object *server_json(const struct spec_server *server,
+				       const struct status_instance *instance)
+{
+	struct json_object *object = json_object_new_object();
+	char *address = haproxy_server_address(server);
+	char *name = haproxy_server_name(server);
+	enum server_state state = SERVER_UNKNOWN;
+	const char *check = NULL;
+
+	for (size_t i = 0; i < instance->servers_n; i++) {
+		if (strcmp(instance->servers[i].name, name) != 0)
+			continue;
+		state = instance->servers[i].state;
+		check = instance->servers[i].check;
+	}
+	add(object, "address", text(address));
+	add(object, "state", text(server_state_name(state)));
+	if (check && *check)
+		add(object, "check", text(check));
+	free(address);
+	free(name);
+	return object;
+}
+
+struct json_object *status_instance_json(const struct status_instance *instance)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *config = json_object_new_object();
+	struct json_object *servers = json_object_new_array_ext((int)instance->wanted_servers_n + 1);
+
+	add(object, "id", text(instance->id));
+	add(object, "spec", text(instance->spec));
+	add(object, "index", json_object_new_uint64(instance->index));
+	add(object, "host", text(instance->host));
+	add(object, "name", text(instance->name));
+	add(object, "phase", text(phase_name(instance->phase)));
+	add(object, "converged", json_object_new_boolean(instance->phase == PHASE_CONVERGED));
+	add(object, "progress", text(instance->progress));
+	add(object, "image", text(instance->image));
+	add(object, "container", container_json(instance));
+	add(config, "path", text(instance->config_path));
+	add(config, "sha256", text(instance->config_sha256));
+	add(object, "config", config);
+	for (size_t i = 0; i < instance->wanted_servers_n; i++)
+		json_object_array_add(servers, server_json(&instance->wanted_servers[i], instance));
+	add(object, "servers", servers);
+	add(object, "lastError",
+	    status_error_json(instance->error, instance->error_since_ms, instance->attempts));
+	add(object, "observedAt", status_time_json(instance->observed_at_ms));
+	add(object, "changedAt", status_time_json(instance->changed_at_ms));
+	add(object, "nextRunAt", status_time_json(instance->next_run_at_ms));
+	return object;
+}
+
+struct json_object *status_spec_json(const struct status_spec *spec)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *errors = json_object_new_array();
+
+	add(object, "name", text(spec->name));
+	add(object, "file", text(spec->file));
+	add(object, "valid", json_object_new_boolean(spec->valid));
+	for (size_t i = 0; i < spec->errors_n; i++) {
+		const struct spec_error *error = &spec->errors[i];
+		struct json_object *row = json_object_new_object();
+
+		add(row, "file", text(error->file));
+		add(row, "line", json_object_new_uint64(error->line));
+		add(row, "column", json_object_new_uint64(error->column));
+		add(row, "path", text(error->path));
+		add(row, "message", text(error->message));
+		json_object_array_add(errors, row);
+	}
+	add(object, "errors", errors);
+	add(object, "instances", json_object_new_uint64(spec->instances));
+	add(object, "converged", json_object_new_uint64(spec->converged));
+	return object;
+}
+
+struct json_object *status_actions_json(const struct plan *plan)
+{
+	struct json_object *actions = json_object_new_array();
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct action *action = &plan->actions[i];
+		struct json_object *row = json_object_new_object();
+		char *words = action_text(action);
+
+		add(row, "action", text(action_name(action->kind)));
+		add(row, "target", text(action->name));
+		add(row, "reason", text(action->reason));
+		add(row, "text", text(words));
+		json_object_array_add(actions, row);
+		free(words);
+	}
+	return actions;
+}

@@ -1,0 +1,68 @@
+/*
+ * What the control socket tells, as JSON. Plain values in, objects out; the
+ * caller puts the objects. Times are Unix times in ms; 0 becomes null.
+ * No field of these can hold a secret.
+ */
+#ifndef APILB_CORE_STATUS_H
+#define APILB_CORE_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "daemon/core/observed.h"
+#include "daemon/core/plan.h"
+#include "daemon/core/spec.h"
+
+enum phase {
+	PHASE_PENDING,     /* not looked at yet */
+	PHASE_RECONCILING, /* a run is under way that has found something to do */
+	PHASE_CONVERGED,
+	PHASE_FAILED,
+	PHASE_UNREACHABLE,
+	PHASE_CONFLICT,
+	PHASE_PAUSED,
+	PHASE_REMOVING,
+	PHASES
+};
+
+const char *phase_name(enum phase phase);
+
+struct status_instance {
+	const char *id, *spec, *host, *name;
+	size_t index;
+	enum phase phase;
+	const char *progress; /* what is going on right now ("pulling ...: 2/5 layers"); NULL: nothing */
+	const char *container_id, *image; /* container_id NULL: there is none, as far as is known */
+	enum container_status container_status;
+	const char *config_path, *config_sha256;
+	const struct spec_server *wanted_servers; /* what servers are shown, in the spec's order */
+	size_t wanted_servers_n;
+	const struct observed_server *servers; /* how HAProxy sees them */
+	size_t servers_n;
+	const struct err *error; /* kind ERR_NONE or NULL: none */
+	int64_t error_since_ms;
+	unsigned attempts;
+	int64_t observed_at_ms, changed_at_ms, next_run_at_ms;
+};
+
+struct status_spec {
+	const char *name, *file;
+	bool valid;
+	const struct spec_error *errors;
+	size_t errors_n;
+	size_t instances, converged;
+};
+
+struct json_object *status_instance_json(const struct status_instance *instance);
+struct json_object *status_spec_json(const struct status_spec *spec);
+/* { "kind", "message", "since", "attempts" }, or null. */
+struct json_object *status_error_json(const struct err *error, int64_t since_ms, unsigned attempts);
+/* The list of actions as `apilbctl plan` prints it: [ { "action", "target", "reason", "text" } ]. */
+struct json_object *status_actions_json(const struct plan *plan);
+
+/* "2026-01-02T03:04:05.678Z", or null for 0. */
+struct json_object *status_time_json(int64_t time_ms);
+
+#endif

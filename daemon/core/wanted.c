@@ -1,0 +1,195 @@
+#include "daemon/core/wanted.h"
+
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/names.h"
+#include "daemon/core/haproxy.h"
+
+/* Where the official image's HAProxy looks, so that its own tools work in the container too. */
+#define CONFIG_DIR_IN_CONTAINER "/usr/local/etc/haproxy"
+
+/*
+ * Directories that hold other things than a balancer's config (the top level
+ * of the file system and the shared parts of hier(7)). Mounting one of them
+ * into a container would show it all that.
+ */
+static bool is_shared_directory(const char *dir)
+{
+	static const char *const shared[] = {
+		"/var/lib", "/var/tmp", "/var/cache", "/var/log",       "/var/run",        "/usr/local",
+		"/usr/lib", "/usr/bin", "/usr/share", "/usr/local/etc", "/etc/kubernetes",
+	};
+
+	if (strchr(dir + 1, '/') == NULL) /* "/", "/etc", "/opt" */
+		return true;
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
+		if (strcmp(dir, shared[i]) == 0)
+			return true;
+	return false;
+}
+
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash == path ? xstrdup("/") : xstrndup(path, slash - path);
+}
+
+static const char *file_of(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
+
+static struct json_object *strings(const char *const *v, size_t n)
+{
+	struct json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(array, json_object_new_string(v[i]));
+	return array;
+}
+
+static void add_string(struct json_object *object, const char *key, const char *value)
+{
+	json_object_object_add(object, key, json_object_new_string(value));
+}
+
+static struct json_object *binds(const struct wanted *wanted)
+{
+	const struct spec_instance *instance = &wanted->instance;
+	char *dir = directory_of(instance->config_path);
+	char *config = wanted->mounts_file
+			       ? xasprintf("%s:%s:ro", instance->config_path, wanted->config_in_container)
+			       : xasprintf("%s:%s:ro", dir, CONFIG_DIR_IN_CONTAINER);
+	char *run =
+		xasprintf("%s/%s:%s/%s", HAPROXY_RUN_DIR, instance->name, HAPROXY_RUN_DIR, instance->name);
+	struct json_object *array = strings((const char *const[]){config, run}, 2);
+
+	free(dir);
+	free(config);
+	free(run);
+	return array;
+}
+
+/* The Engine API's ContainerCreate, without labels. */
+static struct json_object *create_request(const struct wanted *wanted)
+{
+	const char *const command[] = {"haproxy", "-W", "-db", "-f", wanted->config_in_container};
+	struct json_object *request = json_object_new_object();
+	struct json_object *host = json_object_new_object();
+	struct json_object *restart = json_object_new_object();
+
+	add_string(request, "Image", wanted->instance.image);
+	add_string(request, "User", WANTED_USER);
+	json_object_object_add(request, "Cmd", strings(command, sizeof(command) / sizeof(command[0])));
+	/* HAProxy's graceful stop: it leaves when its connections have. */
+	add_string(request, "StopSignal", "SIGUSR1");
+	add_string(host, "NetworkMode", "host");
+	add_string(restart, "Name", "unless-stopped");
+	json_object_object_add(host, "RestartPolicy", restart);
+	json_object_object_add(host, "Binds", binds(wanted));
+	json_object_object_add(host, "CapDrop", strings((const char *const[]){"ALL"}, 1));
+	json_object_object_add(request, "HostConfig", host);
+	return request;
+}
+
+static struct json_object *labels(const struct wanted *wanted)
+{
+	struct json_object *object = json_object_new_object();
+
+	add_string(object, LABEL_OWNER, wanted->owner);
+	add_string(object, LABEL_SPEC, wanted->spec);
+	add_string(object, LABEL_INSTANCE, wanted->instance.id);
+	return object;
+}
+
+struct wanted *wanted_new(const char *owner, const char *spec, const struct spec_instance *instance,
+			  const char *adopt_id)
+{
+	struct wanted *wanted = xcalloc(1, sizeof(*wanted));
+	struct json_object *mine;
+	const char *text;
+	char *dir;
+
+	wanted->references = 1;
+	spec_instance_copy(&wanted->instance, instance);
+	wanted->spec = xstrdup(spec);
+	wanted->owner = xstrdup(owner);
+	wanted->adopt_id = xstrdup(adopt_id);
+
+	wanted->config = haproxy_render(instance);
+	wanted->config_len = strlen(wanted->config);
+	sha256_hex(wanted->config, wanted->config_len, wanted->config_sha256);
+	haproxy_generation(wanted->config, wanted->generation);
+
+	dir = directory_of(instance->config_path);
+	wanted->mounts_file = is_shared_directory(dir);
+	wanted->config_in_container =
+		xasprintf("%s/%s", CONFIG_DIR_IN_CONTAINER,
+			  wanted->mounts_file ? "haproxy.cfg" : file_of(instance->config_path));
+	free(dir);
+
+	wanted->create = create_request(wanted);
+	text = json_object_to_json_string_ext(wanted->create, JSON_C_TO_STRING_PLAIN);
+	sha256_hex(text, strlen(text), wanted->container_sha256);
+	mine = labels(wanted);
+	add_string(mine, LABEL_CONFIG_SHA256, wanted->config_sha256);
+	add_string(mine, LABEL_CONTAINER_SHA256, wanted->container_sha256);
+	json_object_object_add(wanted->create, "Labels", mine);
+	return wanted;
+}
+
+struct wanted *wanted_ref(struct wanted *wanted)
+{
+	wanted->references++;
+	return wanted;
+}
+
+void wanted_unref(struct wanted *wanted)
+{
+	if (!wanted || --wanted->references > 0)
+		return;
+	spec_instance_clear(&wanted->instance);
+	free(wanted->spec);
+	free(wanted->owner);
+	free(wanted->adopt_id);
+	free(wanted->config);
+	free(wanted->config_in_container);
+	json_object_put(wanted->create);
+	free(wanted);
+}
+
+char *wanted_next_name(const char *name)
+{
+	return xasprintf("%s" WANTED_NEXT_SUFFIX, name);
+}
+
+char *wanted_helper_name(const char *name)
+{
+	return xasprintf("%s" WANTED_HELPER_SUFFIX, name);
+}
+
+struct json_object *wanted_helper_create(const struct wanted *wanted)
+{
+	char *dir = directory_of(wanted->instance.config_path);
+	char *config = xasprintf("%s:/config", dir);
+	struct json_object *request = json_object_new_object();
+	struct json_object *host = json_object_new_object();
+	struct json_object *mine = labels(wanted);
+
+	add_string(request, "Image", wanted->instance.image);
+	/* It is never started; if somebody does, it must end at once. */
+	json_object_object_add(request, "Cmd", strings((const char *const[]){"haproxy", "-v"}, 2));
+	add_string(mine, LABEL_ROLE, ROLE_HELPER);
+	json_object_object_add(request, "Labels", mine);
+	add_string(host, "NetworkMode", "none");
+	json_object_object_add(host, "Binds",
+			       strings((const char *const[]){config, HAPROXY_RUN_DIR ":/run-dir"}, 2));
+	json_object_object_add(request, "HostConfig", host);
+	free(dir);
+	free(config);
+	return request;
+}

@@ -1,0 +1,59 @@
+/*
+ * A wanted balancer with all that follows from it: the config text, the create
+ * request, their hashes. Immutable once made and shared by count, because a
+ * running job goes on with the version that it began with while a new one of
+ * the spec is already in force.
+ */
+#ifndef APILB_CORE_WANTED_H
+#define APILB_CORE_WANTED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/core/hash.h"
+#include "daemon/core/spec.h"
+
+struct json_object;
+
+struct wanted {
+	unsigned references;
+	struct spec_instance instance;
+	char *spec;
+	char *owner;
+	char *config;
+	size_t config_len;
+	char config_sha256[SHA256_HEX_SIZE];
+	char generation[SHA256_HEX_SIZE];
+	/*
+	 * The file itself is mounted, since its directory is not the balancer's
+	 * alone (/etc/x.cfg): a container keeps seeing the old inode when the
+	 * file is replaced, so a change means a new container, not a reload.
+	 */
+	bool mounts_file;
+	char *config_in_container;              /* where the container sees the config */
+	struct json_object *create;             /* body of POST /containers/create, with labels */
+	char container_sha256[SHA256_HEX_SIZE]; /* of the body without its labels */
+	char *adopt_id; /* container that the spec's `state` hands over under this name; NULL: none */
+};
+
+struct wanted *wanted_new(const char *owner, const char *spec, const struct spec_instance *instance,
+			  const char *adopt_id);
+struct wanted *wanted_ref(struct wanted *wanted);
+void wanted_unref(struct wanted *wanted); /* NULL is fine */
+
+/* Containers that are there only for a while. The callers free the names. */
+#define WANTED_NEXT_SUFFIX "-apilb-next"     /* its successor, until it takes the name over */
+#define WANTED_HELPER_SUFFIX "-apilb-helper" /* carries files to the host, never runs */
+char *wanted_next_name(const char *name);
+char *wanted_helper_name(const char *name);
+
+/* Create request of the helper: the config's directory at /config, HAPROXY_RUN_DIR at /run-dir. The caller
+ * puts it. */
+struct json_object *wanted_helper_create(const struct wanted *wanted);
+
+#define WANTED_USER "65534"
+#define WANTED_UID 65534
+/* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
+#define RUN_DIR_MODE 0755
+
+#endif

@@ -1,0 +1,171 @@
+#include "daemon/events.h"
+
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/mem.h"
+#include "daemon/clock.h"
+#include "daemon/core/status.h"
+
+#define DEFAULT_LIMIT 100
+
+struct follower {
+	TAILQ_ENTRY(follower) entry;
+	struct events *events;
+	struct control_request *request;
+	char *spec; /* NULL: all */
+};
+
+struct events {
+	struct store *store;
+	TAILQ_HEAD(, follower) followers;
+};
+
+struct events *events_new(struct store *store)
+{
+	struct events *events = xcalloc(1, sizeof(*events));
+
+	events->store = store;
+	TAILQ_INIT(&events->followers);
+	return events;
+}
+
+static void follower_free(struct follower *follower)
+{
+	TAILQ_REMOVE(&follower->events->followers, follower, entry);
+	free(follower->spec);
+	free(follower);
+}
+
+void events_free(struct events *events)
+{
+	struct follower *follower;
+
+	if (!events)
+		return;
+	while ((follower = TAILQ_FIRST(&events->followers)) != NULL) {
+		control_stream_end(follower->request);
+		follower_free(follower);
+	}
+	free(events);
+}
+
+/* One line of the reply, with its newline. The caller frees. */
+static char *event_line(const struct store_event *event)
+{
+	struct json_object *object = json_object_new_object();
+	char *line;
+
+	json_object_object_add(object, "id", json_object_new_int64(event->id));
+	json_object_object_add(object, "time", status_time_json(event->time_ms));
+	json_object_object_add(object, "level", json_object_new_string(event->level));
+	json_object_object_add(object, "spec", event->spec ? json_object_new_string(event->spec) : NULL);
+	json_object_object_add(object, "instance",
+			       event->instance ? json_object_new_string(event->instance) : NULL);
+	json_object_object_add(object, "type", json_object_new_string(event->type));
+	json_object_object_add(object, "message", json_object_new_string(event->message));
+	line = xasprintf("%s\n", json_object_to_json_string_ext(
+					 object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(object);
+	return line;
+}
+
+static void send_to_followers(struct events *events, const struct store_event *event)
+{
+	char *line = event_line(event);
+	struct follower *follower;
+
+	/* A write does not call back, so nobody leaves the list meanwhile. */
+	TAILQ_FOREACH (follower, &events->followers, entry)
+		if (!follower->spec || (event->spec && strcmp(follower->spec, event->spec) == 0))
+			control_stream_write(follower->request, line, strlen(line));
+	free(line);
+}
+
+void events_add(struct events *events, enum log_level level, const char *spec, const char *instance,
+		const char *type, const char *fmt, ...)
+{
+	char message[ERR_MESSAGE_BYTES];
+	struct store_event event;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	log_at(level, instance ? instance : spec, "%s: %s", type, message);
+	event = (struct store_event){
+		.time_ms = clock_now_ms(),
+		.level = (char *)log_level_name(level),
+		.spec = (char *)spec,
+		.instance = (char *)instance,
+		.type = (char *)type,
+		.message = message,
+	};
+	event.id = store_add_event(events->store, &event);
+	send_to_followers(events, &event);
+}
+
+static void on_gone(void *arg)
+{
+	follower_free(arg);
+}
+
+static void follow(struct events *events, struct control_request *request, const char *spec)
+{
+	struct follower *follower = xcalloc(1, sizeof(*follower));
+
+	follower->events = events;
+	follower->request = request;
+	follower->spec = xstrdup(spec);
+	TAILQ_INSERT_TAIL(&events->followers, follower, entry);
+	control_stream(request, "application/x-ndjson", on_gone, follower);
+}
+
+static size_t limit_of(const struct control_request *request)
+{
+	const char *limit = control_param(request, "limit");
+	long n = limit ? strtol(limit, NULL, 10) : DEFAULT_LIMIT;
+
+	return n < 0 ? 0 : n > STORE_MAX_EVENTS ? STORE_MAX_EVENTS : (size_t)n;
+}
+
+void events_answer(struct events *events, struct control_request *request)
+{
+	const char *spec = control_param(request, "spec");
+	const char *after = control_param(request, "after");
+	const char *want_follow = control_param(request, "follow");
+	size_t limit = limit_of(request), n = 0, len = 0;
+	int64_t from = after ? strtoll(after, NULL, 10) : store_events_tail(events->store, spec, limit);
+	struct store_event *rows = NULL;
+	char *text = NULL;
+	struct err err;
+	FILE *out;
+
+	if (store_load_events(events->store, from, spec, after ? STORE_MAX_EVENTS : limit, &rows, &n, &err) !=
+	    0) {
+		control_error(request, 500, "%s", err.message);
+		return;
+	}
+	out = open_memstream(&text, &len);
+	if (!out)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		char *line = event_line(&rows[i]);
+
+		fputs(line, out);
+		free(line);
+	}
+	fclose(out);
+	store_events_free(rows, n);
+	if (want_follow && strcmp(want_follow, "0") != 0) {
+		follow(events, request, spec);
+		control_stream_write(request, text, len);
+	} else {
+		control_reply(request, 200, "application/x-ndjson", text, len);
+	}
+	free(text);
+}

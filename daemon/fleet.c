@@ -1,0 +1,448 @@
+#include "daemon/fleet.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "common/mem.h"
+#include "daemon/io/watch.h"
+
+/* A host of the fleet. */
+struct member {
+	char *key;
+	struct host *host;
+	bool seen;                 /* wanted by a spec, while the specs are gone through */
+	bool queued;               /* due, waiting for a place */
+	bool running;              /* has a place */
+	bool settled;              /* has had a verdict since the start */
+	TAILQ_ENTRY(member) entry; /* in the queue */
+	UT_hash_handle hh;         /* by key */
+	UT_hash_handle hh_host;    /* by host */
+};
+
+struct fleet {
+	struct fleet_options options;
+	struct host_context context;
+	struct specs *specs;
+	struct watch *watch;
+	struct event *rescan; /* inotify can lose events; the directory may come back */
+	struct member *members, *members_by_host;
+	struct host **hosts; /* the same as an array, for who only reads */
+	TAILQ_HEAD(, member) queue;
+	size_t running;
+	bool ready;
+	char *directory_error;
+};
+
+/* The user does not count: another login on a machine finds the same containers. */
+static char *key_of(const struct spec_host *settings)
+{
+	return xasprintf("%s %s", settings->label, settings->engine);
+}
+
+static struct member *find_member(struct fleet *fleet, const struct host *host)
+{
+	struct member *member;
+
+	HASH_FIND(hh_host, fleet->members_by_host, &host, sizeof(host), member);
+	return member;
+}
+
+static void rebuild_hosts(struct fleet *fleet)
+{
+	struct member *member, *tmp;
+	size_t n = 0;
+
+	fleet->hosts = xreallocarray(fleet->hosts, HASH_COUNT(fleet->members), sizeof(struct host *));
+	HASH_ITER (hh, fleet->members, member, tmp)
+		fleet->hosts[n++] = member->host;
+}
+
+static struct member *member_for(struct fleet *fleet, const struct spec_host *settings)
+{
+	char *key = key_of(settings);
+	struct member *member;
+
+	HASH_FIND_STR(fleet->members, key, member);
+	if (member) {
+		free(key);
+		return member;
+	}
+	member = xcalloc(1, sizeof(*member));
+	member->key = key;
+	member->host = host_new(&fleet->context, settings);
+	HASH_ADD_KEYPTR(hh, fleet->members, member->key, strlen(member->key), member);
+	HASH_ADD_KEYPTR(hh_host, fleet->members_by_host, &member->host, sizeof(member->host), member);
+	return member;
+}
+
+static void member_free(struct fleet *fleet, struct member *member)
+{
+	HASH_DELETE(hh, fleet->members, member);
+	HASH_DELETE(hh_host, fleet->members_by_host, member);
+	if (member->queued)
+		TAILQ_REMOVE(&fleet->queue, member, entry);
+	if (member->running)
+		fleet->running--;
+	host_free(member->host);
+	free(member->key);
+	free(member);
+}
+
+/* Places to run. */
+
+static void fill_places(struct fleet *fleet)
+{
+	struct member *member;
+
+	while (fleet->running < (size_t)fleet->options.settings->concurrency &&
+	       (member = TAILQ_FIRST(&fleet->queue)) != NULL) {
+		TAILQ_REMOVE(&fleet->queue, member, entry);
+		member->queued = false;
+		member->running = true;
+		fleet->running++;
+		host_run(member->host);
+	}
+}
+
+static void on_due(void *arg, struct host *host)
+{
+	struct fleet *fleet = arg;
+	struct member *member = find_member(fleet, host);
+
+	member->queued = true;
+	TAILQ_INSERT_TAIL(&fleet->queue, member, entry);
+	fill_places(fleet);
+}
+
+static bool everybody_settled(const struct fleet *fleet)
+{
+	struct member *member, *tmp;
+
+	HASH_ITER (hh, fleet->members, member, tmp)
+		if (!member->settled)
+			return false;
+	return true;
+}
+
+static void on_idle(void *arg, struct host *host, bool settled)
+{
+	struct fleet *fleet = arg;
+	struct member *member = find_member(fleet, host);
+	size_t instances;
+
+	member->running = false;
+	fleet->running--;
+	member->settled |= settled;
+	host_instances(host, &instances);
+	if (instances == 0) {
+		member_free(fleet, member);
+		rebuild_hosts(fleet);
+	}
+	fill_places(fleet);
+	if (fleet->ready && everybody_settled(fleet))
+		fleet->options.quiet(fleet->options.arg);
+}
+
+static bool is_instance(const struct fleet *fleet, const char *id)
+{
+	struct member *member, *tmp;
+	size_t n;
+
+	HASH_ITER (hh, fleet->members, member, tmp) {
+		struct instance *const *instances = host_instances(member->host, &n);
+
+		for (size_t i = 0; i < n; i++)
+			if (strcmp(instances[i]->id, id) == 0)
+				return true;
+	}
+	return false;
+}
+
+/* One engine may be reached by several addresses: what it holds for another of them is not ours to judge
+ * here. */
+static bool is_orphan(void *arg, const char *spec, const char *instance)
+{
+	struct fleet *fleet = arg;
+
+	return specs_may_remove(fleet->specs, spec) && !(instance && is_instance(fleet, instance));
+}
+
+/* What is wanted. */
+
+/* The ID of the container that the spec's `state` hands over for this instance. */
+static const char *handed_over(const struct spec *spec, const struct spec_instance *instance)
+{
+	for (size_t i = 0; i < spec->state_n; i++) {
+		const struct spec_state_entry *entry = &spec->state[i];
+
+		if (entry->container_id && strcmp(entry->name, instance->name) == 0 &&
+		    strcmp(entry->host.url, instance->host.url) == 0)
+			return entry->container_id;
+	}
+	return NULL;
+}
+
+static void want(struct fleet *fleet, const struct spec *spec, const struct spec_instance *instance)
+{
+	struct member *member = member_for(fleet, &instance->host);
+	struct wanted *wanted =
+		wanted_new(fleet->options.settings->owner, spec->name, instance, handed_over(spec, instance));
+
+	if (!member->seen)
+		host_configure(member->host, &instance->host);
+	member->seen = true;
+	if (host_want(member->host, instance->name, wanted)) {
+		member->settled = false;
+		host_kick(member->host);
+	}
+	host_find(member->host, instance->name)->mentioned = true;
+	wanted_unref(wanted);
+}
+
+/* Whatever no spec in force names any more goes, unless its spec has had no say yet. */
+static void unwant_rest(struct fleet *fleet, struct member *member)
+{
+	size_t n;
+	struct instance *const *instances = host_instances(member->host, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct instance *instance = instances[i];
+
+		if (instance->mentioned || !specs_may_remove(fleet->specs, instance->record.spec))
+			continue;
+		if (host_want(member->host, instance->record.name, NULL)) {
+			member->settled = false;
+			host_kick(member->host);
+		}
+	}
+}
+
+static void forget_mentions(struct member *member)
+{
+	size_t n;
+	struct instance *const *instances = host_instances(member->host, &n);
+
+	member->seen = false;
+	for (size_t i = 0; i < n; i++)
+		instances[i]->mentioned = false;
+}
+
+static void apply_specs(struct fleet *fleet)
+{
+	size_t n;
+	struct spec_file *const *files = specs_files(fleet->specs, &n);
+	struct member *member, *tmp;
+
+	HASH_ITER (hh, fleet->members, member, tmp)
+		forget_mentions(member);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; files[i]->spec && j < files[i]->spec->instances_n; j++)
+			want(fleet, files[i]->spec, &files[i]->spec->instances[j]);
+	HASH_ITER (hh, fleet->members, member, tmp)
+		unwant_rest(fleet, member);
+	rebuild_hosts(fleet);
+}
+
+static bool has_recorded(void *arg, const char *name)
+{
+	struct fleet *fleet = arg;
+	struct member *member, *tmp;
+
+	HASH_ITER (hh, fleet->members, member, tmp)
+		if (fleet_touches(member->host, name))
+			return true;
+	return false;
+}
+
+int fleet_load(struct fleet *fleet, struct err *err)
+{
+	struct watch_listing listing = {0};
+	bool changed = false;
+	int rc = watch_scan(fleet->watch, &listing, err);
+
+	if (rc == 0) {
+		changed = specs_update(fleet->specs, &listing, has_recorded, fleet);
+		if (fleet->directory_error)
+			events_add(fleet->options.events, LOG_LEVEL_INFO, NULL, NULL, "spec-dir",
+				   "the spec directory can be read again");
+		FREE(fleet->directory_error);
+	} else if (!fleet->directory_error || strcmp(fleet->directory_error, err->message) != 0) {
+		events_add(fleet->options.events, LOG_LEVEL_ERROR, NULL, NULL, "spec-dir",
+			   "%s; what was in force stays in force", err->message);
+		free(fleet->directory_error);
+		fleet->directory_error = xstrdup(err->message);
+	}
+	watch_listing_clear(&listing);
+	if (changed || !fleet->ready)
+		apply_specs(fleet);
+	fleet->ready = true;
+	return rc;
+}
+
+static void on_changed(void *arg)
+{
+	struct err err;
+
+	fleet_load(arg, &err); /* it has told what went wrong */
+}
+
+static void on_rescan(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	on_changed(arg);
+}
+
+void fleet_settings_changed(struct fleet *fleet)
+{
+	int64_t ms = fleet->options.settings->resync_ms;
+	struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	fleet->context.resync_ms = ms;
+	event_add(fleet->rescan, &every);
+	fill_places(fleet);
+}
+
+/* What others ask. */
+
+bool fleet_touches(const struct host *host, const char *spec)
+{
+	size_t n;
+	struct instance *const *instances = host_instances(host, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!spec || strcmp(instances[i]->record.spec, spec) == 0)
+			return true;
+	return false;
+}
+
+size_t fleet_kick(struct fleet *fleet, const char *spec)
+{
+	struct member *member, *tmp;
+	size_t n = 0;
+
+	HASH_ITER (hh, fleet->members, member, tmp) {
+		if (!fleet_touches(member->host, spec))
+			continue;
+		host_kick(member->host);
+		n++;
+	}
+	return n;
+}
+
+bool fleet_is_ready(const struct fleet *fleet)
+{
+	return fleet->ready;
+}
+
+const char *fleet_directory_error(const struct fleet *fleet)
+{
+	return fleet->directory_error;
+}
+
+const struct specs *fleet_specs(const struct fleet *fleet)
+{
+	return fleet->specs;
+}
+
+struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n)
+{
+	*n = HASH_COUNT(fleet->members);
+	return fleet->hosts;
+}
+
+size_t fleet_running(const struct fleet *fleet)
+{
+	return fleet->running;
+}
+
+bool fleet_is_converged(const struct fleet *fleet)
+{
+	size_t hosts, n;
+	struct host *const *all = fleet_hosts(fleet, &hosts);
+
+	if (fleet->directory_error || !specs_all_valid(fleet->specs))
+		return false;
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(all[i], &n);
+
+		for (size_t j = 0; j < n; j++)
+			if (instances[j]->phase != PHASE_CONVERGED)
+				return false;
+	}
+	return true;
+}
+
+/* Its life. */
+
+static int recall_instances(struct fleet *fleet, struct err *err)
+{
+	struct store_instance *rows;
+	size_t n;
+
+	if (store_load_instances(fleet->options.store, &rows, &n, err) != 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		struct spec_host settings;
+		struct err bad;
+
+		if (spec_host_from_json(&settings, rows[i].host_json, &bad) != 0) {
+			events_add(fleet->options.events, LOG_LEVEL_ERROR, rows[i].spec, NULL, "store",
+				   "what is stored of %s on %s is damaged and left alone: %s", rows[i].name,
+				   rows[i].host_url, bad.message);
+			continue;
+		}
+		host_add(member_for(fleet, &settings)->host, &rows[i]);
+		spec_host_clear(&settings);
+	}
+	store_instances_free(rows, n);
+	rebuild_hosts(fleet);
+	return 0;
+}
+
+struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
+{
+	struct fleet *fleet = xcalloc(1, sizeof(*fleet));
+
+	fleet->options = *options;
+	fleet->context = (struct host_context){
+		.base = options->base,
+		.ssh = options->ssh,
+		.store = options->store,
+		.events = options->events,
+		.owner = options->settings->owner,
+		.due = on_due,
+		.idle = on_idle,
+		.is_orphan = is_orphan,
+		.arg = fleet,
+	};
+	TAILQ_INIT(&fleet->queue);
+	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
+	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
+	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
+	fleet_settings_changed(fleet);
+	if (specs_recall(fleet->specs, err) != 0 || recall_instances(fleet, err) != 0) {
+		fleet_free(fleet);
+		return NULL;
+	}
+	return fleet;
+}
+
+void fleet_free(struct fleet *fleet)
+{
+	struct member *member, *tmp;
+
+	if (!fleet)
+		return;
+	HASH_ITER (hh, fleet->members, member, tmp)
+		member_free(fleet, member);
+	free(fleet->hosts);
+	event_free(fleet->rescan);
+	watch_free(fleet->watch);
+	specs_free(fleet->specs);
+	free(fleet->directory_error);
+	free(fleet);
+}

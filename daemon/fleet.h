@@ -1,0 +1,54 @@
+/*
+ * All hosts and all specs: who is wanted where, and how many run at a time.
+ */
+#ifndef APILB_FLEET_H
+#define APILB_FLEET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/host.h"
+#include "daemon/settings.h"
+#include "daemon/specs.h"
+
+struct fleet;
+
+struct fleet_options {
+	struct event_base *base;
+	const struct settings *settings; /* outlives the fleet; see fleet_settings_changed */
+	const struct ssh_context *ssh;
+	struct store *store;
+	struct events *events;
+	/* Nothing is due any more that has not had its verdict since the start: for --once. From the event
+	 * loop; may come again. */
+	void (*quiet)(void *arg);
+	void *arg;
+};
+
+/* Recalls what the store knows; no host is touched before fleet_load. */
+struct fleet *fleet_new(const struct fleet_options *options, struct err *err);
+void fleet_free(struct fleet *fleet); /* NULL is fine */
+
+/* Reads the spec directory and makes due what has changed. -1: it could not be read, and everything stays as
+ * it is. */
+int fleet_load(struct fleet *fleet, struct err *err);
+/* resync_ms and concurrency have changed. */
+void fleet_settings_changed(struct fleet *fleet);
+/* Makes due every host that has to do with the spec (NULL: all). Returns how many hosts. */
+size_t fleet_kick(struct fleet *fleet, const char *spec);
+
+/* True once the directory, or without it the store, has said what is wanted. */
+bool fleet_is_ready(const struct fleet *fleet);
+/* Why the spec directory could not be read at the last attempt; NULL when it could. */
+const char *fleet_directory_error(const struct fleet *fleet);
+const struct specs *fleet_specs(const struct fleet *fleet);
+struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n);
+size_t fleet_running(const struct fleet *fleet); /* hosts that have a place */
+
+/* Every instance is as wanted, none is on its way out, and every spec is valid. */
+bool fleet_is_converged(const struct fleet *fleet);
+
+/* Whether an instance of the spec (NULL: any) is, or was, on the host. */
+bool fleet_touches(const struct host *host, const char *spec);
+
+#endif

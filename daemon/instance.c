@@ -1,0 +1,233 @@
+#include "daemon/instance.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/clock.h"
+
+struct instance *instance_new(struct store_instance *record)
+{
+	struct instance *instance = xcalloc(1, sizeof(*instance));
+
+	instance->record = *record;
+	memset(record, 0, sizeof(*record));
+	instance->id = xasprintf("%s/%s/%s", instance->record.spec, instance->record.host_url,
+				 instance->record.name);
+	instance->spec = xstrdup(instance->record.spec);
+	instance->phase = PHASE_PENDING;
+	instance->held = true;
+	if (instance->record.error_message)
+		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
+	return instance;
+}
+
+void instance_free(struct instance *instance)
+{
+	if (!instance)
+		return;
+	wanted_unref(instance->wanted);
+	free(instance->id);
+	free(instance->spec);
+	free(instance->progress);
+	observed_instance_clear(&instance->observed);
+	store_instance_clear(&instance->record);
+	free(instance);
+}
+
+static bool is_same(const struct wanted *a, const struct wanted *b)
+{
+	if (!a || !b)
+		return a == b;
+	return strcmp(a->config_sha256, b->config_sha256) == 0 &&
+	       strcmp(a->container_sha256, b->container_sha256) == 0 &&
+	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0;
+}
+
+bool instance_want(struct instance *instance, struct wanted *wanted)
+{
+	bool changed = instance->held || !is_same(instance->wanted, wanted);
+
+	instance->held = false;
+	wanted_unref(instance->wanted);
+	instance->wanted = wanted ? wanted_ref(wanted) : NULL;
+	if (wanted) {
+		free(instance->id);
+		free(instance->spec);
+		instance->id = xstrdup(wanted->instance.id);
+		instance->spec = xstrdup(wanted->spec);
+		instance->index = wanted->instance.index;
+	}
+	if (changed && !wanted)
+		instance->phase = PHASE_REMOVING;
+	else if (changed && instance->phase != PHASE_PENDING)
+		instance->phase = PHASE_RECONCILING;
+	return changed;
+}
+
+struct job_target instance_target(const struct instance *instance)
+{
+	struct job_target target = {
+		.wanted = instance->wanted ? wanted_ref(instance->wanted) : NULL,
+		.name = xstrdup(instance->record.name),
+		.config_size = instance->record.config_size,
+		.config_mtime = xstrdup(instance->record.config_mtime),
+	};
+
+	if (instance->record.config_sha256)
+		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
+	return target;
+}
+
+void instance_progress(struct instance *instance, const char *text)
+{
+	FREE(instance->progress);
+	instance->progress = xstrdup(text);
+	if (text && instance->phase != PHASE_REMOVING)
+		instance->phase = PHASE_RECONCILING;
+}
+
+static enum phase phase_after(const struct instance *instance, const struct err *err)
+{
+	if (!instance->wanted)
+		return PHASE_REMOVING;
+	switch (err->kind) {
+	case ERR_NONE:
+		return PHASE_CONVERGED;
+	case ERR_UNREACHABLE:
+		return PHASE_UNREACHABLE;
+	case ERR_CONFLICT:
+		return PHASE_CONFLICT;
+	default:
+		return PHASE_FAILED;
+	}
+}
+
+static void set_text(char **to, const char *text)
+{
+	if (*to == text)
+		return;
+	free(*to);
+	*to = xstrdup(text);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* An error is told when it is new, not each time that it is met again. */
+static bool note_error(struct instance *instance, const struct err *err)
+{
+	struct store_instance *record = &instance->record;
+	bool had = record->error_message != NULL;
+	bool same = err->kind != ERR_NONE ? same_text(record->error_message, err->message) : !had;
+
+	if (err->kind == ERR_NONE) {
+		FREE(record->error_message);
+		record->error_kind = ERR_NONE;
+		record->error_since_ms = record->attempts = 0;
+	} else {
+		/* Since when it is not as wanted, whatever the words are. */
+		if (!had)
+			record->error_since_ms = clock_now_ms();
+		set_text(&record->error_message, err->message);
+		record->error_kind = err->kind;
+		record->attempts++;
+	}
+	instance->err = *err;
+	return !same;
+}
+
+/* True when something of what the store holds has become different. */
+static bool note_observation(struct instance *instance, struct job_target *target)
+{
+	struct store_instance *record = &instance->record;
+	const struct observed_container *current = target->observed.current;
+	const char *id = current ? current->id : NULL;
+	const char *sha256 = target->config_sha256[0] ? target->config_sha256 : NULL;
+	bool differs = !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
+		       !same_text(record->config_mtime, target->config_mtime) ||
+		       record->config_size != target->config_size || target->changed;
+
+	set_text(&record->container_id, id);
+	set_text(&record->image, current ? current->image : NULL);
+	set_text(&record->config_sha256, sha256);
+	set_text(&record->config_mtime, target->config_mtime);
+	if (instance->wanted)
+		set_text(&record->config_path, instance->wanted->instance.config_path);
+	record->config_size = target->config_size;
+	if (target->changed)
+		record->changed_at_ms = clock_now_ms();
+
+	observed_instance_clear(&instance->observed);
+	instance->observed = target->observed;
+	memset(&target->observed, 0, sizeof(target->observed));
+	instance->observed_at_ms = clock_now_ms();
+	return differs;
+}
+
+static void tell_transition(const struct instance *instance, enum phase before, bool new_error,
+			    struct events *events)
+{
+	const struct err *err = &instance->err;
+
+	if (err->kind != ERR_NONE && new_error)
+		events_add(events, LOG_LEVEL_WARNING, instance->spec, instance->id,
+			   instance->phase == PHASE_REMOVING ? "removing-failed"
+							     : phase_name(instance->phase),
+			   "%s", err->message);
+	else if (instance->phase == PHASE_CONVERGED && before != PHASE_CONVERGED)
+		events_add(events, LOG_LEVEL_INFO, instance->spec, instance->id, "converged",
+			   "as wanted: container %.12s, %zu servers, config %.12s",
+			   instance->record.container_id ? instance->record.container_id : "-",
+			   instance->observed.servers_n, instance->record.config_sha256);
+}
+
+void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
+		     struct store *store, struct events *events)
+{
+	enum phase before = instance->phase;
+	bool differs = target && note_observation(instance, target);
+	bool new_error = note_error(instance, err);
+
+	FREE(instance->progress);
+	instance->phase = phase_after(instance, err);
+	/* What only counts attempts is not worth a commit at each of them. */
+	if (differs || new_error)
+		store_put_instance(store, &instance->record);
+	tell_transition(instance, before, new_error, events);
+}
+
+struct status_instance instance_status(const struct instance *instance, int64_t next_run_ms)
+{
+	const struct observed_container *container = instance->observed.current;
+	const struct wanted *wanted = instance->wanted;
+
+	return (struct status_instance){
+		.id = instance->id,
+		.spec = instance->spec,
+		.host = instance->record.host_url,
+		.name = instance->record.name,
+		.index = instance->index,
+		.phase = instance->phase,
+		.progress = instance->progress,
+		.container_id = container ? container->id : instance->record.container_id,
+		.image = container ? container->image
+			 : wanted  ? wanted->instance.image
+				   : instance->record.image,
+		.container_status = container ? container->status : CONTAINER_UNKNOWN,
+		.config_path = wanted ? wanted->instance.config_path : instance->record.config_path,
+		.config_sha256 = instance->record.config_sha256,
+		.wanted_servers = wanted ? wanted->instance.servers : NULL,
+		.wanted_servers_n = wanted ? wanted->instance.servers_n : 0,
+		.servers = instance->observed.servers,
+		.servers_n = instance->observed.servers_n,
+		.error = &instance->err,
+		.error_since_ms = instance->record.error_since_ms,
+		.attempts = instance->record.attempts,
+		.observed_at_ms = instance->observed_at_ms,
+		.changed_at_ms = instance->record.changed_at_ms,
+		.next_run_at_ms = next_run_ms,
+	};
+}

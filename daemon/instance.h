@@ -1,0 +1,58 @@
+/*
+ * A balancer on a host, wanted or on its way out, and all that is known of it.
+ */
+#ifndef APILB_INSTANCE_H
+#define APILB_INSTANCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "daemon/core/status.h"
+#include "daemon/core/wanted.h"
+#include "daemon/events.h"
+#include "daemon/io/store.h"
+#include "daemon/job.h"
+
+struct instance {
+	struct wanted *wanted; /* NULL: to be removed, unless held */
+	bool held; /* known from the store, and its spec has not said yet whether it wants it: left alone */
+	bool mentioned; /* by a spec in force, at the last time that they were gone through */
+	char *id, *spec;
+	size_t index;                 /* in its spec's list */
+	struct store_instance record; /* what outlives the process; name and host stand here */
+
+	enum phase phase;
+	char *progress;                    /* what is going on; NULL: nothing */
+	struct observed_instance observed; /* of the last run */
+	struct err err;                    /* kind ERR_NONE: none */
+	int64_t observed_at_ms;            /* 0: never */
+};
+
+/* The record is taken over. */
+struct instance *instance_new(struct store_instance *record);
+void instance_free(struct instance *instance);
+
+/* Takes what is wanted (counted; NULL: removal). True when that differs from before in more than its place in
+ * a list. */
+bool instance_want(struct instance *instance, struct wanted *wanted);
+
+/* What a job is to do for it. */
+struct job_target instance_target(const struct instance *instance);
+
+/* What is going on, for people; NULL: nothing any more. */
+void instance_progress(struct instance *instance, const char *text);
+
+/*
+ * The verdict of a run: takes the observation over, writes down what changed,
+ * and tells it when the state has changed. Also for a host that could not be
+ * looked at (target NULL).
+ */
+void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
+		     struct store *store, struct events *events);
+
+/* All strings stay the instance's. */
+struct status_instance instance_status(const struct instance *instance, int64_t next_run_ms);
+
+#endif

@@ -1,0 +1,526 @@
+#include "daemon/io/docker.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <json-c/json.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/mem.h"
+#include "daemon/io/docker_pull.h"
+#include "daemon/io/http.h"
+
+struct docker_counters docker_counters;
+
+struct docker {
+	struct http *http;
+	char *version; /* "1.41" once it is negotiated */
+	LIST_HEAD(, docker_call) calls;
+};
+
+struct docker_call {
+	LIST_ENTRY(docker_call) next;
+	struct docker *docker;
+	struct http_call *http_call;
+	const struct endpoint *endpoint;
+	char *what; /* "create container api-lb": the context of its errors */
+	struct pull *pull;
+	docker_progress_cb *progress;
+	docker_cb *cb;
+	void *arg;
+};
+
+/* Turns a good HTTP reply into what is promised for the endpoint. *owned is freed after the callback. */
+typedef int accept_fn(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		      void **owned, struct err *err);
+static accept_fn accept_json, accept_ping, accept_archive, accept_logs, accept_pull;
+
+/* How long an engine may take (of a pull: how long it may be silent) until the connection is given up. */
+enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
+
+/* 404 is an answer: there is none. */
+#define MAY_BE_MISSING 1u
+/* 409 is about the name that is asked for; elsewhere it is about a state that has changed meanwhile. */
+#define TAKES_NAME 2u
+
+struct endpoint {
+	const char *method;
+	const char *target; /* each {} stands for an argument, percent-encoded */
+	const char *what;
+	int timeout_s;
+	accept_fn *accept; /* NULL: a good status is all there is */
+	unsigned flags;
+};
+
+#define ENDPOINT static const struct endpoint
+ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, accept_ping, 0};
+ENDPOINT list = {"GET", "/containers/json?all=1&filters={}", "list containers", LOOK_S, accept_json, 0};
+ENDPOINT inspect = {"GET", "/containers/{}/json", "inspect container", LOOK_S, accept_json, MAY_BE_MISSING};
+ENDPOINT create = {"POST",    "/containers/create?name={}", "create container", CHANGE_S, accept_json,
+		   TAKES_NAME};
+ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0};
+ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
+ENDPOINT restart = {"POST", "/containers/{}/restart?t={}", "restart container", CHANGE_S, NULL, 0};
+ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
+ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0};
+ENDPOINT rename_to = {"POST",    "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL,
+		      TAKES_NAME};
+ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHANGE_S, NULL, MAY_BE_MISSING};
+ENDPOINT image_inspect = {"GET", "/images/{}/json", "inspect image", LOOK_S, accept_json, MAY_BE_MISSING};
+ENDPOINT image_pull = {"POST", "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0};
+ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0};
+ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING};
+ENDPOINT head = {"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, accept_archive, MAY_BE_MISSING};
+ENDPOINT logs = {"GET",
+		 "/containers/{}/logs?stdout=1&stderr=1&tail={}",
+		 "read the log of container",
+		 TRANSFER_S,
+		 accept_logs,
+		 0};
+
+/* -- replies -------------------------------------------------------------------------------------------- */
+
+static struct json_object *parse_json(const struct http_reply *http)
+{
+	/* The body ends in a NUL that is not part of it. */
+	return http->body_len ? json_tokener_parse(http->body) : NULL;
+}
+
+static int accept_json(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		       void **owned, struct err *err)
+{
+	(void)call, (void)owned;
+	reply->json = parse_json(http);
+	if (json_object_is_type(reply->json, json_type_object) ||
+	    json_object_is_type(reply->json, json_type_array))
+		return 0;
+	return err_set(err, ERR_TRANSIENT, "the engine's answer is not JSON: %.60s", http->body);
+}
+
+static int version_number(const char *version, int *number)
+{
+	int major, minor, end = 0;
+
+	if (sscanf(version, "%4d.%4d%n", &major, &minor, &end) != 2 || version[end])
+		return -1;
+	*number = major * 1000 + minor;
+	return 0;
+}
+
+static int accept_ping(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		       void **owned, struct err *err)
+{
+	const char *has = http_reply_header(http, "Api-Version");
+	int number, min, max;
+
+	(void)reply, (void)owned;
+	version_number(DOCKER_API_MIN, &min);
+	version_number(DOCKER_API_MAX, &max);
+	if (!has || version_number(has, &number) < 0)
+		return err_set(err, ERR_PERMANENT, "what answers is not a Docker engine (no Api-Version)");
+	if (number < min)
+		return err_set(
+			err, ERR_PERMANENT,
+			"the engine has API version %s, but at least %s is needed (Docker 18.06 or later)",
+			has, DOCKER_API_MIN);
+	free(call->docker->version);
+	call->docker->version = xstrdup(number < max ? has : DOCKER_API_MAX);
+	return 0;
+}
+
+static int accept_archive(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+			  void **owned, struct err *err)
+{
+	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
+	size_t len = encoded ? strlen(encoded) : 0;
+	struct json_object *stat;
+	char *decoded;
+	bool good;
+
+	(void)call;
+	*owned = decoded = xcalloc(1, len + 1);
+	/* Where it is not base64, nothing is decoded, and nothing is not JSON. */
+	EVP_DecodeBlock((unsigned char *)decoded, (const unsigned char *)encoded, (int)len);
+	stat = json_tokener_parse(decoded);
+	good = json_object_is_type(stat, json_type_object);
+	json_object_put(stat);
+	if (!good)
+		return err_set(err, ERR_TRANSIENT,
+			       "the engine's answer has no good X-Docker-Container-Path-Stat");
+	reply->path_stat = decoded;
+	return 0;
+}
+
+/*
+ * The output of a container without a terminal comes in frames, "Stream format" in the API's
+ * description: 1 byte stream (0..2), 3 bytes zero, 4 bytes length, big-endian. With a terminal it comes
+ * as it is, and no text begins with such bytes.
+ */
+static size_t frame_length(const unsigned char *p, size_t left)
+{
+	size_t len;
+
+	if (left < 8 || p[0] > 2 || p[1] || p[2] || p[3])
+		return 0;
+	len = (size_t)p[4] << 24 | (size_t)p[5] << 16 | (size_t)p[6] << 8 | p[7];
+	return 8 + (len < left - 8 ? len : left - 8);
+}
+
+static int accept_logs(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		       void **owned, struct err *err)
+{
+	const unsigned char *p = (const unsigned char *)http->body, *end = p + http->body_len;
+	char *text = xcalloc(1, http->body_len + 1);
+	size_t len = 0, frame;
+
+	(void)call, (void)err;
+	for (; (frame = frame_length(p, (size_t)(end - p))) != 0; p += frame) {
+		memcpy(text + len, p + 8, frame - 8);
+		len += frame - 8;
+	}
+	memcpy(text + len, p, (size_t)(end - p));
+	reply->body_len = len + (size_t)(end - p);
+	reply->body = *owned = text;
+	return 0;
+}
+
+static int accept_pull(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		       void **owned, struct err *err)
+{
+	(void)http, (void)reply, (void)owned;
+	return pull_result(call->pull, err);
+}
+
+static enum err_kind kind_of_status(const struct endpoint *endpoint, int status)
+{
+	if (status == 409)
+		return endpoint->flags & TAKES_NAME ? ERR_CONFLICT : ERR_TRANSIENT;
+	return status >= 500 || status == 408 || status == 429 ? ERR_TRANSIENT : ERR_PERMANENT;
+}
+
+/* The engine's own words; on one line, since they go into logs and tables. */
+static int refuse(const struct endpoint *endpoint, const struct http_reply *http, struct docker_reply *reply,
+		  struct err *err)
+{
+	enum err_kind kind = kind_of_status(endpoint, http->status);
+	struct json_object *message;
+	char *text;
+	size_t len;
+
+	reply->json = parse_json(http);
+	if (!json_object_object_get_ex(reply->json, "message", &message))
+		return err_set(err, kind, "the engine answered with HTTP status %d", http->status);
+	text = xstrdup(json_object_get_string(message));
+	for (char *p = text; p && *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = ' ';
+	for (len = text ? strlen(text) : 0; len > 0 && text[len - 1] == ' '; len--)
+		text[len - 1] = '\0';
+	err_set(err, kind, "%s", len ? text : "the engine gives no reason");
+	free(text);
+	return -1;
+}
+
+static int judge(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		 void **owned, struct err *err)
+{
+	const struct endpoint *endpoint = call->endpoint;
+
+	*reply =
+		(struct docker_reply){.status = http->status, .body = http->body, .body_len = http->body_len};
+	if (http->status == 304 || (http->status == 404 && (endpoint->flags & MAY_BE_MISSING)))
+		return 0;
+	if (http->status / 100 != 2)
+		return refuse(endpoint, http, reply, err);
+	return endpoint->accept ? endpoint->accept(call, http, reply, owned, err) : 0;
+}
+
+/* -- calls ---------------------------------------------------------------------------------------------- */
+
+static void call_free(struct docker_call *call)
+{
+	LIST_REMOVE(call, next);
+	pull_free(call->pull);
+	free(call->what);
+	free(call);
+}
+
+/* The one end of a call that is not cancelled. Nothing of the engine is touched after the callback. */
+static void on_done(void *arg, const struct http_reply *http, const struct err *http_err)
+{
+	struct docker_call *call = arg;
+	docker_cb *cb = call->cb;
+	void *cb_arg = call->arg, *owned = NULL;
+	struct docker_reply reply;
+	struct err err = {.kind = ERR_NONE};
+
+	if (http)
+		judge(call, http, &reply, &owned, &err);
+	else
+		err = *http_err;
+	if (err.kind != ERR_NONE)
+		err_prefix(&err, "%s", call->what);
+	call_free(call);
+	cb(cb_arg, http ? &reply : NULL, err.kind != ERR_NONE ? &err : NULL);
+	if (http)
+		json_object_put(reply.json);
+	free(owned);
+}
+
+static void on_piece(void *arg, const char *data, size_t len)
+{
+	struct docker_call *call = arg;
+	const char *text = pull_feed(call->pull, data, len);
+
+	if (text && call->progress)
+		call->progress(call->arg, text);
+}
+
+/* The target with its arguments, under the version that was negotiated. */
+static char *make_target(const struct docker *d, const char *pattern, const char *const args[2])
+{
+	struct evbuffer *out = evbuffer_new();
+	const char *hole;
+	char *target;
+
+	if (d->version)
+		evbuffer_add_printf(out, "/v%s", d->version);
+	for (; (hole = strstr(pattern, "{}")); pattern = hole + 2) {
+		char *encoded = evhttp_uriencode(*args++, -1, 0);
+
+		evbuffer_add_printf(out, "%.*s%s", (int)(hole - pattern), pattern, encoded);
+		free(encoded);
+	}
+	evbuffer_add(out, pattern, strlen(pattern) + 1);
+	target = xstrdup((const char *)evbuffer_pullup(out, -1));
+	evbuffer_free(out);
+	return target;
+}
+
+/* "create container api-lb", "read 0123456789ab:/etc/haproxy/haproxy.cfg": ids as short as docker shows them.
+ */
+static char *describe(const struct endpoint *endpoint, const char *subject, const char *path)
+{
+	bool is_id = subject && strlen(subject) == 64 && strspn(subject, "0123456789abcdef") == 64;
+
+	if (!subject)
+		return xstrdup(endpoint->what);
+	return xasprintf("%s %.*s%s%s", endpoint->what, is_id ? 12 : (int)strlen(subject), subject,
+			 path ? ":" : "", path ? path : "");
+}
+
+/* What one call sends; what is not set is not there. */
+struct order {
+	const char *subject; /* the first argument, if it is not set */
+	const char *path;
+	const char *args[2];
+	const char *content_type;
+	const void *body;
+	size_t body_len;
+	int extra_s; /* what the engine is asked to wait */
+	bool streamed;
+};
+
+static struct docker_call *send_call(struct docker *d, const struct endpoint *endpoint,
+				     const struct order *order, docker_cb *cb, void *arg)
+{
+	struct docker_call *call = xcalloc(1, sizeof(*call));
+	char *target =
+		endpoint == &ping ? xstrdup(endpoint->target) : make_target(d, endpoint->target, order->args);
+	struct http_request request = {
+		.method = endpoint->method,
+		.target = target,
+		.content_type = order->content_type,
+		.body = order->body,
+		.body_len = order->body_len,
+		.timeout_ms = (int64_t)(endpoint->timeout_s + order->extra_s) * 1000,
+		.on_piece = order->streamed ? on_piece : NULL,
+	};
+
+	call->docker = d;
+	call->endpoint = endpoint;
+	call->what = describe(endpoint, order->subject ? order->subject : order->args[0], order->path);
+	call->cb = cb;
+	call->arg = arg;
+	LIST_INSERT_HEAD(&d->calls, call, next);
+	call->http_call = http_send(d->http, &request, on_done, call);
+	free(target);
+
+	docker_counters.requests++;
+	if (strcmp(endpoint->method, "GET") != 0 && strcmp(endpoint->method, "HEAD") != 0)
+		docker_counters.mutating++;
+	return call;
+}
+
+void docker_cancel(struct docker_call *call)
+{
+	http_cancel(call->http_call);
+	call_free(call);
+}
+
+struct docker *docker_new(struct bufferevent *stream)
+{
+	struct docker *d = xcalloc(1, sizeof(*d));
+
+	d->http = http_new(stream);
+	LIST_INIT(&d->calls);
+	return d;
+}
+
+void docker_free(struct docker *d)
+{
+	if (!d)
+		return;
+	while (!LIST_EMPTY(&d->calls))
+		call_free(LIST_FIRST(&d->calls));
+	http_free(d->http);
+	free(d->version);
+	free(d);
+}
+
+bool docker_usable(const struct docker *d)
+{
+	return http_usable(d->http);
+}
+
+/* -- one function an endpoint --------------------------------------------------------------------------- */
+
+struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg)
+{
+	return send_call(d, &ping, &(struct order){0}, cb, arg);
+}
+
+struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *cb, void *arg)
+{
+	struct json_object *filters = json_object_new_object(), *labels = json_object_new_array();
+	struct docker_call *call;
+
+	json_object_array_add(labels, json_object_new_string(label));
+	json_object_object_add(filters, "label", labels);
+	call = send_call(d, &list,
+			 &(struct order){.subject = label, .args = {json_object_to_json_string(filters)}}, cb,
+			 arg);
+	json_object_put(filters);
+	return call;
+}
+
+struct docker_call *docker_inspect(struct docker *d, const char *id_or_name, docker_cb *cb, void *arg)
+{
+	return send_call(d, &inspect, &(struct order){.args = {id_or_name}}, cb, arg);
+}
+
+struct docker_call *docker_create(struct docker *d, const char *name, struct json_object *config,
+				  docker_cb *cb, void *arg)
+{
+	const char *body = json_object_to_json_string_ext(config, JSON_C_TO_STRING_PLAIN);
+
+	return send_call(d, &create,
+			 &(struct order){.args = {name},
+					 .content_type = "application/json",
+					 .body = body,
+					 .body_len = strlen(body)},
+			 cb, arg);
+}
+
+struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb, void *arg)
+{
+	return send_call(d, &start, &(struct order){.args = {id}}, cb, arg);
+}
+
+static struct docker_call *send_stop(struct docker *d, const struct endpoint *endpoint, const char *id,
+				     int timeout_s, docker_cb *cb, void *arg)
+{
+	char seconds[16];
+
+	snprintf(seconds, sizeof(seconds), "%d", timeout_s);
+	return send_call(d, endpoint, &(struct order){.args = {id, seconds}, .extra_s = timeout_s}, cb, arg);
+}
+
+struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg)
+{
+	return send_stop(d, &stop, id, timeout_s, cb, arg);
+}
+
+struct docker_call *docker_restart(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg)
+{
+	return send_stop(d, &restart, id, timeout_s, cb, arg);
+}
+
+struct docker_call *docker_kill(struct docker *d, const char *id, const char *signal, docker_cb *cb,
+				void *arg)
+{
+	return send_call(d, &send_signal, &(struct order){.args = {id, signal}}, cb, arg);
+}
+
+struct docker_call *docker_unpause(struct docker *d, const char *id, docker_cb *cb, void *arg)
+{
+	return send_call(d, &unpause, &(struct order){.args = {id}}, cb, arg);
+}
+
+struct docker_call *docker_rename(struct docker *d, const char *id, const char *name, docker_cb *cb,
+				  void *arg)
+{
+	return send_call(d, &rename_to, &(struct order){.args = {id, name}}, cb, arg);
+}
+
+struct docker_call *docker_remove(struct docker *d, const char *id, bool force, docker_cb *cb, void *arg)
+{
+	return send_call(d, &delete, &(struct order){.args = {id, force ? "1" : "0"}}, cb, arg);
+}
+
+struct docker_call *docker_image_inspect(struct docker *d, const char *ref, docker_cb *cb, void *arg)
+{
+	return send_call(d, &image_inspect, &(struct order){.args = {ref}}, cb, arg);
+}
+
+struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progress_cb *progress,
+				docker_cb *cb, void *arg)
+{
+	struct docker_call *call;
+	char *name, *tag;
+
+	image_ref_split(ref, &name, &tag);
+	call = send_call(d, &image_pull,
+			 &(struct order){.subject = ref, .args = {name, tag}, .streamed = true}, cb, arg);
+	call->pull = pull_new(ref);
+	call->progress = progress;
+	free(name);
+	free(tag);
+	return call;
+}
+
+struct docker_call *docker_put_archive(struct docker *d, const char *id, const char *path, const void *tar,
+				       size_t len, docker_cb *cb, void *arg)
+{
+	/* With any other type the engine says 200 and writes nothing. */
+	return send_call(d, &put,
+			 &(struct order){.path = path,
+					 .args = {id, path},
+					 .content_type = "application/x-tar",
+					 .body = tar,
+					 .body_len = len},
+			 cb, arg);
+}
+
+struct docker_call *docker_get_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
+				       void *arg)
+{
+	return send_call(d, &get, &(struct order){.path = path, .args = {id, path}}, cb, arg);
+}
+
+struct docker_call *docker_head_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
+					void *arg)
+{
+	return send_call(d, &head, &(struct order){.path = path, .args = {id, path}}, cb, arg);
+}
+
+struct docker_call *docker_logs(struct docker *d, const char *id, int lines, docker_cb *cb, void *arg)
+{
+	char tail[16];
+
+	snprintf(tail, sizeof(tail), "%d", lines);
+	return send_call(d, &logs, &(struct order){.args = {id, tail}}, cb, arg);
+}

@@ -1,0 +1,104 @@
+#include "daemon/io/haproxy_socket.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
+
+/* "show stat" has some 500 bytes a server. */
+#define MAX_ANSWER_BYTES ((size_t)8 << 20)
+
+struct haproxy_query {
+	struct bufferevent *stream;
+	struct event *deadline;
+	int64_t timeout_ms;
+	haproxy_query_cb *cb;
+	void *arg;
+};
+
+void haproxy_query_cancel(struct haproxy_query *query)
+{
+	if (!query)
+		return;
+	bufferevent_free(query->stream);
+	event_free(query->deadline);
+	free(query);
+}
+
+/* The one end of a query. The query is gone before the callback comes, and its answer after it. */
+static void finish(struct haproxy_query *query, const struct err *err)
+{
+	haproxy_query_cb *cb = query->cb;
+	void *arg = query->arg;
+	struct evbuffer *answer = evbuffer_new();
+	size_t len;
+
+	evbuffer_add_buffer(answer, bufferevent_get_input(query->stream));
+	haproxy_query_cancel(query);
+	len = evbuffer_get_length(answer);
+	evbuffer_add(answer, "", 1); /* for convenience */
+	if (err)
+		cb(arg, NULL, 0, err);
+	else
+		cb(arg, (const char *)evbuffer_pullup(answer, -1), len, NULL);
+	evbuffer_free(answer);
+}
+
+static void fail(struct haproxy_query *query, const char *what)
+{
+	struct err err;
+
+	err_set(&err, ERR_TRANSIENT, "HAProxy's stats socket: %s", what);
+	finish(query, &err);
+}
+
+static void on_read(struct bufferevent *stream, void *arg)
+{
+	if (evbuffer_get_length(bufferevent_get_input(stream)) > MAX_ANSWER_BYTES)
+		fail(arg, "the answer is larger than 8 MiB");
+}
+
+static void on_event(struct bufferevent *stream, short what, void *arg)
+{
+	size_t len = evbuffer_get_length(bufferevent_get_input(stream));
+
+	if (len > MAX_ANSWER_BYTES)
+		fail(arg, "the answer is larger than 8 MiB");
+	else if (what & BEV_EVENT_ERROR)
+		fail(arg, "the connection was lost");
+	else if ((what & BEV_EVENT_EOF) && len == 0)
+		fail(arg, "closed without an answer");
+	else if (what & BEV_EVENT_EOF) /* HAProxy closes after the last answer: there is no other mark */
+		finish(arg, NULL);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	const struct haproxy_query *query = arg;
+	char text[64];
+
+	(void)fd, (void)what;
+	evutil_snprintf(text, sizeof(text), "no complete answer within %g s",
+			(double)query->timeout_ms / 1000);
+	fail(arg, text);
+}
+
+struct haproxy_query *haproxy_query(struct bufferevent *stream, const char *commands, int64_t timeout_ms,
+				    haproxy_query_cb *cb, void *arg)
+{
+	struct haproxy_query *query = xcalloc(1, sizeof(*query));
+	struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+
+	query->stream = stream;
+	query->deadline = evtimer_new(bufferevent_get_base(stream), on_deadline, query);
+	query->timeout_ms = timeout_ms;
+	query->cb = cb;
+	query->arg = arg;
+	event_add(query->deadline, &tv);
+	bufferevent_setcb(stream, on_read, NULL, on_event, query);
+	evbuffer_add_printf(bufferevent_get_output(stream), "%s\n", commands);
+	bufferevent_enable(stream, EV_READ | EV_WRITE);
+	return query;
+}

@@ -1,0 +1,223 @@
+#include "daemon/io/watch.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "daemon/io/watch_read.h"
+
+/* IN_MODIFY as well as IN_CLOSE_WRITE: a file that is still being written keeps the settling going. */
+#define DIR_EVENTS                                                                                      \
+	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB | \
+	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define PARENT_EVENTS (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
+/* The kernel adds these by itself. IN_IGNORED and IN_UNMOUNT end a watch. */
+#define LOST_EVENTS (IN_Q_OVERFLOW | IN_UNMOUNT | IN_IGNORED)
+
+struct watch {
+	char *dir, *parent, *base_name;
+	void (*changed)(void *arg);
+	void *arg;
+	int inotify; /* -1: no watching */
+	int dir_wd, parent_wd;
+	struct event *readable;
+	struct event *settle;
+	int64_t settle_limit_ms; /* when the settling that is under way ends at the latest */
+	char *trouble;
+	struct watch_identity last; /* of the directory, when it last held specs */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void settle(struct watch *watch)
+{
+	int64_t now = now_ms(), delay = WATCH_SETTLE_MS;
+	struct timeval tv;
+
+	if (!event_pending(watch->settle, EV_TIMEOUT, NULL))
+		watch->settle_limit_ms = now + WATCH_SETTLE_MAX_MS;
+	if (now + delay > watch->settle_limit_ms)
+		delay = watch->settle_limit_ms > now ? watch->settle_limit_ms - now : 0;
+	tv.tv_sec = delay / 1000;
+	tv.tv_usec = delay % 1000 * 1000;
+	event_add(watch->settle, &tv);
+}
+
+static void on_settled(evutil_socket_t fd, short what, void *arg)
+{
+	struct watch *watch = arg;
+
+	(void)fd;
+	(void)what;
+	watch->changed(watch->arg);
+}
+
+static void set_trouble(struct watch *watch, const char *what)
+{
+	const char *hint = errno == ENOSPC   ? " (fs.inotify.max_user_watches)"
+			   : errno == EMFILE ? " (fs.inotify.max_user_instances)"
+					     : "";
+
+	FREE(watch->trouble);
+	watch->trouble = xasprintf("%s: %s%s; changes are seen at the next regular look only", what,
+				   strerror(errno), hint);
+}
+
+/*
+ * Watches path as it is now. The same directory gives the same descriptor
+ * again; another one under the old name gives a new one, and the old is dropped.
+ */
+static void rewatch(struct watch *watch, int *wd, const char *path, uint32_t events)
+{
+	int now = inotify_add_watch(watch->inotify, path, events);
+
+	if (now < 0 && errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+		set_trouble(watch, path);
+	if (*wd >= 0 && *wd != now)
+		inotify_rm_watch(watch->inotify, *wd);
+	*wd = now;
+}
+
+/* Whatever is missing of the two watches, or has come to stand for something else. */
+static void rewatch_all(struct watch *watch)
+{
+	if (watch->inotify < 0)
+		return;
+	FREE(watch->trouble);
+	rewatch(watch, &watch->parent_wd, watch->parent, PARENT_EVENTS);
+	rewatch(watch, &watch->dir_wd, watch->dir, DIR_EVENTS);
+}
+
+/* Does this event matter? Most of what happens in the parent does not. */
+static bool matters(const struct watch *watch, const struct inotify_event *event)
+{
+	if (event->mask & IN_Q_OVERFLOW)
+		return true;
+	if (event->wd == watch->dir_wd)
+		return true;
+	if (event->wd != watch->parent_wd)
+		return false; /* a watch that we have dropped */
+	return (event->mask & LOST_EVENTS) || (event->len && strcmp(event->name, watch->base_name) == 0);
+}
+
+static void read_events(struct watch *watch)
+{
+	_Alignas(struct inotify_event) char buf[4096 + NAME_MAX];
+	ssize_t len;
+
+	while ((len = read(watch->inotify, buf, sizeof(buf))) > 0) {
+		const struct inotify_event *event;
+
+		for (char *p = buf; p < buf + len; p += sizeof(*event) + event->len) {
+			event = (const struct inotify_event *)p;
+			if (!matters(watch, event))
+				continue;
+			settle(watch);
+			/* The kernel has dropped this watch; its number may come again for another. */
+			if (event->mask & IN_IGNORED)
+				*(event->wd == watch->dir_wd ? &watch->dir_wd : &watch->parent_wd) = -1;
+			/* At once, so that what happens in a new directory is not missed. */
+			if (event->wd != watch->dir_wd || (event->mask & (LOST_EVENTS | IN_MOVE_SELF)))
+				rewatch_all(watch);
+		}
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	read_events(arg);
+}
+
+struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg)
+{
+	struct watch *watch = xcalloc(1, sizeof(*watch));
+	char *copy = xstrdup(dir);
+
+	watch->dir = xstrdup(dir);
+	watch->parent = xstrdup(dirname(copy));
+	strcpy(copy, dir);
+	watch->base_name = xstrdup(basename(copy));
+	free(copy);
+	watch->changed = changed;
+	watch->arg = arg;
+	watch->dir_wd = watch->parent_wd = -1;
+	watch->inotify = base ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
+	if (!base)
+		return watch;
+	if (watch->inotify < 0) {
+		set_trouble(watch, "inotify");
+		return watch;
+	}
+	watch->settle = evtimer_new(base, on_settled, watch);
+	watch->readable = event_new(base, watch->inotify, EV_READ | EV_PERSIST, on_readable, watch);
+	event_add(watch->readable, NULL);
+	rewatch_all(watch);
+	return watch;
+}
+
+void watch_free(struct watch *watch)
+{
+	if (!watch)
+		return;
+	if (watch->readable)
+		event_free(watch->readable);
+	if (watch->settle)
+		event_free(watch->settle);
+	if (watch->inotify >= 0)
+		close(watch->inotify);
+	free(watch->trouble);
+	free(watch->dir);
+	free(watch->parent);
+	free(watch->base_name);
+	free(watch);
+}
+
+bool watch_settling(struct watch *watch)
+{
+	if (watch->inotify < 0)
+		return false;
+	/* What has happened since the loop last looked counts as well. */
+	read_events(watch);
+	return event_pending(watch->settle, EV_TIMEOUT, NULL);
+}
+
+const char *watch_trouble(const struct watch *watch)
+{
+	return watch->trouble;
+}
+
+int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err)
+{
+	struct watch_identity identity;
+
+	/* Before the look: what changes after it is then told. */
+	rewatch_all(watch);
+	if (watch_read_dir(watch->dir, listing, &identity, err) < 0)
+		return -1;
+	if (listing->n == 0 && watch->last.known &&
+	    (watch->last.dev != identity.dev || watch->last.ino != identity.ino))
+		return err_set(err, ERR_PERMANENT,
+			       "spec directory %s is another one than before and holds no spec: unmounted? "
+			       "nothing is "
+			       "removed; put the specs back, or restart apilbd if that is meant",
+			       watch->dir);
+	if (listing->n > 0)
+		watch->last = identity;
+	return 0;
+}

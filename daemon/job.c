@@ -1,0 +1,404 @@
+#include "daemon/job.h"
+
+#include <event2/event.h>
+#include <json-c/json.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/names.h"
+#include "daemon/job_internal.h"
+
+#define OPEN_TIMEOUT_MS 10000
+/* Actions, then a look; what still differs then gets two more chances. */
+#define MAX_ROUNDS 3
+/* Something that only needs a moment is looked at again this often. */
+#define MAX_LOOKS 25
+#define LOOK_INTERVAL_MS 200
+
+/* In order of time. A phase runs once for the host, or once for each target. */
+struct phase {
+	enum step (*host)(struct job *job);
+	enum step (*target)(struct job *job, struct job_target *target);
+};
+
+static enum step phase_connect(struct job *job);
+static enum step phase_ping(struct job *job);
+static enum step phase_list(struct job *job);
+static enum step phase_plan(struct job *job, struct job_target *target);
+static enum step phase_apply(struct job *job, struct job_target *target);
+static enum step phase_verify(struct job *job);
+
+enum { CONNECT, PING, LIST, INSPECT, CONFIG, STATS, PLAN, APPLY, VERIFY, EXPLAIN, PHASES_N };
+
+static const struct phase phases[PHASES_N] = {
+	[CONNECT] = {.host = phase_connect},
+	[PING] = {.host = phase_ping},
+	[LIST] = {.host = phase_list},
+	[INSPECT] = {.target = job_inspect},
+	[CONFIG] = {.target = job_look_at_config},
+	[STATS] = {.target = job_ask_haproxy},
+	[PLAN] = {.target = phase_plan},
+	[APPLY] = {.target = phase_apply},
+	[VERIFY] = {.host = phase_verify},
+	[EXPLAIN] = {.target = job_explain},
+};
+
+/* The loop that drives it. */
+
+static void go_to(struct job *job, size_t phase)
+{
+	job->phase = phase;
+	job->target = 0;
+	job->step = 0;
+}
+
+static enum step run_targets(struct job *job, const struct phase *phase)
+{
+	while (job->target < job->n) {
+		struct job_target *target = &job->targets[job->target];
+		enum step step = target->err.kind == ERR_NONE ? phase->target(job, target) : STEP_NEXT;
+
+		if (step != STEP_NEXT)
+			return step;
+		job->target++;
+		job->step = 0;
+	}
+	return STEP_NEXT;
+}
+
+/* The one place where a job ends. */
+static void finish(struct job *job)
+{
+	docker_free(job->docker);
+	job->docker = NULL;
+	job->options.done(job->options.arg, job->err.kind == ERR_NONE ? NULL : &job->err);
+	/* The job may be gone now. */
+}
+
+void job_run(struct job *job)
+{
+	while (job->err.kind == ERR_NONE && job->phase < PHASES_N) {
+		const struct phase *phase = &phases[job->phase];
+		size_t before = job->phase;
+		enum step step = phase->host ? phase->host(job) : run_targets(job, phase);
+
+		if (step == STEP_WAIT)
+			return;
+		if (step == STEP_FAIL)
+			break;
+		if (job->phase == before) /* verify goes back */
+			go_to(job, before + 1);
+	}
+	finish(job);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	job_run(arg);
+}
+
+void job_sleep(struct job *job, int64_t ms)
+{
+	struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	evtimer_add(job->timer, &delay);
+}
+
+struct job_target *job_current(struct job *job)
+{
+	return &job->targets[job->target];
+}
+
+void job_tell(struct job *job, enum job_news news, const char *type, const char *fmt, ...)
+{
+	const struct job_target *target = phases[job->phase].target ? job_current(job) : NULL;
+	char text[ERR_MESSAGE_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	job->options.tell(job->options.arg, target, news, type, text);
+}
+
+void job_request_failed(struct job *job, const struct err *err)
+{
+	if (!docker_usable(job->docker))
+		job->err = *err;
+	else
+		job_current(job)->err = *err;
+	job_run(job);
+}
+
+/* A request for the host as a whole has failed. */
+static void host_failed(struct job *job, const struct err *err)
+{
+	job->err = *err;
+	job_run(job);
+}
+
+/* connect */
+
+static void on_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err) {
+		job->err = *err;
+		err_prefix(&job->err, "engine socket");
+	} else {
+		job->docker = docker_new(stream);
+		go_to(job, PING);
+	}
+	job_run(job);
+}
+
+static enum step phase_connect(struct job *job)
+{
+	job->opening =
+		job->options.open(job->options.arg, job->options.engine, OPEN_TIMEOUT_MS, on_open, job);
+	return STEP_WAIT;
+}
+
+/* ping */
+
+static void on_ping(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err) {
+		host_failed(job, err);
+		return;
+	}
+	go_to(job, LIST);
+	job_run(job);
+}
+
+static enum step phase_ping(struct job *job)
+{
+	docker_ping(job->docker, on_ping, job);
+	return STEP_WAIT;
+}
+
+/* list */
+
+static void listed_clear(struct job *job)
+{
+	for (size_t i = 0; i < job->listed_n; i++)
+		observed_container_free(job->listed[i]);
+	FREE(job->listed);
+	job->listed_n = 0;
+}
+
+const struct observed_container *job_find_listed(const struct job *job, const char *name)
+{
+	for (size_t i = 0; i < job->listed_n; i++)
+		if (strcmp(job->listed[i]->name, name) == 0)
+			return job->listed[i];
+	return NULL;
+}
+
+/* "api-lb-apilb-next" belongs to api-lb. The caller frees. */
+static char *instance_name(const char *container_name)
+{
+	static const char *const suffixes[] = {WANTED_NEXT_SUFFIX, WANTED_HELPER_SUFFIX};
+	size_t len = strlen(container_name);
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		size_t suffix_len = strlen(suffixes[i]);
+
+		if (len > suffix_len && strcmp(container_name + len - suffix_len, suffixes[i]) == 0)
+			return xstrndup(container_name, len - suffix_len);
+	}
+	return xstrdup(container_name);
+}
+
+static bool has_target(const struct job *job, const char *name)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (strcmp(job->targets[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Containers that are ours, and that nobody asked us about: removed when no spec can want them. */
+static void adopt_orphans(struct job *job)
+{
+	for (size_t i = 0; i < job->listed_n; i++) {
+		const struct observed_container *container = job->listed[i];
+		char *name = instance_name(container->name);
+
+		if (has_target(job, name) ||
+		    !job->options.is_orphan(job->options.arg, container->spec, container->instance)) {
+			free(name);
+			continue;
+		}
+		job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
+		job->targets[job->n++] = (struct job_target){.name = name, .config_size = -1};
+	}
+}
+
+static void on_list(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	size_t n;
+
+	if (err) {
+		host_failed(job, err);
+		return;
+	}
+	if (!json_object_is_type(reply->json, json_type_array)) {
+		err_set(&job->err, ERR_TRANSIENT, "list containers: the engine's reply is not a list");
+		job_run(job);
+		return;
+	}
+	listed_clear(job);
+	n = json_object_array_length(reply->json);
+	job->listed = xcalloc(n, sizeof(*job->listed));
+	for (size_t i = 0; i < n; i++) {
+		struct observed_container *container =
+			observed_from_list(json_object_array_get_idx(reply->json, i));
+
+		if (container)
+			job->listed[job->listed_n++] = container;
+	}
+	adopt_orphans(job);
+	go_to(job, INSPECT);
+	job_run(job);
+}
+
+static enum step phase_list(struct job *job)
+{
+	char *label = xasprintf(LABEL_OWNER "=%s", job->options.owner);
+
+	job->looks++;
+	docker_list(job->docker, label, on_list, job);
+	free(label);
+	return STEP_WAIT;
+}
+
+/* plan */
+
+static enum step phase_plan(struct job *job, struct job_target *target)
+{
+	plan_clear(&target->plan);
+	if (target->wanted)
+		plan_instance(target->wanted, &target->observed, &target->plan);
+	else
+		plan_removal(&target->observed, &target->plan);
+	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
+		return job_look_at_image(job, target); /* and comes back here */
+	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only)
+		job_tell(job, JOB_DRIFT, target->wanted ? "drift" : "removing", "%s",
+			 target->plan.actions[0].reason);
+	return STEP_NEXT;
+}
+
+/* apply */
+
+static enum step phase_apply(struct job *job, struct job_target *target)
+{
+	if (job->options.observe_only || target->plan.n == 0)
+		return STEP_NEXT;
+	if (job->rounds == MAX_ROUNDS) {
+		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s", MAX_ROUNDS,
+			target->plan.actions[0].reason);
+		return STEP_NEXT;
+	}
+	return job_apply(job, target);
+}
+
+/* verify: look again after actions, and while something needs a moment */
+
+static bool needs_a_moment(const struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].err.kind == ERR_NONE &&
+		    job->targets[i].plan.trouble.kind == ERR_TRANSIENT)
+			return true;
+	return false;
+}
+
+static void observe_again(struct job *job)
+{
+	go_to(job, LIST);
+}
+
+static enum step phase_verify(struct job *job)
+{
+	if (job->options.observe_only)
+		return STEP_NEXT;
+	if (job->acted) {
+		job->acted = false;
+		job->rounds++;
+		job->looks = 0;
+		observe_again(job);
+		return STEP_NEXT;
+	}
+	if (needs_a_moment(job) && job->looks < MAX_LOOKS) {
+		if (job->step++ == 0) {
+			job_sleep(job, LOOK_INTERVAL_MS);
+			return STEP_WAIT;
+		}
+		observe_again(job);
+		return STEP_NEXT;
+	}
+	for (size_t i = 0; i < job->n; i++) {
+		struct job_target *target = &job->targets[i];
+
+		if (target->err.kind == ERR_NONE && !target->wanted)
+			target->removed = true;
+	}
+	return STEP_NEXT;
+}
+
+/* Its life. */
+
+struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+
+	job->options = *options;
+	job->targets = targets;
+	job->n = n;
+	job->timer = evtimer_new(options->base, on_timer, job);
+	job_sleep(job, 0);
+	return job;
+}
+
+void job_target_clear(struct job_target *target)
+{
+	wanted_unref(target->wanted);
+	free(target->name);
+	free(target->config_mtime);
+	observed_instance_clear(&target->observed);
+	plan_clear(&target->plan);
+}
+
+void job_free(struct job *job)
+{
+	if (!job)
+		return;
+	stream_open_cancel(job->opening);
+	haproxy_query_cancel(job->query);
+	docker_free(job->docker);
+	event_free(job->timer);
+	listed_clear(job);
+	for (size_t i = 0; i < job->n; i++)
+		job_target_clear(&job->targets[i]);
+	free(job->targets);
+	free(job);
+}
+
+struct job_target *job_targets(struct job *job, size_t *n)
+{
+	*n = job->n;
+	return job->targets;
+}

@@ -1,0 +1,84 @@
+/*
+ * One reconcile run on one host: observe, plan, apply, verify.
+ *
+ * A job reads top to bottom as a table of phases (job.c); each phase issues
+ * the next request or says that it is through. It knows the engine and HAProxy,
+ * not where streams come from, when it is due, nor what is stored: what it has
+ * seen and done stands in its targets when it ends.
+ */
+#ifndef APILB_JOB_H
+#define APILB_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/core/observed.h"
+#include "daemon/core/plan.h"
+#include "daemon/core/wanted.h"
+#include "daemon/io/stream.h"
+
+struct event_base;
+struct job;
+
+enum job_news {
+	JOB_PROGRESS, /* a few words on what is going on; replaces the former */
+	JOB_DRIFT,    /* something is not as wanted, and will be mended */
+	JOB_DONE,     /* something was done */
+};
+
+/* One balancer on the host: to be made true, or, without `wanted`, to be taken off. */
+struct job_target {
+	/* In. */
+	struct wanted *wanted; /* counted by the job; NULL: remove what has this name and is ours */
+	char *name;
+	/* What the config file was when last read: when size and mtime still are, it is not read again. In
+	 * and out. */
+	int64_t config_size; /* -1: not known */
+	char *config_mtime;
+	char config_sha256[SHA256_HEX_SIZE];
+
+	/* Out: the last observation, the last plan, and what went wrong. */
+	struct observed_instance observed;
+	struct plan plan; /* what was still to do when the job ended: empty when converged */
+	struct err err;   /* kind ERR_NONE: as wanted (or gone) */
+	bool changed;     /* something was done to it in this run */
+	bool removed;     /* a target without `wanted`: nothing of it is left */
+};
+
+struct job_options {
+	struct event_base *base;
+	const char *owner;  /* outlives the job */
+	const char *engine; /* path of the engine's socket; outlives the job */
+	bool observe_only;  /* `apilbctl plan`: no request that changes anything */
+	/*
+	 * Opens a stream to a Unix socket of the host. Cancelled with
+	 * stream_open_cancel.
+	 */
+	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
+				       void *cb_arg);
+	/* A container that is ours and that no target names: may it go? spec, instance: its labels, NULL
+	 * where it has none.
+	 */
+	bool (*is_orphan)(void *arg, const char *spec, const char *instance);
+	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
+	 * events. */
+	void (*tell)(void *arg, const struct job_target *target, enum job_news news, const char *type,
+		     const char *text);
+	/* The end, exactly once, never from within job_start; the job is still to be freed. err: why the host
+	 * as a whole failed, or NULL. */
+	void (*done)(void *arg, const struct err *err);
+	void *arg;
+};
+
+/* targets (n of them, taken over with all that they hold) may grow by orphans that are found. */
+struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n);
+/* Also before the end: drops what is under way, no callback comes. A request that was sent may still take
+ * effect. NULL is fine. */
+void job_free(struct job *job);
+
+/* Valid until the job is freed. */
+struct job_target *job_targets(struct job *job, size_t *n);
+void job_target_clear(struct job_target *target);
+
+#endif

@@ -1,0 +1,388 @@
+/* Applying: the actions of a plan, one engine request after the other. */
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/mem.h"
+#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy_log.h"
+#include "daemon/io/archive.h"
+#include "daemon/job_internal.h"
+
+#define AWAIT_INTERVAL_MS 100
+#define AWAIT_POLLS 100
+#define AWAIT_TIMEOUT_MS 2000
+#define LOG_LINES 40
+/* The longest recipe. */
+#define MAX_STEPS 3
+
+typedef void step_fn(struct job *job, struct job_target *target, const struct action *action);
+
+static const struct action *current_action(const struct job *job)
+{
+	return &job->targets[job->target].plan.actions[job->action];
+}
+
+/* The rest of this target's plan is dropped; the other targets go on, and are looked at again. */
+static void target_failed(struct job *job, const struct err *err)
+{
+	job_current(job)->err = *err;
+	job->action = 0;
+	job->polls = 0;
+	job->undoing = false;
+	job->acted = true;
+}
+
+static void action_failed(struct job *job, const struct err *err)
+{
+	target_failed(job, job->undoing ? &job->failure : err);
+	if (!docker_usable(job->docker))
+		job->err = *err;
+	job_run(job);
+}
+
+static void on_step(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err) {
+		action_failed(job, err);
+		return;
+	}
+	job->step++;
+	job_run(job);
+}
+
+/* pull */
+
+static void on_progress(void *arg, const char *text)
+{
+	job_tell(arg, JOB_PROGRESS, "pulling", "%s", text);
+}
+
+static void pull(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_pull(job->docker, action->container, on_progress, on_step, job);
+}
+
+/* write-config: a container that is never started carries the files */
+
+static void create_helper(struct job *job, struct job_target *target, const struct action *action)
+{
+	struct json_object *request = wanted_helper_create(target->wanted);
+	char *name = wanted_helper_name(target->name);
+
+	(void)action;
+	docker_create(job->docker, name, request, on_step, job);
+	free(name);
+	json_object_put(request);
+}
+
+static void put_files(struct job *job, struct job_target *target, const struct action *action)
+{
+	const struct wanted *wanted = target->wanted;
+	char *helper = wanted_helper_name(target->name);
+	char *config = xasprintf("config/%s", strrchr(wanted->instance.config_path, '/') + 1);
+	char *run = xasprintf("run-dir/%s/", target->name);
+	const struct archive_entry_spec entries[] = {
+		{.path = run, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID},
+		{.path = config, .mode = 0644, .data = wanted->config, .len = wanted->config_len},
+	};
+	char *tar;
+	size_t len;
+
+	(void)action;
+	archive_pack(entries, sizeof(entries) / sizeof(entries[0]), time(NULL), &tar, &len);
+	docker_put_archive(job->docker, helper, "/", tar, len, on_step, job);
+	free(tar);
+	free(helper);
+	free(config);
+	free(run);
+}
+
+static void remove_helper(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *name = wanted_helper_name(target->name);
+
+	(void)action;
+	docker_remove(job->docker, name, true, on_step, job);
+	free(name);
+}
+
+/* What is one request each. */
+
+static void create(struct job *job, struct job_target *target, const struct action *action)
+{
+	docker_create(job->docker, action->container, target->wanted->create, on_step, job);
+}
+
+static void start(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_start(job->docker, action->container, on_step, job);
+}
+
+static void unpause(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_unpause(job->docker, action->container, on_step, job);
+}
+
+static void reload(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	/* To HAProxy's master: HAProxy management guide, 4. */
+	docker_kill(job->docker, action->container, "SIGUSR2", on_step, job);
+}
+
+static void stop(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_stop(job->docker, action->container, STOP_TIMEOUT_S, on_step, job);
+}
+
+static void remove_container(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_remove(job->docker, action->container, true, on_step, job);
+}
+
+static void rename_container(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_rename(job->docker, action->container, action->argument, on_step, job);
+}
+
+/* await: ask container and HAProxy in turn until the wanted generation is loaded */
+
+enum { AWAIT_INSPECT, AWAIT_ASK, AWAIT_PAUSE };
+
+static void await_failed(struct job *job, enum err_kind kind, const char *what)
+{
+	err_set(&job->failure, kind, "%s", what);
+	job->undoing = true;
+	job->step = 0;
+	job_run(job);
+}
+
+static void await_again(struct job *job, const char *why)
+{
+	char *what;
+
+	if (++job->polls < AWAIT_POLLS) {
+		job->step = AWAIT_PAUSE;
+		job_run(job);
+		return;
+	}
+	what = xasprintf("HAProxy has not loaded the config within %d s: %s",
+			 AWAIT_POLLS * AWAIT_INTERVAL_MS / 1000, why);
+	await_failed(job, ERR_PERMANENT, what);
+	free(what);
+}
+
+static void on_await_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container;
+	struct err bad;
+
+	if (err) {
+		action_failed(job, err);
+		return;
+	}
+	container = reply->status == 404 ? NULL : observed_from_inspect(reply->json, &bad);
+	if (!container) {
+		await_failed(job, ERR_TRANSIENT, "the container has gone while HAProxy was to start");
+	} else if (container->status == CONTAINER_RUNNING) {
+		job->step = AWAIT_ASK;
+		job_run(job);
+	} else {
+		char *what = xasprintf("HAProxy does not stay up (exit code %lld)",
+				       (long long)container->exit_code);
+
+		await_failed(job, ERR_PERMANENT, what);
+		free(what);
+	}
+	observed_container_free(container);
+}
+
+static void on_await_answer(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+	const struct wanted *wanted = job_current(job)->wanted;
+	struct observed_instance answer = {0};
+
+	(void)len;
+	job->query = NULL;
+	if (err) {
+		await_again(job, err->message);
+		return;
+	}
+	observed_stats_parse(&answer, text);
+	if (strcmp(answer.generation, wanted->generation) == 0) {
+		job->step = MAX_STEPS; /* through */
+		job_run(job);
+	} else {
+		await_again(job, "it goes on with the former one");
+	}
+	observed_instance_clear(&answer);
+}
+
+static void on_await_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err)
+		await_again(job, err->message);
+	else
+		job->query = haproxy_query(stream, "show info", AWAIT_TIMEOUT_MS, on_await_answer, job);
+}
+
+static void await(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *path;
+
+	switch (job->step) {
+	case AWAIT_INSPECT:
+		docker_inspect(job->docker, action->container, on_await_inspect, job);
+		break;
+	case AWAIT_ASK:
+		path = haproxy_socket_path(target->name);
+		job->opening =
+			job->options.open(job->options.arg, path, AWAIT_TIMEOUT_MS, on_await_open, job);
+		free(path);
+		break;
+	default:
+		job->step = AWAIT_INSPECT;
+		job_sleep(job, AWAIT_INTERVAL_MS);
+	}
+}
+
+/* Why an await failed stands in the container's log; a successor that is no good goes away again. */
+
+static void on_reason(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct err *failure = &job->failure;
+	char reason[ERR_MESSAGE_BYTES / 2];
+	char *message;
+
+	reason[0] = '\0';
+	if (!err && reply->body)
+		haproxy_log_reason(reply->body, reason, sizeof(reason));
+	if (*reason) {
+		message = xstrdup(failure->message);
+		err_set(failure, failure->kind, "%s; its log: %s", message, reason);
+		free(message);
+	}
+	job->step++;
+	job_run(job);
+}
+
+static bool is_successor(const struct job_target *target, const struct action *action)
+{
+	char *next = wanted_next_name(target->name);
+	bool is = strcmp(next, action->name) == 0;
+
+	free(next);
+	return is;
+}
+
+static enum step undo(struct job *job, struct job_target *target, const struct action *action)
+{
+	switch (job->step) {
+	case 0:
+		docker_logs(job->docker, action->container, LOG_LINES, on_reason, job);
+		return STEP_WAIT;
+	case 1:
+		if (is_successor(target, action)) {
+			docker_remove(job->docker, action->container, true, on_step, job);
+			return STEP_WAIT;
+		}
+		break;
+	default:
+		break;
+	}
+	target_failed(job, &job->failure);
+	return STEP_NEXT;
+}
+
+/* What each action is made of. */
+static step_fn *const recipes[ACTION_KINDS][MAX_STEPS] = {
+	[ACTION_PULL] = {pull},
+	[ACTION_WRITE_CONFIG] = {create_helper, put_files, remove_helper},
+	[ACTION_CREATE] = {create},
+	[ACTION_START] = {start},
+	[ACTION_UNPAUSE] = {unpause},
+	[ACTION_RELOAD] = {reload},
+	[ACTION_AWAIT] = {await, await, await},
+	[ACTION_STOP] = {stop},
+	[ACTION_REMOVE] = {remove_container},
+	[ACTION_RENAME] = {rename_container},
+};
+
+static step_fn *next_step(const struct job *job, const struct action *action)
+{
+	return job->step < MAX_STEPS ? recipes[action->kind][job->step] : NULL;
+}
+
+static void tell_done(struct job *job, const struct action *action)
+{
+	char *text = action_text(action);
+
+	job_tell(job, JOB_DONE, action_name(action->kind), "%s (%s)", text, action->reason);
+	free(text);
+}
+
+enum step job_apply(struct job *job, struct job_target *target)
+{
+	if (job->undoing)
+		return undo(job, target, current_action(job));
+	while (job->action < target->plan.n) {
+		const struct action *action = current_action(job);
+		step_fn *step = next_step(job, action);
+		char *text;
+
+		if (!step) {
+			tell_done(job, action);
+			target->changed = true;
+			job->action++;
+			job->step = 0;
+			job->polls = 0;
+			continue;
+		}
+		if (job->step == 0 && job->polls == 0) {
+			text = action_text(action);
+			job_tell(job, JOB_PROGRESS, action_name(action->kind), "%s", text);
+			free(text);
+		}
+		step(job, target, action);
+		return STEP_WAIT;
+	}
+	job->action = 0;
+	job->acted = true;
+	return STEP_NEXT;
+}
+
+/* explain: what no action could mend, in HAProxy's own words */
+
+enum step job_explain(struct job *job, struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+
+	if (target->plan.trouble.kind == ERR_NONE || job->options.observe_only)
+		return STEP_NEXT;
+	if (job->step == 0) {
+		job->failure = target->plan.trouble;
+		if (current && job->failure.kind != ERR_CONFLICT) {
+			docker_logs(job->docker, current->id, LOG_LINES, on_reason, job);
+			return STEP_WAIT;
+		}
+	}
+	target->err = job->failure;
+	return STEP_NEXT;
+}

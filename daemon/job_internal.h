@@ -1,0 +1,71 @@
+/*
+ * What the files of the job share; nobody else includes this.
+ */
+#ifndef APILB_JOB_INTERNAL_H
+#define APILB_JOB_INTERNAL_H
+
+#include "daemon/io/docker.h"
+#include "daemon/io/haproxy_socket.h"
+#include "daemon/job.h"
+
+enum step {
+	STEP_NEXT, /* this phase (of this target) is through */
+	STEP_WAIT, /* something is under way; its callback goes on with job_run() */
+	STEP_FAIL, /* job->err says why the whole run cannot go on */
+};
+
+struct event;
+
+struct job {
+	struct job_options options;
+	struct job_target *targets;
+	size_t n;
+
+	/* At most one of these is under way at a time. */
+	struct stream_opening *opening;
+	struct haproxy_query *query;
+	struct event *timer;
+	struct docker *docker;
+
+	struct observed_container **listed; /* all that carry our owner label */
+	size_t listed_n;
+
+	/* Where it stands. */
+	size_t phase;
+	size_t target;
+	int step;           /* within this phase of this target, counted by its callbacks */
+	size_t action;      /* apply: which one of the target's plan */
+	bool undoing;       /* apply: the action has failed, and is being explained and undone */
+	struct err failure; /* of the target in hand, while its explanation is being looked for */
+	int rounds;         /* how often actions were applied */
+	int looks;          /* observations since the last action */
+	int polls;          /* apply: how often the awaited HAProxy was asked */
+	bool acted;         /* this round applied something */
+	struct err err;
+};
+
+/* Goes on with the current phase; every callback ends with it. */
+void job_run(struct job *job);
+/* Comes back through job_run() after a while. */
+void job_sleep(struct job *job, int64_t ms);
+struct job_target *job_current(struct job *job);
+void job_tell(struct job *job, enum job_news news, const char *type, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/*
+ * A request for the current target has failed: that target is through, or,
+ * when the connection is of no more use, the whole job. Goes on with job_run().
+ */
+void job_request_failed(struct job *job, const struct err *err);
+
+/* job_observe.c: phases of one target. */
+enum step job_inspect(struct job *job, struct job_target *target);
+enum step job_look_at_config(struct job *job, struct job_target *target);
+enum step job_ask_haproxy(struct job *job, struct job_target *target);
+enum step job_look_at_image(struct job *job, struct job_target *target);
+const struct observed_container *job_find_listed(const struct job *job, const char *name);
+
+/* job_apply.c */
+enum step job_apply(struct job *job, struct job_target *target);
+enum step job_explain(struct job *job, struct job_target *target);
+
+#endif

@@ -1,0 +1,350 @@
+/* Observing: the phases that look at one target, a request at a time. */
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/haproxy.h"
+#include "daemon/io/archive.h"
+#include "daemon/job_internal.h"
+
+#define MAX_CONFIG_BYTES (1u << 20)
+#define STATS_TIMEOUT_MS 5000
+/* A HAProxy that has just started is given this many looks before its silence counts. */
+#define EARLY_LOOKS 3
+
+/* inspect: what stands under the wanted name, whoever made it; and what an earlier run left over */
+
+enum { INSPECT_CURRENT, INSPECT_NEXT, INSPECT_DONE };
+
+static struct observed_container *copy_listed(const struct job *job, const char *name)
+{
+	const struct observed_container *listed = job_find_listed(job, name);
+	struct observed_container *copy;
+
+	if (!listed)
+		return NULL;
+	copy = xcalloc(1, sizeof(*copy));
+	copy->id = xstrdup(listed->id);
+	copy->name = xstrdup(listed->name);
+	copy->image = xstrdup(listed->image);
+	copy->status = listed->status;
+	copy->owner = xstrdup(listed->owner);
+	copy->spec = xstrdup(listed->spec);
+	return copy;
+}
+
+/* What is to be removed needs no more than the list tells. */
+static void inspect_from_list(struct job *job, struct job_target *target)
+{
+	char *next = wanted_next_name(target->name);
+	char *helper = wanted_helper_name(target->name);
+
+	if (!target->wanted) {
+		target->observed.current = copy_listed(job, target->name);
+		target->observed.next = copy_listed(job, next);
+	}
+	target->observed.helper = copy_listed(job, helper);
+	free(next);
+	free(helper);
+}
+
+static void on_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_container **to =
+		job->step == INSPECT_CURRENT ? &target->observed.current : &target->observed.next;
+	struct err bad;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404) {
+		*to = observed_from_inspect(reply->json, &bad);
+		if (!*to) {
+			job_request_failed(job, &bad);
+			return;
+		}
+	}
+	job->step++;
+	job_run(job);
+}
+
+enum step job_inspect(struct job *job, struct job_target *target)
+{
+	const struct observed_container *listed;
+	char *next;
+
+	switch (job->step) {
+	case INSPECT_CURRENT:
+		observed_instance_clear(&target->observed);
+		inspect_from_list(job, target);
+		if (!target->wanted)
+			return STEP_NEXT;
+		docker_inspect(job->docker, target->name, on_inspect, job);
+		return STEP_WAIT;
+	case INSPECT_NEXT:
+		next = wanted_next_name(target->name);
+		listed = job_find_listed(job, next);
+		free(next);
+		if (!listed)
+			return STEP_NEXT;
+		docker_inspect(job->docker, listed->id, on_inspect, job);
+		return STEP_WAIT;
+	default:
+		return STEP_NEXT;
+	}
+}
+
+/* config: the file on the host, seen through a container that mounts it as we would */
+
+static bool made_as_wanted(const struct job_target *target, const struct observed_container *container)
+{
+	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0 &&
+	       container->container_sha256 &&
+	       strcmp(container->container_sha256, target->wanted->container_sha256) == 0;
+}
+
+static const struct observed_container *config_view(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->observed;
+
+	if (made_as_wanted(target, observed->current) && observed->current->status != CONTAINER_DEAD)
+		return observed->current;
+	if (made_as_wanted(target, observed->next))
+		return observed->next;
+	return NULL;
+}
+
+enum { CONFIG_HEAD, CONFIG_GET, CONFIG_DONE };
+
+static void on_config_get(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->observed;
+	struct err bad;
+	size_t len;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	job->step = CONFIG_DONE;
+	observed->config_known = true;
+	observed->config_exists = reply->status != 404;
+	if (observed->config_exists && archive_first_file(reply->body, reply->body_len, MAX_CONFIG_BYTES,
+							  &observed->config, &len, &bad) != 0) {
+		/* A directory, say: not the file that we want, whatever it is. */
+		observed->config_exists = false;
+	}
+	if (observed->config_exists) {
+		sha256_hex(observed->config, len, observed->config_sha256);
+		memcpy(target->config_sha256, observed->config_sha256, SHA256_HEX_SIZE);
+	} else {
+		target->config_size = -1;
+	}
+	job_run(job);
+}
+
+/* Whether size and mtime are those of the last reading. Keeps what they are now. */
+static bool is_unchanged(struct job_target *target, const char *path_stat)
+{
+	struct json_object *stat = path_stat ? json_tokener_parse(path_stat) : NULL;
+	struct json_object *size = NULL, *mtime = NULL;
+	bool same = false;
+
+	if (json_object_object_get_ex(stat, "size", &size) &&
+	    json_object_object_get_ex(stat, "mtime", &mtime)) {
+		same = target->config_size == json_object_get_int64(size) && target->config_mtime &&
+		       strcmp(target->config_mtime, json_object_get_string(mtime)) == 0;
+		target->config_size = json_object_get_int64(size);
+		free(target->config_mtime);
+		target->config_mtime = xstrdup(json_object_get_string(mtime));
+	}
+	json_object_put(stat);
+	return same && target->config_sha256[0] != '\0';
+}
+
+static void on_config_head(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	job->step = CONFIG_GET;
+	if (reply->status == 404) {
+		target->observed.config_known = true;
+		target->config_size = -1;
+		job->step = CONFIG_DONE;
+	} else if (is_unchanged(target, reply->path_stat) && !job->options.observe_only) {
+		target->observed.config_known = target->observed.config_exists = true;
+		memcpy(target->observed.config_sha256, target->config_sha256, SHA256_HEX_SIZE);
+		job->step = CONFIG_DONE;
+	}
+	job_run(job);
+}
+
+enum step job_look_at_config(struct job *job, struct job_target *target)
+{
+	const struct observed_container *view = target->wanted ? config_view(target) : NULL;
+
+	if (!view || job->step == CONFIG_DONE)
+		return STEP_NEXT;
+	if (job->step == CONFIG_HEAD)
+		docker_head_archive(job->docker, view->id, target->wanted->config_in_container,
+				    on_config_head, job);
+	else
+		docker_get_archive(job->docker, view->id, target->wanted->config_in_container, on_config_get,
+				   job);
+	return STEP_WAIT;
+}
+
+/* stats: what the running HAProxy itself says; and where it says nothing, why */
+
+enum { STATS_OPEN, STATS_LOOK_DIR, STATS_LOOK_SOCKET, STATS_DONE };
+
+static void stats_silent(struct job *job, const struct err *err)
+{
+	struct observed_instance *observed = &job_current(job)->observed;
+
+	free(observed->stats_error);
+	observed->stats = STATS_FAILED;
+	observed->stats_error = xasprintf("stats socket: %s", err->message);
+	job->step = STATS_LOOK_DIR;
+	job_run(job);
+}
+
+static void on_stats(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)len;
+	job->query = NULL;
+	if (err) {
+		stats_silent(job, err);
+		return;
+	}
+	observed_stats_parse(&job_current(job)->observed, text);
+	job->step = STATS_DONE;
+	job_run(job);
+}
+
+static void on_stats_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err) {
+		stats_silent(job, err);
+		return;
+	}
+	job->query = haproxy_query(stream, "show info;show stat", STATS_TIMEOUT_MS, on_stats, job);
+}
+
+static void on_stats_dir(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->observed;
+	struct json_object *stat, *mode = NULL;
+
+	/* An engine that cannot mount a directory which is gone says so with an error. */
+	if (err && !docker_usable(job->docker)) {
+		job_request_failed(job, err);
+		return;
+	}
+	job->step = STATS_LOOK_SOCKET;
+	if (err || reply->status == 404) {
+		observed->stats = STATS_DIR_MISSING;
+		job->step = STATS_DONE;
+	} else {
+		stat = reply->path_stat ? json_tokener_parse(reply->path_stat) : NULL;
+		/* Go's os.FileMode: the permission bits are the lowest nine. */
+		if (json_object_object_get_ex(stat, "mode", &mode) &&
+		    (json_object_get_int64(mode) & 0777) != RUN_DIR_MODE) {
+			observed->stats = STATS_DIR_MODE;
+			job->step = STATS_DONE;
+		}
+		json_object_put(stat);
+	}
+	job_run(job);
+}
+
+static void on_stats_socket(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status == 404)
+		job_current(job)->observed.stats = STATS_NO_SOCKET;
+	job->step = STATS_DONE;
+	job_run(job);
+}
+
+static bool has_answerer(const struct job_target *target)
+{
+	return target->wanted && made_as_wanted(target, target->observed.current) &&
+	       target->observed.current->status == CONTAINER_RUNNING;
+}
+
+enum step job_ask_haproxy(struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->observed;
+	char *path;
+
+	if (!has_answerer(target))
+		return STEP_NEXT;
+	path = haproxy_socket_path(target->name);
+	switch (job->step) {
+	case STATS_OPEN:
+		job->opening =
+			job->options.open(job->options.arg, path, STATS_TIMEOUT_MS, on_stats_open, job);
+		break;
+	case STATS_LOOK_DIR:
+		*strrchr(path, '/') = '\0';
+		docker_head_archive(job->docker, observed->current->id, path, on_stats_dir, job);
+		break;
+	case STATS_LOOK_SOCKET:
+		docker_head_archive(job->docker, observed->current->id, path, on_stats_socket, job);
+		break;
+	default:
+		/* Before it is called missing: HAProxy opens it a moment after its start. */
+		if ((observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
+		    job->looks <= EARLY_LOOKS)
+			observed->stats = STATS_EARLY;
+		free(path);
+		return STEP_NEXT;
+	}
+	free(path);
+	return STEP_WAIT;
+}
+
+/* image: asked for only when the plan wants to make a container of it */
+
+static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->observed;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	observed->image_known = true;
+	observed->image_present = reply->status != 404;
+	job_run(job);
+}
+
+enum step job_look_at_image(struct job *job, struct job_target *target)
+{
+	docker_image_inspect(job->docker, target->wanted->instance.image, on_image, job);
+	return STEP_WAIT;
+}

@@ -1,0 +1,373 @@
+/*
+ * apilbd: puts the parts together, and ends them in order.
+ */
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "daemon/api.h"
+#include "daemon/clock.h"
+#include "daemon/fleet.h"
+#include "daemon/io/watch.h"
+#include "daemon/settings.h"
+#include "daemon/specs.h"
+
+/* The contract's exit codes. */
+enum { EXIT_CONVERGED = 0, EXIT_NOT_CONVERGED = 1, EXIT_USAGE = 2 };
+
+struct daemon {
+	struct settings settings;
+	int argc;
+	char **argv;
+
+	struct event_base *base;
+	struct evdns_base *dns;
+	struct ssh_context ssh;
+	char *known_hosts;
+	struct store *store;
+	struct events *events;
+	struct fleet *fleet;
+	struct api api;
+	struct control *control;
+	struct event *signals[3];
+	struct event *watchdog;
+	unsigned stops;
+	int exit_code;
+};
+
+/* --check: the spec directory, and nothing else. */
+
+static bool nothing_recorded(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return false;
+}
+
+static int check(const struct settings *settings)
+{
+	struct watch *watch = watch_new(NULL, settings->spec_dir, NULL, NULL);
+	struct specs *specs = specs_new(NULL, NULL, getenv("SSH_AUTH_SOCK") != NULL);
+	struct watch_listing listing = {0};
+	struct spec_file *const *files;
+	size_t n, instances = 0;
+	struct err err;
+	int code = EXIT_USAGE;
+
+	if (watch_scan(watch, &listing, &err) != 0) {
+		fprintf(stderr, "apilbd: %s\n", err.message);
+	} else {
+		specs_update(specs, &listing, nothing_recorded, NULL);
+		files = specs_files(specs, &n);
+		for (size_t i = 0; i < n; i++) {
+			for (size_t j = 0; j < files[i]->errors.n; j++) {
+				char *text = spec_error_text(&files[i]->errors.v[j]);
+
+				fprintf(stderr, "%s\n", text);
+				free(text);
+			}
+			if (files[i]->spec)
+				instances += files[i]->spec->instances_n;
+		}
+		if (specs_all_valid(specs)) {
+			printf("%s: %zu specs with %zu load balancers are valid\n", settings->spec_dir, n,
+			       instances);
+			code = EXIT_CONVERGED;
+		}
+	}
+	watch_listing_clear(&listing);
+	specs_free(specs);
+	watch_free(watch);
+	return code;
+}
+
+/* Signals. */
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)what;
+	if (++daemon->stops > 1) {
+		log_warning(NULL, "second signal: ending at once");
+		_exit(128 + (int)sig);
+	}
+	log_info(NULL, "%s: stopping", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+	sd_notify(0, "STOPPING=1");
+	/* What is under way on a host is safe to leave: the next start observes anew. */
+	event_base_loopbreak(daemon->base);
+}
+
+static void reload_settings(struct daemon *daemon)
+{
+	struct settings fresh;
+	char *restart = NULL;
+	struct err err;
+
+	if (settings_reload(&fresh, &daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
+		log_error(NULL, "%s; the settings stay as they were", err.message);
+		return;
+	}
+	if (restart)
+		log_warning(NULL, "%s: in effect after a restart", restart);
+	free(restart);
+	/* Only what can change: the others stand on the strings that they were given. */
+	daemon->settings.resync_ms = fresh.resync_ms;
+	daemon->settings.concurrency = fresh.concurrency;
+	daemon->settings.log_level = fresh.log_level;
+	daemon->settings.log_format = fresh.log_format;
+	settings_clear(&fresh);
+	log_init(daemon->settings.log_level, daemon->settings.log_format);
+	fleet_settings_changed(daemon->fleet);
+}
+
+static void on_reload(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+	struct err err;
+
+	(void)sig;
+	(void)what;
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
+	reload_settings(daemon);
+	fleet_load(daemon->fleet, &err); /* it tells what went wrong itself */
+	fleet_kick(daemon->fleet, NULL);
+	log_info(NULL, "settings and specs read again");
+	sd_notify(0, "READY=1");
+}
+
+static int add_signals(struct daemon *daemon)
+{
+	const struct {
+		int signal;
+		event_callback_fn handler;
+	} rows[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		daemon->signals[i] = evsignal_new(daemon->base, rows[i].signal, rows[i].handler, daemon);
+		event_add(daemon->signals[i], NULL);
+	}
+	return 0;
+}
+
+/* systemd: sd_watchdog_enabled(3). A loop that hangs does not come here. */
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	sd_notify(0, "WATCHDOG=1");
+}
+
+static void add_watchdog(struct daemon *daemon)
+{
+	struct timeval every;
+	uint64_t usec;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return;
+	usec /= 2;
+	every = (struct timeval){.tv_sec = usec / 1000000, .tv_usec = usec % 1000000};
+	daemon->watchdog = event_new(daemon->base, -1, EV_PERSIST, on_watchdog, daemon);
+	event_add(daemon->watchdog, &every);
+}
+
+/* --once */
+
+static void on_quiet(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (!daemon->settings.once)
+		return;
+	daemon->exit_code = fleet_is_converged(daemon->fleet) ? EXIT_CONVERGED : EXIT_NOT_CONVERGED;
+	event_base_loopbreak(daemon->base);
+}
+
+/* One line for each that is not as wanted: nobody is there to ask for status. */
+static void report_once(const struct daemon *daemon)
+{
+	size_t hosts, n, bad = 0, all = 0;
+	struct host *const *list = fleet_hosts(daemon->fleet, &hosts);
+
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(list[i], &n);
+
+		for (size_t j = 0; j < n; j++) {
+			all++;
+			if (instances[j]->phase == PHASE_CONVERGED)
+				continue;
+			bad++;
+			log_error(instances[j]->id, "%s: %s", phase_name(instances[j]->phase),
+				  instances[j]->err.message);
+		}
+	}
+	log_info(NULL, "%zu of %zu load balancers are as wanted", all - bad, all);
+}
+
+/* Its life. */
+
+/* Every host costs a descriptor, the engine of the local one and each client another. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int open_store(struct daemon *daemon, struct err *err)
+{
+	char *warning = NULL;
+
+	daemon->store = store_open(daemon->base, daemon->settings.state_dir, &warning, err);
+	if (!daemon->store)
+		return -1;
+	daemon->events = events_new(daemon->store);
+	if (warning)
+		events_add(daemon->events, LOG_LEVEL_WARNING, NULL, NULL, "store", "%s", warning);
+	free(warning);
+	return 0;
+}
+
+static int open_fleet(struct daemon *daemon, struct err *err)
+{
+	const struct fleet_options options = {
+		.base = daemon->base,
+		.settings = &daemon->settings,
+		.ssh = &daemon->ssh,
+		.store = daemon->store,
+		.events = daemon->events,
+		.quiet = on_quiet,
+		.arg = daemon,
+	};
+
+	daemon->known_hosts = xasprintf("%s/known_hosts", daemon->settings.state_dir);
+	daemon->ssh = (struct ssh_context){
+		.base = daemon->base,
+		.dns = daemon->dns,
+		.known_hosts = daemon->known_hosts,
+		.agent = getenv("SSH_AUTH_SOCK"),
+	};
+	daemon->fleet = fleet_new(&options, err);
+	return daemon->fleet ? 0 : -1;
+}
+
+static int open_control(struct daemon *daemon, struct err *err)
+{
+	/* One run, and gone: nobody could ask. */
+	if (daemon->settings.once)
+		return 0;
+	daemon->api = (struct api){
+		.fleet = daemon->fleet,
+		.events = daemon->events,
+		.store = daemon->store,
+		.started_at_ms = clock_now_ms(),
+	};
+	daemon->control = control_new(daemon->base, daemon->settings.socket, api_routes, &daemon->api, err);
+	return daemon->control ? 0 : -1;
+}
+
+static int start(struct daemon *daemon, struct err *err)
+{
+	daemon->base = event_base_new();
+	/* Without nameservers addresses and /etc/hosts still work. */
+	daemon->dns = evdns_base_new(daemon->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+							   EVDNS_BASE_DISABLE_WHEN_INACTIVE |
+							   EVDNS_BASE_NAMESERVERS_NO_DEFAULT);
+	if (!daemon->dns)
+		daemon->dns = evdns_base_new(daemon->base, 0);
+	add_signals(daemon);
+	if (open_store(daemon, err) != 0 || open_fleet(daemon, err) != 0 || open_control(daemon, err) != 0)
+		return -1;
+	return 0;
+}
+
+static void stop(struct daemon *daemon)
+{
+	/* The fleet first: what waits for it in a client's request gets its answer. */
+	fleet_free(daemon->fleet);
+	events_free(daemon->events);
+	control_free(daemon->control);
+	store_close(daemon->store);
+	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
+		if (daemon->signals[i])
+			event_free(daemon->signals[i]);
+	if (daemon->watchdog)
+		event_free(daemon->watchdog);
+	if (daemon->dns)
+		evdns_base_free(daemon->dns, 0);
+	if (daemon->base)
+		event_base_free(daemon->base);
+	libevent_global_shutdown();
+	free(daemon->known_hosts);
+	settings_clear(&daemon->settings);
+}
+
+static int run(struct daemon *daemon)
+{
+	struct err err;
+	size_t hosts;
+
+	if (fleet_load(daemon->fleet, &err) != 0 && daemon->settings.once) {
+		log_error(NULL, "%s", err.message);
+		return EXIT_USAGE;
+	}
+	if (daemon->settings.once && !specs_all_valid(fleet_specs(daemon->fleet)))
+		return EXIT_USAGE; /* each error has been logged */
+	fleet_hosts(daemon->fleet, &hosts);
+	if (daemon->settings.once && hosts == 0)
+		return EXIT_CONVERGED;
+	add_watchdog(daemon);
+	log_info(NULL, "apilbd %s: looking after %zu hosts, specs in %s", PACKAGE_VERSION, hosts,
+		 daemon->settings.spec_dir);
+	sd_notify(0, "READY=1");
+	event_base_dispatch(daemon->base);
+	if (daemon->settings.once && daemon->stops > 0)
+		daemon->exit_code = EXIT_NOT_CONVERGED;
+	if (daemon->settings.once)
+		report_once(daemon);
+	return daemon->exit_code;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon daemon = {.argc = argc, .argv = argv};
+	struct err err;
+	int parsed = settings_parse(&daemon.settings, argc, argv, &err);
+	int code;
+
+	if (parsed > 0)
+		return EXIT_CONVERGED;
+	if (parsed < 0) {
+		fprintf(stderr, "apilbd: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	log_init(daemon.settings.log_level, daemon.settings.log_format);
+	signal(SIGPIPE, SIG_IGN);
+	if (daemon.settings.check) {
+		code = check(&daemon.settings);
+		settings_clear(&daemon.settings);
+		return code;
+	}
+	raise_descriptor_limit();
+	if (start(&daemon, &err) != 0) {
+		log_error(NULL, "%s", err.message);
+		code = EXIT_USAGE;
+	} else {
+		code = run(&daemon);
+	}
+	stop(&daemon);
+	return code;
+}

@@ -1,0 +1,48 @@
+/*
+ * The daemon's settings: command line over settings file over default. One
+ * table of rows gives the option parser, the file's keys, the defaults and
+ * --help.
+ */
+#ifndef APILB_SETTINGS_H
+#define APILB_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/log.h"
+
+#define SETTINGS_MIN_RESYNC_MS 1000
+#define SETTINGS_MAX_CONCURRENCY 1000
+
+struct settings {
+	char *config_file;
+	char *spec_dir;
+	char *state_dir;
+	char *socket;
+	char *owner; /* a valid label value: [A-Za-z0-9][A-Za-z0-9._-]{0,62} */
+	int64_t resync_ms;
+	int concurrency;
+	enum log_level log_level;
+	enum log_format log_format;
+	bool once, check;
+};
+
+/*
+ * 0: go on. 1: done, --help or --version has been printed to stdout. -1: err
+ * (ERR_SPEC) names the option, or the file, line, column and key, and what is
+ * allowed. The settings are the caller's to clear only on 0. A settings file
+ * that does not exist is fine unless --config named it.
+ */
+int settings_parse(struct settings *settings, int argc, char **argv, struct err *err);
+
+/*
+ * The same again, for SIGHUP. What cannot change while the daemon runs stays as
+ * it is in `old`; *restart (caller frees) then names it ("specDir, socket"), else it is NULL.
+ */
+int settings_reload(struct settings *settings, const struct settings *old, int argc, char **argv,
+		    char **restart, struct err *err);
+
+void settings_clear(struct settings *settings);
+
+#endif

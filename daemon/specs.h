@@ -1,0 +1,59 @@
+/*
+ * The specs that are in force: for each file of the spec directory its last
+ * good version.
+ *
+ * A new version is taken when it is valid by itself and beside the others that
+ * are in force; otherwise its errors are kept for status, and the version
+ * before it stays. A directory that cannot be read changes nothing.
+ */
+#ifndef APILB_SPECS_H
+#define APILB_SPECS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "daemon/core/spec.h"
+#include "daemon/events.h"
+#include "daemon/io/store.h"
+#include "daemon/io/watch.h"
+
+struct spec_file {
+	char *name, *path;
+	bool present;              /* in the directory at the last look */
+	struct spec *spec;         /* in force; NULL: there has been no good version yet */
+	char text_sha256[65];      /* of the text last judged */
+	struct spec_errors errors; /* of the newest version; n is 0 when that is in force */
+	char *told;                /* the errors as they were last told, so that each is told once */
+};
+
+struct specs;
+
+/* store may be NULL (--check). have_agent: SSH_AUTH_SOCK is set. */
+struct specs *specs_new(struct store *store, struct events *events, bool have_agent);
+void specs_free(struct specs *specs); /* NULL is fine */
+
+/* The last good versions from the store; for the start, before the first look. */
+int specs_recall(struct specs *specs, struct err *err);
+
+/*
+ * Judges what the directory holds now. has_recorded: whether containers of a spec are known. True
+ * when what is in force has changed.
+ */
+bool specs_update(struct specs *specs, const struct watch_listing *listing,
+		  bool (*has_recorded)(void *arg, const char *name), void *arg);
+
+struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
+/* NULL if no file has given this name. */
+const struct spec_file *specs_find(const struct specs *specs, const char *name);
+
+/*
+ * Whether a container whose label names this spec (NULL: none) may be taken off
+ * because no instance of it is wanted: the spec is gone from a directory that
+ * could be read, or a version is in force that does not have it.
+ */
+bool specs_may_remove(const struct specs *specs, const char *name);
+
+/* Every newest version is in force. */
+bool specs_all_valid(const struct specs *specs);
+
+#endif

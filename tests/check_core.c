@@ -1,0 +1,356 @@
+/* Floor 1, what is not the spec or the plan: rendering, HAProxy's answers and logs, schedule, status, diff.
+ */
+#include <check.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/diff.h"
+#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy_log.h"
+#include "daemon/core/observed.h"
+#include "daemon/core/schedule.h"
+#include "daemon/core/state.h"
+#include "daemon/core/status.h"
+#include "daemon/core/wanted.h"
+
+static struct spec *spec_of(const char *yaml)
+{
+	const struct spec_context context = {.have_agent = true};
+	struct spec_errors errors = {0};
+	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+
+	ck_assert_msg(spec != NULL, "%s", errors.n ? spec_error_text(&errors.v[0]) : "?");
+	return spec;
+}
+
+static struct wanted *wanted_of(const char *yaml)
+{
+	struct spec *spec = spec_of(yaml);
+	struct wanted *wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
+
+	spec_free(spec);
+	return wanted;
+}
+
+#define COMMON "servers: ['10.0.0.1:6443']\napiLoadBalancers: [{}]\n"
+
+/* haproxy.cfg */
+
+START_TEST(config_tells_its_own_generation)
+{
+	struct wanted *a = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *b = wanted_of(COMMON "bindAddress: 127.0.0.2\n");
+	char *line = xasprintf("description apilb %s\n", a->generation);
+	char loaded[SHA256_HEX_SIZE];
+
+	ck_assert_uint_eq(strlen(a->generation), 64);
+	ck_assert_str_ne(a->generation, b->generation);
+	ck_assert_ptr_nonnull(strstr(a->config, line));
+	/* As HAProxy repeats it in `show info`. */
+	free(line);
+	line = xasprintf("apilb %s", a->generation);
+	haproxy_generation(line, loaded);
+	ck_assert_str_eq(loaded, a->generation);
+	haproxy_generation("somebody else's", loaded);
+	ck_assert_str_eq(loaded, "");
+	free(line);
+	wanted_unref(a);
+	wanted_unref(b);
+}
+END_TEST
+
+static const struct {
+	const char *yaml;
+	const char *line;
+} config_lines[] = {
+	{"bindAddress: 10.1.2.3\n", "    bind 10.1.2.3:6443\n"},
+	{"bindAddress: 10.1.2.3:7443\n", "    bind 10.1.2.3:7443\n"},
+	{"bindAddress: '[::1]:7443'\n", "    bind [::1]:7443\n"},
+	{"bindAddress: '::1'\n", "    bind [::1]:6443\n"},
+	{"bindAddress: ['127.0.0.1', '[::1]:8443']\n", "    bind 127.0.0.1:6443\n    bind [::1]:8443\n"},
+	{"bindAddress: '*:7443'\n", "    bind *:7443\n"},
+	{"bindAddress: '[::]:7443'\n", "    bind [::]:7443\n"},
+	/* Both wildcards of one port: IPv6 must leave IPv4 its own. */
+	{"bindAddress: ['0.0.0.0:7443', '[::]:7443']\n", "    bind [::]:7443 v6only\n"},
+	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443 10.0.0.1:6443\n"},
+	{"bindAddress: 127.0.0.1\n", "    default-server check check-ssl verify none"},
+	{"bindAddress: 127.0.0.1\n", "    mode tcp\n"},
+	{"bindAddress: 127.0.0.1\n", "    timeout tunnel 24h\n"},
+	{"bindAddress: 127.0.0.1\nname: lb\n",
+	 "    stats socket /var/lib/apilb/lb/haproxy.sock mode 666 level user\n"},
+};
+
+START_TEST(config_has_line)
+{
+	char *yaml = xasprintf(COMMON "%s", config_lines[_i].yaml);
+	struct wanted *wanted = wanted_of(yaml);
+
+	ck_assert_msg(strstr(wanted->config, config_lines[_i].line) != NULL, "%s is not in\n%s",
+		      config_lines[_i].line, wanted->config);
+	free(yaml);
+	wanted_unref(wanted);
+}
+END_TEST
+
+START_TEST(names_as_servers_are_resolved_at_run_time)
+{
+	struct wanted *wanted = wanted_of("servers: ['cp1.example:6443', '[fd00::1]:6443']\n"
+					  "bindAddress: 127.0.0.1\napiLoadBalancers: [{}]\n");
+
+	ck_assert_ptr_nonnull(strstr(wanted->config, "\nresolvers system\n    parse-resolv-conf\n"));
+	ck_assert_ptr_nonnull(strstr(wanted->config,
+				     "server cp1.example:6443 cp1.example:6443 resolvers system "
+				     "init-addr last,libc,none\n"));
+	ck_assert_ptr_nonnull(strstr(wanted->config, "server fd00::1:6443 [fd00::1]:6443\n"));
+	wanted_unref(wanted);
+}
+END_TEST
+
+/* The create request. */
+
+static const struct {
+	const char *path;
+	bool file;
+	const char *in_container;
+} mounts[] = {
+	{"/etc/haproxy/haproxy.cfg", false, "/usr/local/etc/haproxy/haproxy.cfg"},
+	{"/etc/haproxy/a.cfg", false, "/usr/local/etc/haproxy/a.cfg"},
+	{"/opt/lb/one/x.cfg", false, "/usr/local/etc/haproxy/x.cfg"},
+	{"/etc/x.cfg", true, "/usr/local/etc/haproxy/haproxy.cfg"},
+	{"/x.cfg", true, "/usr/local/etc/haproxy/haproxy.cfg"},
+	{"/var/lib/x.cfg", true, "/usr/local/etc/haproxy/haproxy.cfg"},
+};
+
+START_TEST(directory_is_mounted_unless_it_is_shared)
+{
+	char *yaml = xasprintf(COMMON "bindAddress: 127.0.0.1\nhostConfigPath: %s\n", mounts[_i].path);
+	struct wanted *wanted = wanted_of(yaml);
+
+	ck_assert_int_eq(wanted->mounts_file, mounts[_i].file);
+	ck_assert_str_eq(wanted->config_in_container, mounts[_i].in_container);
+	free(yaml);
+	wanted_unref(wanted);
+}
+END_TEST
+
+START_TEST(container_hash_counts_what_needs_a_new_container)
+{
+	struct wanted *base = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *config = wanted_of(COMMON "bindAddress: 127.0.0.2\n");
+	struct wanted *image = wanted_of(COMMON "bindAddress: 127.0.0.1\nimage: haproxy:2.4\n");
+	struct wanted *path = wanted_of(COMMON "bindAddress: 127.0.0.1\nhostConfigPath: /etc/lb/x.cfg\n");
+
+	ck_assert_str_eq(base->container_sha256, config->container_sha256);
+	ck_assert_str_ne(base->config_sha256, config->config_sha256);
+	ck_assert_str_ne(base->container_sha256, image->container_sha256);
+	ck_assert_str_ne(base->container_sha256, path->container_sha256);
+	wanted_unref(base);
+	wanted_unref(config);
+	wanted_unref(image);
+	wanted_unref(path);
+}
+END_TEST
+
+/* HAProxy's stats socket. */
+
+static const char stats_answer[] =
+	"Name: HAProxy\nVersion: 2.6.12-1\nUptime_sec: 4\ndescription: apilb abc123\nNode: n\n\n"
+	"# pxname,svname,qcur,status,weight,check_status,x\n"
+	"kube-apiserver,FRONTEND,,OPEN,,,\n"
+	"kube-apiserver,10.0.0.1:6443,0,UP,1,L7OK,\n"
+	"kube-apiserver,10.0.0.2:6443,0,DOWN 1/2,1,* L4TOUT,\n"
+	"kube-apiserver,10.0.0.3:6443,0,UP 1/3,1,INI,\n"
+	"kube-apiserver,10.0.0.4:6443,0,no check,1,,\n"
+	"other,10.0.0.5:6443,0,UP,1,L7OK,\n"
+	"kube-apiserver,BACKEND,0,UP,1,,\n\n";
+
+START_TEST(stats_tell_version_generation_and_servers)
+{
+	struct observed_instance observed = {0};
+
+	observed_stats_parse(&observed, stats_answer);
+	ck_assert_int_eq(observed.stats, STATS_ANSWERED);
+	ck_assert_str_eq(observed.haproxy_version, "2.6.12-1");
+	ck_assert_str_eq(observed.generation, "abc123");
+	ck_assert_uint_eq(observed.servers_n, 4);
+	ck_assert_str_eq(observed.servers[0].name, "10.0.0.1:6443");
+	ck_assert_int_eq(observed.servers[0].state, SERVER_UP);
+	ck_assert_int_eq(observed.servers[1].state, SERVER_DOWN);
+	ck_assert_str_eq(observed.servers[1].check, "L4TOUT");
+	/* HAProxy says UP before it has checked: we do not. */
+	ck_assert_int_eq(observed.servers[2].state, SERVER_UNKNOWN);
+	ck_assert_int_eq(observed.servers[3].state, SERVER_UNKNOWN);
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+static const char *const not_stats[] = {"",
+					"\n",
+					"garbage",
+					"# pxname,svname\n,\n",
+					"# pxname,svname,status\nkube-apiserver",
+					"Permission denied\n"};
+
+START_TEST(what_is_no_answer_is_a_failure)
+{
+	struct observed_instance observed = {0};
+
+	observed_stats_parse(&observed, not_stats[_i]);
+	ck_assert_int_eq(observed.stats, STATS_FAILED);
+	ck_assert_ptr_nonnull(observed.stats_error);
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+/* HAProxy's log. */
+
+START_TEST(log_reason_is_the_alerts)
+{
+	char reason[200];
+
+	haproxy_log_reason("[NOTICE]   (1) : New worker forked\n"
+			   "[ALERT]    (8) : config : parsing [/x:3] : unknown keyword 'foo'\n"
+			   "[WARNING]  (8) : something\n"
+			   "[ALERT]    (8) : config : Fatal errors found\n",
+			   reason, sizeof(reason));
+	ck_assert_str_eq(reason,
+			 "config : parsing [/x:3] : unknown keyword 'foo'; config : Fatal errors found");
+	haproxy_log_reason("exec failed\nno such file\n", reason, sizeof(reason));
+	ck_assert_str_eq(reason, "exec failed; no such file");
+	haproxy_log_reason("", reason, sizeof(reason));
+	ck_assert_str_eq(reason, "");
+	haproxy_log_reason("0123456789\nabc\n", reason, 8);
+	ck_assert_str_eq(reason, "0123456");
+}
+END_TEST
+
+/* Schedule. */
+
+START_TEST(backoff_doubles_to_a_limit_with_jitter)
+{
+	ck_assert_int_eq(schedule_backoff_ms(1, 1000, 0), 500);
+	ck_assert_int_eq(schedule_backoff_ms(1, 1000, UINT32_MAX), 1000);
+	ck_assert_int_eq(schedule_backoff_ms(3, 1000, UINT32_MAX), 4000);
+	ck_assert_int_eq(schedule_backoff_ms(100, 1000, UINT32_MAX), SCHEDULE_MAX_BACKOFF_MS);
+	ck_assert_int_eq(schedule_backoff_ms(4000000000u, 1000, 0), SCHEDULE_MAX_BACKOFF_MS / 2);
+	ck_assert_int_eq(schedule_resync_ms(30000, 0), 30000);
+	ck_assert_int_eq(schedule_resync_ms(30000, UINT32_MAX), 27000);
+}
+END_TEST
+
+/* Status. */
+
+START_TEST(status_has_the_contracts_shape)
+{
+	const struct spec_server wanted[] = {{.host = "10.0.0.1", .port = 6443},
+					     {.host = "fd00::1", .ipv6 = true, .port = 6443}};
+	const struct observed_server seen[] = {
+		{.name = "10.0.0.1:6443", .state = SERVER_UP, .check = "L7OK"}};
+	const struct err err = {.kind = ERR_TRANSIENT, .message = "no such luck"};
+	const struct status_instance status = {
+		.id = "prod/10.0.0.5/lb",
+		.spec = "prod",
+		.host = "ssh://root@10.0.0.5:22",
+		.name = "lb",
+		.index = 3,
+		.phase = PHASE_FAILED,
+		.container_id = "abc",
+		.image = "haproxy:3",
+		.container_status = CONTAINER_RUNNING,
+		.config_path = "/etc/x",
+		.config_sha256 = "00",
+		.wanted_servers = wanted,
+		.wanted_servers_n = 2,
+		.servers = seen,
+		.servers_n = 1,
+		.error = &err,
+		.error_since_ms = 1767323045678,
+		.attempts = 2,
+		.observed_at_ms = 1767323045000,
+		.changed_at_ms = 0,
+		.next_run_at_ms = 0,
+	};
+	struct json_object *json = status_instance_json(&status);
+
+	ck_assert_str_eq(
+		json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+		"{\"id\":\"prod/10.0.0.5/lb\",\"spec\":\"prod\",\"index\":3,\"host\":\"ssh://"
+		"root@10.0.0.5:22\","
+		"\"name\":\"lb\",\"phase\":\"failed\",\"converged\":false,\"progress\":null,\"image\":"
+		"\"haproxy:3\","
+		"\"container\":{\"id\":\"abc\",\"image\":\"haproxy:3\",\"status\":\"running\"},"
+		"\"config\":{\"path\":\"/etc/x\",\"sha256\":\"00\"},"
+		"\"servers\":[{\"address\":\"10.0.0.1:6443\",\"state\":\"up\",\"check\":\"L7OK\"},"
+		"{\"address\":\"[fd00::1]:6443\",\"state\":\"unknown\"}],"
+		"\"lastError\":{\"kind\":\"transient\",\"message\":\"no such luck\","
+		"\"since\":\"2026-01-02T03:04:05.678Z\",\"attempts\":2},"
+		"\"observedAt\":\"2026-01-02T03:04:05.000Z\",\"changedAt\":null,\"nextRunAt\":null}");
+	json_object_put(json);
+}
+END_TEST
+
+/* State. */
+
+START_TEST(state_shows_secrets_only_when_asked)
+{
+	struct wanted *wanted = wanted_of("servers: ['10.0.0.1:6443']\nbindAddress: 127.0.0.1\n"
+					  "ssh: {address: node1, password: hunter2}\n"
+					  "apiLoadBalancers: [{}]\n");
+	struct json_object *without = state_entry_json(wanted, "abc", "running", false);
+	struct json_object *with = state_entry_json(wanted, "abc", "running", true);
+
+	ck_assert_ptr_null(strstr(json_object_to_json_string(without), "hunter2"));
+	ck_assert_ptr_nonnull(strstr(json_object_to_json_string(with), "hunter2"));
+	ck_assert_ptr_nonnull(strstr(json_object_to_json_string(without), "\"id\": \"abc\""));
+	json_object_put(without);
+	json_object_put(with);
+	wanted_unref(wanted);
+}
+END_TEST
+
+/* Diff. */
+
+START_TEST(diff_is_unified)
+{
+	char *diff;
+
+	ck_assert_ptr_null(diff_unified("a\nb\n", "a\nb\n", "x", "y"));
+	diff = diff_unified("1\n2\n3\n4\n5\n6\n7\n8\n9\n", "1\n2\n3\n4\nfive\n6\n7\n8\n9\n10\n", "x", "y");
+	ck_assert_str_eq(diff, "--- x\n+++ y\n@@ -2,8 +2,9 @@\n 2\n 3\n 4\n-5\n+five\n 6\n 7\n 8\n 9\n+10\n");
+	free(diff);
+	diff = diff_unified("", "new\n", "/dev/null", "y");
+	ck_assert_str_eq(diff, "--- /dev/null\n+++ y\n@@ -0,0 +1,1 @@\n+new\n");
+	free(diff);
+}
+END_TEST
+
+#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+
+int main(void)
+{
+	Suite *suite = suite_create("core");
+	TCase *all = tcase_create("core");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(all, config_tells_its_own_generation);
+	tcase_add_loop_test(all, config_has_line, 0, N(config_lines));
+	tcase_add_test(all, names_as_servers_are_resolved_at_run_time);
+	tcase_add_loop_test(all, directory_is_mounted_unless_it_is_shared, 0, N(mounts));
+	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);
+	tcase_add_test(all, stats_tell_version_generation_and_servers);
+	tcase_add_loop_test(all, what_is_no_answer_is_a_failure, 0, N(not_stats));
+	tcase_add_test(all, log_reason_is_the_alerts);
+	tcase_add_test(all, backoff_doubles_to_a_limit_with_jitter);
+	tcase_add_test(all, status_has_the_contracts_shape);
+	tcase_add_test(all, state_shows_secrets_only_when_asked);
+	tcase_add_test(all, diff_is_unified);
+	suite_add_tcase(suite, all);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,317 @@
+/*
+ * The plan, by example. Each folder of tests/cases/plan is a case:
+ *
+ *   spec.yaml      what is wanted (the first load balancer counts; none: a removal)
+ *   observed.json  what the host was seen to hold; see observe() below
+ *   expected.txt   the actions, a line each with their reason, and what else is the matter
+ *
+ * In observed.json a container is written short: { "status": "running" } is one
+ * that we made from this very spec, and every further key is how it differs.
+ *
+ * After a deliberate change: APILB_UPDATE_CASES=1 make check, and read the diff.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <json-c/json.h>
+#include <json-c/json_pointer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/mem.h"
+#include "daemon/core/plan.h"
+
+#define CASES TOP_SRCDIR "/tests/cases/plan"
+#define OWNER "apilb"
+
+static char *read_file(const char *dir, const char *name)
+{
+	char *path = xasprintf("%s/%s", dir, name);
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t len = 0;
+
+	if (!file) {
+		free(path);
+		return NULL;
+	}
+	ck_assert_int_ge(getdelim(&text, &len, '\0', file), 0);
+	fclose(file);
+	free(path);
+	return text;
+}
+
+static const char *text_of(struct json_object *object, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : NULL;
+}
+
+/* Puts `value` at a pointer, making the objects on the way. */
+static void put(struct json_object **root, const char *pointer, struct json_object *value)
+{
+	ck_assert_msg(json_pointer_set(root, pointer, value) == 0, "%s cannot be set", pointer);
+}
+
+static void put_all(struct json_object **root, struct json_object *values)
+{
+	json_object_object_foreach (values, pointer, value) {
+		put(root, pointer, json_object_get(value));
+	}
+}
+
+/* Labels have dots and slashes in their keys: laid over, not pointed at. */
+static void merge(struct json_object *to, struct json_object *from)
+{
+	json_object_object_foreach (from, key, value) {
+		json_object_object_add(to, key, json_object_get(value));
+	}
+}
+
+static struct json_object *mounts_of(const struct wanted *wanted)
+{
+	struct json_object *mounts = json_object_new_array(), *binds = NULL;
+
+	json_pointer_get(wanted->create, "/HostConfig/Binds", &binds);
+	for (size_t i = 0; i < json_object_array_length(binds); i++) {
+		struct json_object *mount = json_object_new_object();
+		char *copy = xstrdup(json_object_get_string(json_object_array_get_idx(binds, i))),
+		     *rest = copy;
+
+		json_object_object_add(mount, "Source", json_object_new_string(strsep(&rest, ":")));
+		json_object_object_add(mount, "Destination", json_object_new_string(strsep(&rest, ":")));
+		json_object_object_add(mount, "RW", json_object_new_boolean(rest == NULL));
+		json_object_array_add(mounts, mount);
+		free(copy);
+	}
+	return mounts;
+}
+
+/* The engine's inspect reply for a container that was made by our own create request. */
+static struct json_object *inspect_of(const struct wanted *wanted, const char *name, const char *status)
+{
+	struct json_object *inspect = json_object_new_object(), *config = NULL, *host = NULL;
+
+	json_object_object_add(inspect, "Id", json_object_new_string("0123456789abcdef"));
+	json_object_object_add(inspect, "Name", json_object_new_string(name));
+	json_object_deep_copy(wanted->create, &config, NULL);
+	json_object_object_get_ex(config, "HostConfig", &host);
+	json_object_object_add(inspect, "HostConfig", json_object_get(host));
+	json_object_object_del(config, "HostConfig");
+	json_object_object_add(inspect, "Config", config);
+	json_object_object_add(inspect, "State", json_object_new_object());
+	put(&inspect, "/State/Status", json_object_new_string(status));
+	put(&inspect, "/State/ExitCode", json_object_new_int(status[0] == 'r' && status[2] == 's' ? 1 : 0));
+	json_object_object_add(inspect, "Mounts", mounts_of(wanted));
+	return inspect;
+}
+
+/*
+ * { "status": "running", "set": { "/Config/User": "0" }, "labels": null | { ... } }
+ * labels null: none at all; labels of an object are laid over ours.
+ */
+static struct observed_container *container(const struct wanted *wanted, struct json_object *given,
+					    const char *name)
+{
+	struct json_object *inspect, *set, *labels, *is = NULL;
+	struct observed_container *result;
+	struct err err;
+
+	if (!given)
+		return NULL;
+	inspect = inspect_of(wanted, name, text_of(given, "status"));
+	json_pointer_get(inspect, "/Config/Labels", &is);
+	if (json_object_object_get_ex(given, "labels", &labels)) {
+		if (labels)
+			merge(is, labels);
+		else
+			put(&inspect, "/Config/Labels", json_object_new_object());
+	}
+	if (json_object_object_get_ex(given, "set", &set))
+		put_all(&inspect, set);
+	result = observed_from_inspect(inspect, &err);
+	ck_assert_msg(result != NULL, "%s", err.message);
+	json_object_put(inspect);
+	return result;
+}
+
+static enum stats_status stats_of(const char *text)
+{
+	static const char *const names[] = {
+		[STATS_UNKNOWN] = "unknown",
+		[STATS_ANSWERED] = "answered",
+		[STATS_EARLY] = "early",
+		[STATS_DIR_MISSING] = "directory missing",
+		[STATS_DIR_MODE] = "directory mode",
+		[STATS_NO_SOCKET] = "no socket",
+		[STATS_FAILED] = "failed",
+	};
+
+	for (size_t i = 0; text && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i], text) == 0)
+			return i;
+	ck_assert_msg(text == NULL, "stats: %s?", text);
+	return STATS_UNKNOWN;
+}
+
+/*
+ * Keys: current, next (containers), helper (true), config ("wanted", "other",
+ * "missing"; absent: not known), loaded ("wanted", "other": what HAProxy says
+ * that it runs; it answers then), stats (if it does not), image (true, false;
+ * absent: not looked at), adopt (the state hands the container over).
+ */
+static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
+{
+	const char *config = text_of(given, "config"), *loaded = text_of(given, "loaded");
+	const char *helper = text_of(given, "helper"), *image = text_of(given, "image");
+	char *next = wanted_next_name(wanted->instance.name);
+	struct json_object *value = NULL;
+
+	if (text_of(given, "adopt"))
+		wanted->adopt_id = xstrdup("0123456789abcdef");
+	json_object_object_get_ex(given, "current", &value);
+	observed->current = container(wanted, value, wanted->instance.name);
+	value = NULL;
+	json_object_object_get_ex(given, "next", &value);
+	observed->next = container(wanted, value, next);
+	free(next);
+	if (helper) {
+		struct json_object *inspect = inspect_of(wanted, "helper", "created");
+		struct err err;
+
+		observed->helper = observed_from_inspect(inspect, &err);
+		json_object_put(inspect);
+	}
+	observed->image_known = image != NULL;
+	observed->image_present = image && strcmp(image, "true") == 0;
+	observed->config_known = config != NULL;
+	observed->config_exists = config && strcmp(config, "missing") != 0;
+	strcpy(observed->config_sha256,
+	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
+	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
+	strcpy(observed->generation, loaded && strcmp(loaded, "wanted") == 0 ? wanted->generation : "00ff");
+}
+
+static char *plan_text(const struct plan *plan)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	for (size_t i = 0; i < plan->n; i++) {
+		char *words = action_text(&plan->actions[i]);
+
+		fprintf(out, "%s: %s (%s)\n", action_name(plan->actions[i].kind), words,
+			plan->actions[i].reason);
+		free(words);
+	}
+	if (plan->trouble.kind != ERR_NONE)
+		fprintf(out, "trouble, %s: %s\n", err_kind_name(plan->trouble.kind), plan->trouble.message);
+	if (plan->n == 0 && plan->trouble.kind == ERR_NONE)
+		fprintf(out, "nothing to do\n");
+	fclose(out);
+	return text;
+}
+
+static struct wanted *wanted_from(const char *dir, bool *removal)
+{
+	const struct spec_context context = {.have_agent = true, .have_recorded = true};
+	struct spec_errors errors = {0};
+	char *yaml = read_file(dir, "spec.yaml");
+	struct wanted *wanted;
+	struct spec *spec;
+
+	ck_assert_msg(yaml != NULL, "%s has no spec.yaml", dir);
+	spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	ck_assert_msg(spec != NULL, "%s: %s", dir, errors.n ? spec_error_text(&errors.v[0]) : "");
+	ck_assert_uint_gt(spec->instances_n, 0);
+	wanted = wanted_new(OWNER, spec->name, &spec->instances[0], NULL);
+	*removal = strncmp(yaml, "# removed", 9) == 0;
+	spec_free(spec);
+	free(yaml);
+	return wanted;
+}
+
+static void check_case(const char *dir)
+{
+	struct observed_instance observed = {0};
+	struct json_object *given;
+	struct wanted *wanted;
+	struct plan plan = {0};
+	char *json, *expected, *text;
+	bool removal;
+
+	wanted = wanted_from(dir, &removal);
+	json = read_file(dir, "observed.json");
+	ck_assert_msg(json != NULL, "%s has no observed.json", dir);
+	given = json_tokener_parse(json);
+	ck_assert_msg(given != NULL, "%s/observed.json is not JSON", dir);
+	observe(wanted, given, &observed);
+	if (removal)
+		plan_removal(&observed, &plan);
+	else
+		plan_instance(wanted, &observed, &plan);
+	text = plan_text(&plan);
+
+	if (getenv("APILB_UPDATE_CASES")) {
+		char *path = xasprintf("%s/expected.txt", dir);
+		FILE *out = fopen(path, "w");
+
+		fputs(text, out);
+		fclose(out);
+		free(path);
+	}
+	expected = read_file(dir, "expected.txt");
+	ck_assert_msg(expected && strcmp(expected, text) == 0, "%s\n-- expected\n%s-- is\n%s", dir,
+		      expected ? expected : "(no expected.txt)\n", text);
+	free(expected);
+	free(text);
+	free(json);
+	json_object_put(given);
+	plan_clear(&plan);
+	observed_instance_clear(&observed);
+	wanted_unref(wanted);
+}
+
+static struct dirent **cases;
+static int cases_n;
+
+START_TEST(a_case)
+{
+	char *dir = xasprintf("%s/%s", CASES, cases[_i]->d_name);
+
+	check_case(dir);
+	free(dir);
+}
+END_TEST
+
+static int is_case(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("plan");
+	TCase *golden = tcase_create("cases");
+	SRunner *runner;
+	int failed;
+
+	cases_n = scandir(CASES, &cases, is_case, alphasort);
+	if (cases_n <= 0) {
+		fprintf(stderr, "no cases in %s\n", CASES);
+		return EXIT_FAILURE;
+	}
+	tcase_add_loop_test(golden, a_case, 0, cases_n);
+	suite_add_tcase(suite, golden);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	for (int i = 0; i < cases_n; i++)
+		free(cases[i]);
+	free(cases);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,808 @@
+/* The spec directory: real files, real inotify, and a loop that runs for a bounded time. */
+#include <check.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "daemon/core/spec.h"
+#include "daemon/io/watch.h"
+#include "tests/temp.h"
+
+/* Longer than any settling; how long nothing must come for "nothing came". */
+#define LIMIT_MS 5000
+#define QUIET_MS (WATCH_SETTLE_MS * 3)
+
+static struct event_base *base;
+static struct watch *watch;
+static char *dir;
+static struct watch_listing listing;
+static struct err err;
+static int changes;
+
+static void on_change(void *arg)
+{
+	ck_assert_ptr_eq(arg, &changes);
+	changes++;
+}
+
+static void make_dir(void)
+{
+	ck_assert_int_eq(mkdir(dir, 0755), 0);
+}
+
+static void setup(void)
+{
+	temp_make();
+	base = event_base_new();
+	dir = temp_path("mnt");
+	changes = 0;
+	make_dir();
+}
+
+static void teardown(void)
+{
+	watch_listing_clear(&listing);
+	watch_free(watch);
+	watch = NULL;
+	event_base_free(base);
+	FREE(dir);
+	temp_remove();
+}
+
+static char *in_dir(const char *name)
+{
+	return xasprintf("%s/%s", dir, name);
+}
+
+static void put(const char *name, const char *text)
+{
+	char *path = in_dir(name);
+
+	write_text(path, text);
+	free(path);
+}
+
+static void begin(void)
+{
+	watch = watch_new(base, dir, on_change, &changes);
+	ck_assert_ptr_null(watch_trouble(watch));
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void run_for(int ms)
+{
+	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+
+	event_base_loopexit(base, &tv);
+	event_base_dispatch(base);
+}
+
+/* Word must come, once, and then no more. */
+static void assert_told(void)
+{
+	int64_t limit = now_ms() + LIMIT_MS;
+
+	while (changes == 0) {
+		ck_assert_msg(now_ms() < limit, "no word of the change");
+		run_for(50);
+	}
+	run_for(QUIET_MS);
+	ck_assert_int_eq(changes, 1);
+	changes = 0;
+}
+
+static void assert_not_told(void)
+{
+	run_for(QUIET_MS);
+	ck_assert_int_eq(changes, 0);
+}
+
+static void scan(void)
+{
+	watch_listing_clear(&listing);
+	ck_assert_msg(watch_scan(watch, &listing, &err) == 0, "%s", err.message);
+}
+
+static void assert_scan_fails(const char *words)
+{
+	watch_listing_clear(&listing);
+	memset(&err, 0, sizeof(err));
+	ck_assert_int_eq(watch_scan(watch, &listing, &err), -1);
+	ck_assert_uint_eq(listing.n, 0);
+	ck_assert_msg(strstr(err.message, words) && strstr(err.message, dir), "\"%s\" lacks \"%s\"",
+		      err.message, words);
+}
+
+/* The one file there is, and it cannot be read. */
+static void assert_error(const char *words)
+{
+	scan();
+	ck_assert_uint_eq(listing.n, 1);
+	ck_assert_ptr_null(listing.files[0].text);
+	ck_assert_ptr_nonnull(listing.files[0].error);
+	ck_assert_msg(strstr(listing.files[0].error, words) != NULL, "\"%s\" lacks \"%s\"",
+		      listing.files[0].error, words);
+}
+
+static void assert_text(size_t i, const char *name, const char *text)
+{
+	ck_assert_uint_lt(i, listing.n);
+	ck_assert_str_eq(listing.files[i].name, name);
+	ck_assert_ptr_null(listing.files[i].error);
+	ck_assert_uint_eq(listing.files[i].len, strlen(text));
+	ck_assert_mem_eq(listing.files[i].text, text, strlen(text));
+}
+
+/* Scanning. */
+
+START_TEST(names_tell_what_is_a_spec)
+{
+	static const struct {
+		const char *file, *name;
+	} names[] = {
+		{"prod.yaml", "prod"},
+		{"prod.yml", "prod"},
+		{"a.b-c_D9.yaml", "a.b-c_D9"},
+		{"x.yaml.yml", "x.yaml"},
+		{".prod.yaml", NULL},
+		{"prod.yaml~", NULL},
+		{".prod.yaml.swp", NULL},
+		{"prod.yaml.dpkg-new", NULL},
+		{"prod.YAML", NULL},
+		{"prod", NULL},
+		{".yaml", NULL},
+		{"", NULL},
+		{"a b.yaml", NULL},
+		{"a/b.yaml", NULL},
+		{"..data", NULL},
+		{"\xc3\xa4.yaml", NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char *name = spec_name_from_file(names[i].file);
+
+		if (names[i].name)
+			ck_assert_str_eq(name, names[i].name);
+		else
+			ck_assert_msg(name == NULL, "%s", names[i].file);
+		free(name);
+	}
+}
+END_TEST
+
+START_TEST(a_scan_reads_all_specs_in_order)
+{
+	char *path;
+
+	put("b.yaml", "two");
+	put("a.yml", "");
+	put("a.yaml", "one");
+	put("c.yaml~", "backup");
+	put(".d.yaml", "hidden");
+	put("README", "no spec");
+	watch = watch_new(NULL, dir, NULL, NULL);
+	scan();
+	ck_assert_uint_eq(listing.n, 3);
+	/* Two files of one name both come. */
+	assert_text(0, "a", "one");
+	assert_text(1, "a", "");
+	assert_text(2, "b", "two");
+	path = in_dir("a.yaml");
+	ck_assert_str_eq(listing.files[0].path, path);
+	free(path);
+}
+END_TEST
+
+START_TEST(bytes_come_as_they_are)
+{
+	char *path = in_dir("a.yaml");
+
+	write_file(path, "a\0b\xff", 4);
+	watch = watch_new(NULL, dir, NULL, NULL);
+	scan();
+	ck_assert_uint_eq(listing.files[0].len, 4);
+	ck_assert_mem_eq(listing.files[0].text, "a\0b\xff", 4);
+	free(path);
+}
+END_TEST
+
+START_TEST(an_empty_directory_holds_nothing)
+{
+	watch = watch_new(NULL, dir, NULL, NULL);
+	scan();
+	ck_assert_uint_eq(listing.n, 0);
+}
+END_TEST
+
+START_TEST(what_is_not_a_regular_file_is_not_opened)
+{
+	char *path = in_dir("a.yaml");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd;
+
+	watch = watch_new(NULL, dir, NULL, NULL);
+	/* Would block for ever, were it opened as a file is. */
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	assert_error("is a FIFO, not a regular file");
+	unlink(path);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	assert_error("is a directory, not a regular file");
+	rmdir(path);
+	ck_assert_int_eq(symlink("/dev/zero", path), 0);
+	assert_error("is a device, not a regular file");
+	unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	strcpy(address.sun_path, path);
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_error("is a socket, not a regular file");
+	close(fd);
+	free(path);
+}
+END_TEST
+
+START_TEST(a_link_is_followed_and_a_dangling_one_named)
+{
+	char *link = in_dir("a.yaml"), *target = temp_path("elsewhere");
+
+	write_text(target, "there");
+	ck_assert_int_eq(symlink(target, link), 0);
+	watch = watch_new(NULL, dir, NULL, NULL);
+	scan();
+	assert_text(0, "a", "there");
+	unlink(target);
+	assert_error("is a dangling link: ");
+	ck_assert_ptr_nonnull(strstr(listing.files[0].error, target));
+	unlink(link);
+	ck_assert_int_eq(symlink("a.yaml", link), 0);
+	assert_error("cannot be read: Too many levels of symbolic links");
+	free(link);
+	free(target);
+}
+END_TEST
+
+START_TEST(sixteen_mebibytes_are_the_limit)
+{
+	char *path = in_dir("a.yaml");
+
+	put("a.yaml", "");
+	watch = watch_new(NULL, dir, NULL, NULL);
+	ck_assert_int_eq(truncate(path, SPEC_MAX_BYTES), 0);
+	scan();
+	ck_assert_uint_eq(listing.files[0].len, SPEC_MAX_BYTES);
+	ck_assert_int_eq(truncate(path, SPEC_MAX_BYTES + 1), 0);
+	assert_error("is larger than 16 MiB");
+	free(path);
+}
+END_TEST
+
+/* Runs the test's body as a user without a name: permissions count for it. */
+static void as_nobody(void (*body)(void))
+{
+	int status;
+	pid_t pid;
+
+	ck_assert_int_eq(chmod(temp_dir, 0755), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (setgid(65534) < 0 || setuid(65534) < 0)
+			_exit(2);
+		body();
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	ck_assert_int_eq(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
+
+static void scan_unreadable_file(void)
+{
+	watch = watch_new(NULL, dir, NULL, NULL);
+	if (watch_scan(watch, &listing, &err) < 0 || listing.n != 2 || !listing.files[0].error ||
+	    strcmp(listing.files[0].error, "cannot be read: Permission denied") != 0 ||
+	    listing.files[1].error)
+		_exit(1);
+}
+
+START_TEST(a_file_that_may_not_be_read_is_told)
+{
+	char *path = in_dir("a.yaml");
+
+	put("a.yaml", "secret");
+	put("b.yaml", "open");
+	chmod(path, 0600);
+	as_nobody(scan_unreadable_file);
+	free(path);
+}
+END_TEST
+
+static void scan_unreadable_dir(void)
+{
+	watch = watch_new(NULL, dir, NULL, NULL);
+	if (watch_scan(watch, &listing, &err) == 0 || !strstr(err.message, "Permission denied"))
+		_exit(1);
+}
+
+START_TEST(a_directory_that_may_not_be_read_is_not_an_empty_one)
+{
+	chmod(dir, 0700);
+	as_nobody(scan_unreadable_dir);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_gone_is_not_an_empty_one)
+{
+	watch = watch_new(NULL, dir, NULL, NULL);
+	rmdir(dir);
+	assert_scan_fails("No such file or directory");
+	write_text(dir, "");
+	assert_scan_fails("Not a directory");
+	unlink(dir);
+	make_dir();
+	scan();
+}
+END_TEST
+
+static bool writer_stop;
+
+/* Now a byte longer, now a byte shorter, as fast as can be. */
+static void *rewrite(void *arg)
+{
+	for (int i = 0; !__atomic_load_n(&writer_stop, __ATOMIC_RELAXED); i++)
+		ck_assert_int_eq(truncate(arg, (4 << 20) - i % 2), 0);
+	return NULL;
+}
+
+START_TEST(a_file_that_changes_while_it_is_read_comes_whole_or_not)
+{
+	char *path = in_dir("a.yaml");
+	pthread_t writer;
+
+	put("a.yaml", "x");
+	watch = watch_new(NULL, dir, NULL, NULL);
+	pthread_create(&writer, NULL, rewrite, path);
+	for (int i = 0; i < 200; i++) {
+		scan();
+		ck_assert_uint_eq(listing.n, 1);
+		if (listing.files[0].error)
+			ck_assert_ptr_nonnull(strstr(listing.files[0].error, "is being written"));
+		else if (listing.files[0].len != 1)
+			ck_assert_uint_ge(listing.files[0].len, (4 << 20) - 1);
+	}
+	__atomic_store_n(&writer_stop, true, __ATOMIC_RELAXED);
+	pthread_join(writer, NULL);
+	/* When it rests it is read. */
+	scan();
+	ck_assert_ptr_null(listing.files[0].error);
+	free(path);
+}
+END_TEST
+
+START_TEST(a_file_that_never_is_as_long_as_it_says_is_no_spec)
+{
+	char *link = in_dir("a.yaml");
+
+	/* The kernel makes it up as it is read: 0 bytes long, and not empty. */
+	ck_assert_int_eq(symlink("/proc/version", link), 0);
+	watch = watch_new(NULL, dir, NULL, NULL);
+	assert_error("is being written: it changes while it is read");
+	free(link);
+}
+END_TEST
+
+/* Watching. */
+
+START_TEST(a_quiet_directory_says_nothing)
+{
+	put("a.yaml", "x");
+	begin();
+	scan();
+	/* Reading is no change, and neither is what happens beside the directory. */
+	char *beside = temp_path("beside");
+
+	write_text(beside, "x");
+	free(beside);
+	assert_not_told();
+}
+END_TEST
+
+START_TEST(a_new_changed_renamed_or_removed_file_is_told)
+{
+	char *a = in_dir("a.yaml"), *b = in_dir("b.yaml"), *outside = temp_path("outside");
+
+	begin();
+	put("a.yaml", "one");
+	assert_told();
+	put("a.yaml", "two");
+	assert_told();
+	rename(a, b);
+	assert_told();
+	chmod(b, 0600);
+	assert_told();
+	/* How editors and configuration management write: beside, and then over it. */
+	write_text(outside, "three");
+	rename(outside, b);
+	assert_told();
+	scan();
+	assert_text(0, "b", "three");
+	rename(b, outside);
+	assert_told();
+	rename(outside, b);
+	assert_told();
+	unlink(b);
+	assert_told();
+	free(a);
+	free(b);
+	free(outside);
+}
+END_TEST
+
+START_TEST(many_changes_settle_into_one)
+{
+	begin();
+	for (int i = 0; i < 200; i++) {
+		char *name = xasprintf("%d.yaml", i);
+
+		put(name, "x");
+		free(name);
+	}
+	assert_told();
+	scan();
+	ck_assert_uint_eq(listing.n, 200);
+}
+END_TEST
+
+static void write_more(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	put("a.yaml", "x");
+}
+
+START_TEST(a_directory_that_never_rests_is_looked_at_after_a_second)
+{
+	struct event *writer = event_new(base, -1, EV_PERSIST, write_more, NULL);
+	struct timeval often = {0, 20000};
+	int64_t start = now_ms(), waited;
+
+	begin();
+	event_add(writer, &often);
+	while (changes == 0 && now_ms() - start < LIMIT_MS)
+		run_for(50);
+	waited = now_ms() - start;
+	event_free(writer);
+	ck_assert_int_eq(changes, 1);
+	ck_assert_int_ge(waited, WATCH_SETTLE_MAX_MS);
+	ck_assert_int_lt(waited, 2 * WATCH_SETTLE_MAX_MS);
+}
+END_TEST
+
+START_TEST(a_file_still_being_written_is_waited_for)
+{
+	char *path = in_dir("a.yaml");
+	int fd;
+
+	begin();
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(write(fd, "x", 1), 1);
+		ck_assert(watch_settling(watch));
+		run_for(WATCH_SETTLE_MS / 2);
+		ck_assert_int_eq(changes, 0);
+	}
+	close(fd);
+	ck_assert(watch_settling(watch));
+	assert_told();
+	ck_assert(!watch_settling(watch));
+	free(path);
+}
+END_TEST
+
+START_TEST(a_configmap_that_swaps_its_data_link_is_told)
+{
+	char *one = in_dir("..1"), *two = in_dir("..2"), *data = in_dir("..data"),
+	     *fresh = in_dir("..data_tmp");
+	char *link = in_dir("prod.yaml");
+
+	mkdir(one, 0755);
+	mkdir(two, 0755);
+	put("..1/prod.yaml", "old");
+	put("..2/prod.yaml", "new");
+	ck_assert_int_eq(symlink("..1", data), 0);
+	ck_assert_int_eq(symlink("..data/prod.yaml", link), 0);
+	begin();
+	scan();
+	ck_assert_uint_eq(listing.n, 1);
+	assert_text(0, "prod", "old");
+	ck_assert_int_eq(symlink("..2", fresh), 0);
+	ck_assert_int_eq(rename(fresh, data), 0);
+	assert_told();
+	scan();
+	ck_assert_uint_eq(listing.n, 1);
+	assert_text(0, "prod", "new");
+	free(one);
+	free(two);
+	free(data);
+	free(fresh);
+	free(link);
+}
+END_TEST
+
+START_TEST(a_directory_made_later_is_told)
+{
+	rmdir(dir);
+	begin();
+	assert_scan_fails("No such file");
+	make_dir();
+	put("a.yaml", "x");
+	assert_told();
+	scan();
+	assert_text(0, "a", "x");
+	put("b.yaml", "y");
+	assert_told();
+}
+END_TEST
+
+START_TEST(a_directory_whose_parent_is_made_later_is_watched_after_a_scan)
+{
+	char *parent = temp_path("later");
+
+	free(dir);
+	dir = xasprintf("%s/specs", parent);
+	begin();
+	ck_assert_int_eq(mkdir(parent, 0755), 0);
+	make_dir();
+	scan();
+	put("a.yaml", "x");
+	assert_told();
+	free(parent);
+}
+END_TEST
+
+START_TEST(a_directory_deleted_and_made_anew_is_told)
+{
+	char *a = in_dir("a.yaml");
+
+	put("a.yaml", "x");
+	begin();
+	scan();
+	unlink(a);
+	rmdir(dir);
+	assert_told();
+	assert_scan_fails("No such file");
+	make_dir();
+	assert_told();
+	put("a.yaml", "y");
+	assert_told();
+	scan();
+	assert_text(0, "a", "y");
+	free(a);
+}
+END_TEST
+
+START_TEST(a_directory_moved_away_and_back_is_told)
+{
+	char *away = temp_path("away"), *stray = temp_path("away/b.yaml");
+
+	put("a.yaml", "x");
+	begin();
+	scan();
+	ck_assert_int_eq(rename(dir, away), 0);
+	assert_told();
+	assert_scan_fails("No such file");
+	/* It is not ours while it is elsewhere. */
+	write_text(stray, "y");
+	assert_not_told();
+	ck_assert_int_eq(rename(away, dir), 0);
+	assert_told();
+	scan();
+	ck_assert_uint_eq(listing.n, 2);
+	put("c.yaml", "z");
+	assert_told();
+	free(away);
+	free(stray);
+}
+END_TEST
+
+START_TEST(a_directory_that_is_a_link_is_told_when_it_leads_elsewhere)
+{
+	char *one = temp_path("one"), *two = temp_path("two"), *fresh = temp_path("fresh");
+
+	rmdir(dir);
+	mkdir(one, 0755);
+	mkdir(two, 0755);
+	ck_assert_int_eq(symlink("one", dir), 0);
+	put("a.yaml", "x");
+	begin();
+	scan();
+	put("a.yaml", "y");
+	assert_told();
+	ck_assert_int_eq(symlink("two", fresh), 0);
+	ck_assert_int_eq(rename(fresh, dir), 0);
+	assert_told();
+	put("b.yaml", "z");
+	assert_told();
+	scan();
+	ck_assert_uint_eq(listing.n, 1);
+	assert_text(0, "b", "z");
+	free(one);
+	free(two);
+	free(fresh);
+}
+END_TEST
+
+static void mount_on_dir(void)
+{
+	ck_assert_msg(mount("apilb", dir, "tmpfs", 0, "size=64k") == 0, "mount: %s", strerror(errno));
+}
+
+START_TEST(an_unmounted_directory_is_told_and_is_not_an_empty_one)
+{
+	mount_on_dir();
+	put("a.yaml", "x");
+	begin();
+	scan();
+	ck_assert_uint_eq(listing.n, 1);
+	ck_assert_int_eq(umount(dir), 0);
+	assert_told();
+	/* What shows is the empty directory underneath. */
+	assert_scan_fails("is another one than before and holds no spec");
+	assert_scan_fails("is another one than before and holds no spec");
+	/* Specs in it are a new beginning. */
+	put("b.yaml", "y");
+	assert_told();
+	scan();
+	assert_text(0, "b", "y");
+}
+END_TEST
+
+START_TEST(a_directory_that_is_mounted_over_is_seen_at_the_next_scan)
+{
+	begin();
+	scan();
+	mount_on_dir();
+	put("a.yaml", "x");
+	scan();
+	assert_text(0, "a", "x");
+	put("a.yaml", "y");
+	assert_told();
+}
+END_TEST
+
+START_TEST(files_removed_one_by_one_are_an_empty_directory)
+{
+	char *a = in_dir("a.yaml");
+
+	put("a.yaml", "x");
+	begin();
+	scan();
+	unlink(a);
+	assert_told();
+	scan();
+	ck_assert_uint_eq(listing.n, 0);
+	free(a);
+}
+END_TEST
+
+START_TEST(lost_events_count_as_a_change)
+{
+	char *path = in_dir("a.yaml");
+	char text[32] = "";
+	FILE *limit = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+	long events;
+
+	ck_assert_ptr_nonnull(fgets(text, sizeof(text), limit));
+	fclose(limit);
+	events = atol(text);
+	put("a.yaml", "x");
+	begin();
+	/* Two different ones in turn: equal ones would be merged. */
+	for (long i = 0; i < events + 10; i++)
+		ck_assert_int_eq(i % 2 ? chmod(path, 0644) : truncate(path, i % 100), 0);
+	assert_told();
+	put("b.yaml", "y");
+	assert_told();
+	free(path);
+}
+END_TEST
+
+static void free_watch(void *arg)
+{
+	(void)arg;
+	changes++;
+	watch_free(watch);
+	watch = NULL;
+}
+
+START_TEST(a_watch_may_be_freed_by_its_callback)
+{
+	watch_free(NULL);
+	watch = watch_new(base, dir, free_watch, NULL);
+	put("a.yaml", "x");
+	assert_told();
+	ck_assert_ptr_null(watch);
+}
+END_TEST
+
+START_TEST(without_inotify_scans_still_work)
+{
+	struct rlimit old, none;
+	int fd = open("/dev/null", O_RDONLY);
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	none = old;
+	none.rlim_cur = fd;
+	close(fd);
+	setrlimit(RLIMIT_NOFILE, &none);
+	watch = watch_new(base, dir, on_change, &changes);
+	setrlimit(RLIMIT_NOFILE, &old);
+	ck_assert_ptr_nonnull(watch_trouble(watch));
+	ck_assert(!watch_settling(watch));
+	ck_assert_ptr_nonnull(strstr(watch_trouble(watch), "changes are seen at the next regular look only"));
+	put("a.yaml", "x");
+	scan();
+	assert_text(0, "a", "x");
+}
+END_TEST
+
+static void add_case(Suite *suite, const char *name, const TTest *const *tests)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_set_timeout(tcase, 60);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	for (; *tests; tests++)
+		tcase_add_test(tcase, *tests);
+	suite_add_tcase(suite, tcase);
+}
+
+#define CASE(suite, name, ...) add_case(suite, name, (const TTest *const[]){__VA_ARGS__, NULL})
+
+int main(void)
+{
+	Suite *suite = suite_create("watch");
+	SRunner *runner;
+	int failed;
+
+	CASE(suite, "scan", names_tell_what_is_a_spec, a_scan_reads_all_specs_in_order,
+	     bytes_come_as_they_are, an_empty_directory_holds_nothing,
+	     what_is_not_a_regular_file_is_not_opened, a_link_is_followed_and_a_dangling_one_named,
+	     sixteen_mebibytes_are_the_limit, a_file_that_may_not_be_read_is_told,
+	     a_directory_that_may_not_be_read_is_not_an_empty_one,
+	     a_directory_that_is_gone_is_not_an_empty_one,
+	     a_file_that_changes_while_it_is_read_comes_whole_or_not,
+	     a_file_that_never_is_as_long_as_it_says_is_no_spec);
+	CASE(suite, "files", a_quiet_directory_says_nothing, a_new_changed_renamed_or_removed_file_is_told,
+	     many_changes_settle_into_one, a_directory_that_never_rests_is_looked_at_after_a_second,
+	     a_file_still_being_written_is_waited_for, a_configmap_that_swaps_its_data_link_is_told,
+	     files_removed_one_by_one_are_an_empty_directory, lost_events_count_as_a_change,
+	     a_watch_may_be_freed_by_its_callback, without_inotify_scans_still_work);
+	CASE(suite, "directory", a_directory_made_later_is_told,
+	     a_directory_whose_parent_is_made_later_is_watched_after_a_scan,
+	     a_directory_deleted_and_made_anew_is_told, a_directory_moved_away_and_back_is_told,
+	     a_directory_that_is_a_link_is_told_when_it_leads_elsewhere,
+	     an_unmounted_directory_is_told_and_is_not_an_empty_one,
+	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

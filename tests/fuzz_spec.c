@@ -1,0 +1,92 @@
+/*
+ * Any bytes as a spec: no crash, no hang, either a spec or errors; and what is
+ * accepted survives a copy and the store.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/spec.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool truth)
+{
+	if (!truth)
+		abort();
+}
+
+static void check_host(const struct spec_host *host)
+{
+	char *json = spec_host_to_json(host);
+	struct spec_host copy, restored;
+	struct err err;
+
+	spec_host_copy(&copy, host);
+	require(spec_host_equal(host, &copy));
+	require(spec_host_from_json(&restored, json, &err) == 0);
+	require(spec_host_equal(host, &restored));
+	require(strcmp(host->url, restored.url) == 0 && strcmp(host->label, restored.label) == 0);
+	spec_host_clear(&copy);
+	spec_host_clear(&restored);
+	free(json);
+}
+
+/* What goes into haproxy.cfg can end neither a word nor a line there. */
+static void check_words(const struct spec_instance *instance)
+{
+	static const char unsafe[] = " \t\r\n\"'\\#$";
+
+	for (size_t i = 0; i < instance->servers_n; i++)
+		require(*instance->servers[i].host && !strpbrk(instance->servers[i].host, unsafe) &&
+			instance->servers[i].port);
+	for (size_t i = 0; i < instance->binds_n; i++)
+		require(*instance->binds[i].ip && !strpbrk(instance->binds[i].ip, unsafe) &&
+			instance->binds[i].port);
+	require(!strpbrk(instance->name, unsafe) && !strpbrk(instance->image, unsafe));
+}
+
+static void check_spec(const struct spec *spec)
+{
+	struct spec_errors errors = {0};
+
+	for (size_t i = 0; i < spec->instances_n; i++) {
+		struct spec_instance copy;
+
+		check_words(&spec->instances[i]);
+		check_host(&spec->instances[i].host);
+		spec_instance_copy(&copy, &spec->instances[i]);
+		require(strcmp(copy.id, spec->instances[i].id) == 0);
+		spec_instance_clear(&copy);
+	}
+	for (size_t i = 0; i < spec->state_n; i++)
+		check_host(&spec->state[i].host);
+	require(spec_check_fleet(&spec, 1, &errors) == 0);
+	spec_errors_clear(&errors);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	/* The last byte chooses what the spec is judged against. */
+	struct spec_context context = {
+		.have_agent = size && data[size - 1] & 1,
+		.have_recorded = size && data[size - 1] & 2,
+	};
+	struct spec_errors errors = {0};
+	struct spec *spec = spec_parse("fuzz.yaml", (const char *)data, size, &context, &errors);
+
+	require((spec != NULL) == (errors.n == 0));
+	require(errors.n <= SPEC_MAX_ERRORS);
+	for (size_t i = 0; i < errors.n; i++) {
+		char *text = spec_error_text(&errors.v[i]);
+
+		require(*errors.v[i].message && !strpbrk(text, "\r\n"));
+		free(text);
+	}
+	if (spec)
+		check_spec(spec);
+	spec_free(spec);
+	spec_errors_clear(&errors);
+	return 0;
+}

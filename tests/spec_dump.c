@@ -1,0 +1,84 @@
+#include "tests/spec_dump.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void dump_text(FILE *out, int indent, const char *key, const char *text)
+{
+	if (text)
+		fprintf(out, "%*s%s: %s\n", indent, "", key, text);
+}
+
+static void dump_secret(FILE *out, int indent, const char *key, const char *secret)
+{
+	if (secret)
+		fprintf(out, "%*s%s: (%zu bytes)\n", indent, "", key, strlen(secret));
+}
+
+static void dump_ssh(FILE *out, int indent, const struct ssh_settings *ssh)
+{
+	static const char *const checking[] = {
+		[HOST_KEY_ACCEPT_NEW] = "accept-new",
+		[HOST_KEY_STRICT] = "strict",
+		[HOST_KEY_OFF] = "off",
+	};
+
+	fprintf(out, "%*saddress: %s\n", indent, "", ssh->address);
+	fprintf(out, "%*sport: %u\n", indent, "", ssh->port);
+	fprintf(out, "%*suser: %s\n", indent, "", ssh->user);
+	dump_secret(out, indent, "password", ssh->password);
+	dump_text(out, indent, "passwordFile", ssh->password_file);
+	dump_secret(out, indent, "privateKey", ssh->private_key);
+	dump_text(out, indent, "privateKeyFile", ssh->private_key_file);
+	fprintf(out, "%*sconnectionTimeout: %" PRId64 " ms\n", indent, "", ssh->connection_timeout_ms);
+	fprintf(out, "%*sretryTimeout: %" PRId64 " ms\n", indent, "", ssh->retry_timeout_ms);
+	fprintf(out, "%*sretryInterval: %" PRId64 " ms\n", indent, "", ssh->retry_interval_ms);
+	dump_text(out, indent, "hostKey", ssh->host_key);
+	fprintf(out, "%*shostKeyChecking: %s\n", indent, "", checking[ssh->host_key_checking]);
+	if (ssh->jump) {
+		fprintf(out, "%*sjump:\n", indent, "");
+		dump_ssh(out, indent + 2, ssh->jump);
+	}
+}
+
+static void dump_host(FILE *out, const struct spec_host *host)
+{
+	fprintf(out, "  host: %s\n", host->url);
+	fprintf(out, "  engine: %s\n", host->engine);
+	if (host->ssh) {
+		fprintf(out, "  ssh:\n");
+		dump_ssh(out, 4, host->ssh);
+	}
+}
+
+static void dump_instance(FILE *out, const struct spec_instance *i)
+{
+	fprintf(out, "instance %zu, line %zu: %s\n", i->index, i->line, i->id);
+	fprintf(out, "  name: %s\n", i->name);
+	fprintf(out, "  image: %s\n", i->image);
+	fprintf(out, "  hostConfigPath: %s\n", i->config_path);
+	for (size_t b = 0; b < i->binds_n; b++)
+		fprintf(out, i->binds[b].ipv6 ? "  bind: [%s]:%u\n" : "  bind: %s:%u\n", i->binds[b].ip,
+			i->binds[b].port);
+	for (size_t s = 0; s < i->servers_n; s++)
+		fprintf(out, i->servers[s].ipv6 ? "  server: [%s]:%u\n" : "  server: %s:%u\n",
+			i->servers[s].host, i->servers[s].port);
+	dump_host(out, &i->host);
+}
+
+static void dump_state_entry(FILE *out, const struct spec_state_entry *entry)
+{
+	fprintf(out, "state %s: container %s\n", entry->key, entry->container_id);
+	fprintf(out, "  name: %s\n", entry->name);
+	fprintf(out, "  image: %s\n", entry->image);
+	dump_host(out, &entry->host);
+}
+
+void spec_dump(FILE *out, const struct spec *spec)
+{
+	fprintf(out, "spec %s\n", spec->name);
+	for (size_t i = 0; i < spec->instances_n; i++)
+		dump_instance(out, &spec->instances[i]);
+	for (size_t i = 0; i < spec->state_n; i++)
+		dump_state_entry(out, &spec->state[i]);
+}
