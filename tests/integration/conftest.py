@@ -35,7 +35,7 @@ def certificate():
 
 
 @pytest.fixture(scope="session")
-def all_servers(certificate):
+def all_servers(lab, certificate):
     made = [ApiServer(f"api{n}", BRIDGE, 6440 + n, certificate, LAB / "api") for n in (1, 2, 3)]
     for server in made:
         server.wait()

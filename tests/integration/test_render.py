@@ -27,7 +27,7 @@ ROWS = {
     "all of IPv6": (ONE, {"bindAddress": "[::]:9000"}),
     "many binds": (ONE, {"bindAddress": ["127.0.0.1", "127.0.0.2:9000", "[::1]:6443", "192.0.2.1:1"]}),
     "odd name": (ONE, {"name": "a_b.c-D9"}),
-    "long container name": (ONE, {"name": "n" * 120}),
+    "long container name": (ONE, {"name": "n" * 80}),
     "config in /etc": (ONE, {"hostConfigPath": "/etc/x.cfg"}),
 }
 
@@ -43,6 +43,7 @@ def haproxy_roots():
             layer = next(m for m in image.getmembers() if m.name.endswith("layer.tar"))
             with tarfile.open(fileobj=image.extractfile(layer)) as files:
                 files.extractall(root)
+        (root / "etc/resolv.conf").touch()  # every engine gives one to every container
         roots[version] = root
     return roots
 
@@ -81,10 +82,10 @@ def test_watches_are_not_cut_off(tmp_path):
     """Timeouts of minutes would end every watch of a kubelet that has nothing to do."""
     lines = [line.split() for line in render(tmp_path, ONE).splitlines()]
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    for side in ("client", "server", "tunnel"):
-        given = [line[2] for line in lines if line[:2] == ["timeout", side]]
-        for value in given:
-            assert int(value[:-1]) * units[value[-1]] >= 3600, f"timeout {side} {value}"
+    given = {line[1]: int(line[2][:-1]) * units[line[2][-1]] for line in lines if line[:1] == ["timeout"]}
+    # Once bytes have gone both ways it is the tunnel's time that counts, when there is one.
+    lasting = [given["tunnel"]] if "tunnel" in given else [given["client"], given["server"]]
+    assert min(lasting) >= 3600
 
 
 def test_instances_are_chosen_by_name(tmp_path):
