@@ -136,8 +136,8 @@ def test_events_are_followed(daemon, local, servers):
 
 def test_many_clients_at_once(daemon, local, servers):
     deploy_local(daemon, servers)
-    clients = [follow(daemon) for _ in range(50)]
-    asking = [follow(daemon, "/v1/status") for _ in range(50)]
+    clients = [follow(daemon) for _ in range(25)]
+    asking = [follow(daemon, "/v1/status") for _ in range(25)]
     for client in asking:
         assert client.recv(100).startswith(b"HTTP/1.1 200")
     daemon.remove("local")
@@ -177,7 +177,24 @@ def test_client_that_dies_in_the_middle(daemon):
     for path in ("/v1/plan", "/v1/status", "/v1/events?follow=1", "/v1/state"):
         for _ in range(20):
             follow(daemon, path).close()
+    # There is a bound on clients; those that are dead soon do not count any more.
+    daemon.wait("an answer", daemon.answers, patience(1))
     assert quick(daemon)
+
+
+def test_more_clients_than_it_takes(daemon):
+    """The one too many is told so, and all is well when others leave."""
+    clients = [follow(daemon) for _ in range(500)]
+    refused = 0
+    for client in clients:
+        try:
+            refused += client.recv(100).startswith(b"HTTP/1.1 503")
+        except OSError:
+            refused += 1
+    assert 0 < refused < 500
+    for client in clients:
+        client.close()
+    daemon.wait("an answer", daemon.answers, patience(2))
 
 
 GARBAGE = [

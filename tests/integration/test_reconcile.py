@@ -104,7 +104,7 @@ DRIFTS = {
     "image": lambda h: recreate(h, {"Image": "haproxy:3.0-lab"}),
     "user": lambda h: recreate(h, {"User": "0"}),
     "privileged": lambda h: recreate(h, {"HostConfig": {"Privileged": True}}),
-    "command": lambda h: recreate(h, {"Cmd": ["sleep", "1000"]}),
+    "command": lambda h: recreate(h, {"Cmd": ["busybox", "sleep", "1000"]}),
     "environment": lambda h: recreate(h, {"Env": ["LD_PRELOAD=/tmp/evil.so"]}),
     "config edited": lambda h: h.sh(f"echo '# by hand' >>{CONFIG}"),
     "config replaced": lambda h: h.sh(f"echo 'what is this' >{CONFIG}.new; mv {CONFIG}.new {CONFIG}"),
@@ -389,7 +389,7 @@ def test_losing_the_spec_directory_removes_nothing(make_daemon, hosts, servers, 
 
 def test_container_of_somebody_else_is_left_alone(daemon, hosts, servers):
     host = hosts[0]
-    foreign = host.engine.create(NAME, "haproxy:2.6-lab", Entrypoint=["sleep"], Cmd=["10000"])
+    foreign = host.engine.create(NAME, "haproxy:2.6-lab", Cmd=["busybox", "sleep", "10000"])
     host.engine.act(NAME, "start")
     with EngineEvents(host.engine) as events:
         daemon.drop("prod", spec.document([spec.instance(host)], servers))
@@ -519,13 +519,13 @@ def test_two_daemons_on_one_state_directory(daemon, make_daemon, hosts, servers)
 
 
 def test_quiet_when_converged(make_daemon, hosts, servers):
-    daemon = make_daemon(resync="500ms").start()
+    daemon = make_daemon(resync="1s").start()
     deploy(daemon, hosts, servers)
     serves(endpoint(hosts[0]))
     time.sleep(1)
     recorders = [EngineEvents(host.engine) for host in hosts]
     looked = {i["id"]: i["observedAt"] for i in daemon.instances()}
-    time.sleep(patience(6))  # ten resyncs and then some
+    time.sleep(11)  # ten resyncs and then some
     assert [recorder.mutating() for recorder in recorders] == [[], [], []]
     for recorder in recorders:
         recorder.close()

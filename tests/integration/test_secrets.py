@@ -24,10 +24,9 @@ def test_secrets_stay_secret(daemon, hosts, local, servers):
     daemon.wait("two of three", lambda: sum(i["converged"] for i in daemon.instances()) == 2)
     daemon.wait_error(hosts[2].address, "(?i)authentication")
     # Every way to be wrong about a secret: an error message is the likeliest place for it.
-    broken = spec.document(
-        [spec.instance(hosts[0], host={"ssh": {"address": "a", "passwrd": PASSWORD, "privateKey": WRONG, "port": PASSWORD}})],
-        servers,
-    )
+    bad = spec.instance(hosts[0])
+    bad["host"]["ssh"].update(passwrd=PASSWORD, privateKey=WRONG, port=PASSWORD, connectionTimeout=WRONG)
+    broken = spec.document([bad], servers)
     daemon.drop("broken", broken)
     daemon.wait_invalid("broken")
     daemon.drop("mangled", f"apiLoadBalancers:\n- host: {{ssh: {{password: '{PASSWORD}', : {WRONG}]}}\n")

@@ -81,9 +81,9 @@ class EngineApi:
     def create(self, name, image, **config):
         return self.call("POST", "/containers/create", {"Image": image, **config}, name=name)["Id"]
 
-    def act(self, name, action, **query):
+    def act(self, container, action, **query):
         """start, stop, kill, pause, unpause, restart, rename."""
-        return self.call("POST", f"/containers/{quote(name)}/{action}", **query)
+        return self.call("POST", f"/containers/{quote(container)}/{action}", **query)
 
     def update(self, name, **config):
         return self.call("POST", f"/containers/{quote(name)}/update", config)

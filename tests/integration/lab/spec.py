@@ -7,7 +7,13 @@ from pathlib import Path
 
 def ssh(host, key="ed25519", user="root", **more):
     """The `ssh` map for a host of the lab; quick to give up, so that tests are quick."""
-    settings = {"address": host.address, "user": user, "retryTimeout": "2s", "retryInterval": "200ms"}
+    settings = {
+        "address": host.address,
+        "user": user,
+        "connectionTimeout": "2s",
+        "retryTimeout": "2s",
+        "retryInterval": "200ms",
+    }
     if key:
         settings["privateKeyFile"] = str(host.keys[key])
     settings.update(more)
