@@ -72,10 +72,13 @@ struct job_target instance_target(const struct instance *instance)
 		.name = xstrdup(instance->record.name),
 		.config_size = instance->record.config_size,
 		.config_mtime = xstrdup(instance->record.config_mtime),
+		/* Only one that was right counts as known. */
+		.known_id = instance->err.kind == ERR_NONE ? xstrdup(instance->record.container_id) : NULL,
 	};
 
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
+	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
 	return target;
 }
 
@@ -160,10 +163,10 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
+	memcpy(instance->refused, target->refused, SHA256_HEX_SIZE);
 	observed_instance_clear(&instance->observed);
 	instance->observed = target->observed;
 	memset(&target->observed, 0, sizeof(target->observed));
-	instance->observed_at_ms = clock_now_ms();
 	return differs;
 }
 
@@ -192,6 +195,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	bool new_error = note_error(instance, err);
 
 	FREE(instance->progress);
+	instance->observed_at_ms = clock_now_ms();
 	instance->phase = phase_after(instance, err);
 	/* What only counts attempts is not worth a commit at each of them. */
 	if (differs || new_error)

@@ -27,7 +27,8 @@ struct instance {
 	char *progress;                    /* what is going on; NULL: nothing */
 	struct observed_instance observed; /* of the last run */
 	struct err err;                    /* kind ERR_NONE: none */
-	int64_t observed_at_ms;            /* 0: never */
+	int64_t observed_at_ms;            /* of the last verdict, also that it cannot be seen; 0: never */
+	char refused[SHA256_HEX_SIZE];     /* see struct job_target */
 };
 
 /* The record is taken over. */

@@ -228,6 +228,18 @@ static bool has_target(const struct job *job, const char *name)
 	return false;
 }
 
+/* Made for one of our targets, and called something else by now. */
+static bool is_stray(const struct job *job, const struct observed_container *container)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		const struct wanted *wanted = job->targets[i].wanted;
+
+		if (wanted && container->instance && strcmp(wanted->instance.id, container->instance) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Containers that are ours, and that nobody asked us about: removed when no spec can want them. */
 static void adopt_orphans(struct job *job)
 {
@@ -236,7 +248,8 @@ static void adopt_orphans(struct job *job)
 		char *name = instance_name(container->name);
 
 		if (has_target(job, name) ||
-		    !job->options.is_orphan(job->options.arg, container->spec, container->instance)) {
+		    (!is_stray(job, container) &&
+		     !job->options.is_orphan(job->options.arg, container->spec, container->instance))) {
 			free(name);
 			continue;
 		}
@@ -378,6 +391,7 @@ void job_target_clear(struct job_target *target)
 	wanted_unref(target->wanted);
 	free(target->name);
 	free(target->config_mtime);
+	free(target->known_id);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }
@@ -391,6 +405,7 @@ void job_free(struct job *job)
 	docker_free(job->docker);
 	event_free(job->timer);
 	listed_clear(job);
+	free(job->exec_id);
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);

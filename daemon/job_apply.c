@@ -15,7 +15,7 @@
 #define AWAIT_TIMEOUT_MS 2000
 #define LOG_LINES 40
 /* The longest recipe. */
-#define MAX_STEPS 3
+#define MAX_STEPS 4
 
 typedef void step_fn(struct job *job, struct job_target *target, const struct action *action);
 
@@ -81,26 +81,42 @@ static void create_helper(struct job *job, struct job_target *target, const stru
 	json_object_put(request);
 }
 
-static void put_files(struct job *job, struct job_target *target, const struct action *action)
+/* One entry into one of the helper's mounts. Not all at once through "/": Podman would write beside the
+ * mounts. */
+static void put_entry(struct job *job, struct job_target *target, const char *mount,
+		      const struct archive_entry_spec *entry)
 {
-	const struct wanted *wanted = target->wanted;
 	char *helper = wanted_helper_name(target->name);
-	char *config = xasprintf("config/%s", strrchr(wanted->instance.config_path, '/') + 1);
-	char *run = xasprintf("run-dir/%s/", target->name);
-	const struct archive_entry_spec entries[] = {
-		{.path = run, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID},
-		{.path = config, .mode = 0644, .data = wanted->config, .len = wanted->config_len},
-	};
 	char *tar;
 	size_t len;
 
-	(void)action;
-	archive_pack(entries, sizeof(entries) / sizeof(entries[0]), time(NULL), &tar, &len);
-	docker_put_archive(job->docker, helper, "/", tar, len, on_step, job);
+	archive_pack(entry, 1, time(NULL), &tar, &len);
+	docker_put_archive(job->docker, helper, mount, tar, len, on_step, job);
 	free(tar);
 	free(helper);
-	free(config);
-	free(run);
+}
+
+static void put_run_dir(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *path = xasprintf("%s/", target->name);
+
+	(void)action;
+	put_entry(job, target, HELPER_RUN_DIR,
+		  &(struct archive_entry_spec){
+			  .path = path, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID});
+	free(path);
+}
+
+static void put_config(struct job *job, struct job_target *target, const struct action *action)
+{
+	const struct wanted *wanted = target->wanted;
+
+	(void)action;
+	put_entry(job, target, HELPER_CONFIG_DIR,
+		  &(struct archive_entry_spec){.path = strrchr(wanted->instance.config_path, '/') + 1,
+					       .mode = CONFIG_MODE,
+					       .data = wanted->config,
+					       .len = wanted->config_len});
 }
 
 static void remove_helper(struct job *job, struct job_target *target, const struct action *action)
@@ -131,11 +147,47 @@ static void unpause(struct job *job, struct job_target *target, const struct act
 	docker_unpause(job->docker, action->container, on_step, job);
 }
 
+/*
+ * reload: SIGUSR2 to HAProxy's master (HAProxy management guide, 4), sent from
+ * within the container. The engine's own `kill` would do as well, but marks the
+ * container as stopped by hand, whatever the signal: the restart policy then
+ * brings it back neither after a crash nor after a reboot (moby issue 41302).
+ */
+
+static void on_reload_prepared(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct json_object *id = NULL;
+
+	FREE(job->exec_id);
+	if (!err && json_object_object_get_ex(reply->json, "Id", &id))
+		job->exec_id = xstrdup(json_object_get_string(id));
+	on_step(job, reply, err);
+}
+
+static void prepare_reload(struct job *job, struct job_target *target, const struct action *action)
+{
+	static const char *const command[] = {"/bin/sh", "-c", "kill -USR2 1", NULL};
+
+	(void)target;
+	docker_exec_create(job->docker, action->container, command, on_reload_prepared, job);
+}
+
+static void on_reload_sent(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	/* An image without a shell: the engine's signal is better than none. */
+	if (err && docker_usable(job->docker))
+		docker_kill(job->docker, current_action(job)->container, "SIGUSR2", on_step, job);
+	else
+		on_step(job, reply, err);
+}
+
 static void reload(struct job *job, struct job_target *target, const struct action *action)
 {
-	(void)target;
-	/* To HAProxy's master: HAProxy management guide, 4. */
-	docker_kill(job->docker, action->container, "SIGUSR2", on_step, job);
+	(void)target, (void)action;
+	docker_exec_start(job->docker, job->exec_id ? job->exec_id : "", on_reload_sent, job);
 }
 
 static void stop(struct job *job, struct job_target *target, const struct action *action)
@@ -162,6 +214,10 @@ enum { AWAIT_INSPECT, AWAIT_ASK, AWAIT_PAUSE };
 
 static void await_failed(struct job *job, enum err_kind kind, const char *what)
 {
+	struct job_target *target = job_current(job);
+
+	/* So that the next plan does not put its hope in a reload again. */
+	memcpy(target->refused, target->wanted->generation, sizeof(target->refused));
 	err_set(&job->failure, kind, "%s", what);
 	job->undoing = true;
 	job->step = 0;
@@ -224,6 +280,7 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 	observed_stats_parse(&answer, text);
 	if (strcmp(answer.generation, wanted->generation) == 0) {
 		job->step = MAX_STEPS; /* through */
+		job_current(job)->refused[0] = '\0';
 		job_run(job);
 	} else {
 		await_again(job, "it goes on with the former one");
@@ -314,11 +371,11 @@ static enum step undo(struct job *job, struct job_target *target, const struct a
 /* What each action is made of. */
 static step_fn *const recipes[ACTION_KINDS][MAX_STEPS] = {
 	[ACTION_PULL] = {pull},
-	[ACTION_WRITE_CONFIG] = {create_helper, put_files, remove_helper},
+	[ACTION_WRITE_CONFIG] = {create_helper, put_run_dir, put_config, remove_helper},
 	[ACTION_CREATE] = {create},
 	[ACTION_START] = {start},
 	[ACTION_UNPAUSE] = {unpause},
-	[ACTION_RELOAD] = {reload},
+	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {await, await, await},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},

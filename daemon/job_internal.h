@@ -39,6 +39,7 @@ struct job {
 	struct err failure; /* of the target in hand, while its explanation is being looked for */
 	int rounds;         /* how often actions were applied */
 	int looks;          /* observations since the last action */
+	char *exec_id;      /* apply: the command that was prepared */
 	int polls;          /* apply: how often the awaited HAProxy was asked */
 	bool acted;         /* this round applied something */
 	struct err err;

@@ -15,7 +15,7 @@
 
 /* inspect: what stands under the wanted name, whoever made it; and what an earlier run left over */
 
-enum { INSPECT_CURRENT, INSPECT_NEXT, INSPECT_DONE };
+enum { INSPECT_CURRENT, INSPECT_NEXT, INSPECT_FOREIGN, INSPECT_DONE };
 
 static struct observed_container *copy_listed(const struct job *job, const char *name)
 {
@@ -49,6 +49,43 @@ static void inspect_from_list(struct job *job, struct job_target *target)
 	free(helper);
 }
 
+static bool made_as_wanted(const struct job_target *target, const struct observed_container *container)
+{
+	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0 &&
+	       container->container_sha256 &&
+	       strcmp(container->container_sha256, target->wanted->container_sha256) == 0;
+}
+
+static void on_own_image(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->observed;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404)
+		observed->foreign = observed_image_difference(observed->current, reply->json);
+	job->step = INSPECT_DONE;
+	job_run(job);
+}
+
+/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours. */
+static enum step look_at_own_image(struct job *job, struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+	struct json_object *image = NULL;
+
+	if (!made_as_wanted(target, current) ||
+	    (target->known_id && strcmp(target->known_id, current->id) == 0))
+		return STEP_NEXT;
+	if (!json_object_object_get_ex(current->inspect, "Image", &image))
+		return STEP_NEXT;
+	docker_image_inspect(job->docker, json_object_get_string(image), on_own_image, job);
+	return STEP_WAIT;
+}
+
 static void on_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
@@ -80,6 +117,8 @@ enum step job_inspect(struct job *job, struct job_target *target)
 	switch (job->step) {
 	case INSPECT_CURRENT:
 		observed_instance_clear(&target->observed);
+		target->observed.reload_refused =
+			target->wanted && strcmp(target->refused, target->wanted->generation) == 0;
 		inspect_from_list(job, target);
 		if (!target->wanted)
 			return STEP_NEXT;
@@ -89,23 +128,20 @@ enum step job_inspect(struct job *job, struct job_target *target)
 		next = wanted_next_name(target->name);
 		listed = job_find_listed(job, next);
 		free(next);
-		if (!listed)
-			return STEP_NEXT;
-		docker_inspect(job->docker, listed->id, on_inspect, job);
-		return STEP_WAIT;
+		if (listed) {
+			docker_inspect(job->docker, listed->id, on_inspect, job);
+			return STEP_WAIT;
+		}
+		job->step = INSPECT_FOREIGN;
+		return look_at_own_image(job, target);
+	case INSPECT_FOREIGN:
+		return look_at_own_image(job, target);
 	default:
 		return STEP_NEXT;
 	}
 }
 
 /* config: the file on the host, seen through a container that mounts it as we would */
-
-static bool made_as_wanted(const struct job_target *target, const struct observed_container *container)
-{
-	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0 &&
-	       container->container_sha256 &&
-	       strcmp(container->container_sha256, target->wanted->container_sha256) == 0;
-}
 
 static const struct observed_container *config_view(const struct job_target *target)
 {
@@ -149,12 +185,23 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 	job_run(job);
 }
 
+/* Go's os.FileMode: the permission bits are the lowest nine. */
+static bool has_mode(struct json_object *stat, int64_t wanted)
+{
+	struct json_object *mode;
+
+	return !json_object_object_get_ex(stat, "mode", &mode) ||
+	       (json_object_get_int64(mode) & 0777) == wanted;
+}
+
 /* Whether size and mtime are those of the last reading. Keeps what they are now. */
 static bool is_unchanged(struct job_target *target, const char *path_stat)
 {
 	struct json_object *stat = path_stat ? json_tokener_parse(path_stat) : NULL;
 	struct json_object *size = NULL, *mtime = NULL;
 	bool same = false;
+
+	target->observed.config_mode = !has_mode(stat, CONFIG_MODE);
 
 	if (json_object_object_get_ex(stat, "size", &size) &&
 	    json_object_object_get_ex(stat, "mtime", &mtime)) {
@@ -207,7 +254,7 @@ enum step job_look_at_config(struct job *job, struct job_target *target)
 
 /* stats: what the running HAProxy itself says; and where it says nothing, why */
 
-enum { STATS_OPEN, STATS_LOOK_DIR, STATS_LOOK_SOCKET, STATS_DONE };
+enum { STATS_LOOK_DIR, STATS_OPEN, STATS_LOOK_SOCKET, STATS_DONE };
 
 static void stats_silent(struct job *job, const struct err *err)
 {
@@ -216,7 +263,7 @@ static void stats_silent(struct job *job, const struct err *err)
 	free(observed->stats_error);
 	observed->stats = STATS_FAILED;
 	observed->stats_error = xasprintf("stats socket: %s", err->message);
-	job->step = STATS_LOOK_DIR;
+	job->step = STATS_LOOK_SOCKET;
 	job_run(job);
 }
 
@@ -251,22 +298,20 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 {
 	struct job *job = arg;
 	struct observed_instance *observed = &job_current(job)->observed;
-	struct json_object *stat, *mode = NULL;
+	struct json_object *stat;
 
 	/* An engine that cannot mount a directory which is gone says so with an error. */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 		return;
 	}
-	job->step = STATS_LOOK_SOCKET;
+	job->step = STATS_OPEN;
 	if (err || reply->status == 404) {
 		observed->stats = STATS_DIR_MISSING;
 		job->step = STATS_DONE;
 	} else {
 		stat = reply->path_stat ? json_tokener_parse(reply->path_stat) : NULL;
-		/* Go's os.FileMode: the permission bits are the lowest nine. */
-		if (json_object_object_get_ex(stat, "mode", &mode) &&
-		    (json_object_get_int64(mode) & 0777) != RUN_DIR_MODE) {
+		if (!has_mode(stat, RUN_DIR_MODE)) {
 			observed->stats = STATS_DIR_MODE;
 			job->step = STATS_DONE;
 		}

@@ -299,6 +299,8 @@ static void stop(struct daemon *daemon)
 	/* The fleet first: what waits for it in a client's request gets its answer. */
 	fleet_free(daemon->fleet);
 	events_free(daemon->events);
+	if (daemon->control)
+		event_base_loop(daemon->base, EVLOOP_NONBLOCK);
 	control_free(daemon->control);
 	store_close(daemon->store);
 	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)

@@ -160,7 +160,8 @@ static enum stats_status stats_of(const char *text)
  * Keys: current, next (containers), helper (true), config ("wanted", "other",
  * "missing"; absent: not known), loaded ("wanted", "other": what HAProxy says
  * that it runs; it answers then), stats (if it does not), image (true, false;
- * absent: not looked at), adopt (the state hands the container over).
+ * absent: not looked at), adopt (the state hands the container over), and, true
+ * or absent: "config mode" (not what it was), "reload refused"; foreign (text).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -190,6 +191,9 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->config_exists = config && strcmp(config, "missing") != 0;
 	strcpy(observed->config_sha256,
 	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
+	observed->config_mode = text_of(given, "config mode") != NULL;
+	observed->reload_refused = text_of(given, "reload refused") != NULL;
+	observed->foreign = xstrdup(text_of(given, "foreign"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->generation, loaded && strcmp(loaded, "wanted") == 0 ? wanted->generation : "00ff");
 }

@@ -264,6 +264,23 @@ char *observed_difference(const struct observed_container *container, struct jso
 	return mount_difference(container->inspect, create);
 }
 
+char *observed_image_difference(const struct observed_container *container, struct json_object *image)
+{
+	static const struct {
+		const char *what, *pointer;
+	} rows[] = {{"environment", "/Config/Env"}, {"entry point", "/Config/Entrypoint"}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct json_object *is = at(container->inspect, rows[i].pointer);
+		struct json_object *images = at(image, rows[i].pointer);
+
+		/* null and [] are both nothing. */
+		if (!json_object_equal(is, images) && !(is_nothing(is) && is_nothing(images)))
+			return xasprintf("%s is not the image's", rows[i].what);
+	}
+	return NULL;
+}
+
 static void servers_clear(struct observed_instance *instance)
 {
 	for (size_t i = 0; i < instance->servers_n; i++) {
@@ -279,6 +296,7 @@ void observed_instance_clear(struct observed_instance *instance)
 	observed_container_free(instance->current);
 	observed_container_free(instance->next);
 	observed_container_free(instance->helper);
+	free(instance->foreign);
 	free(instance->config);
 	free(instance->stats_error);
 	free(instance->haproxy_version);

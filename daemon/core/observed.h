@@ -60,6 +60,12 @@ void observed_container_free(struct observed_container *container); /* NULL is f
  */
 char *observed_difference(const struct observed_container *container, struct json_object *create);
 
+/*
+ * The same for what a create request can lay over the image, and ours does not:
+ * environment and entry point. image: the reply of GET /images/{id}/json.
+ */
+char *observed_image_difference(const struct observed_container *container, struct json_object *image);
+
 /* A server as HAProxy sees it (`show stat`, HAProxy management guide, 9.1). */
 enum server_state { SERVER_UNKNOWN, SERVER_UP, SERVER_DOWN };
 const char *server_state_name(enum server_state state);
@@ -84,16 +90,20 @@ struct observed_instance {
 	struct observed_container *current; /* has the wanted name; NULL: no such container */
 	struct observed_container *next;    /* the successor of an unfinished handover; NULL: none */
 	struct observed_container *helper;  /* left over; NULL: none */
+	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
+			  or not looked */
 	bool image_known, image_present;
 
 	bool config_known;
 	bool config_exists;
+	bool config_mode; /* its permissions are not CONFIG_MODE */
 	char config_sha256[SHA256_HEX_SIZE];
 	char *config; /* text; NULL when it was not read (it is as it was when last read) */
 
 	enum stats_status stats;
 	char *stats_error;
 	char generation[SHA256_HEX_SIZE]; /* loaded by the running HAProxy; "" not ours */
+	bool reload_refused;              /* a reload to the wanted generation was tried before, in vain */
 	char *haproxy_version;
 	struct observed_server *servers;
 	size_t servers_n;

@@ -99,6 +99,8 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 		return "config file is missing";
 	if (strcmp(observed->config_sha256, wanted->config_sha256) != 0)
 		return "config file differs";
+	if (observed->config_mode)
+		return "config file has other permissions";
 	return NULL;
 }
 
@@ -117,9 +119,12 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 
 		return difference ? difference : xstrdup("container was made from other settings");
 	}
-	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a successor. */
+	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a
+	 * successor. */
 	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) && is_up(container))
 		return xstrdup("stats socket is missing");
+	if (observed->foreign && container == observed->current)
+		return xstrdup(observed->foreign);
 	return observed_difference(container, wanted->create);
 }
 
@@ -200,7 +205,13 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		reload = true;
 		reason = reason ? reason : "directory of the stats socket has other permissions";
 	}
-	if (wanted->mounts_file && (file || reload)) {
+	/*
+	 * A reload is not enough where the container may be looking at another inode
+	 * than the host's path leads to: a mounted file that is replaced, a directory
+	 * that was removed with the file in it, or moved away.
+	 */
+	if ((file && wanted->mounts_file) || (reload && (wanted->mounts_file || observed->reload_refused)) ||
+	    (observed->config_known && !observed->config_exists)) {
 		plan_replace(wanted, observed, plan, reason);
 		return;
 	}

@@ -175,7 +175,7 @@ char *wanted_helper_name(const char *name)
 struct json_object *wanted_helper_create(const struct wanted *wanted)
 {
 	char *dir = directory_of(wanted->instance.config_path);
-	char *config = xasprintf("%s:/config", dir);
+	char *config = xasprintf("%s:" HELPER_CONFIG_DIR, dir);
 	struct json_object *request = json_object_new_object();
 	struct json_object *host = json_object_new_object();
 	struct json_object *mine = labels(wanted);
@@ -187,7 +187,7 @@ struct json_object *wanted_helper_create(const struct wanted *wanted)
 	json_object_object_add(request, "Labels", mine);
 	add_string(host, "NetworkMode", "none");
 	json_object_object_add(host, "Binds",
-			       strings((const char *const[]){config, HAPROXY_RUN_DIR ":/run-dir"}, 2));
+			       strings((const char *const[]){config, HAPROXY_RUN_DIR ":" HELPER_RUN_DIR}, 2));
 	json_object_object_add(request, "HostConfig", host);
 	free(dir);
 	free(config);

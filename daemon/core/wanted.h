@@ -47,12 +47,16 @@ void wanted_unref(struct wanted *wanted); /* NULL is fine */
 char *wanted_next_name(const char *name);
 char *wanted_helper_name(const char *name);
 
-/* Create request of the helper: the config's directory at /config, HAPROXY_RUN_DIR at /run-dir. The caller
- * puts it. */
+/* Create request of the helper: the config's directory and HAPROXY_RUN_DIR, mounted there. The caller puts
+ * it. */
+#define HELPER_CONFIG_DIR "/config"
+#define HELPER_RUN_DIR "/run-dir"
 struct json_object *wanted_helper_create(const struct wanted *wanted);
 
 #define WANTED_USER "65534"
 #define WANTED_UID 65534
+/* Of the config file: no secret in it, and HAProxy's user has to read it. */
+#define CONFIG_MODE 0644
 /* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
 #define RUN_DIR_MODE 0755
 

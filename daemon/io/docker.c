@@ -65,6 +65,9 @@ ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, N
 ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
 ENDPOINT restart = {"POST", "/containers/{}/restart?t={}", "restart container", CHANGE_S, NULL, 0};
 ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
+ENDPOINT exec_create = {"POST",   "/containers/{}/exec", "prepare a command in container",
+			CHANGE_S, accept_json,           0};
+ENDPOINT exec_start = {"POST", "/exec/{}/start", "run command", CHANGE_S, NULL, 0};
 ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0};
 ENDPOINT rename_to = {"POST",    "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL,
 		      TAKES_NAME};
@@ -422,17 +425,23 @@ struct docker_call *docker_inspect(struct docker *d, const char *id_or_name, doc
 	return send_call(d, &inspect, &(struct order){.args = {id_or_name}}, cb, arg);
 }
 
-struct docker_call *docker_create(struct docker *d, const char *name, struct json_object *config,
-				  docker_cb *cb, void *arg)
+static struct docker_call *send_json(struct docker *d, const struct endpoint *endpoint, const char *argument,
+				     struct json_object *json, docker_cb *cb, void *arg)
 {
-	const char *body = json_object_to_json_string_ext(config, JSON_C_TO_STRING_PLAIN);
+	const char *body = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
 
-	return send_call(d, &create,
-			 &(struct order){.args = {name},
+	return send_call(d, endpoint,
+			 &(struct order){.args = {argument},
 					 .content_type = "application/json",
 					 .body = body,
 					 .body_len = strlen(body)},
 			 cb, arg);
+}
+
+struct docker_call *docker_create(struct docker *d, const char *name, struct json_object *config,
+				  docker_cb *cb, void *arg)
+{
+	return send_json(d, &create, name, config, cb, arg);
 }
 
 struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb, void *arg)
@@ -463,6 +472,31 @@ struct docker_call *docker_kill(struct docker *d, const char *id, const char *si
 				void *arg)
 {
 	return send_call(d, &send_signal, &(struct order){.args = {id, signal}}, cb, arg);
+}
+
+struct docker_call *docker_exec_create(struct docker *d, const char *id, const char *const *command,
+				       docker_cb *cb, void *arg)
+{
+	struct json_object *json = json_object_new_object(), *words = json_object_new_array();
+	struct docker_call *call;
+
+	for (; *command; command++)
+		json_object_array_add(words, json_object_new_string(*command));
+	json_object_object_add(json, "Cmd", words);
+	call = send_json(d, &exec_create, id, json, cb, arg);
+	json_object_put(json);
+	return call;
+}
+
+struct docker_call *docker_exec_start(struct docker *d, const char *exec_id, docker_cb *cb, void *arg)
+{
+	struct json_object *json = json_object_new_object();
+	struct docker_call *call;
+
+	json_object_object_add(json, "Detach", json_object_new_boolean(true));
+	call = send_json(d, &exec_start, exec_id, json, cb, arg);
+	json_object_put(json);
+	return call;
 }
 
 struct docker_call *docker_unpause(struct docker *d, const char *id, docker_cb *cb, void *arg)

@@ -73,6 +73,13 @@ struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s,
 struct docker_call *docker_restart(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg);
 struct docker_call *docker_kill(struct docker *d, const char *id, const char *signal, docker_cb *cb,
 				void *arg);
+/*
+ * A command in the container, as its user. The reply of the first has the
+ * command's Id for the second, which does not wait for its end. command ends with NULL.
+ */
+struct docker_call *docker_exec_create(struct docker *d, const char *id, const char *const *command,
+				       docker_cb *cb, void *arg);
+struct docker_call *docker_exec_start(struct docker *d, const char *exec_id, docker_cb *cb, void *arg);
 struct docker_call *docker_unpause(struct docker *d, const char *id, docker_cb *cb, void *arg);
 struct docker_call *docker_rename(struct docker *d, const char *id, const char *name, docker_cb *cb,
 				  void *arg);
