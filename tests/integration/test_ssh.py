@@ -830,6 +830,13 @@ def test_a_real_sshd_that_falls_silent_in_the_middle(lab, limit, then):
     assert ("timed out" if then == "hang" else "closed the connection") in answer, answer
 
 
+def test_a_hanging_look_holds_up_nobody_else(lab):
+    """The tool opens /nowhere and the socket by chance, many times, with an SFTP server that says nothing."""
+    sshd = lab.sshd("Subsystem sftp /bin/sleep 60")
+    answer = ok(sshd.to(), do="churn", socket=lab.echo().path, bytes=200, seed=3)
+    assert answer["churned"] == "200"
+
+
 def held(lab, *hops, **options):
     server = lab.server(lambda connection: time.sleep(60), lab.path / "silent.sock")
     tool = subprocess.Popen(arguments(*hops, do="hold", socket=server.path, channels=3, **options), stdout=subprocess.PIPE, text=True)
