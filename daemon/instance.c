@@ -72,13 +72,17 @@ struct job_target instance_target(const struct instance *instance)
 		.name = xstrdup(instance->record.name),
 		.config_size = instance->record.config_size,
 		.config_mtime = xstrdup(instance->record.config_mtime),
-		/* Only one that was right counts as known. */
-		.known_id = instance->err.kind == ERR_NONE ? xstrdup(instance->record.container_id) : NULL,
 	};
 
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
+	/* Only one that was right counts as known. */
+	if (instance->err.kind == ERR_NONE) {
+		target.known_id = xstrdup(instance->record.container_id);
+		if (instance->observed.current)
+			target.known_started_at = xstrdup(instance->observed.current->started_at);
+	}
 	return target;
 }
 

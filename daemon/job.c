@@ -392,6 +392,7 @@ void job_target_clear(struct job_target *target)
 	free(target->name);
 	free(target->config_mtime);
 	free(target->known_id);
+	free(target->known_started_at);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }

@@ -37,8 +37,9 @@ struct job_target {
 	int64_t config_size; /* -1: not known */
 	char *config_mtime;
 	char config_sha256[SHA256_HEX_SIZE];
-	char *known_id; /* the container that was last seen to be right: another one is looked at more
-			   closely. In. */
+	char *known_started_at; /* since when that one ran: it is not new any more. In. */
+	char *known_id;         /* the container that was last seen to be right: another one is looked at more
+				   closely. In. */
 	char refused[SHA256_HEX_SIZE]; /* the generation that a reload did not bring; "": none. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */

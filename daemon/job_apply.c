@@ -1,5 +1,7 @@
 /* Applying: the actions of a plan, one engine request after the other. */
+#include <event2/util.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -137,7 +139,16 @@ static void remove_helper(struct job *job, struct job_target *target, const stru
 
 static void create(struct job *job, struct job_target *target, const struct action *action)
 {
-	docker_create(job->docker, action->container, target->wanted->create, on_step, job);
+	struct json_object *request;
+	unsigned char bytes[(TOKEN_HEX_SIZE - 1) / 2];
+	char token[TOKEN_HEX_SIZE];
+
+	evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
+	request = wanted_create_with_token(target->wanted, token);
+	docker_create(job->docker, action->container, request, on_step, job);
+	json_object_put(request);
 }
 
 static void start(struct job *job, struct job_target *target, const struct action *action)
@@ -222,7 +233,7 @@ static void await_failed(struct job *job, enum err_kind kind, const char *what)
 	struct job_target *target = job_current(job);
 
 	/* So that the next plan does not put its hope in a reload again. */
-	memcpy(target->refused, target->wanted->generation, sizeof(target->refused));
+	memcpy(target->refused, target->wanted->description.generation, sizeof(target->refused));
 	err_set(&job->failure, kind, "%s", what);
 	job->undoing = true;
 	job->step = 0;
@@ -258,6 +269,7 @@ static void on_await_inspect(void *arg, const struct docker_reply *reply, const 
 	if (!container) {
 		await_failed(job, ERR_TRANSIENT, "the container has gone while HAProxy was to start");
 	} else if (container->status == CONTAINER_RUNNING) {
+		memcpy(job->token, container->token, sizeof(job->token));
 		job->step = AWAIT_ASK;
 		job_run(job);
 	} else {
@@ -283,7 +295,9 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		return;
 	}
 	observed_stats_parse(&answer, text);
-	if (strcmp(answer.generation, wanted->generation) == 0) {
+	if (strcmp(answer.loaded.token, job->token) != 0) {
+		await_again(job, "the HAProxy of another container answers");
+	} else if (strcmp(answer.loaded.generation, wanted->description.generation) == 0) {
 		job->step = MAX_STEPS; /* through */
 		job_current(job)->refused[0] = '\0';
 		job_run(job);

@@ -4,6 +4,7 @@
 #ifndef APILB_JOB_INTERNAL_H
 #define APILB_JOB_INTERNAL_H
 
+#include "daemon/core/haproxy.h"
 #include "daemon/io/docker.h"
 #include "daemon/io/haproxy_socket.h"
 #include "daemon/job.h"
@@ -33,15 +34,16 @@ struct job {
 	/* Where it stands. */
 	size_t phase;
 	size_t target;
-	int step;           /* within this phase of this target, counted by its callbacks */
-	size_t action;      /* apply: which one of the target's plan */
-	bool undoing;       /* apply: the action has failed, and is being explained and undone */
-	struct err failure; /* of the target in hand, while its explanation is being looked for */
-	int rounds;         /* how often actions were applied */
-	int looks;          /* observations since the last action */
-	char *exec_id;      /* apply: the command that was prepared */
-	int polls;          /* apply: how often the awaited HAProxy was asked */
-	bool acted;         /* this round applied something */
+	int step;                   /* within this phase of this target, counted by its callbacks */
+	size_t action;              /* apply: which one of the target's plan */
+	bool undoing;               /* apply: the action has failed, and is being explained and undone */
+	struct err failure;         /* of the target in hand, while its explanation is being looked for */
+	int rounds;                 /* how often actions were applied */
+	int looks;                  /* observations since the last action */
+	char *exec_id;              /* apply: the command that was prepared */
+	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
+	int polls;                  /* apply: how often the awaited HAProxy was asked */
+	bool acted;                 /* this round applied something */
 	struct err err;
 };
 

@@ -118,7 +118,8 @@ enum step job_inspect(struct job *job, struct job_target *target)
 	case INSPECT_CURRENT:
 		observed_instance_clear(&target->observed);
 		target->observed.reload_refused =
-			target->wanted && strcmp(target->refused, target->wanted->generation) == 0;
+			target->wanted &&
+			strcmp(target->refused, target->wanted->description.generation) == 0;
 		inspect_from_list(job, target);
 		if (!target->wanted)
 			return STEP_NEXT;
@@ -270,6 +271,7 @@ static void stats_silent(struct job *job, const struct err *err)
 static void on_stats(void *arg, const char *text, size_t len, const struct err *err)
 {
 	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->observed;
 
 	(void)len;
 	job->query = NULL;
@@ -277,8 +279,14 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 		stats_silent(job, err);
 		return;
 	}
-	observed_stats_parse(&job_current(job)->observed, text);
+	observed_stats_parse(observed, text);
 	job->step = STATS_DONE;
+	if (strcmp(observed->loaded.token, observed->current->token) != 0) {
+		free(observed->stats_error);
+		observed->stats = STATS_FAILED;
+		observed->stats_error =
+			xstrdup("the HAProxy of another container answers on the stats socket");
+	}
 	job_run(job);
 }
 
@@ -340,6 +348,15 @@ static bool has_answerer(const struct job_target *target)
 	       target->observed.current->status == CONTAINER_RUNNING;
 }
 
+/* The same container, not restarted since it was last seen to be right. */
+static bool ran_before(const struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+
+	return target->known_id && strcmp(target->known_id, current->id) == 0 && target->known_started_at &&
+	       current->started_at && strcmp(target->known_started_at, current->started_at) == 0;
+}
+
 enum step job_ask_haproxy(struct job *job, struct job_target *target)
 {
 	struct observed_instance *observed = &target->observed;
@@ -363,7 +380,7 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 	default:
 		/* Before it is called missing: HAProxy opens it a moment after its start. */
 		if ((observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
-		    job->looks <= EARLY_LOOKS)
+		    job->looks <= EARLY_LOOKS && !ran_before(target))
 			observed->stats = STATS_EARLY;
 		free(path);
 		return STEP_NEXT;

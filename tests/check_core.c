@@ -42,22 +42,24 @@ START_TEST(config_tells_its_own_generation)
 {
 	struct wanted *a = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
 	struct wanted *b = wanted_of(COMMON "bindAddress: 127.0.0.2\n");
-	char *line = xasprintf("description apilb %s %s\n", a->generation, a->binds);
-	char loaded[SHA256_HEX_SIZE], binds[BINDS_HEX_SIZE];
+	char *line = xasprintf("description \"apilb %s %s ${APILB_TOKEN}\"\n", a->description.generation,
+			       a->description.binds);
+	struct haproxy_description loaded;
 
-	ck_assert_uint_eq(strlen(a->generation), 64);
-	ck_assert_str_ne(a->generation, b->generation);
+	ck_assert_uint_eq(strlen(a->description.generation), 64);
+	ck_assert_str_ne(a->description.generation, b->description.generation);
 	ck_assert_ptr_nonnull(strstr(a->config, line));
 	/* As HAProxy repeats it in `show info`. */
 	free(line);
-	line = xasprintf("apilb %s %s", a->generation, a->binds);
-	haproxy_generation(line, loaded, binds);
-	ck_assert_str_eq(loaded, a->generation);
-	ck_assert_str_eq(binds, a->binds);
-	ck_assert_str_ne(a->binds, b->binds);
-	haproxy_generation("somebody else's", loaded, binds);
-	ck_assert_str_eq(loaded, "");
-	ck_assert_str_eq(binds, "");
+	line = xasprintf("apilb %s %s 0123456789abcdef", a->description.generation, a->description.binds);
+	loaded = haproxy_description_parse(line);
+	ck_assert_str_eq(loaded.generation, a->description.generation);
+	ck_assert_str_eq(loaded.binds, a->description.binds);
+	ck_assert_str_eq(loaded.token, "0123456789abcdef");
+	ck_assert_str_ne(a->description.binds, b->description.binds);
+	loaded = haproxy_description_parse("somebody else's");
+	ck_assert_str_eq(loaded.generation, "");
+	ck_assert_str_eq(loaded.binds, "");
 	free(line);
 	wanted_unref(a);
 	wanted_unref(b);
@@ -176,7 +178,7 @@ START_TEST(stats_tell_version_generation_and_servers)
 	observed_stats_parse(&observed, stats_answer);
 	ck_assert_int_eq(observed.stats, STATS_ANSWERED);
 	ck_assert_str_eq(observed.haproxy_version, "2.6.12-1");
-	ck_assert_str_eq(observed.generation, "abc123");
+	ck_assert_str_eq(observed.loaded.generation, "abc123");
 	ck_assert_uint_eq(observed.servers_n, 4);
 	ck_assert_str_eq(observed.servers[0].name, "10.0.0.1:6443");
 	ck_assert_int_eq(observed.servers[0].state, SERVER_UP);

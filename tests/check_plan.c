@@ -191,12 +191,13 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->config_exists = config && strcmp(config, "missing") != 0;
 	strcpy(observed->config_sha256,
 	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
-	strcpy(observed->loaded_binds, text_of(given, "binds") ? "00ff" : wanted->binds);
+	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->reload_refused = text_of(given, "reload refused") != NULL;
 	observed->foreign = xstrdup(text_of(given, "foreign"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
-	strcpy(observed->generation, loaded && strcmp(loaded, "wanted") == 0 ? wanted->generation : "00ff");
+	strcpy(observed->loaded.generation,
+	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");
 }
 
 static char *plan_text(const struct plan *plan)

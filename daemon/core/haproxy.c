@@ -7,7 +7,7 @@
 
 #include "common/mem.h"
 
-#define DESCRIPTION "    description apilb "
+#define DESCRIPTION "    description \"apilb "
 
 char *haproxy_socket_path(const char *name)
 {
@@ -171,7 +171,8 @@ char *haproxy_render(const struct spec_instance *instance)
 	char *text;
 
 	free(text_of(render_binds, instance, binds));
-	text = xasprintf("%s" DESCRIPTION "%s %.*s\n%s", head, generation, BINDS_HEX_SIZE - 1, binds, body);
+	text = xasprintf("%s" DESCRIPTION "%s %.*s ${" TOKEN_VARIABLE "}\"\n%s", head, generation,
+			 BINDS_HEX_SIZE - 1, binds, body);
 	free(body);
 	return text;
 }
@@ -189,16 +190,23 @@ static const char *take_hex(const char *text, char *to, size_t size)
 	return text + n + (text[n] == ' ');
 }
 
-void haproxy_generation(const char *text, char generation[SHA256_HEX_SIZE], char binds[BINDS_HEX_SIZE])
+static struct haproxy_description description(const char *words)
 {
-	const char *found = strstr(text, DESCRIPTION);
+	struct haproxy_description is = {0};
 
-	generation[0] = binds[0] = '\0';
-	if (found)
-		text = found + strlen(DESCRIPTION);
-	else if (strncmp(text, "apilb ", 6) == 0)
-		text += 6;
-	else
-		return;
-	take_hex(take_hex(text, generation, SHA256_HEX_SIZE), binds, BINDS_HEX_SIZE);
+	take_hex(take_hex(take_hex(words, is.generation, sizeof(is.generation)), is.binds, sizeof(is.binds)),
+		 is.token, sizeof(is.token));
+	return is;
+}
+
+struct haproxy_description haproxy_description_parse(const char *text)
+{
+	return description(strncmp(text, "apilb ", 6) == 0 ? text + 6 : "");
+}
+
+struct haproxy_description haproxy_description_of(const char *config)
+{
+	const char *found = strstr(config, DESCRIPTION);
+
+	return description(found ? found + strlen(DESCRIPTION) : "");
 }

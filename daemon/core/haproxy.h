@@ -2,10 +2,11 @@
  * A wanted instance -> the text of its haproxy.cfg, for HAProxy 2.4 and later.
  * docs/haproxy.md gives the reason and the source of every line.
  *
- * The text holds `description apilb GENERATION BINDS`. GENERATION is the SHA-256
- * of the rest, BINDS the beginning of that of the `bind` lines. HAProxy repeats
- * them in `show info`, and so tells which version of the file the running
- * process has loaded, and whether it listens where it should.
+ * The text holds `description "apilb GENERATION BINDS TOKEN"`. GENERATION is the
+ * SHA-256 of the rest, BINDS the beginning of that of the `bind` lines, TOKEN
+ * the environment's APILB_TOKEN, which is another one in each container. HAProxy
+ * repeats them in `show info`, and so tells which version of the file the running
+ * process has loaded, whether it listens where it should, and which container it is.
  */
 #ifndef APILB_CORE_HAPROXY_H
 #define APILB_CORE_HAPROXY_H
@@ -24,9 +25,20 @@ char *haproxy_socket_path(const char *name);
 char *haproxy_render(const struct spec_instance *instance);
 
 #define BINDS_HEX_SIZE 17
+#define TOKEN_HEX_SIZE 17
+#define TOKEN_VARIABLE "APILB_TOKEN"
 
-/* The two in a rendered text, or in a description ("apilb GENERATION BINDS"); "" where there is none. */
-void haproxy_generation(const char *text, char generation[SHA256_HEX_SIZE], char binds[BINDS_HEX_SIZE]);
+/* "" where there is none. */
+struct haproxy_description {
+	char generation[SHA256_HEX_SIZE];
+	char binds[BINDS_HEX_SIZE];
+	char token[TOKEN_HEX_SIZE];
+};
+
+/* From what HAProxy repeats: "apilb GENERATION BINDS TOKEN". */
+struct haproxy_description haproxy_description_parse(const char *text);
+/* From a rendered text; no token. */
+struct haproxy_description haproxy_description_of(const char *config);
 
 /* How HAProxy is told to name a server, and we find it again: "10.0.0.1:6443", IPv6 without brackets. The
  * caller frees. */

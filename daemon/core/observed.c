@@ -106,6 +106,22 @@ struct observed_container *observed_from_list(struct json_object *entry)
 	return container;
 }
 
+static bool is_token(const char *variable)
+{
+	return strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
+}
+
+static void read_token(struct observed_container *container, struct json_object *env)
+{
+	for (size_t i = 0; json_object_is_type(env, json_type_array) && i < json_object_array_length(env);
+	     i++) {
+		const char *variable = json_object_get_string(json_object_array_get_idx(env, i));
+
+		if (variable && is_token(variable))
+			snprintf(container->token, sizeof(container->token), "%s", strchr(variable, '=') + 1);
+	}
+}
+
 struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err)
 {
 	const char *id = text_at(inspect, "/Id");
@@ -129,6 +145,7 @@ struct observed_container *observed_from_inspect(struct json_object *inspect, st
 	container->exit_code = exit_code ? json_object_get_int64(exit_code) : 0;
 	read_labels(container, at(inspect, "/Config/Labels"));
 	container->inspect = json_object_get(inspect);
+	read_token(container, at(inspect, "/Config/Env"));
 	return container;
 }
 
@@ -264,6 +281,21 @@ char *observed_difference(const struct observed_container *container, struct jso
 	return mount_difference(container->inspect, create);
 }
 
+/* The texts of an array (or of nothing) but for our token. The caller puts it. */
+static struct json_object *without_token(struct json_object *array)
+{
+	struct json_object *rest = json_object_new_array();
+
+	for (size_t i = 0; json_object_is_type(array, json_type_array) && i < json_object_array_length(array);
+	     i++) {
+		struct json_object *entry = json_object_array_get_idx(array, i);
+
+		if (!is_token(json_object_get_string(entry)))
+			json_object_array_add(rest, json_object_get(entry));
+	}
+	return rest;
+}
+
 char *observed_image_difference(const struct observed_container *container, struct json_object *image)
 {
 	static const struct {
@@ -271,11 +303,13 @@ char *observed_image_difference(const struct observed_container *container, stru
 	} rows[] = {{"environment", "/Config/Env"}, {"entry point", "/Config/Entrypoint"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct json_object *is = at(container->inspect, rows[i].pointer);
-		struct json_object *images = at(image, rows[i].pointer);
+		struct json_object *is = without_token(at(container->inspect, rows[i].pointer));
+		struct json_object *images = without_token(at(image, rows[i].pointer));
+		bool same = json_object_equal(is, images);
 
-		/* null and [] are both nothing. */
-		if (!json_object_equal(is, images) && !(is_nothing(is) && is_nothing(images)))
+		json_object_put(is);
+		json_object_put(images);
+		if (!same)
 			return xasprintf("%s is not the image's", rows[i].what);
 	}
 	return NULL;

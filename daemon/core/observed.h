@@ -37,6 +37,7 @@ struct observed_container {
 	char *image; /* as it was asked for at creation */
 	char *user;  /* this and the next: NULL in entries of a list */
 	char *network_mode;
+	char token[TOKEN_HEX_SIZE]; /* in its environment; "": none */
 	enum container_status status;
 	char *owner; /* labels; NULL when it has none */
 	char *spec;
@@ -103,8 +104,7 @@ struct observed_instance {
 
 	enum stats_status stats;
 	char *stats_error;
-	char generation[SHA256_HEX_SIZE];  /* loaded by the running HAProxy; "" not ours */
-	char loaded_binds[BINDS_HEX_SIZE]; /* likewise: of what it listens on */
+	struct haproxy_description loaded; /* by the running HAProxy; empty: not ours */
 	bool reload_refused;               /* a reload to the wanted generation was tried before, in vain */
 	char *haproxy_version;
 	struct observed_server *servers;

@@ -209,12 +209,17 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	const char *reason = file;
 	bool reload = false;
 
-	if (observed->stats == STATS_ANSWERED && strcmp(observed->generation, wanted->generation) != 0) {
+	if (observed->stats == STATS_ANSWERED &&
+	    strcmp(observed->loaded.generation, wanted->description.generation) != 0) {
 		reload = true;
 		reason = reason ? reason : "HAProxy runs another config than the file's";
 	} else if (observed->stats == STATS_DIR_MODE) {
 		reload = true;
 		reason = reason ? reason : "directory of the stats socket has other permissions";
+	} else if (observed->stats == STATS_FAILED && !observed->reload_refused) {
+		/* A socket that nobody answers on any more is bound anew by a reload. */
+		reload = true;
+		reason = reason ? reason : "stats socket does not answer";
 	}
 	/*
 	 * A reload is not enough where the container may be looking at another inode
@@ -223,7 +228,9 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	 * new binds: when one of them cannot be had, HAProxy makes the old process
 	 * give up its own for two seconds while it tries again.
 	 */
-	if ((file && wanted->mounts_file) || (reload && strcmp(observed->loaded_binds, wanted->binds) != 0) ||
+	if ((file && wanted->mounts_file) ||
+	    (reload && observed->stats == STATS_ANSWERED &&
+	     strcmp(observed->loaded.binds, wanted->description.binds) != 0) ||
 	    (reload && (wanted->mounts_file || observed->reload_refused)) ||
 	    (observed->config_known && !observed->config_exists)) {
 		plan_replace(wanted, observed, plan, reason);

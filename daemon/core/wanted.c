@@ -123,7 +123,7 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	wanted->config = haproxy_render(instance);
 	wanted->config_len = strlen(wanted->config);
 	sha256_hex(wanted->config, wanted->config_len, wanted->config_sha256);
-	haproxy_generation(wanted->config, wanted->generation, wanted->binds);
+	wanted->description = haproxy_description_of(wanted->config);
 
 	dir = directory_of(instance->config_path);
 	wanted->mounts_file = is_shared_directory(dir);
@@ -140,6 +140,18 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	add_string(mine, LABEL_CONTAINER_SHA256, wanted->container_sha256);
 	json_object_object_add(wanted->create, "Labels", mine);
 	return wanted;
+}
+
+struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token)
+{
+	struct json_object *request = NULL;
+	char *variable = xasprintf(TOKEN_VARIABLE "=%s", token);
+
+	if (json_object_deep_copy(wanted->create, &request, NULL) != 0)
+		abort();
+	json_object_object_add(request, "Env", strings((const char *const[]){variable}, 1));
+	free(variable);
+	return request;
 }
 
 struct wanted *wanted_ref(struct wanted *wanted)

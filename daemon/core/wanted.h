@@ -24,8 +24,7 @@ struct wanted {
 	char *config;
 	size_t config_len;
 	char config_sha256[SHA256_HEX_SIZE];
-	char generation[SHA256_HEX_SIZE];
-	char binds[BINDS_HEX_SIZE]; /* stands for what it listens on */
+	struct haproxy_description description; /* what HAProxy will say of it; no token */
 	/*
 	 * The file itself is mounted, since its directory is not the balancer's
 	 * alone (/etc/x.cfg): a container keeps seeing the old inode when the
@@ -42,6 +41,10 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 			  const char *adopt_id);
 struct wanted *wanted_ref(struct wanted *wanted);
 void wanted_unref(struct wanted *wanted); /* NULL is fine */
+
+/* The create request with its token: TOKEN_HEX_SIZE - 1 hexadecimal digits that no other container has. The
+ * caller puts it. */
+struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token);
 
 /* Containers that are there only for a while. The callers free the names. */
 #define WANTED_NEXT_SUFFIX "-apilb-next"     /* its successor, until it takes the name over */
