@@ -33,7 +33,8 @@ struct err {
 
 /* Always returns -1, so that `return err_set(err, ...)` reads as what it does. */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap);
+int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
 
 /* Puts "<context>: " in front of the message. Returns -1. */
 int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -129,7 +129,8 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 static struct json_object *troubles_json(const struct api *api)
 {
 	struct json_object *array = json_object_new_array();
-	const char *const troubles[] = {fleet_directory_error(api->fleet), store_trouble(api->store)};
+	const char *const troubles[] = {fleet_directory_error(api->fleet), fleet_watch_trouble(api->fleet),
+					store_trouble(api->store)};
 
 	for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++)
 		if (troubles[i])

@@ -291,9 +291,14 @@ static void on_changed(void *arg)
 
 static void on_rescan(evutil_socket_t fd, short what, void *arg)
 {
+	struct fleet *fleet = arg;
+
 	(void)fd;
 	(void)what;
-	on_changed(arg);
+	/* A file may be half written just now, and be a shorter spec so far: on_changed comes when it is
+	 * whole. */
+	if (!watch_settling(fleet->watch))
+		on_changed(fleet);
 }
 
 void fleet_settings_changed(struct fleet *fleet)
@@ -341,6 +346,11 @@ bool fleet_is_ready(const struct fleet *fleet)
 const char *fleet_directory_error(const struct fleet *fleet)
 {
 	return fleet->directory_error;
+}
+
+const char *fleet_watch_trouble(const struct fleet *fleet)
+{
+	return watch_trouble(fleet->watch);
 }
 
 const struct specs *fleet_specs(const struct fleet *fleet)

@@ -41,6 +41,8 @@ size_t fleet_kick(struct fleet *fleet, const char *spec);
 bool fleet_is_ready(const struct fleet *fleet);
 /* Why the spec directory could not be read at the last attempt; NULL when it could. */
 const char *fleet_directory_error(const struct fleet *fleet);
+/* Why changes in it are seen at the next resync only, or NULL. */
+const char *fleet_watch_trouble(const struct fleet *fleet);
 const struct specs *fleet_specs(const struct fleet *fleet);
 struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n);
 size_t fleet_running(const struct fleet *fleet); /* hosts that have a place */

@@ -81,16 +81,15 @@ static void create_helper(struct job *job, struct job_target *target, const stru
 	json_object_put(request);
 }
 
-/* One entry into one of the helper's mounts. Not all at once through "/": Podman would write beside the
- * mounts. */
-static void put_entry(struct job *job, struct job_target *target, const char *mount,
-		      const struct archive_entry_spec *entry)
+/* Into one of the helper's mounts. Not all at once through "/": Podman would write beside the mounts. */
+static void put_entries(struct job *job, struct job_target *target, const char *mount,
+			const struct archive_entry_spec *entries, size_t n)
 {
 	char *helper = wanted_helper_name(target->name);
 	char *tar;
 	size_t len;
 
-	archive_pack(entry, 1, time(NULL), &tar, &len);
+	archive_pack(entries, n, time(NULL), &tar, &len);
 	docker_put_archive(job->docker, helper, mount, tar, len, on_step, job);
 	free(tar);
 	free(helper);
@@ -98,25 +97,31 @@ static void put_entry(struct job *job, struct job_target *target, const char *mo
 
 static void put_run_dir(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *path = xasprintf("%s/", target->name);
+	char *dir = xasprintf("%s/", target->name);
+	char *socket = xasprintf("%s/" HAPROXY_SOCKET_NAME, target->name);
+	const struct archive_entry_spec entries[] = {
+		{.path = dir, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID},
+		/* In the place of the socket: an empty file of HAProxy's own, which it replaces. */
+		{.path = socket, .mode = 0600, .uid = WANTED_UID, .gid = WANTED_UID, .data = ""},
+	};
 
-	(void)action;
-	put_entry(job, target, HELPER_RUN_DIR,
-		  &(struct archive_entry_spec){
-			  .path = path, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID});
-	free(path);
+	put_entries(job, target, HELPER_RUN_DIR, entries, action->fresh ? 2 : 1);
+	free(dir);
+	free(socket);
 }
 
 static void put_config(struct job *job, struct job_target *target, const struct action *action)
 {
 	const struct wanted *wanted = target->wanted;
+	const struct archive_entry_spec entry = {
+		.path = strrchr(wanted->instance.config_path, '/') + 1,
+		.mode = CONFIG_MODE,
+		.data = wanted->config,
+		.len = wanted->config_len,
+	};
 
 	(void)action;
-	put_entry(job, target, HELPER_CONFIG_DIR,
-		  &(struct archive_entry_spec){.path = strrchr(wanted->instance.config_path, '/') + 1,
-					       .mode = CONFIG_MODE,
-					       .data = wanted->config,
-					       .len = wanted->config_len});
+	put_entries(job, target, HELPER_CONFIG_DIR, &entry, 1);
 }
 
 static void remove_helper(struct job *job, struct job_target *target, const struct action *action)

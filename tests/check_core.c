@@ -42,19 +42,22 @@ START_TEST(config_tells_its_own_generation)
 {
 	struct wanted *a = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
 	struct wanted *b = wanted_of(COMMON "bindAddress: 127.0.0.2\n");
-	char *line = xasprintf("description apilb %s\n", a->generation);
-	char loaded[SHA256_HEX_SIZE];
+	char *line = xasprintf("description apilb %s %s\n", a->generation, a->binds);
+	char loaded[SHA256_HEX_SIZE], binds[BINDS_HEX_SIZE];
 
 	ck_assert_uint_eq(strlen(a->generation), 64);
 	ck_assert_str_ne(a->generation, b->generation);
 	ck_assert_ptr_nonnull(strstr(a->config, line));
 	/* As HAProxy repeats it in `show info`. */
 	free(line);
-	line = xasprintf("apilb %s", a->generation);
-	haproxy_generation(line, loaded);
+	line = xasprintf("apilb %s %s", a->generation, a->binds);
+	haproxy_generation(line, loaded, binds);
 	ck_assert_str_eq(loaded, a->generation);
-	haproxy_generation("somebody else's", loaded);
+	ck_assert_str_eq(binds, a->binds);
+	ck_assert_str_ne(a->binds, b->binds);
+	haproxy_generation("somebody else's", loaded, binds);
 	ck_assert_str_eq(loaded, "");
+	ck_assert_str_eq(binds, "");
 	free(line);
 	wanted_unref(a);
 	wanted_unref(b);

@@ -160,8 +160,8 @@ static enum stats_status stats_of(const char *text)
  * Keys: current, next (containers), helper (true), config ("wanted", "other",
  * "missing"; absent: not known), loaded ("wanted", "other": what HAProxy says
  * that it runs; it answers then), stats (if it does not), image (true, false;
- * absent: not looked at), adopt (the state hands the container over), and, true
- * or absent: "config mode" (not what it was), "reload refused"; foreign (text).
+ * absent: not looked at), binds ("other": HAProxy listens elsewhere), adopt (the state hands the container
+ * over), and, true or absent: "config mode" (not what it was), "reload refused"; foreign (text).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -191,6 +191,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->config_exists = config && strcmp(config, "missing") != 0;
 	strcpy(observed->config_sha256,
 	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
+	strcpy(observed->loaded_binds, text_of(given, "binds") ? "00ff" : wanted->binds);
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->reload_refused = text_of(given, "reload refused") != NULL;
 	observed->foreign = xstrdup(text_of(given, "foreign"));

@@ -94,15 +94,20 @@ static void render_resolvers(FILE *out, const struct spec_instance *instance)
 		      out);
 }
 
-static void render_frontend(FILE *out, const struct spec_instance *instance)
+static void render_binds(FILE *out, const struct spec_instance *instance)
 {
-	fprintf(out, "\nfrontend kube-apiserver\n");
 	for (size_t i = 0; i < instance->binds_n; i++) {
 		const struct spec_bind *bind = &instance->binds[i];
 
 		fprintf(out, bind->ipv6 ? "    bind [%s]:%u%s\n" : "    bind %s:%u%s\n", bind->ip, bind->port,
 			needs_v6only(instance, bind) ? " v6only" : "");
 	}
+}
+
+static void render_frontend(FILE *out, const struct spec_instance *instance)
+{
+	fprintf(out, "\nfrontend kube-apiserver\n");
+	render_binds(out, instance);
 	fprintf(out, "    default_backend kube-apiserver\n");
 }
 
@@ -130,46 +135,70 @@ static void render_backend(FILE *out, const struct spec_instance *instance)
 	}
 }
 
-char *haproxy_render(const struct spec_instance *instance)
-{
-	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.\n"
-				   "global\n";
-	char generation[SHA256_HEX_SIZE];
-	char *body = NULL, *text;
-	size_t len = 0;
-	FILE *out = open_memstream(&body, &len);
+typedef void render_fn(FILE *out, const struct spec_instance *instance);
 
-	if (!out)
-		abort();
+static void render_body(FILE *out, const struct spec_instance *instance)
+{
 	render_global(out, instance);
 	render_defaults(out);
 	render_resolvers(out, instance);
 	render_frontend(out, instance);
 	render_backend(out, instance);
+}
+
+/* The caller frees. */
+static char *text_of(render_fn *render, const struct spec_instance *instance, char hash[SHA256_HEX_SIZE])
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		abort();
+	render(out, instance);
 	if (fclose(out) != 0)
 		abort();
+	sha256_hex(text, len, hash);
+	return text;
+}
 
-	sha256_hex(body, len, generation);
-	text = xasprintf("%s" DESCRIPTION "%s\n%s", head, generation, body);
+char *haproxy_render(const struct spec_instance *instance)
+{
+	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.\n"
+				   "global\n";
+	char generation[SHA256_HEX_SIZE], binds[SHA256_HEX_SIZE];
+	char *body = text_of(render_body, instance, generation);
+	char *text;
+
+	free(text_of(render_binds, instance, binds));
+	text = xasprintf("%s" DESCRIPTION "%s %.*s\n%s", head, generation, BINDS_HEX_SIZE - 1, binds, body);
 	free(body);
 	return text;
 }
 
-void haproxy_generation(const char *text, char generation[SHA256_HEX_SIZE])
+/* Copies a word of hexadecimal digits; returns what follows it and the blank behind it. */
+static const char *take_hex(const char *text, char *to, size_t size)
 {
-	const char *found = strstr(text, DESCRIPTION);
 	size_t n = 0;
 
-	generation[0] = '\0';
+	while (n < size - 1 && isxdigit((unsigned char)text[n])) {
+		to[n] = text[n];
+		n++;
+	}
+	to[n] = '\0';
+	return text + n + (text[n] == ' ');
+}
+
+void haproxy_generation(const char *text, char generation[SHA256_HEX_SIZE], char binds[BINDS_HEX_SIZE])
+{
+	const char *found = strstr(text, DESCRIPTION);
+
+	generation[0] = binds[0] = '\0';
 	if (found)
 		text = found + strlen(DESCRIPTION);
 	else if (strncmp(text, "apilb ", 6) == 0)
 		text += 6;
 	else
 		return;
-	while (n < SHA256_HEX_SIZE - 1 && isxdigit((unsigned char)text[n])) {
-		generation[n] = text[n];
-		n++;
-	}
-	generation[n] = '\0';
+	take_hex(take_hex(text, generation, SHA256_HEX_SIZE), binds, BINDS_HEX_SIZE);
 }

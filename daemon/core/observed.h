@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/core/haproxy.h"
 #include "daemon/core/hash.h"
 
 struct json_object;
@@ -102,8 +103,9 @@ struct observed_instance {
 
 	enum stats_status stats;
 	char *stats_error;
-	char generation[SHA256_HEX_SIZE]; /* loaded by the running HAProxy; "" not ours */
-	bool reload_refused;              /* a reload to the wanted generation was tried before, in vain */
+	char generation[SHA256_HEX_SIZE];  /* loaded by the running HAProxy; "" not ours */
+	char loaded_binds[BINDS_HEX_SIZE]; /* likewise: of what it listens on */
+	bool reload_refused;               /* a reload to the wanted generation was tried before, in vain */
 	char *haproxy_version;
 	struct observed_server *servers;
 	size_t servers_n;

@@ -106,7 +106,7 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 			instance->haproxy_version = xstrdup(value);
 			instance->stats = STATS_ANSWERED;
 		} else if ((value = value_of(line, "description")) != NULL) {
-			haproxy_generation(value, instance->generation);
+			haproxy_generation(value, instance->generation, instance->loaded_binds);
 		}
 	}
 	free(copy);

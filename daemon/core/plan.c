@@ -64,6 +64,17 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
 }
 
+/*
+ * For a HAProxy that is down. A socket that another user's HAProxy has left is
+ * one that ours could not take over.
+ */
+static void add_fresh_write(struct plan *plan, const struct wanted *wanted,
+			    const struct observed_instance *observed, const char *reason)
+{
+	add_write(plan, wanted, observed, reason);
+	plan->actions[plan->n - 1].fresh = true;
+}
+
 void plan_clear(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
@@ -84,9 +95,9 @@ static bool is_up(const struct observed_container *container)
 
 static bool is_ours(const struct wanted *wanted, const struct observed_container *container)
 {
-	if (container->owner)
-		return strcmp(container->owner, wanted->owner) == 0;
-	return wanted->adopt_id && strcmp(wanted->adopt_id, container->id) == 0;
+	if (wanted->adopt_id && strcmp(wanted->adopt_id, container->id) == 0)
+		return true;
+	return container->owner && strcmp(container->owner, wanted->owner) == 0;
 }
 
 /* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
@@ -109,7 +120,7 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 static char *container_drift(const struct wanted *wanted, const struct observed_instance *observed,
 			     const struct observed_container *container)
 {
-	if (!container->owner)
+	if (!container->owner || strcmp(container->owner, wanted->owner) != 0)
 		return xstrdup("container is handed over by the spec's state");
 	if (container->status == CONTAINER_DEAD)
 		return xstrdup("container is dead");
@@ -132,7 +143,7 @@ static void plan_create(const struct wanted *wanted, const struct observed_insta
 			struct plan *plan, const char *reason)
 {
 	/* Always: the directory of the stats socket must be there before the container. */
-	add_write(plan, wanted, observed, reason);
+	add_fresh_write(plan, wanted, observed, reason);
 	add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
 	add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
 	add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
@@ -174,8 +185,8 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 	char *next;
 
 	if (!can_share_ports(old)) {
-		add_write(plan, wanted, observed, reason);
 		add_removal(plan, old, reason);
+		add_fresh_write(plan, wanted, observed, reason);
 		add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
 		add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
 		add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
@@ -208,9 +219,12 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	/*
 	 * A reload is not enough where the container may be looking at another inode
 	 * than the host's path leads to: a mounted file that is replaced, a directory
-	 * that was removed with the file in it, or moved away.
+	 * that was removed with the file in it, or moved away. And it is too much for
+	 * new binds: when one of them cannot be had, HAProxy makes the old process
+	 * give up its own for two seconds while it tries again.
 	 */
-	if ((file && wanted->mounts_file) || (reload && (wanted->mounts_file || observed->reload_refused)) ||
+	if ((file && wanted->mounts_file) || (reload && strcmp(observed->loaded_binds, wanted->binds) != 0) ||
+	    (reload && (wanted->mounts_file || observed->reload_refused)) ||
 	    (observed->config_known && !observed->config_exists)) {
 		plan_replace(wanted, observed, plan, reason);
 		return;
@@ -244,7 +258,7 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 							      : "container is stopped";
 		/* Always written: with the container down its directory cannot be asked for through HAProxy.
 		 */
-		add_write(plan, wanted, observed, file ? file : reason);
+		add_fresh_write(plan, wanted, observed, file ? file : reason);
 		add_for(plan, ACTION_START, current, reason);
 		add_for(plan, ACTION_AWAIT, current, reason);
 		break;

@@ -39,7 +39,9 @@ struct action {
 			    nothing of use */
 	char *name;      /* what it is done to, as people call it: a container, an image, a file */
 	char *argument;  /* ACTION_RENAME: the new name; else NULL */
-	char *reason;    /* why, in a few words: "container is missing" */
+	bool fresh; /* ACTION_WRITE_CONFIG: no HAProxy runs, so what is left of its socket is cleared as well
+		     */
+	char *reason; /* why, in a few words: "container is missing" */
 };
 
 /* For people: "rename api-lb-apilb-next to api-lb". The caller frees. */

@@ -123,7 +123,7 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	wanted->config = haproxy_render(instance);
 	wanted->config_len = strlen(wanted->config);
 	sha256_hex(wanted->config, wanted->config_len, wanted->config_sha256);
-	haproxy_generation(wanted->config, wanted->generation);
+	haproxy_generation(wanted->config, wanted->generation, wanted->binds);
 
 	dir = directory_of(instance->config_path);
 	wanted->mounts_file = is_shared_directory(dir);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "daemon/core/haproxy.h"
 #include "daemon/core/hash.h"
 #include "daemon/core/spec.h"
 
@@ -24,6 +25,7 @@ struct wanted {
 	size_t config_len;
 	char config_sha256[SHA256_HEX_SIZE];
 	char generation[SHA256_HEX_SIZE];
+	char binds[BINDS_HEX_SIZE]; /* stands for what it listens on */
 	/*
 	 * The file itself is mounted, since its directory is not the balancer's
 	 * alone (/etc/x.cfg): a container keeps seeing the old inode when the

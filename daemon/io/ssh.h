@@ -48,7 +48,14 @@ struct ssh_callbacks {
  * connection refused; timed out (in which step); host key changed, unknown
  * (strict) or not the pinned one, with both fingerprints; authentication
  * refused, with the methods tried and those that the host allows; key file
- * unreadable or of a kind that libssh2 cannot sign with.
+ * unreadable or of a kind that libssh2 cannot sign with. ERR_PERMANENT where
+ * somebody must change something (host key, authentication, forwarding
+ * forbidden), ERR_SPEC for a pinned key that is none, else ERR_UNREACHABLE.
+ *
+ * Authentication: the key given as text, the key file, the agent's keys, the
+ * password, keyboard-interactive with the password; of these, what the settings
+ * have and the host allows. One factor is enough; hosts that ask for two are
+ * not supported.
  */
 struct ssh *ssh_connect(const struct ssh_context *context, const struct ssh_settings *settings,
 			const struct ssh_callbacks *callbacks);
@@ -63,10 +70,16 @@ bool ssh_is_ready(const struct ssh *ssh);
 const char *ssh_phase(const struct ssh *ssh);
 
 /*
- * A stream to a Unix socket of the host. Errors: "forwarding refused by sshd
- * (AllowStreamLocalForwarding)", "PATH: no such socket or permission denied on the host"
- * (sshd says no more than "open failed"), lost session.
- * A stream that ends because the session was lost gets BEV_EVENT_ERROR.
+ * A stream to a Unix socket of the host. sshd gives no reason when it does not
+ * open one; where the host has SFTP, that tells: "PATH: no such socket on the
+ * host (user USER)", "... permission denied on the host ...", "... forwarding
+ * refused by sshd (...), or nothing listens on the socket ...". Without SFTP
+ * all of these are named. Nothing on the host is read or changed for it.
+ *
+ * A stream that ends because the session was lost gets BEV_EVENT_ERROR. A freed
+ * stream's channel is closed when the session next wakes, within SSH_DEAD_PEER_MS / 3.
+ *
+ * No callback comes after ssh_free; after `closed` the openings have failed.
  */
 struct stream_opening *ssh_open_unix(struct ssh *ssh, const char *path, int64_t timeout_ms,
 				     stream_open_cb *cb, void *arg);

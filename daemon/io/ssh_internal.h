@@ -133,7 +133,9 @@ enum ssh_found {
 };
 struct ssh_look;
 struct ssh_look *ssh_look_new(const char *path);
-void ssh_look_free(struct ssh *s, struct ssh_look *look);                        /* NULL is fine */
+void ssh_look_free(struct ssh *s, struct ssh_look *look); /* NULL is fine */
+/* False while libssh2 is opening its channel, which cannot be taken back. */
+bool ssh_look_can_stop(const struct ssh_look *look);
 bool ssh_look_step(struct ssh *s, struct ssh_look *look, enum ssh_found *found); /* true: over */
 
 /* ssh_channel.c */

@@ -64,6 +64,11 @@ void ssh_look_free(struct ssh *s, struct ssh_look *look)
 	free(look);
 }
 
+bool ssh_look_can_stop(const struct ssh_look *look)
+{
+	return look->channel != NULL;
+}
+
 static enum ssh_found judge(struct wire reply)
 {
 	uint32_t id, code;

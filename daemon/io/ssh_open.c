@@ -89,11 +89,23 @@ static void finish(struct ssh_opening *o)
 	ssh_wake(o->ssh);
 }
 
+static void stop_looking(struct ssh_opening *o)
+{
+	ssh_look_free(o->ssh, o->look);
+	o->look = NULL;
+	o->ssh->current = NULL;
+}
+
 /* Leaves a stand-in without an owner in libssh2's hands, with the very same message. */
 static void leave_to_itself(struct ssh_opening *o)
 {
-	struct ssh_opening *stand_in = opening_new(o->ssh, o->kind, NULL);
+	struct ssh_opening *stand_in;
 
+	if (o->look && ssh_look_can_stop(o->look)) {
+		stop_looking(o);
+		return;
+	}
+	stand_in = opening_new(o->ssh, o->kind, NULL);
 	evbuffer_free(stand_in->message);
 	stand_in->message = o->message;
 	o->message = evbuffer_new();
@@ -241,7 +253,7 @@ static int look_why(struct ssh *s)
 
 	if (!ssh_look_step(s, o->look, &found))
 		return 0;
-	s->current = NULL;
+	stop_looking(o);
 	if (o->name)
 		tell_found(o, found);
 	finish(o);
@@ -263,7 +275,8 @@ static int advance(struct ssh *s, struct err *err)
 	error = channel ? 0 : libssh2_session_last_errno(s->session);
 	if (!channel && ssh_again(error))
 		return 0;
-	if (!channel && error != LIBSSH2_ERROR_CHANNEL_FAILURE) {
+	/* libssh2 waits for an answer for a minute; with TCP the host may take longer. */
+	if (!channel && error != LIBSSH2_ERROR_CHANNEL_FAILURE && error != LIBSSH2_ERROR_TIMEOUT) {
 		ssh_call_failed(s, "opening a channel", err);
 		return -1;
 	}
@@ -295,11 +308,11 @@ static void begin_next(struct ssh *s)
 
 /*
  * A host answers an opening of a Unix socket at once, so that it needs no other
- * probe; that of a TCP connection may take it minutes.
+ * probe; that of a TCP connection, or its SFTP server, may take long.
  */
 static void probe_past_current(struct ssh *s)
 {
-	if (s->current->kind != KIND_TCP)
+	if (s->current->kind != KIND_TCP && !s->current->look)
 		return;
 	libssh2_keepalive_config(s->session, 1, 2);
 	libssh2_keepalive_send(s->session, NULL);

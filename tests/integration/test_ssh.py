@@ -24,6 +24,8 @@ TOOL = os.environ.get("SSH_TOOL", str(TOP / "build/tests/ssh_tool"))
 WRAPPER = os.environ.get("SSH_TOOL_WRAPPER", "").split()
 # How much longer things may take under valgrind.
 SLOWNESS = 10 if WRAPPER else 1
+# What may wait in libssh2, libevent and ourselves; sanitizers and valgrind keep what was freed.
+GROWTH_KB = 2048 if not WRAPPER and b"__asan_init" not in pathlib.Path(TOOL).read_bytes() else 16384
 USER = "apilbssh"
 PASSWORD = "correct horse"
 
@@ -256,7 +258,14 @@ def test_a_tcp_port_of_the_host_is_reached(lab):
     assert answer["bytes"] == "100000"
 
 
-def test_keys_are_renegotiated_in_the_middle_of_a_transfer(lab):
+@pytest.fixture
+def forgiving(lab, monkeypatch):
+    """libssh2 1.10 leaks 51 bytes at each renegotiation, and 112 with each ECDSA key file of OpenSSH's form."""
+    (lab.path / "suppressions").write_text("leak:libssh2.so\nleak:libcrypto.so\n")
+    monkeypatch.setenv("LSAN_OPTIONS", f"suppressions={lab.path}/suppressions:print_suppressions=0")
+
+
+def test_keys_are_renegotiated_in_the_middle_of_a_transfer(lab, forgiving):
     answer = ok(lab.sshd("RekeyLimit 1M").to(), do="echo", socket=lab.echo().path, channels=3, bytes=8_000_000)
     assert answer["bytes"] == str(3 * 8_000_000)
 
@@ -270,7 +279,7 @@ def test_a_slow_reader_does_not_make_us_grow(lab):
     answer = ok(lab.sshd().to(), do="slow", socket=server.path, pause_ms=1500 * SLOWNESS)
     assert answer["bytes"] == str(64_000_000)
     assert answer["end"] == "eof"
-    assert int(answer["grew_kb"]) < 2048 or WRAPPER
+    assert int(answer["grew_kb"]) < GROWTH_KB
 
 
 def test_a_peer_that_does_not_read_does_not_make_us_grow(lab):
@@ -281,7 +290,7 @@ def test_a_peer_that_does_not_read_does_not_make_us_grow(lab):
 
     server = lab.server(late_sink, lab.path / "sink.sock")
     answer = ok(lab.sshd().to(), do="flood", socket=server.path, bytes=50_000_000, pause_ms=1500)
-    assert int(answer["grew_kb"]) < 2048 or WRAPPER
+    assert int(answer["grew_kb"]) < GROWTH_KB
 
 
 def test_a_slow_reader_holds_up_nobody_else(lab):
@@ -374,7 +383,7 @@ def test_key_text(lab):
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
 @pytest.mark.parametrize("form", ["openssh", "PEM"])
-def test_key_files_of_each_kind_and_form(lab, kind, form):
+def test_key_files_of_each_kind_and_form(lab, forgiving, kind, form):
     sshd = lab.sshd()
     if (kind, form) == ("ed25519", "PEM"):
         key = lab.path / "key"
@@ -819,6 +828,13 @@ def test_a_real_sshd_that_falls_silent_in_the_middle(lab, limit, then):
     answer = run(dict(sshd.to(connect_ms=1500), port=server.port), do="echo", socket="/nowhere", timeout_ms=1000)
     assert answer.startswith("error unreachable ")
     assert ("timed out" if then == "hang" else "closed the connection") in answer, answer
+
+
+def test_a_hanging_look_holds_up_nobody_else(lab):
+    """The tool opens /nowhere and the socket by chance, many times, with an SFTP server that says nothing."""
+    sshd = lab.sshd("Subsystem sftp /bin/sleep 60")
+    answer = ok(sshd.to(), do="churn", socket=lab.echo().path, bytes=200, seed=3)
+    assert answer["churned"] == "200"
 
 
 def held(lab, *hops, **options):
