@@ -104,7 +104,7 @@ DRIFTS = {
     "image": lambda h: recreate(h, {"Image": "haproxy:3.0-lab"}),
     "user": lambda h: recreate(h, {"User": "0"}),
     "privileged": lambda h: recreate(h, {"HostConfig": {"Privileged": True}}),
-    "command": lambda h: recreate(h, {"Cmd": ["busybox", "sleep", "1000"]}),
+    "command": lambda h: recreate(h, {"Cmd": ["haproxy", "-W", "-db", "-q", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]}),
     "environment": lambda h: recreate(h, {"Env": ["LD_PRELOAD=/tmp/evil.so"]}),
     "config edited": lambda h: h.sh(f"echo '# by hand' >>{CONFIG}"),
     "config replaced": lambda h: h.sh(f"echo 'what is this' >{CONFIG}.new; mv {CONFIG}.new {CONFIG}"),
