@@ -1,5 +1,6 @@
 """Bad input gets a clear error and loses nothing."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,6 @@ import time
 import pytest
 
 from lab import fakes, spec
-from lab.daemon import finish
 from lab.fleet import deploy_local, identity, serves
 from lab.proc import always, patience, run, wait_for
 
@@ -90,8 +90,8 @@ def test_spec_file(make_daemon, local, servers, kind):
     always("it goes on serving", lambda: serves("127.0.0.1:7443"), 2.5, interval=0.5)
     assert identity(local, "lb0") == before
     # --check says the same, and with the same words.
-    checked = finish(daemon.argv("--check"), expect=2, timeout=patience(20))
-    assert errors[0]["message"] in checked.text
+    checked = daemon.check(expect=2).text
+    assert any(error["message"] in checked for error in errors)
     # Put right, it is as if nothing had been.
     subprocess.run(["rm", "-rf", path], check=True)
     daemon.drop("local", content)
@@ -148,13 +148,11 @@ def small_disk(tmp_path):
 
 
 def fill(path):
-    with open(path / "filler", "wb") as out:
-        try:
-            while True:
-                out.write(b"x" * 4096)
-                out.flush()
-        except OSError:
+    filler = os.open(path / "filler", os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while os.write(filler, b"x" * 4096):
             pass
+    os.close(filler)
 
 
 def test_state_directory_read_only_at_start(make_daemon, small_disk):
@@ -173,16 +171,12 @@ def test_state_directory_full_at_start(make_daemon, small_disk):
     assert re.search("(?i)full|no space", said)
 
 
-@pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_state_directory_goes_bad_and_good_again(make_daemon, local, servers, small_disk, trouble):
+def test_state_directory_fills_up_and_has_room_again(make_daemon, local, servers, small_disk):
     daemon = make_daemon()
     daemon.settings["state-dir"] = daemon.state_dir = small_disk / "state"
     daemon.start()
     content = deploy_local(daemon, servers)
-    if trouble == "full":
-        fill(small_disk)
-    else:
-        run("mount", "-o", "remount,ro", small_disk)
+    fill(small_disk)
     # The job goes on ...
     content["apiLoadBalancers"].append(spec.direct("lb1", 7444))
     daemon.drop("local", content)
@@ -190,10 +184,7 @@ def test_state_directory_goes_bad_and_good_again(make_daemon, local, servers, sm
     serves("127.0.0.1:7444")
     # ... and the trouble is told.
     daemon.wait("/healthz to say it", lambda: daemon.request("GET", "/healthz")[0] != 200, patience(10))
-    if trouble == "full":
-        (small_disk / "filler").unlink()
-    else:
-        run("mount", "-o", "remount,rw", small_disk)
+    (small_disk / "filler").unlink()
     daemon.wait("health", lambda: daemon.request("GET", "/healthz")[0] == 200, patience(20))
     # Nothing was lost: what was made meanwhile is known after a restart, and can be removed.
     daemon.stop()
@@ -282,12 +273,12 @@ def test_engines_that_misbehave(daemon, local, servers, tmp_path):
             daemon.drop(kind, spec.document([spec.direct(f"on-{kind}", 8000 + n)], servers, runtime=runtime))
         deploy_local(daemon, servers, "well")
         for kind in fake:
-            daemon.wait_error(f"{kind}/", ".", timeout=patience(120))
+            daemon.wait_error(f"/on-{kind}", ".", timeout=patience(120))
         messages = {i["spec"]: i["lastError"]["message"] for i in daemon.instances() if i["lastError"]}
         assert "the moon is in the wrong phase" in messages["500"], "the engine's own words"
         assert "the moon is in the wrong phase" in messages["list-500"]
         for kind in ("never", "list-never", "trickle"):
-            assert re.search("(?i)timed out|time|no answer", messages[kind]), messages[kind]
+            assert re.search("(?i)timed out|no (complete )?answer within", messages[kind]), messages[kind]
         assert daemon.instance("well/")["converged"]
         serves("127.0.0.1:7443")
         # It waits for them; it does not spin.

@@ -1,5 +1,6 @@
 """The control socket: every endpoint, any client, many clients, bad clients."""
 
+import contextlib
 import json
 import re
 import socket
@@ -184,17 +185,18 @@ def test_client_that_dies_in_the_middle(daemon):
 
 def test_more_clients_than_it_takes(daemon):
     """The one too many is told so, and all is well when others leave."""
-    clients = [follow(daemon) for _ in range(500)]
-    refused = 0
+    clients = []
+    for _ in range(500):
+        with contextlib.suppress(ConnectionError):  # sent away before it had asked
+            clients.append(follow(daemon))
+    answered = 0
     for client in clients:
-        try:
-            refused += client.recv(100).startswith(b"HTTP/1.1 503")
-        except OSError:
-            refused += 1
-    assert 0 < refused < 500
+        with contextlib.suppress(ConnectionError):
+            answered += client.recv(100).startswith(b"HTTP/1.1 200")
+    assert 16 <= answered < 500
     for client in clients:
         client.close()
-    daemon.wait("an answer", daemon.answers, patience(2))
+    daemon.wait("an answer", daemon.answers, patience(5))
 
 
 GARBAGE = [

@@ -66,9 +66,9 @@ def test_stats_socket_tells_but_takes_no_orders(daemon, hosts, servers):
 # Drift.
 
 
-def recreate(host, change):
+def recreate(host, change, name=NAME):
     """By hand, with our labels, but not quite as it was."""
-    old = host.engine.inspect(NAME)
+    old = host.engine.inspect(name)
     config = {
         "Cmd": old["Config"]["Cmd"],
         "User": old["Config"]["User"],
@@ -76,12 +76,12 @@ def recreate(host, change):
         "HostConfig": {k: old["HostConfig"][k] for k in ("NetworkMode", "Binds", "Mounts", "RestartPolicy") if
                        old["HostConfig"].get(k)},
     }  # fmt: skip
-    image = change.pop("Image", old["Config"]["Image"])
-    config["HostConfig"].update(change.pop("HostConfig", {}))
-    config.update(change)
-    host.engine.remove(NAME)
-    host.engine.create(NAME, image, **config)
-    host.engine.act(NAME, "start")
+    config["HostConfig"].update(change.get("HostConfig", {}))
+    image = change.get("Image", old["Config"]["Image"])
+    config.update({key: value for key, value in change.items() if key not in ("Image", "HostConfig")})
+    host.engine.remove(name)
+    host.engine.create(name, image, **config)
+    host.engine.act(name, "start")
 
 
 def kill_process(host, which):
@@ -104,7 +104,7 @@ DRIFTS = {
     "image": lambda h: recreate(h, {"Image": "haproxy:3.0-lab"}),
     "user": lambda h: recreate(h, {"User": "0"}),
     "privileged": lambda h: recreate(h, {"HostConfig": {"Privileged": True}}),
-    "command": lambda h: recreate(h, {"Cmd": ["busybox", "sleep", "1000"]}),
+    "command": lambda h: recreate(h, {"Cmd": ["haproxy", "-W", "-db", "-q", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]}),
     "environment": lambda h: recreate(h, {"Env": ["LD_PRELOAD=/tmp/evil.so"]}),
     "config edited": lambda h: h.sh(f"echo '# by hand' >>{CONFIG}"),
     "config replaced": lambda h: h.sh(f"echo 'what is this' >{CONFIG}.new; mv {CONFIG}.new {CONFIG}"),
@@ -230,16 +230,22 @@ def test_config_directly_in_etc(daemon, hosts, servers):
     daemon.wait_converged(1)
 
 
+def image_of(host):
+    container = host.engine.inspect(NAME)
+    return container and container["Config"]["Image"]
+
+
 def test_image_upgrade_loses_no_request(daemon, hosts, servers):
     deploy(daemon, hosts, servers)
     for host in hosts:
         serves(endpoint(host))
     with LoadGenerator([endpoint(host) for host in hosts], rate=10, long_lived=0) as load:
         wait_for("some load", lambda: load.total > 30, patience(10))
-        deploy(daemon, hosts, servers, image="haproxy:3.0-lab")
+        daemon.drop("prod", spec.document([spec.instance(host) for host in hosts], servers, image="haproxy:3.0-lab"))
         for host in hosts:
-            wait_for("3.0", lambda h=host: "Version: 3.0" in stats(h, "show info"), patience(10))
-            wait_for("the old one to be gone", lambda h=host: h.engine.names() == [NAME], patience(10))
+            wait_for("the new image", lambda h=host: image_of(h) == "haproxy:3.0-lab", patience(15))
+            wait_for("it to be alone", lambda h=host: h.engine.names() == [NAME], patience(15))
+            assert "Version: 3.0" in stats(host, "show info")
     load.assert_unharmed()
 
 
@@ -417,21 +423,27 @@ def test_container_of_another_owner_is_left_alone(make_daemon, local, servers):
 
 
 def test_state_hands_a_container_over(make_daemon, local, servers):
-    """Another tool's container, named by `state`, becomes ours."""
+    """Another tool's container, named by `state`, becomes ours; the requests do not notice."""
     other = make_daemon("--owner=other").start()
     content = deploy_local(other, servers)
     exported = other.ctl("state", "export", "local").stdout
     other.stop()
     assert exported.startswith("state:")
+    old = local.engine.inspect("lb0")["Id"]
+    assert old in exported
+    recreate(local, {"Labels": {}}, "lb0")
+    exported = exported.replace(old, local.engine.inspect("lb0")["Id"])
+    serves("127.0.0.1:7443")
     # Every JSON value is YAML as well: a document with two halves.
     text = "".join(f"{key}: {json.dumps(value)}\n" for key, value in content.items()) + exported
     daemon = make_daemon().start()
-    daemon.drop("local", text)
-    daemon.wait_converged(1)
-    container = local.engine.inspect("lb0")
-    assert container["Config"]["Labels"]["io.apilb.owner"] == "apilb"
+    with LoadGenerator(["127.0.0.1:7443"], rate=10, long_lived=0) as load:
+        daemon.drop("local", text)
+        daemon.wait_converged(1)
+        wait_for("some load", lambda: load.total > 20, 10)
+    load.assert_unharmed()
+    assert local.engine.inspect("lb0")["Config"]["Labels"]["io.apilb.owner"] == "apilb"
     assert local.engine.names() == ["lb0"]
-    serves("127.0.0.1:7443")
 
 
 def test_amnesia_changes_nothing(daemon, hosts, servers):

@@ -115,7 +115,7 @@ def test_name_server_is_silent(make_daemon, hosts, servers):
         slow = spec.instance(hosts[0])
         slow["host"]["ssh"]["address"] = "silent.lab.test"
         daemon.drop("prod", spec.document([slow, spec.instance(hosts[1])], servers))
-        daemon.wait("the other host", lambda: daemon.instances()[1]["converged"], patience(5))
+        daemon.wait("the other host", lambda: (daemon.instance(hosts[1].address) or {}).get("converged"), patience(5))
         daemon.wait_error("silent.lab.test", "(?i)timed out|no answer|not found|resolv")
 
 
@@ -138,8 +138,7 @@ def test_host_key_changed(daemon, hosts, servers):
     drop(daemon, host, servers, port=2223)
     daemon.wait_converged(1)
     old = sshd.fingerprint()
-    sshd.stop()
-    sshd.drop_sessions()
+    sshd.stop(sessions=True)
     sshd.key.unlink()
     changed = host.add_sshd(2223)
     wait_for("the old session to be lost", lambda: not daemon.instances()[0]["converged"], patience(25))
@@ -326,6 +325,13 @@ def test_retries_show_while_they_happen(daemon, hosts, servers):
     hosts[0].link("down")
     drop(daemon, hosts[0], servers, connectionTimeout="500ms", retryTimeout="30s")
     daemon.wait("the first attempt to show", lambda: hosts[0].address in json.dumps(daemon.events()))
-    first = daemon.wait("attempts", lambda: (daemon.instances()[0]["lastError"] or {}).get("attempts"))
-    daemon.wait("more attempts", lambda: daemon.instances()[0]["lastError"]["attempts"] > first, patience(20))
+    assert daemon.instances()[0]["phase"] == "reconciling", "not given up yet"
+
+    def attempts():
+        found = re.search(r"attempt (\d+) failed: .*timed out", daemon.instances()[0]["progress"] or "")
+        return found and int(found.group(1))
+
+    first = daemon.wait("the attempts to show", attempts)
+    daemon.wait("more of them", lambda: attempts() > first)
+    assert re.search(r"attempt \d+", daemon.ctl("status").stdout)
     always("the daemon answers meanwhile", daemon.answers, 1)

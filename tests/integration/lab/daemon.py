@@ -41,12 +41,12 @@ class Result(subprocess.CompletedProcess):
         return self.stdout + self.stderr
 
 
-def finish(argv, timeout=None, expect=None, env=None, **kwargs):
+def finish(argv, timeout=None, expect=None, env=None, prefix=(), **kwargs):
     """Runs one of our programs to its end."""
     if "input" not in kwargs:
         kwargs["stdin"] = subprocess.DEVNULL
     done = subprocess.run(
-        [*WRAPPER, *map(str, argv)],
+        [*map(str, prefix), *WRAPPER, *map(str, argv)],
         capture_output=True,
         text=True,
         errors="replace",
@@ -146,6 +146,9 @@ class Daemon:
 
     def once(self, *more, expect=0, timeout=None):
         return finish(self.argv("--once", *more), expect=expect, timeout=timeout, env=self.env)
+
+    def check(self, expect):
+        return finish(self.argv("--check"), expect=expect, env=self.env, prefix=self.prefix)
 
     def log(self):
         """Of all its runs."""

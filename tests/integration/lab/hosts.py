@@ -98,14 +98,22 @@ class Sshd:
         """How many TCP connections it has seen in this test."""
         return self.process.log().count("Connection from ") - self.before
 
+    def sessions(self):
+        """The processes that serve the connections under way."""
+        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, check=False)
+        return [pid.decode() for pid in found.stdout.split()]
+
     def drop_sessions(self):
         """What a reboot or a firewall does to connections under way: they end; the listener stays."""
-        found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, check=False)
-        for pid in found.stdout.split():
+        for pid in self.sessions():
             subprocess.run(["kill", "-KILL", pid], check=False, stderr=subprocess.DEVNULL)
 
-    def stop(self):
-        return self.process.stop()
+    def stop(self, sessions=False):
+        """The listener; with `sessions`, what it has let in as well."""
+        orphans = self.sessions() if sessions else []
+        self.process.stop()
+        for pid in orphans:
+            subprocess.run(["kill", "-KILL", pid], check=False, stderr=subprocess.DEVNULL)
 
 
 class Host:
@@ -174,7 +182,7 @@ class Host:
         """As new, for the next test."""
         self.link("up")
         while self.extra:
-            self.extra.pop().stop()
+            self.extra.pop().stop(sessions=True)
         if not self.engine.process.running():
             self.engine.start()
         if not self.sshd.process.running():
