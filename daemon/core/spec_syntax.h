@@ -14,9 +14,10 @@
 
 /*
  * The engine keeps a balancer's stats socket in a directory named after its
- * container, and a Unix socket's path has at most 107 bytes (unix(7)).
+ * container (haproxy.h), and HAProxy takes socket paths of at most 97 bytes:
+ * sun_path (unix(7)) less what it appends while it binds a new one.
  */
-#define SPEC_MAX_NAME 80
+#define SPEC_MAX_NAME 69
 
 int syntax_text(const char *text, struct err *err);
 int syntax_any_text(const char *text, struct err *err);

@@ -190,7 +190,7 @@ def test_state_directory_fills_up_and_has_room_again(make_daemon, local, servers
     daemon.stop()
     daemon.remove("local")
     daemon.start()
-    wait_for("removal", lambda: local.engine.names() == [], patience(10))
+    wait_for("removal", lambda: local.engine.names() == [], patience(30))
 
 
 @pytest.mark.parametrize("kind", ["a file", "below a file", "no permission"])

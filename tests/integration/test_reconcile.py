@@ -126,7 +126,8 @@ def wellness(host):
         "image": container and container["Config"]["Image"],
         "user": container and container["Config"]["User"],
         "command": container and container["Config"]["Cmd"],
-        "env": container and container["Config"]["Env"],
+        # Each container has another token.
+        "env": container and [v for v in container["Config"]["Env"] if not v.startswith("APILB_TOKEN=")],
         "labels": container and container["Config"]["Labels"],
         "restart": container and container["HostConfig"]["RestartPolicy"]["Name"],
         "memory": container and container["HostConfig"]["Memory"],
