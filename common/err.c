@@ -3,16 +3,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static void mark_cut(struct err *err, int wanted_len)
+/* At the end of a character: half of one is no UTF-8 (RFC 3629), and no strict reader would take it. */
+static void mark_cut(char *text, size_t size, int wanted_len)
 {
-	if (wanted_len >= (int)sizeof(err->message))
-		memcpy(err->message + sizeof(err->message) - 4, "...", 4);
+	size_t end = size - sizeof("...");
+
+	if (wanted_len < (int)size)
+		return;
+	for (int i = 0; i < 3 && (text[end] & 0xc0) == 0x80; i++)
+		end--;
+	strcpy(text + end, "...");
 }
 
 int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
 {
 	err->kind = kind;
-	mark_cut(err, vsnprintf(err->message, sizeof(err->message), fmt, ap));
+	mark_cut(err->message, sizeof(err->message), vsnprintf(err->message, sizeof(err->message), fmt, ap));
 	return -1;
 }
 
@@ -33,10 +39,11 @@ int err_prefix(struct err *err, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(context, sizeof(context), fmt, ap);
+	mark_cut(context, sizeof(context), vsnprintf(context, sizeof(context), fmt, ap));
 	va_end(ap);
 	memcpy(message, err->message, sizeof(message));
-	mark_cut(err, snprintf(err->message, sizeof(err->message), "%s: %s", context, message));
+	mark_cut(err->message, sizeof(err->message),
+		 snprintf(err->message, sizeof(err->message), "%s: %s", context, message));
 	return -1;
 }
 

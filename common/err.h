@@ -23,7 +23,7 @@ enum err_kind {
 	ERR_KINDS
 };
 
-/* Longer messages are cut, and end in "...". */
+/* Longer messages are cut after a whole character, and end in "...". */
 #define ERR_MESSAGE_BYTES 1024
 
 struct err {

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 static enum log_level threshold = LOG_LEVEL_INFO;
 static enum log_format format = LOG_FORMAT_TEXT;
@@ -71,8 +72,8 @@ static void write_json(enum log_level level, const char *subject, const char *me
 	json_object_object_add(line, "time", json_object_new_string(stamp));
 	json_object_object_add(line, "level", json_object_new_string(level_names[level]));
 	if (subject)
-		json_object_object_add(line, "subject", json_object_new_string(subject));
-	json_object_object_add(line, "message", json_object_new_string(message));
+		json_object_object_add(line, "subject", text_json(subject));
+	json_object_object_add(line, "message", text_json(message));
 	fprintf(stderr, "%s\n",
 		json_object_to_json_string_ext(line,
 					       JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -1,5 +1,6 @@
 #include "common/text.h"
 
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,33 @@ char *text_printable(const char *s, enum text_shape shape)
 	}
 	text_close(out);
 	return text;
+}
+
+struct json_object *text_json(const char *s)
+{
+	size_t left = s ? strlen(s) : 0, len;
+	struct json_object *json;
+	char *text;
+	FILE *out;
+
+	if (!s)
+		return NULL;
+	out = text_open(&text, &len);
+	while (left > 0) {
+		uint32_t c;
+		size_t n = text_decode(s, left, &c);
+
+		if (c == TEXT_INVALID)
+			fputs("\xef\xbf\xbd", out);
+		else
+			fwrite(s, 1, n, out);
+		s += n;
+		left -= n;
+	}
+	text_close(out);
+	json = json_object_new_string_len(text, (int)len);
+	free(text);
+	return json;
 }
 
 /* Bytes that the first `width` characters take. */

@@ -28,6 +28,13 @@ enum text_shape { TEXT_LINE, TEXT_BLOCK };
 /* The caller frees. */
 char *text_printable(const char *s, enum text_shape shape);
 
+/*
+ * A JSON string; NULL gives null. Bytes that are no UTF-8 become U+FFFD: json-c
+ * passes them on, and a strict reader then refuses the whole document (RFC 8259, section 8.1).
+ */
+struct json_object;
+struct json_object *text_json(const char *s);
+
 /* In characters; those that take two cells, or none, count as one. */
 size_t text_width(const char *s);
 

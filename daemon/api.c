@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/clock.h"
 #include "daemon/core/status.h"
 
@@ -135,7 +136,7 @@ static struct json_object *troubles_json(const struct api *api)
 
 	for (size_t i = 0; i < sizeof(troubles) / sizeof(troubles[0]); i++)
 		if (troubles[i])
-			json_object_array_add(array, json_object_new_string(troubles[i]));
+			json_object_array_add(array, text_json(troubles[i]));
 	return array;
 }
 

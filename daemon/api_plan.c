@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/api.h"
 #include "daemon/core/diff.h"
 #include "daemon/core/status.h"
@@ -73,15 +74,15 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 	struct json_object *row = json_object_new_object();
 	char *diff = target && target->plan.n > 0 ? config_diff(target) : NULL;
 
-	json_object_object_add(row, "id", json_object_new_string(instance->id));
-	json_object_object_add(row, "spec", json_object_new_string(instance->spec));
-	json_object_object_add(row, "host", json_object_new_string(instance->record.host_url));
-	json_object_object_add(row, "name", json_object_new_string(instance->record.name));
+	json_object_object_add(row, "id", text_json(instance->id));
+	json_object_object_add(row, "spec", text_json(instance->spec));
+	json_object_object_add(row, "host", text_json(instance->record.host_url));
+	json_object_object_add(row, "name", text_json(instance->record.name));
 	json_object_object_add(row, "error",
 			       status_error_json(target ? error_of(target, host_error) : host_error, 0, 0));
 	json_object_object_add(row, "actions",
 			       target ? status_actions_json(&target->plan) : json_object_new_array());
-	json_object_object_add(row, "configDiff", diff ? json_object_new_string(diff) : NULL);
+	json_object_object_add(row, "configDiff", text_json(diff));
 	json_object_array_add(plan->instances, row);
 	free(diff);
 }
@@ -104,10 +105,10 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 		return;
 	row = json_object_new_object();
 	id = xasprintf("-/%s/%s", host_settings(host)->label, target->name);
-	json_object_object_add(row, "id", json_object_new_string(id));
+	json_object_object_add(row, "id", text_json(id));
 	json_object_object_add(row, "spec", NULL);
-	json_object_object_add(row, "host", json_object_new_string(host_url(host)));
-	json_object_object_add(row, "name", json_object_new_string(target->name));
+	json_object_object_add(row, "host", text_json(host_url(host)));
+	json_object_object_add(row, "name", text_json(target->name));
 	json_object_object_add(row, "error", NULL);
 	json_object_object_add(row, "actions", status_actions_json(&target->plan));
 	json_object_object_add(row, "configDiff", NULL);

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/clock.h"
 #include "daemon/core/status.h"
 
@@ -62,12 +63,11 @@ static char *event_line(const struct store_event *event)
 
 	json_object_object_add(object, "id", json_object_new_int64(event->id));
 	json_object_object_add(object, "time", status_time_json(event->time_ms));
-	json_object_object_add(object, "level", json_object_new_string(event->level));
-	json_object_object_add(object, "spec", event->spec ? json_object_new_string(event->spec) : NULL);
-	json_object_object_add(object, "instance",
-			       event->instance ? json_object_new_string(event->instance) : NULL);
-	json_object_object_add(object, "type", json_object_new_string(event->type));
-	json_object_object_add(object, "message", json_object_new_string(event->message));
+	json_object_object_add(object, "level", text_json(event->level));
+	json_object_object_add(object, "spec", text_json(event->spec));
+	json_object_object_add(object, "instance", text_json(event->instance));
+	json_object_object_add(object, "type", text_json(event->type));
+	json_object_object_add(object, "message", text_json(event->message));
 	line = xasprintf("%s\n", json_object_to_json_string_ext(
 					 object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(object);
@@ -89,21 +89,21 @@ static void send_to_followers(struct events *events, const struct store_event *e
 void events_add(struct events *events, enum log_level level, const char *spec, const char *instance,
 		const char *type, const char *fmt, ...)
 {
-	char message[ERR_MESSAGE_BYTES];
 	struct store_event event;
+	struct err text; /* as long as an error may be */
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(message, sizeof(message), fmt, ap);
+	err_vset(&text, ERR_NONE, fmt, ap);
 	va_end(ap);
-	log_at(level, instance ? instance : spec, "%s: %s", type, message);
+	log_at(level, instance ? instance : spec, "%s: %s", type, text.message);
 	event = (struct store_event){
 		.time_ms = clock_now_ms(),
 		.level = (char *)log_level_name(level),
 		.spec = (char *)spec,
 		.instance = (char *)instance,
 		.type = (char *)type,
-		.message = message,
+		.message = text.message,
 	};
 	event.id = store_add_event(events->store, &event);
 	send_to_followers(events, &event);

@@ -2,17 +2,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "common/mem.h"
 #include "daemon/core/hash.h"
+#include "daemon/core/spec_fleet.h"
 
 struct specs {
 	struct store *store;
 	struct events *events;
 	bool have_agent;
-	bool looked; /* the directory has been read once */
-	struct spec_file **files;
+	bool looked;              /* the directory has been read once */
+	struct spec_file **files; /* in the order that they came up */
 	size_t n;
+	struct spec_file *by_name;
 };
 
 struct specs *specs_new(struct store *store, struct events *events, bool have_agent)
@@ -25,8 +28,9 @@ struct specs *specs_new(struct store *store, struct events *events, bool have_ag
 	return specs;
 }
 
-static void file_free(struct spec_file *file)
+static void file_free(struct specs *specs, struct spec_file *file)
 {
+	HASH_DEL(specs->by_name, file);
 	spec_free(file->spec);
 	spec_errors_clear(&file->errors);
 	free(file->name);
@@ -40,7 +44,7 @@ void specs_free(struct specs *specs)
 	if (!specs)
 		return;
 	for (size_t i = 0; i < specs->n; i++)
-		file_free(specs->files[i]);
+		file_free(specs, specs->files[i]);
 	free(specs->files);
 	free(specs);
 }
@@ -53,10 +57,10 @@ struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 
 static struct spec_file *find(const struct specs *specs, const char *name)
 {
-	for (size_t i = 0; i < specs->n; i++)
-		if (strcmp(specs->files[i]->name, name) == 0)
-			return specs->files[i];
-	return NULL;
+	struct spec_file *file;
+
+	HASH_FIND_STR(specs->by_name, name, file);
+	return file;
 }
 
 const struct spec_file *specs_find(const struct specs *specs, const char *name)
@@ -72,6 +76,7 @@ static struct spec_file *add(struct specs *specs, const char *name, const char *
 	file->path = xstrdup(path);
 	specs->files = xreallocarray(specs->files, specs->n + 1, sizeof(*specs->files));
 	specs->files[specs->n++] = file;
+	HASH_ADD_KEYPTR(hh, specs->by_name, file->name, strlen(file->name), file);
 	return file;
 }
 
@@ -101,25 +106,10 @@ int specs_recall(struct specs *specs, struct err *err)
 struct candidate {
 	struct spec_file *file;
 	const struct watch_file *source;
-	struct spec *spec;
+	struct spec *spec; /* NULL: it has errors of its own, or is in force now */
+	bool in;           /* it is among the claims, in the place of the version before it */
+	struct candidate *next;
 };
-
-/* The rules across files, with the candidate in the place of its file's version: last, so that it is the one
- * to blame. */
-static bool fits(const struct specs *specs, const struct candidate *candidate, struct spec_errors *errors)
-{
-	const struct spec **all = xcalloc(specs->n + 1, sizeof(*all));
-	size_t n = 0;
-	bool good;
-
-	for (size_t i = 0; i < specs->n; i++)
-		if (specs->files[i] != candidate->file && specs->files[i]->spec)
-			all[n++] = specs->files[i]->spec;
-	all[n++] = candidate->spec;
-	good = spec_check_fleet(all, n, errors) == 0;
-	free(all);
-	return good;
-}
 
 static void put_in_force(struct specs *specs, struct candidate *candidate)
 {
@@ -177,30 +167,127 @@ static void tell_rejected(struct specs *specs, struct spec_file *file)
 }
 
 /*
- * Two files may change at once (an instance moves from one to the other): so
- * whoever does not fit yet is tried again as long as another one got in.
+ * The rules across files. All that is in force has claimed what it has on its
+ * hosts; a candidate fits when it claims nothing of somebody else, its own
+ * file's version before it not counted. What is in force is never displaced.
  */
+
+static void leave(struct spec_claims *claims, const struct spec *spec)
+{
+	if (spec)
+		spec_claims_remove(claims, spec);
+}
+
+static bool enter(struct spec_claims *claims, struct candidate *candidate)
+{
+	struct spec_errors *errors = &candidate->file->errors;
+
+	spec_errors_clear(errors);
+	candidate->in = spec_claims_add(claims, candidate->spec, spec_clash_error, errors) == 0;
+	if (!candidate->in)
+		leave(claims, candidate->spec);
+	return candidate->in;
+}
+
+struct eviction {
+	struct specs *specs;
+	struct candidate *in_the_way;
+};
+
+static void on_taken(void *arg, const struct spec *spec, const struct spec_instance *instance,
+		     const struct spec *other, const char *what)
+{
+	struct eviction *eviction = arg;
+	struct candidate *candidate = find(eviction->specs, other->name)->candidate;
+
+	(void)spec;
+	(void)instance;
+	(void)what;
+	if (candidate && candidate->spec == other)
+		eviction->in_the_way = candidate;
+}
+
+/* Somebody took what the version in force gives up only with its next one, and that is refused: out with him.
+ */
+static struct candidate *take_back(struct specs *specs, struct spec_claims *claims, const struct spec *spec)
+{
+	struct eviction eviction = {.specs = specs};
+
+	spec_claims_add(claims, spec, on_taken, &eviction);
+	if (eviction.in_the_way)
+		leave(claims, spec);
+	return eviction.in_the_way;
+}
+
+/* An instance may move from one file to another, or two may swap: so all candidates are taken at once, and
+ * whoever does not fit goes back, and with him who came in his place. */
+static void admit_together(struct specs *specs, struct spec_claims *claims, struct candidate *candidates,
+			   size_t n)
+{
+	struct candidate *refused = NULL, *candidate, *evicted;
+
+	for (size_t i = 0; i < n; i++)
+		if (candidates[i].spec)
+			leave(claims, candidates[i].file->spec);
+	for (size_t i = 0; i < n; i++)
+		if (candidates[i].spec && !enter(claims, &candidates[i]))
+			LL_PREPEND(refused, &candidates[i]);
+	while ((candidate = refused) != NULL) {
+		LL_DELETE(refused, candidate);
+		while (candidate->file->spec &&
+		       (evicted = take_back(specs, claims, candidate->file->spec)) != NULL) {
+			leave(claims, evicted->spec);
+			evicted->in = false;
+			LL_PREPEND(refused, evicted);
+		}
+	}
+}
+
+/* One that was refused may fit now, since whom it clashed with went back. */
+static bool admit_alone(struct spec_claims *claims, struct candidate *candidate)
+{
+	leave(claims, candidate->file->spec);
+	if (!enter(claims, candidate) && candidate->file->spec)
+		spec_claims_add(claims, candidate->file->spec, NULL, NULL);
+	return candidate->in;
+}
+
+static struct spec_claims *claims_in_force(const struct specs *specs)
+{
+	struct spec_claims *claims = spec_claims_new();
+
+	for (size_t i = 0; i < specs->n; i++)
+		if (specs->files[i]->spec)
+			spec_claims_add(claims, specs->files[i]->spec, NULL, NULL);
+	return claims;
+}
+
 static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 {
+	struct spec_claims *claims;
 	bool any = false, progress;
 
+	if (n == 0)
+		return false;
+	claims = claims_in_force(specs);
+	admit_together(specs, claims, candidates, n);
 	do {
 		progress = false;
-		for (size_t i = 0; i < n; i++) {
-			if (!candidates[i].spec)
-				continue;
-			spec_errors_clear(&candidates[i].file->errors);
-			if (!fits(specs, &candidates[i], &candidates[i].file->errors))
-				continue;
-			put_in_force(specs, &candidates[i]);
-			any = progress = true;
-		}
+		for (size_t i = 0; i < n; i++)
+			if (candidates[i].spec && !candidates[i].in)
+				progress |= admit_alone(claims, &candidates[i]);
 	} while (progress);
+	spec_claims_free(claims);
+	for (size_t i = 0; i < n; i++) {
+		if (!candidates[i].in)
+			continue;
+		put_in_force(specs, &candidates[i]);
+		any = true;
+	}
 	return any;
 }
 
-/* Parses a file whose text has changed since it was last judged. */
-static struct spec *judge(struct specs *specs, struct spec_file *file, const struct watch_file *source,
+static struct spec *parse(struct specs *specs, struct spec_file *file, const struct watch_file *source,
 			  bool has_recorded)
 {
 	const struct spec_context context = {
@@ -209,13 +296,29 @@ static struct spec *judge(struct specs *specs, struct spec_file *file, const str
 	};
 
 	spec_errors_clear(&file->errors);
+	return spec_parse(source->path, source->text, source->len, &context, &file->errors);
+}
+
+/* Parses a file whose text has changed since it was last judged. */
+static struct spec *judge(struct specs *specs, struct spec_file *file, const struct watch_file *source,
+			  bool (*has_recorded)(void *arg, const char *name), void *arg)
+{
+	struct spec *spec;
+
+	spec_errors_clear(&file->errors);
 	if (!source->text) {
 		file->text_sha256[0] = '\0';
 		spec_errors_add(&file->errors, source->path, 0, 0, "", "%s", source->error);
 		return NULL;
 	}
 	sha256_hex(source->text, source->len, file->text_sha256);
-	return spec_parse(source->path, source->text, source->len, &context, &file->errors);
+	spec = parse(specs, file, source, true);
+	/* What is recorded matters to an empty list only, and takes a search through all hosts. */
+	if ((!spec || spec->instances_n == 0) && !has_recorded(arg, source->name)) {
+		spec_free(spec);
+		spec = parse(specs, file, source, false);
+	}
+	return spec;
 }
 
 /* A version with errors is judged again each time: what it clashed with may have changed. */
@@ -247,7 +350,7 @@ static bool drop_absent(struct specs *specs)
 				   "%s is gone: its load balancers are removed", file->path);
 		}
 		any = true;
-		file_free(file);
+		file_free(specs, file);
 	}
 	specs->n = kept;
 	return any;
@@ -308,12 +411,14 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		candidates[n++] = (struct candidate){
 			.file = file,
 			.source = source,
-			.spec = judge(specs, file, source, has_recorded(arg, source->name)),
+			.spec = judge(specs, file, source, has_recorded, arg),
 		};
+		file->candidate = &candidates[n - 1];
 	}
 	changed = drop_absent(specs);
 	changed |= admit(specs, candidates, n);
 	for (size_t i = 0; i < n; i++) {
+		candidates[i].file->candidate = NULL;
 		if (candidates[i].file->errors.n > 0)
 			tell_rejected(specs, candidates[i].file);
 		spec_free(candidates[i].spec);

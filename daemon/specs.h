@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <uthash.h>
 
 #include "daemon/core/spec.h"
 #include "daemon/events.h"
@@ -19,11 +20,13 @@
 
 struct spec_file {
 	char *name, *path;
-	bool present;              /* in the directory at the last look */
-	struct spec *spec;         /* in force; NULL: there has been no good version yet */
-	char text_sha256[65];      /* of the text last judged */
-	struct spec_errors errors; /* of the newest version; n is 0 when that is in force */
-	char *told;                /* the errors as they were last told, so that each is told once */
+	bool present;                /* in the directory at the last look */
+	struct spec *spec;           /* in force; NULL: there has been no good version yet */
+	char text_sha256[65];        /* of the text last judged */
+	struct spec_errors errors;   /* of the newest version; n is 0 when that is in force */
+	char *told;                  /* the errors as they were last told, so that each is told once */
+	struct candidate *candidate; /* its newest version, while that is judged */
+	UT_hash_handle hh;           /* by name */
 };
 
 struct specs;

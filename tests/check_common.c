@@ -35,6 +35,34 @@ START_TEST(a_long_message_is_cut_and_says_so)
 }
 END_TEST
 
+/* Each start of the text lets the cut fall on another byte of a character. */
+START_TEST(a_message_is_cut_between_characters)
+{
+	static const char *const characters[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+	const char *character = characters[_i];
+	size_t size = strlen(character);
+
+	for (size_t shift = 0; shift < size; shift++) {
+		struct err err;
+		char *text = xcalloc(1, 5000);
+
+		memset(text, 'x', shift);
+		for (size_t at = shift; at + size < 5000; at += size)
+			memcpy(text + at, character, size);
+		err_set(&err, ERR_PERMANENT, "%s", text);
+		ck_assert_uint_gt(strlen(err.message), ERR_MESSAGE_BYTES - 1 - size);
+		ck_assert_uint_eq((strlen(err.message) - 3 - shift) % size, 0);
+		ck_assert_str_eq(err.message + strlen(err.message) - 3, "...");
+		/* The context as well. */
+		err_set(&err, ERR_PERMANENT, "why");
+		err_prefix(&err, "%s", text);
+		ck_assert_str_eq(err.message + strlen(err.message) - 8, "...: why");
+		ck_assert_uint_eq((strlen(err.message) - 8 - shift) % size, 0);
+		free(text);
+	}
+}
+END_TEST
+
 START_TEST(every_kind_has_a_name)
 {
 	for (int kind = 0; kind < ERR_KINDS; kind++)
@@ -50,6 +78,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(errors, an_error_gets_context_in_front);
+	tcase_add_loop_test(errors, a_message_is_cut_between_characters, 0, 3);
 	tcase_add_test(errors, a_long_message_is_cut_and_says_so);
 	tcase_add_test(errors, every_kind_has_a_name);
 	suite_add_tcase(suite, errors);

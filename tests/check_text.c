@@ -227,6 +227,26 @@ START_TEST(every_string_comes_back)
 }
 END_TEST
 
+static const struct {
+	const char *bytes, *json;
+} json_texts[] = {
+	{NULL, "null"},
+	{"", "\"\""},
+	{"Z\xc3\xbcrich \"x\"\n", "\"Z\xc3\xbcrich \\\"x\\\"\\n\""},
+	{"caf\xe9", "\"caf\xef\xbf\xbd\""},
+	{"cut \xe2\x82", "\"cut \xef\xbf\xbd\xef\xbf\xbd\""},
+	{"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+};
+
+START_TEST(json_is_always_utf8)
+{
+	struct json_object *json = text_json(json_texts[_i].bytes);
+
+	ck_assert_str_eq(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN), json_texts[_i].json);
+	json_object_put(json);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("text");
@@ -238,6 +258,7 @@ int main(void)
 	tcase_add_loop_test(text, what_a_terminal_would_obey_is_escaped, 0, N(printables));
 	tcase_add_test(text, width_counts_characters);
 	tcase_add_loop_test(text, what_is_cut_says_so_and_stays_utf8, 0, N(shortenings));
+	tcase_add_loop_test(text, json_is_always_utf8, 0, N(json_texts));
 	suite_add_tcase(suite, text);
 	tcase_add_loop_test(yaml, json_becomes_block_yaml, 0, N(documents));
 	tcase_add_loop_test(yaml, strings_that_look_like_something_else_are_quoted, 0, N(quoted));

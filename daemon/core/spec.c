@@ -175,16 +175,25 @@ static void check_empty(struct reader *r, const struct yaml_value *list, const s
 }
 
 static void on_clash(void *arg, const struct spec *spec, const struct spec_instance *instance,
-		     const char *what)
+		     const struct spec *other, const char *what)
 {
 	struct reader *r = arg;
 	const struct yaml_value *list = given(r->root, "apiLoadBalancers");
 	size_t before = report_key(r->report, "apiLoadBalancers");
 
 	(void)spec;
+	(void)other;
 	report_index(r->report, instance->index);
 	report_at(r->report, list->items[instance->index], "%s", what);
 	report_up(r->report, before);
+}
+
+static void check_clashes(struct reader *r)
+{
+	struct spec_claims *claims = spec_claims_new();
+
+	spec_claims_add(claims, r->spec, on_clash, r);
+	spec_claims_free(claims);
 }
 
 static void read_document(struct reader *r)
@@ -200,7 +209,7 @@ static void read_document(struct reader *r)
 		read_instances(r, list);
 	if (state && state->kind == YAML_MAP)
 		read_state(r, state);
-	spec_find_clashes((const struct spec *const *)&r->spec, 1, on_clash, r);
+	check_clashes(r);
 }
 
 /* The base name, also where it is not one that a spec directory would accept. */

@@ -150,11 +150,12 @@ void spec_free(struct spec *spec); /* NULL is fine */
 
 /*
  * Rules across files: no two instances may share a host and container name, a
- * host and config path, or a host and bind address and port. Two names of one
- * machine cannot be seen to be the same here; the user does not count, address
- * and port do; a wildcard bind clashes with every address of its family and
- * port. One error each, which names both sides, is added for the instance that
- * comes later in (file, place) order. Returns the number of errors added.
+ * host and config path, or a host and bind address and port, and all instances
+ * of a host must have the same ssh settings. Two names of one machine cannot be
+ * seen to be the same here; which host it is, is said by address, port and
+ * engine, not by the user; a wildcard bind clashes with every address of its
+ * family and port. One error each, which names both sides, is added for the
+ * instance that comes later in (file, place) order. Returns the number of errors added.
  * (spec_parse has applied the same rules within a file.)
  */
 size_t spec_check_fleet(const struct spec *const *specs, size_t n, struct spec_errors *errors);

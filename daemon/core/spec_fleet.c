@@ -3,58 +3,96 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #include "common/mem.h"
 
-/* Something on a host that only one instance can have. */
+/* An instance that has what the key says. */
 struct claim {
-	UT_hash_handle hh;
+	struct claim *prev, *next; /* of the same key */
+	struct claim *more;        /* of the same spec */
+	struct claimed *key;
 	const struct spec *spec;
 	const struct spec_instance *instance;
-	char *key;
 };
 
-struct search {
-	struct claim *claims;
+/* Something on a host, and who has it: the first came first. */
+struct claimed {
+	UT_hash_handle hh;
+	struct claim *holders;
+	char key[];
+};
+
+/* Whoever is in, and all that it claims. */
+struct claimant {
+	UT_hash_handle hh;
 	const struct spec *spec;
+	struct claim *claims;
+};
+
+struct spec_claims {
+	struct claimed *keys;
+	struct claimant *specs;
+};
+
+/* An instance on its way in. */
+struct search {
+	struct spec_claims *claims;
+	struct claimant *claimant;
 	const struct spec_instance *instance;
 	spec_clash_fn *clash;
 	void *arg;
+	size_t clashes;
 };
 
+/* Somebody else who has this. */
 static const struct claim *find(const struct search *s, const char *key)
 {
+	struct claimed *claimed;
 	struct claim *claim;
 
-	HASH_FIND_STR(s->claims, key, claim);
+	HASH_FIND_STR(s->claims->keys, key, claimed);
+	if (!claimed)
+		return NULL;
 	/* An instance may well listen on one port of several addresses. */
-	return claim && claim->instance != s->instance ? claim : NULL;
+	DL_FOREACH (claimed->holders, claim)
+		if (claim->instance != s->instance)
+			return claim;
+	return NULL;
 }
 
-/* The first one keeps it. Takes the key. */
+/* Takes the key. */
 static void claim_key(struct search *s, char *key)
 {
-	struct claim *claim;
+	struct claimed *claimed;
+	struct claim *claim = xcalloc(1, sizeof(*claim));
 
-	HASH_FIND_STR(s->claims, key, claim);
-	if (claim) {
-		free(key);
-		return;
+	HASH_FIND_STR(s->claims->keys, key, claimed);
+	if (!claimed) {
+		claimed = xcalloc(1, sizeof(*claimed) + strlen(key) + 1);
+		strcpy(claimed->key, key);
+		HASH_ADD_STR(s->claims->keys, key, claimed);
 	}
-	claim = xcalloc(1, sizeof(*claim));
-	*claim = (struct claim){.spec = s->spec, .instance = s->instance, .key = key};
-	HASH_ADD_KEYPTR(hh, s->claims, claim->key, strlen(claim->key), claim);
+	free(key);
+	*claim = (struct claim){.key = claimed, .spec = s->claimant->spec, .instance = s->instance};
+	DL_APPEND(claimed->holders, claim);
+	LL_PREPEND2(s->claimant->claims, claim, more);
 }
 
-static void report_clash(const struct search *s, const struct claim *other, const char *what)
+static void report(struct search *s, const struct claim *other, char *message)
 {
-	char *message =
-		xasprintf("%s on host %s is already taken by apiLoadBalancers[%zu] (%s) of %s, line %zu",
-			  what, s->instance->host.label, other->instance->index, other->instance->id,
-			  other->spec->file, other->instance->line);
-
-	s->clash(s->arg, s->spec, s->instance, message);
+	s->clashes++;
+	if (s->clash)
+		s->clash(s->arg, s->claimant->spec, s->instance, other->spec, message);
 	free(message);
+}
+
+static void report_clash(struct search *s, const struct claim *other, const char *what)
+{
+	report(s, other,
+	       xasprintf("%s on host %s is already taken by apiLoadBalancers[%zu] (%s) of %s, line %zu", what,
+			 s->instance->host.label, other->instance->index, other->instance->id,
+			 other->spec->file, other->instance->line));
 }
 
 /* Takes the key and what it is for. */
@@ -105,6 +143,21 @@ static void check_bind(struct search *s, const struct spec_bind *bind)
 	claim_key(s, any);
 }
 
+/* There is one connection to a host, so there is one way to make it. */
+static void check_host(struct search *s)
+{
+	const struct spec_host *host = &s->instance->host;
+	char *key = xasprintf("host %s %s", host->label, host->engine);
+	const struct claim *other = find(s, key);
+
+	if (other && !spec_host_equal(&other->instance->host, host))
+		report(s, other,
+		       xasprintf("another instance reaches the same host %s with other ssh settings "
+				 "(%s:%zu): make them the same",
+				 host->label, other->spec->file, other->instance->line));
+	claim_key(s, key);
+}
+
 static void check_instance(struct search *s)
 {
 	const struct spec_instance *i = s->instance;
@@ -112,6 +165,7 @@ static void check_instance(struct search *s)
 	/* Its host or name is wrong, and was reported. */
 	if (!i->id)
 		return;
+	check_host(s);
 	claim_or_report(s, xasprintf("name %s %s", i->host.label, i->name),
 			xasprintf("container name %s", i->name));
 	if (i->config_path)
@@ -121,30 +175,73 @@ static void check_instance(struct search *s)
 		check_bind(s, &i->binds[b]);
 }
 
-void spec_find_clashes(const struct spec *const *specs, size_t n, spec_clash_fn *clash, void *arg)
+struct spec_claims *spec_claims_new(void)
 {
-	struct search s = {.clash = clash, .arg = arg};
-	struct claim *claim, *tmp;
-
-	for (size_t i = 0; i < n; i++) {
-		s.spec = specs[i];
-		for (size_t j = 0; j < specs[i]->instances_n; j++) {
-			s.instance = &specs[i]->instances[j];
-			check_instance(&s);
-		}
-	}
-	HASH_ITER (hh, s.claims, claim, tmp) {
-		HASH_DEL(s.claims, claim);
-		free(claim->key);
-		free(claim);
-	}
+	return xcalloc(1, sizeof(struct spec_claims));
 }
 
-static void add_error(void *arg, const struct spec *spec, const struct spec_instance *instance,
-		      const char *what)
+size_t spec_claims_add(struct spec_claims *claims, const struct spec *spec, spec_clash_fn *clash, void *arg)
+{
+	struct search s = {.claims = claims, .clash = clash, .arg = arg};
+
+	s.claimant = xcalloc(1, sizeof(*s.claimant));
+	s.claimant->spec = spec;
+	HASH_ADD_PTR(claims->specs, spec, s.claimant);
+	for (size_t i = 0; i < spec->instances_n; i++) {
+		s.instance = &spec->instances[i];
+		check_instance(&s);
+	}
+	return s.clashes;
+}
+
+static void claim_free(struct spec_claims *claims, struct claim *claim)
+{
+	struct claimed *key = claim->key;
+
+	DL_DELETE(key->holders, claim);
+	if (!key->holders) {
+		HASH_DEL(claims->keys, key);
+		free(key);
+	}
+	free(claim);
+}
+
+static void claimant_free(struct spec_claims *claims, struct claimant *claimant)
+{
+	struct claim *claim, *next;
+
+	LL_FOREACH_SAFE2(claimant->claims, claim, next, more)
+	claim_free(claims, claim);
+	HASH_DEL(claims->specs, claimant);
+	free(claimant);
+}
+
+void spec_claims_remove(struct spec_claims *claims, const struct spec *spec)
+{
+	struct claimant *claimant;
+
+	HASH_FIND_PTR(claims->specs, &spec, claimant);
+	if (claimant)
+		claimant_free(claims, claimant);
+}
+
+void spec_claims_free(struct spec_claims *claims)
+{
+	struct claimant *claimant, *tmp;
+
+	if (!claims)
+		return;
+	HASH_ITER (hh, claims->specs, claimant, tmp)
+		claimant_free(claims, claimant);
+	free(claims);
+}
+
+void spec_clash_error(void *arg, const struct spec *spec, const struct spec_instance *instance,
+		      const struct spec *other, const char *what)
 {
 	char *path = xasprintf("apiLoadBalancers[%zu]", instance->index);
 
+	(void)other;
 	spec_errors_add(arg, spec->file, instance->line, instance->column, path, "%s", what);
 	free(path);
 }
@@ -159,7 +256,7 @@ static int by_file(const void *a, const void *b)
 /* prod.yaml and prod.yml: their instances would have the same ids. */
 static void check_names(const struct spec *const *specs, size_t n, struct spec_errors *errors)
 {
-	struct claim *names = NULL, *claim, *tmp;
+	struct claimant *names = NULL, *claim, *tmp;
 
 	for (size_t i = 0; i < n; i++) {
 		HASH_FIND_STR(names, specs[i]->name, claim);
@@ -182,13 +279,16 @@ static void check_names(const struct spec *const *specs, size_t n, struct spec_e
 size_t spec_check_fleet(const struct spec *const *specs, size_t n, struct spec_errors *errors)
 {
 	const struct spec **sorted = xreallocarray(NULL, n, sizeof(const struct spec *));
+	struct spec_claims *claims = spec_claims_new();
 	size_t before = errors->n;
 
 	if (n)
 		memcpy(sorted, specs, n * sizeof(const struct spec *));
 	qsort(sorted, n, sizeof(const struct spec *), by_file);
 	check_names(sorted, n, errors);
-	spec_find_clashes(sorted, n, add_error, errors);
+	for (size_t i = 0; i < n; i++)
+		spec_claims_add(claims, sorted[i], spec_clash_error, errors);
+	spec_claims_free(claims);
 	free(sorted);
 	return errors->n - before;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/text.h"
 #include "daemon/core/haproxy.h"
 
 const char *phase_name(enum phase phase)
@@ -18,11 +19,6 @@ const char *phase_name(enum phase phase)
 	};
 
 	return names[phase];
-}
-
-static struct json_object *text(const char *s)
-{
-	return s ? json_object_new_string(s) : NULL;
 }
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
@@ -52,8 +48,8 @@ struct json_object *status_error_json(const struct err *error, int64_t since_ms,
 	if (!error || error->kind == ERR_NONE)
 		return NULL;
 	object = json_object_new_object();
-	add(object, "kind", text(err_kind_name(error->kind)));
-	add(object, "message", text(error->message));
+	add(object, "kind", text_json(err_kind_name(error->kind)));
+	add(object, "message", text_json(error->message));
 	add(object, "since", status_time_json(since_ms));
 	add(object, "attempts", json_object_new_int64(attempts));
 	return object;
@@ -66,9 +62,9 @@ static struct json_object *container_json(const struct status_instance *instance
 	if (!instance->container_id)
 		return NULL;
 	object = json_object_new_object();
-	add(object, "id", text(instance->container_id));
-	add(object, "image", text(instance->image));
-	add(object, "status", text(container_status_name(instance->container_status)));
+	add(object, "id", text_json(instance->container_id));
+	add(object, "image", text_json(instance->image));
+	add(object, "status", text_json(container_status_name(instance->container_status)));
 	return object;
 }
 
@@ -87,10 +83,10 @@ static struct json_object *server_json(const struct spec_server *server,
 		state = instance->servers[i].state;
 		check = instance->servers[i].check;
 	}
-	add(object, "address", text(address));
-	add(object, "state", text(server_state_name(state)));
+	add(object, "address", text_json(address));
+	add(object, "state", text_json(server_state_name(state)));
 	if (check && *check)
-		add(object, "check", text(check));
+		add(object, "check", text_json(check));
 	free(address);
 	free(name);
 	return object;
@@ -102,18 +98,18 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 	struct json_object *config = json_object_new_object();
 	struct json_object *servers = json_object_new_array_ext((int)instance->wanted_servers_n + 1);
 
-	add(object, "id", text(instance->id));
-	add(object, "spec", text(instance->spec));
+	add(object, "id", text_json(instance->id));
+	add(object, "spec", text_json(instance->spec));
 	add(object, "index", json_object_new_uint64(instance->index));
-	add(object, "host", text(instance->host));
-	add(object, "name", text(instance->name));
-	add(object, "phase", text(phase_name(instance->phase)));
+	add(object, "host", text_json(instance->host));
+	add(object, "name", text_json(instance->name));
+	add(object, "phase", text_json(phase_name(instance->phase)));
 	add(object, "converged", json_object_new_boolean(instance->phase == PHASE_CONVERGED));
-	add(object, "progress", text(instance->progress));
-	add(object, "image", text(instance->image));
+	add(object, "progress", text_json(instance->progress));
+	add(object, "image", text_json(instance->image));
 	add(object, "container", container_json(instance));
-	add(config, "path", text(instance->config_path));
-	add(config, "sha256", text(instance->config_sha256));
+	add(config, "path", text_json(instance->config_path));
+	add(config, "sha256", text_json(instance->config_sha256));
 	add(object, "config", config);
 	for (size_t i = 0; i < instance->wanted_servers_n; i++)
 		json_object_array_add(servers, server_json(&instance->wanted_servers[i], instance));
@@ -131,18 +127,18 @@ struct json_object *status_spec_json(const struct status_spec *spec)
 	struct json_object *object = json_object_new_object();
 	struct json_object *errors = json_object_new_array();
 
-	add(object, "name", text(spec->name));
-	add(object, "file", text(spec->file));
+	add(object, "name", text_json(spec->name));
+	add(object, "file", text_json(spec->file));
 	add(object, "valid", json_object_new_boolean(spec->valid));
 	for (size_t i = 0; i < spec->errors_n; i++) {
 		const struct spec_error *error = &spec->errors[i];
 		struct json_object *row = json_object_new_object();
 
-		add(row, "file", text(error->file));
+		add(row, "file", text_json(error->file));
 		add(row, "line", json_object_new_uint64(error->line));
 		add(row, "column", json_object_new_uint64(error->column));
-		add(row, "path", text(error->path));
-		add(row, "message", text(error->message));
+		add(row, "path", text_json(error->path));
+		add(row, "message", text_json(error->message));
 		json_object_array_add(errors, row);
 	}
 	add(object, "errors", errors);
@@ -160,10 +156,10 @@ struct json_object *status_actions_json(const struct plan *plan)
 		struct json_object *row = json_object_new_object();
 		char *words = action_text(action);
 
-		add(row, "action", text(action_name(action->kind)));
-		add(row, "target", text(action->name));
-		add(row, "reason", text(action->reason));
-		add(row, "text", text(words));
+		add(row, "action", text_json(action_name(action->kind)));
+		add(row, "target", text_json(action->name));
+		add(row, "reason", text_json(action->reason));
+		add(row, "text", text_json(words));
 		json_object_array_add(actions, row);
 		free(words);
 	}

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/io/http_parser_compat.h"
 
 /*
@@ -330,7 +331,7 @@ static char *error_body(const char *message)
 	struct json_object *json = json_object_new_object();
 	char *body;
 
-	json_object_object_add(json, "error", json_object_new_string(message));
+	json_object_object_add(json, "error", text_json(message));
 	body = xasprintf("%s\n", json_object_to_json_string_ext(
 					 json, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(json);

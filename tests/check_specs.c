@@ -1,0 +1,302 @@
+/* The specs in force: which versions get in beside which others. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/mem.h"
+#include "daemon/specs.h"
+
+#define MAX_FILES 8
+
+static struct specs *specs;
+
+static void setup(void)
+{
+	specs = specs_new(NULL, NULL, false);
+}
+
+static void teardown(void)
+{
+	specs_free(specs);
+}
+
+static bool nothing_recorded(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return false;
+}
+
+static bool everything_recorded(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return true;
+}
+
+/* "1 2" is a balancer on each of host 1 and host 2; "!" is not valid, "" is an empty list. */
+static char *text_of(const char *hosts)
+{
+	char *copy = xstrdup(hosts), *text, *save = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fputs("servers: [10.0.0.1:6443]\nbindAddress: 127.0.0.1\n", out);
+	fputs(*hosts == '!' ? "nonsense: x\n" : "", out);
+	fputs(*hosts ? "apiLoadBalancers:\n" : "apiLoadBalancers: []\n", out);
+	for (char *host = strtok_r(copy, " ", &save); host; host = strtok_r(NULL, " ", &save))
+		fprintf(out, "- host: {ssh: {address: h%s, password: x}}\n", host);
+	fclose(out);
+	free(copy);
+	return text;
+}
+
+/* files[i] is the text of the i-th file, "a.yaml", "b.yaml" ...; NULL: it is not there. */
+static bool update_texts(const char *const *files, bool recorded)
+{
+	struct watch_file v[MAX_FILES] = {0};
+	struct watch_listing listing = {.files = v};
+	bool changed;
+
+	for (size_t i = 0; i < MAX_FILES; i++) {
+		if (!files[i])
+			continue;
+		v[listing.n++] = (struct watch_file){
+			.name = xasprintf("%c", (int)('a' + i)),
+			.path = xasprintf("/x/%c.yaml", (int)('a' + i)),
+			.text = xstrdup(files[i]),
+			.len = strlen(files[i]),
+		};
+	}
+	changed = specs_update(specs, &listing, recorded ? everything_recorded : nothing_recorded, NULL);
+	for (size_t i = 0; i < listing.n; i++) {
+		free(v[i].name);
+		free(v[i].path);
+		free(v[i].text);
+	}
+	return changed;
+}
+
+static bool update(const char *const *hosts)
+{
+	char *texts[MAX_FILES] = {0};
+	bool changed;
+
+	for (size_t i = 0; i < MAX_FILES; i++)
+		texts[i] = hosts[i] ? text_of(hosts[i]) : NULL;
+	changed = update_texts((const char *const *)texts, false);
+	for (size_t i = 0; i < MAX_FILES; i++)
+		free(texts[i]);
+	return changed;
+}
+
+/* The hosts that a file has in force; NULL: none is in force. */
+static char *in_force(const char *name)
+{
+	const struct spec_file *file = specs_find(specs, name);
+	char *text;
+	size_t len;
+	FILE *out;
+
+	if (!file || !file->spec)
+		return NULL;
+	out = open_memstream(&text, &len);
+	for (size_t i = 0; i < file->spec->instances_n; i++)
+		fprintf(out, "%s%s", i ? " " : "", file->spec->instances[i].host.label + 1);
+	fclose(out);
+	return text;
+}
+
+static const struct row {
+	const char *what;
+	const char *before[MAX_FILES], *after[MAX_FILES], *expected[MAX_FILES];
+} rows[] = {
+	{"a new file", {"1"}, {"1", "2"}, {"1", "2"}},
+	{"the later of two new ones is to blame", {NULL}, {"1", "1 2"}, {"1", NULL}},
+	{"what is in force is not displaced by an earlier file", {NULL, "1"}, {"1", "1"}, {NULL, "1"}},
+	{"nor by a new version", {"1", "2"}, {"1 2", "2"}, {"1", "2"}},
+	{"a move to a later file", {"1 2", "3"}, {"1", "2 3"}, {"1", "2 3"}},
+	{"a move to an earlier file", {"1", "2 3"}, {"1 2", "3"}, {"1 2", "3"}},
+	{"a swap", {"1", "2"}, {"2", "1"}, {"2", "1"}},
+	{"a ring", {"1", "2", "3"}, {"2", "3", "1"}, {"2", "3", "1"}},
+	{"a move through a chain, up", {"1", "2", "3"}, {"2", "3", "4"}, {"2", "3", "4"}},
+	{"a move through a chain, down", {"2", "3", "4"}, {"1", "2", "3"}, {"1", "2", "3"}},
+	{"a move from a file whose new version is bad", {"1", "2"}, {"!", "1 2"}, {"1", "2"}},
+	{"a chain that a bad file holds up", {"1", "2", "3"}, {"2", "3", "!"}, {"1", "2", "3"}},
+	{"a ring that a bad file breaks", {"1", "2", "3"}, {"2", "!", "1"}, {"1", "2", "3"}},
+	{"one in the place of one who is refused", {"9", NULL, "1"}, {"9", "9 2", "2"}, {"9", NULL, "2"}},
+	{"refused together, then one of them fits", {"1", "2", NULL}, {"2 3", "!", "3"}, {"1", "2", "3"}},
+	{"each second one of a chain of clashes", {NULL}, {"1 2", "2 3", "3 4", "4 5"}, {"1 2", NULL, "3 4"}},
+	{"two give way to one who is evicted in turn",
+	 {"1", "2", "3", "4"},
+	 {"!", "1 2", "3 2", "4"},
+	 {"1", "2", "3", "4"}},
+	{"a file that goes makes room", {"1", "2"}, {NULL, "1 2"}, {NULL, "1 2"}},
+};
+
+static void assert_in_force(const char *const *expected, const char *what)
+{
+	for (size_t i = 0; i < MAX_FILES; i++) {
+		char name[] = {(char)('a' + i), '\0'};
+		char *got = in_force(name);
+
+		ck_assert_msg((!got && !expected[i]) || (got && expected[i] && strcmp(got, expected[i]) == 0),
+			      "%s: %s has %s, not %s", what, name, got ? got : "nothing",
+			      expected[i] ? expected[i] : "nothing");
+		free(got);
+	}
+}
+
+START_TEST(who_fits_gets_in)
+{
+	const struct row *row = &rows[_i];
+
+	update(row->before);
+	assert_in_force(row->before, "before");
+	update(row->after);
+	assert_in_force(row->expected, row->what);
+	for (size_t i = 0; i < MAX_FILES; i++) {
+		char name[] = {(char)('a' + i), '\0'};
+		const struct spec_file *file = specs_find(specs, name);
+
+		/* Whoever is not in says why, and nobody else has anything to say. */
+		if (row->after[i])
+			ck_assert_msg((file->errors.n == 0) == (row->expected[i] &&
+								strcmp(row->expected[i], row->after[i]) == 0),
+				      "%s: %s", row->what, name);
+	}
+	/* Another look at the same changes nothing. */
+	ck_assert_msg(!update(row->after), "%s", row->what);
+	assert_in_force(row->expected, row->what);
+}
+END_TEST
+
+START_TEST(the_error_stands_at_the_one_who_came_later)
+{
+	const struct spec_file *file;
+
+	update((const char *const[MAX_FILES]){NULL, "1"});
+	update((const char *const[MAX_FILES]){"2 1", "1"});
+	file = specs_find(specs, "a");
+	ck_assert_uint_eq(file->errors.n, 3);
+	ck_assert_str_eq(file->errors.v[0].file, "/x/a.yaml");
+	ck_assert_uint_eq(file->errors.v[0].line, 5);
+	ck_assert_str_eq(file->errors.v[0].path, "apiLoadBalancers[1]");
+	ck_assert_ptr_nonnull(strstr(file->errors.v[0].message,
+				     "is already taken by apiLoadBalancers[0] "
+				     "(b/h1/api-loadbalancer-haproxy) of /x/b.yaml"));
+	ck_assert_uint_eq(specs_find(specs, "b")->errors.n, 0);
+	ck_assert(!specs_all_valid(specs));
+}
+END_TEST
+
+static char *login(const char *name, const char *user)
+{
+	return xasprintf("servers: [10.0.0.1:6443]\nname: lb-%s\nhostConfigPath: /etc/%s/x.cfg\n"
+			 "bindAddress: 127.0.0.1:%d\n"
+			 "apiLoadBalancers: [host: {ssh: {address: h1, user: %s, password: x}}]\n",
+			 name, name, 1000 + *name, user);
+}
+
+/* One connection for both: a new login must come for all files of a host, and then it does, one by one or at
+ * once. */
+START_TEST(a_new_login_counts_when_all_files_of_the_host_have_it)
+{
+	char *old_a = login("a", "root"), *old_b = login("b", "root");
+	char *new_a = login("a", "core"), *new_b = login("b", "core");
+
+	update_texts((const char *const[MAX_FILES]){old_a, old_b}, false);
+	ck_assert(specs_all_valid(specs));
+	ck_assert(!update_texts((const char *const[MAX_FILES]){new_a, old_b}, false));
+	ck_assert_ptr_nonnull(strstr(specs_find(specs, "a")->errors.v[0].message, "other ssh settings"));
+	ck_assert_str_eq(specs_find(specs, "a")->spec->instances[0].host.ssh->user, "root");
+	ck_assert(update_texts((const char *const[MAX_FILES]){new_a, new_b}, false));
+	ck_assert(specs_all_valid(specs));
+	ck_assert_str_eq(specs_find(specs, "a")->spec->instances[0].host.ssh->user, "core");
+	ck_assert_str_eq(specs_find(specs, "b")->spec->instances[0].host.ssh->user, "core");
+	free(old_a);
+	free(old_b);
+	free(new_a);
+	free(new_b);
+}
+END_TEST
+
+START_TEST(an_empty_list_needs_something_recorded)
+{
+	char *empty = text_of("");
+
+	update_texts((const char *const[MAX_FILES]){empty}, false);
+	ck_assert_ptr_nonnull(
+		strstr(specs_find(specs, "a")->errors.v[0].message, "at least one load balancer"));
+	ck_assert(update_texts((const char *const[MAX_FILES]){empty}, true));
+	ck_assert(specs_all_valid(specs));
+	free(empty);
+}
+END_TEST
+
+#define MANY 10000
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Every file has the host of its number and shift: a shift moves every balancer to another file. */
+static void update_many(int shift)
+{
+	struct watch_listing listing = {.files = xcalloc(MANY, sizeof(struct watch_file)), .n = MANY};
+
+	for (int i = 0; i < MANY; i++) {
+		char *host = xasprintf("%d", i + shift), *text = text_of(host);
+
+		listing.files[i] = (struct watch_file){.name = xasprintf("n%05d", i),
+						       .path = xasprintf("/x/n%05d.yaml", i),
+						       .text = text,
+						       .len = strlen(text)};
+		free(host);
+	}
+	specs_update(specs, &listing, nothing_recorded, NULL);
+	watch_listing_clear(&listing);
+}
+
+START_TEST(ten_thousand_files_are_judged_in_one_go)
+{
+	double start = seconds();
+
+	update_many(0);
+	ck_assert(specs_all_valid(specs));
+	update_many(1);
+	ck_assert(specs_all_valid(specs));
+	update_many(0);
+	ck_assert(specs_all_valid(specs));
+	/* A second or two each; what grows with the square takes minutes. */
+	ck_assert_double_lt(seconds() - start, 60);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("specs");
+	TCase *tcase = tcase_create("specs");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(tcase, 120);
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_loop_test(tcase, who_fits_gets_in, 0, sizeof(rows) / sizeof(*rows));
+	tcase_add_test(tcase, the_error_stands_at_the_one_who_came_later);
+	tcase_add_test(tcase, a_new_login_counts_when_all_files_of_the_host_have_it);
+	tcase_add_test(tcase, an_empty_list_needs_something_recorded);
+	tcase_add_test(tcase, ten_thousand_files_are_judged_in_one_go);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
