@@ -130,8 +130,7 @@ enum step job_inspect(struct job *job, struct job_target *target)
 	case INSPECT_CURRENT:
 		observed_instance_clear(&target->observed);
 		target->observed.refused =
-			target->wanted &&
-			strcmp(target->refused, target->wanted->description.generation) == 0;
+			target->wanted && strcmp(target->refused, target->wanted->version) == 0;
 		if (target->observed.refused)
 			target->observed.refusal = xstrdup(target->refusal);
 		inspect_from_list(job, target);
