@@ -8,7 +8,6 @@ int run_state_export(struct ctl *ctl, char **arguments, size_t n, struct err *er
 {
 	const struct client_param params[] = {
 		{"spec", n > 0 ? arguments[0] : NULL},
-		{"secrets", ctl->options.secrets ? "1" : NULL},
 		{NULL, NULL},
 	};
 	const struct client_request request = {

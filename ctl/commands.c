@@ -99,13 +99,6 @@ static int set_lines(struct options *o, const char *value, struct err *err)
 	return 0;
 }
 
-static int set_secrets(struct options *o, const char *value, struct err *err)
-{
-	(void)value, (void)err;
-	o->secrets = true;
-	return 0;
-}
-
 #define END_OF_OPTIONS                    \
 	{                                 \
 		0, NULL, NULL, NULL, NULL \
@@ -139,11 +132,6 @@ static const struct option_row reconcile_options[] = {
 static const struct option_row events_options[] = {
 	{'f', "follow", NULL, "go on with new events as they come", set_follow},
 	{'n', "lines", "N", "the last N events (100; 10 with --follow)", set_lines},
-	END_OF_OPTIONS,
-};
-
-static const struct option_row state_options[] = {
-	{0, "with-secrets", NULL, "with passwords and private keys, as flexkube needs them", set_secrets},
 	END_OF_OPTIONS,
 };
 
@@ -222,7 +210,7 @@ const struct command commands[] = {
 		.arguments = "[SPEC]",
 		.summary = "the state as flexkube's YAML",
 		.help = "What apilbd has made, as the `state` of a spec, to hand it over.",
-		.options = state_options,
+		.options = no_options,
 		.max_arguments = 1,
 		.outputs = OUTPUT_BIT(OUTPUT_TABLE) | OUTPUT_BIT(OUTPUT_YAML),
 		.run = run_state_export,

@@ -32,7 +32,7 @@ struct options {
 	enum output output;
 	int64_t timeout_ms; /* 0: the request's own */
 	bool help, version;
-	bool watch, problems, wait, follow, secrets;
+	bool watch, problems, wait, follow;
 	int64_t wait_ms;
 	long lines; /* 0: the command's own */
 };

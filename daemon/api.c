@@ -79,7 +79,8 @@ static struct json_object *instances_json(const struct api *api, struct control_
 			if (api_asks_for(request, instances[j]->spec))
 				rows[rows_n++] = instance_status(instances[j], host_next_run_ms(all[i]));
 	}
-	qsort(rows, rows_n, sizeof(*rows), by_spec_and_index);
+	if (rows_n) /* qsort takes no NULL, not even for nothing */
+		qsort(rows, rows_n, sizeof(*rows), by_spec_and_index);
 	for (size_t i = 0; i < rows_n; i++)
 		json_object_array_add(array, status_instance_json(&rows[i]));
 	free(rows);

@@ -142,13 +142,9 @@ void api_plan(void *arg, struct control_request *request)
 	struct plan_request *plan;
 	size_t n;
 	struct host *const *hosts = fleet_hosts(api->fleet, &n);
-	struct err err;
 
 	if (!api_knows_spec(api, request))
 		return;
-	/* What has just been written counts, whether inotify has told of it or not. */
-	fleet_load(api->fleet, &err);
-	hosts = fleet_hosts(api->fleet, &n);
 	plan = xcalloc(1, sizeof(*plan));
 	plan->request = request;
 	plan->spec = xstrdup(control_param(request, "spec"));

@@ -8,7 +8,7 @@
 #include "daemon/api.h"
 #include "daemon/core/state.h"
 
-static void add_entry(struct json_object *state, const struct instance *instance, bool with_secrets)
+static void add_entry(struct json_object *state, const struct instance *instance)
 {
 	const struct observed_container *container = instance->observed.current;
 	char key[24];
@@ -20,13 +20,11 @@ static void add_entry(struct json_object *state, const struct instance *instance
 	json_object_object_add(
 		state, key,
 		state_entry_json(instance->wanted, instance->record.container_id,
-				 container_status_name(container ? container->status : CONTAINER_UNKNOWN),
-				 with_secrets));
+				 container_status_name(container ? container->status : CONTAINER_UNKNOWN)));
 }
 
 /* In the specs' own order, so that the keys are flexkube's as long as all of a spec are asked for. */
-static void add_spec(struct json_object *state, const struct api *api, const struct spec *spec,
-		     bool with_secrets)
+static void add_spec(struct json_object *state, const struct api *api, const struct spec *spec)
 {
 	size_t hosts, n;
 	struct host *const *all = fleet_hosts(api->fleet, &hosts);
@@ -38,7 +36,7 @@ static void add_spec(struct json_object *state, const struct api *api, const str
 			for (size_t j = 0; j < n; j++)
 				if (instances[j]->index == index &&
 				    strcmp(instances[j]->spec, spec->name) == 0)
-					add_entry(state, instances[j], with_secrets);
+					add_entry(state, instances[j]);
 		}
 	}
 }
@@ -46,7 +44,6 @@ static void add_spec(struct json_object *state, const struct api *api, const str
 void api_state(void *arg, struct control_request *request)
 {
 	const struct api *api = arg;
-	const char *secrets = control_param(request, "secrets");
 	struct json_object *document, *state;
 	struct spec_file *const *files;
 	char *text;
@@ -59,7 +56,7 @@ void api_state(void *arg, struct control_request *request)
 	files = specs_files(fleet_specs(api->fleet), &n);
 	for (size_t i = 0; i < n; i++)
 		if (files[i]->spec && api_asks_for(request, files[i]->name))
-			add_spec(state, api, files[i]->spec, secrets && strcmp(secrets, "1") == 0);
+			add_spec(state, api, files[i]->spec);
 	json_object_object_add(document, "state", state);
 	text = yaml_emit(document);
 	control_reply(request, 200, "application/yaml", text, strlen(text));

@@ -16,10 +16,17 @@ struct member {
 	bool seen;                 /* wanted by a spec, while the specs are gone through */
 	bool queued;               /* due, waiting for a place */
 	bool running;              /* has a place */
+	struct lane *lane;         /* where it queues or runs */
 	bool settled;              /* has had a verdict since the start */
 	TAILQ_ENTRY(member) entry; /* in the queue */
 	UT_hash_handle hh;         /* by key */
 	UT_hash_handle hh_host;    /* by host */
+};
+
+/* Places to run. */
+struct lane {
+	TAILQ_HEAD(, member) queue;
+	size_t running;
 };
 
 struct fleet {
@@ -30,8 +37,8 @@ struct fleet {
 	struct event *rescan; /* inotify can lose events; the directory may come back */
 	struct member *members, *members_by_host;
 	struct host **hosts; /* the same as an array, for who only reads */
-	TAILQ_HEAD(, member) queue;
-	size_t running;
+	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
+	struct lane well, failing;
 	bool ready;
 	char *directory_error;
 };
@@ -83,28 +90,31 @@ static void member_free(struct fleet *fleet, struct member *member)
 	HASH_DELETE(hh, fleet->members, member);
 	HASH_DELETE(hh_host, fleet->members_by_host, member);
 	if (member->queued)
-		TAILQ_REMOVE(&fleet->queue, member, entry);
+		TAILQ_REMOVE(&member->lane->queue, member, entry);
 	if (member->running)
-		fleet->running--;
+		member->lane->running--;
 	host_free(member->host);
 	free(member->key);
 	free(member);
 }
 
-/* Places to run. */
-
-static void fill_places(struct fleet *fleet)
+static void fill_lane(struct lane *lane, size_t places)
 {
 	struct member *member;
 
-	while (fleet->running < (size_t)fleet->options.settings->concurrency &&
-	       (member = TAILQ_FIRST(&fleet->queue)) != NULL) {
-		TAILQ_REMOVE(&fleet->queue, member, entry);
+	while (lane->running < places && (member = TAILQ_FIRST(&lane->queue)) != NULL) {
+		TAILQ_REMOVE(&lane->queue, member, entry);
 		member->queued = false;
 		member->running = true;
-		fleet->running++;
+		lane->running++;
 		host_run(member->host);
 	}
+}
+
+static void fill_places(struct fleet *fleet)
+{
+	fill_lane(&fleet->well, (size_t)fleet->options.settings->concurrency);
+	fill_lane(&fleet->failing, (size_t)fleet->options.settings->concurrency);
 }
 
 static void on_due(void *arg, struct host *host)
@@ -113,7 +123,8 @@ static void on_due(void *arg, struct host *host)
 	struct member *member = find_member(fleet, host);
 
 	member->queued = true;
-	TAILQ_INSERT_TAIL(&fleet->queue, member, entry);
+	member->lane = host_failures(host) > 0 ? &fleet->failing : &fleet->well;
+	TAILQ_INSERT_TAIL(&member->lane->queue, member, entry);
 	fill_places(fleet);
 }
 
@@ -134,7 +145,7 @@ static void on_idle(void *arg, struct host *host, bool settled)
 	size_t instances;
 
 	member->running = false;
-	fleet->running--;
+	member->lane->running--;
 	member->settled |= settled;
 	host_instances(host, &instances);
 	if (instances == 0) {
@@ -146,7 +157,10 @@ static void on_idle(void *arg, struct host *host, bool settled)
 		fleet->options.quiet(fleet->options.arg);
 }
 
-static bool is_instance(const struct fleet *fleet, const char *id)
+/* Calls each for every instance until it returns true; returns whether it did. */
+typedef bool some_instance(const struct instance *instance, const void *arg);
+
+static bool any_instance(const struct fleet *fleet, some_instance *is, const void *arg)
 {
 	struct member *member, *tmp;
 	size_t n;
@@ -155,19 +169,51 @@ static bool is_instance(const struct fleet *fleet, const char *id)
 		struct instance *const *instances = host_instances(member->host, &n);
 
 		for (size_t i = 0; i < n; i++)
-			if (strcmp(instances[i]->id, id) == 0)
+			if (is(instances[i], arg))
 				return true;
 	}
 	return false;
 }
 
-/* One engine may be reached by several addresses: what it holds for another of them is not ours to judge
- * here. */
-static bool is_orphan(void *arg, const char *spec, const char *instance)
+static bool has_id(const struct instance *instance, const void *id)
 {
-	struct fleet *fleet = arg;
+	return strcmp(instance->id, id) == 0;
+}
 
-	return specs_may_remove(fleet->specs, spec) && !(instance && is_instance(fleet, instance));
+static bool wants_container(const struct instance *instance, const void *container_id)
+{
+	return instance->wanted && instance->record.container_id &&
+	       strcmp(instance->record.container_id, container_id) == 0;
+}
+
+/*
+ * One engine may be reached by several addresses, and a host may get another
+ * one in its spec: a container that an instance of ours stands for stays,
+ * whatever it looks like from here.
+ */
+static bool is_wanted(void *arg, const struct observed_container *container)
+{
+	return any_instance(arg, wants_container, container->id);
+}
+
+static bool is_orphan(void *arg, const struct observed_container *container)
+{
+	const struct fleet *fleet = arg;
+
+	return specs_may_remove(fleet->specs, container->spec) &&
+	       !(container->instance && any_instance(fleet, has_id, container->instance)) &&
+	       !any_instance(fleet, wants_container, container->id);
+}
+
+static bool is_unseen_twin(const struct instance *instance, const void *name)
+{
+	return instance->wanted && instance->observed_at_ms == 0 && strcmp(instance->record.name, name) == 0;
+}
+
+/* Until they have been seen nobody knows whether they are this very container. */
+static bool may_remove(void *arg, const struct instance *instance)
+{
+	return !any_instance(arg, is_unseen_twin, instance->record.name);
 }
 
 /* What is wanted. */
@@ -392,7 +438,7 @@ struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n)
 
 size_t fleet_running(const struct fleet *fleet)
 {
-	return fleet->running;
+	return fleet->well.running + fleet->failing.running;
 }
 
 bool fleet_is_converged(const struct fleet *fleet)
@@ -453,9 +499,12 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.due = on_due,
 		.idle = on_idle,
 		.is_orphan = is_orphan,
+		.is_wanted = is_wanted,
+		.may_remove = may_remove,
 		.arg = fleet,
 	};
-	TAILQ_INIT(&fleet->queue);
+	TAILQ_INIT(&fleet->well.queue);
+	TAILQ_INIT(&fleet->failing.queue);
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);

@@ -38,6 +38,8 @@ struct host {
 	int64_t next_run_ms; /* Unix time, for people */
 	int64_t due_ms;      /* monotonic: when it is to be reconciled, whatever plans are asked for before */
 	bool again;          /* kicked while it ran */
+	bool reconnect;      /* before the next run: the settings have changed */
+	bool deferred;       /* a removal had to wait for others */
 
 	struct ssh *ssh;
 	struct job *job;
@@ -166,9 +168,9 @@ void host_configure(struct host *host, const struct spec_host *settings)
 		record->host_json = spec_host_to_json(settings);
 		store_put_instance(store, record);
 	}
-	/* A session that stands is kept; from now on the host is tried with this. */
-	if (host->failures > 0)
-		host_kick(host);
+	/* The session was opened with what does not count any more. */
+	host->reconnect = true;
+	host_kick(host);
 }
 
 /* When it runs. */
@@ -290,6 +292,13 @@ static bool may_be_a_blip(const struct host *host, const struct err *err)
 	       clock_monotonic_ms() - host->failing_since_ms < host->settings.ssh->retry_timeout_ms;
 }
 
+static unsigned count_failure(struct host *host)
+{
+	if (host->failures == 0)
+		host->failing_since_ms = clock_monotonic_ms();
+	return ++host->failures;
+}
+
 static void unreachable(struct host *host, const struct err *err)
 {
 	struct err told = {.kind = ERR_UNREACHABLE};
@@ -307,8 +316,7 @@ static void connect_failed(struct host *host, const struct err *err)
 	TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
 	answer_plans(host, NULL, 0, err);
 
-	if (host->failures++ == 0)
-		host->failing_since_ms = clock_monotonic_ms();
+	count_failure(host);
 	blip = may_be_a_blip(host, err);
 	if (!blip) {
 		unreachable(host, err);
@@ -348,11 +356,50 @@ static struct stream_opening *open_stream(void *arg, const char *path, int64_t t
 			 : stream_open_unix(host->context->base, path, timeout_ms, cb, cb_arg);
 }
 
-static bool is_orphan(void *arg, const char *spec, const char *instance)
+static bool is_orphan(void *arg, const struct observed_container *container)
 {
 	struct host *host = arg;
 
-	return host->context->is_orphan(host->context->arg, spec, instance);
+	return host->context->is_orphan(host->context->arg, container);
+}
+
+static bool is_wanted(void *arg, const struct observed_container *container)
+{
+	struct host *host = arg;
+
+	return host->context->is_wanted(host->context->arg, container);
+}
+
+/* Nobody's any more: told as the host's. */
+static void tell_orphan(const struct host *host, const struct job_target *target, enum job_news news,
+			const char *type, const char *text)
+{
+	if (news != JOB_PROGRESS)
+		events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, type,
+			   "%s: %s, which no spec has: %s", host->settings.url, target->name, text);
+}
+
+static void tell_drift(const struct host *host, struct instance *instance, const char *type, const char *text)
+{
+	enum log_level level = instance->phase == PHASE_CONVERGED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+
+	/* What does not get mended is met again in each run. */
+	if (!instance->told_drift || strcmp(instance->told_drift, text) != 0)
+		events_add(host->context->events, level, instance->spec, instance->id, type, "%s", text);
+	free(instance->told_drift);
+	instance->told_drift = xstrdup(text);
+	instance_progress(instance, text);
+}
+
+static void tell_progress(const struct host *host, struct instance *instance, const char *type,
+			  const char *text)
+{
+	bool first = !instance->progress || strncmp(instance->progress, type, strlen(type)) != 0;
+
+	instance_progress(instance, text);
+	if (first && strcmp(type, "pulling") == 0)
+		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
+			   text);
 }
 
 static void on_news(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -360,55 +407,60 @@ static void on_news(void *arg, const struct job_target *target, enum job_news ne
 {
 	struct host *host = arg;
 	struct instance *instance = target ? host_find(host, target->name) : NULL;
-	bool first;
 
-	if (host->observing || !instance)
+	if (host->observing || !target)
 		return;
-	switch (news) {
-	case JOB_PROGRESS:
-		first = !instance->progress || strncmp(instance->progress, type, strlen(type)) != 0;
-		instance_progress(instance, text);
-		if (first && strcmp(type, "pulling") == 0)
-			events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type,
-				   "%s", text);
-		break;
-	case JOB_DRIFT:
-		events_add(host->context->events,
-			   instance->phase == PHASE_CONVERGED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-			   instance->spec, instance->id, type, "%s", text);
-		instance_progress(instance, text);
-		break;
-	case JOB_DONE:
+	if (!instance)
+		tell_orphan(host, target, news, type, text);
+	else if (news == JOB_PROGRESS)
+		tell_progress(host, instance, type, text);
+	else if (news == JOB_DRIFT)
+		tell_drift(host, instance, type, text);
+	else
 		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
 			   text);
-		break;
-	}
 }
 
+static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
+{
+	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
+		   target->changed ? "nothing of it is left on the host but its files"
+				   : "there is nothing of ours on the host");
+	host_drop_instance(host, instance);
+}
+
+/* The verdicts; returns when to look again. */
 static int64_t settle(struct host *host, struct job_target *targets, size_t n)
 {
-	bool transient = false;
+	const struct host_context *context = host->context;
+	unsigned attempts = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct job_target *target = &targets[i];
 		struct instance *instance = host_find(host, target->name);
 
-		if (!instance)
-			continue; /* an orphan: what was done is told, nothing is left to remember */
-		if (target->removed && !instance->wanted) {
-			events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id,
-				   "removed", "nothing of it is left on the host but its files");
-			host_drop_instance(host, instance);
+		if (!instance) {
+			if (target->err.kind != ERR_NONE)
+				events_add(context->events, LOG_LEVEL_WARNING, NULL, NULL, "removing-failed",
+					   "%s: %s, which no spec has: %s", host->settings.url, target->name,
+					   target->err.message);
+			continue;
+		}
+		if (target->removed && !instance->wanted && !instance->held) {
+			drop_removed(host, instance, target);
 			continue;
 		}
 		if (instance->wanted != target->wanted)
 			host->again = true; /* the world has moved on meanwhile */
-		transient |= target->err.kind == ERR_TRANSIENT;
-		instance_settle(instance, target, &target->err, host->context->store, host->context->events);
+		instance_settle(instance, target, &target->err, context->store, context->events);
+		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
+			attempts = (unsigned)instance->record.attempts;
 	}
-	if (transient)
-		return schedule_backoff_ms(2, RETRY_FIRST_MS, dice());
-	return schedule_resync_ms(host->context->resync_ms, dice());
+	if (attempts > 0)
+		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, dice());
+	if (host->deferred)
+		return RETRY_FIRST_MS;
+	return schedule_resync_ms(context->resync_ms, dice());
 }
 
 static void on_job_done(void *arg, const struct err *err)
@@ -434,7 +486,7 @@ static void on_job_done(void *arg, const struct err *err)
 		for (size_t i = 0; i < host->instances_n; i++)
 			instance_settle(host->instances[i], NULL, err, host->context->store,
 					host->context->events);
-		delay = schedule_backoff_ms(++host->failures, retry_first_ms(host), dice());
+		delay = schedule_backoff_ms(count_failure(host), retry_first_ms(host) * 2, dice());
 	} else {
 		connected(host);
 		delay = settle(host, targets, n);
@@ -452,9 +504,11 @@ static void start_job(struct host *host)
 		.base = context->base,
 		.owner = context->owner,
 		.engine = host->settings.engine,
-		.observe_only = !TAILQ_EMPTY(&host->plans),
+		/* A plan is for who asks; what is due goes first. */
+		.observe_only = !TAILQ_EMPTY(&host->plans) && until_due_ms(host) > 0,
 		.open = open_stream,
 		.is_orphan = is_orphan,
+		.is_wanted = is_wanted,
 		.tell = on_news,
 		.done = on_job_done,
 		.arg = host,
@@ -462,10 +516,19 @@ static void start_job(struct host *host)
 
 	host->state = HOST_RUNNING;
 	host->observing = options.observe_only;
-	TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
-	for (size_t i = 0; i < host->instances_n; i++)
-		if (!host->instances[i]->held)
-			targets[n++] = instance_target(host->instances[i]);
+	if (host->observing)
+		TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
+	host->deferred = false;
+	for (size_t i = 0; i < host->instances_n; i++) {
+		const struct instance *instance = host->instances[i];
+
+		if (instance->held)
+			continue;
+		if (!instance->wanted && !context->may_remove(context->arg, instance))
+			host->deferred = true;
+		else
+			targets[n++] = instance_target(instance);
+	}
 	host->job = job_start(&options, targets, n);
 }
 
@@ -491,16 +554,22 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		connect_failed(host, &copy);
 		return;
 	}
-	/* Lost while idle: look at once whether the host is still there. */
+	/* Lost while idle: look soon whether the host is still there. */
 	events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, "connection-lost", "%s: %s",
 		   host->settings.url, copy.message);
-	host_kick(host);
+	if (host->state == HOST_WAITING)
+		run_after(host, retry_first_ms(host));
 }
 
 void host_run(struct host *host)
 {
 	const struct ssh_callbacks callbacks = {.ready = on_ssh_ready, .closed = on_ssh_closed, .arg = host};
 
+	if (host->reconnect) {
+		ssh_free(host->ssh);
+		host->ssh = NULL;
+		host->reconnect = false;
+	}
 	if (!host->settings.ssh || host->ssh) {
 		start_job(host);
 		return;

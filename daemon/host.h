@@ -36,7 +36,11 @@ struct host_context {
 	 * attempt to connect). */
 	void (*idle)(void *arg, struct host *host, bool settled);
 	/* See struct job_options. */
-	bool (*is_orphan)(void *arg, const char *spec, const char *instance);
+	bool (*is_orphan)(void *arg, const struct observed_container *container);
+	bool (*is_wanted)(void *arg, const struct observed_container *container);
+	/* It is to be removed: not before those of the same name that are wanted elsewhere have been seen;
+	 * they may be this very one. */
+	bool (*may_remove)(void *arg, const struct instance *instance);
 	void *arg;
 };
 

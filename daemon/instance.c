@@ -6,6 +6,9 @@
 #include "common/mem.h"
 #include "daemon/clock.h"
 
+#define REFUSAL_FIRST_MS 30000
+#define REFUSAL_MAX_MS 600000
+
 struct instance *instance_new(struct store_instance *record)
 {
 	struct instance *instance = xcalloc(1, sizeof(*instance));
@@ -30,6 +33,7 @@ void instance_free(struct instance *instance)
 	free(instance->id);
 	free(instance->spec);
 	free(instance->progress);
+	free(instance->told_drift);
 	observed_instance_clear(&instance->observed);
 	store_instance_clear(&instance->record);
 	free(instance);
@@ -77,6 +81,8 @@ struct job_target instance_target(const struct instance *instance)
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
+	if (instance->refused[0] && clock_monotonic_ms() < instance->refused_until_ms)
+		target.refusal = xstrdup(instance->record.error_message);
 	/* Only one that was right counts as known. */
 	if (instance->err.kind == ERR_NONE) {
 		target.known_id = xstrdup(instance->record.container_id);
@@ -167,7 +173,6 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
-	memcpy(instance->refused, target->refused, SHA256_HEX_SIZE);
 	observed_instance_clear(&instance->observed);
 	instance->observed = target->observed;
 	memset(&target->observed, 0, sizeof(target->observed));
@@ -191,16 +196,40 @@ static void tell_transition(const struct instance *instance, enum phase before, 
 			   instance->observed.servers_n, instance->record.config_sha256);
 }
 
+/* A second attempt soon, since it is another way then (see plan.c); after that ever more seldom. */
+static void note_refusal(struct instance *instance, const struct job_target *target, const struct err *err)
+{
+	int64_t delay_ms = REFUSAL_FIRST_MS;
+
+	if (strcmp(instance->refused, target->refused) != 0)
+		instance->refusals = 0;
+	memcpy(instance->refused, target->refused, SHA256_HEX_SIZE);
+	/* Only a run that has tried counts. */
+	if (!instance->refused[0] || err->kind == ERR_NONE || target->refusal)
+		return;
+	for (unsigned i = 1; i < instance->refusals && delay_ms < REFUSAL_MAX_MS; i++)
+		delay_ms *= 2;
+	instance->refused_until_ms = clock_monotonic_ms() + (instance->refusals++ == 0 ? 0 : delay_ms);
+}
+
 void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
 		     struct store *store, struct events *events)
 {
 	enum phase before = instance->phase;
-	bool differs = target && note_observation(instance, target);
-	bool new_error = note_error(instance, err);
+	/* What the run was for is not what is wanted by now: its verdict is of yesterday. */
+	bool outdated = target && target->wanted != instance->wanted;
+	bool differs, new_error;
+
+	if (target)
+		note_refusal(instance, target, err);
+	differs = target && note_observation(instance, target);
+	new_error = note_error(instance, err);
 
 	FREE(instance->progress);
 	instance->observed_at_ms = clock_now_ms();
-	instance->phase = phase_after(instance, err);
+	instance->phase = outdated && instance->wanted ? PHASE_RECONCILING : phase_after(instance, err);
+	if (instance->phase == PHASE_CONVERGED)
+		FREE(instance->told_drift);
 	/* What only counts attempts is not worth a commit at each of them. */
 	if (differs || new_error)
 		store_put_instance(store, &instance->record);

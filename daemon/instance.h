@@ -28,7 +28,14 @@ struct instance {
 	struct observed_instance observed; /* of the last run */
 	struct err err;                    /* kind ERR_NONE: none */
 	int64_t observed_at_ms;            /* of the last verdict, also that it cannot be seen; 0: never */
-	char refused[SHA256_HEX_SIZE];     /* see struct job_target */
+	/*
+	 * The version that HAProxy did not take, how often, and until when (monotonic
+	 * clock) that is left at; see struct job_target.
+	 */
+	char refused[SHA256_HEX_SIZE];
+	unsigned refusals;
+	int64_t refused_until_ms;
+	char *told_drift; /* the last that was told, so that each is told once */
 };
 
 /* The record is taken over. */

@@ -248,8 +248,7 @@ static void adopt_orphans(struct job *job)
 		char *name = instance_name(container->name);
 
 		if (has_target(job, name) ||
-		    (!is_stray(job, container) &&
-		     !job->options.is_orphan(job->options.arg, container->spec, container->instance))) {
+		    (!is_stray(job, container) && !job->options.is_orphan(job->options.arg, container))) {
 			free(name);
 			continue;
 		}
@@ -306,8 +305,11 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		plan_instance(target->wanted, &target->observed, &target->plan);
 	else
 		plan_removal(&target->observed, &target->plan);
+	/* Both come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
-		return job_look_at_image(job, target); /* and comes back here */
+		return job_look_at_image(job, target);
+	if (target->plan.n > 0 && job_needs_former_config(target))
+		return job_read_config(job, target);
 	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only)
 		job_tell(job, JOB_DRIFT, target->wanted ? "drift" : "removing", "%s",
 			 target->plan.actions[0].reason);
@@ -393,6 +395,7 @@ void job_target_clear(struct job_target *target)
 	free(target->config_mtime);
 	free(target->known_id);
 	free(target->known_started_at);
+	free(target->refusal);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }

@@ -40,7 +40,9 @@ struct job_target {
 	char *known_started_at; /* since when that one ran: it is not new any more. In. */
 	char *known_id;         /* the container that was last seen to be right: another one is looked at more
 				   closely. In. */
-	char refused[SHA256_HEX_SIZE]; /* the generation that a reload did not bring; "": none. In and out. */
+	char refused[SHA256_HEX_SIZE]; /* the version (struct wanted) that HAProxy did not take; "": none. In
+					  and out. */
+	char *refusal; /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;
@@ -61,10 +63,11 @@ struct job_options {
 	 */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 				       void *cb_arg);
-	/* A container that is ours and that no target names: may it go? spec, instance: its labels, NULL
-	 * where it has none.
-	 */
-	bool (*is_orphan)(void *arg, const char *spec, const char *instance);
+	/* A container that is ours and that no target names: may it go? */
+	bool (*is_orphan)(void *arg, const struct observed_container *container);
+	/* One that is to be removed: is it what another instance wants, which reaches this engine by another
+	 * way? */
+	bool (*is_wanted)(void *arg, const struct observed_container *container);
 	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
 	 * events. */
 	void (*tell)(void *arg, const struct job_target *target, enum job_news news, const char *type,

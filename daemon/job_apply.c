@@ -36,11 +36,22 @@ static void target_failed(struct job *job, const struct err *err)
 	job->acted = true;
 }
 
+/* The action cannot be carried out. What it leaves behind is tidied up first, while the engine can be talked
+ * to. */
 static void action_failed(struct job *job, const struct err *err)
 {
-	target_failed(job, job->undoing ? &job->failure : err);
-	if (!docker_usable(job->docker))
+	if (!job->undoing)
+		job->failure = *err;
+	if (!docker_usable(job->docker)) {
+		target_failed(job, &job->failure);
 		job->err = *err;
+	} else if (job->undoing) {
+		job->step++; /* the rest of it may still work */
+	} else {
+		job->failed_step = job->step;
+		job->undoing = true;
+		job->step = 0;
+	}
 	job_run(job);
 }
 
@@ -83,15 +94,16 @@ static void create_helper(struct job *job, struct job_target *target, const stru
 	json_object_put(request);
 }
 
-/* Into one of the helper's mounts. Not all at once through "/": Podman would write beside the mounts. */
-static void put_entries(struct job *job, struct job_target *target, const char *mount,
-			const struct archive_entry_spec *entries, size_t n)
+/* One entry into one of the helper's mounts. Not all at once through "/": Podman would write beside the
+ * mounts. */
+static void put_entry(struct job *job, struct job_target *target, const char *mount,
+		      const struct archive_entry_spec *entry)
 {
 	char *helper = wanted_helper_name(target->name);
 	char *tar;
 	size_t len;
 
-	archive_pack(entries, n, time(NULL), &tar, &len);
+	archive_pack(entry, 1, time(NULL), &tar, &len);
 	docker_put_archive(job->docker, helper, mount, tar, len, on_step, job);
 	free(tar);
 	free(helper);
@@ -99,17 +111,13 @@ static void put_entries(struct job *job, struct job_target *target, const char *
 
 static void put_run_dir(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *dir = xasprintf("%s/", target->name);
-	char *socket = xasprintf("%s/" HAPROXY_SOCKET_NAME, target->name);
-	const struct archive_entry_spec entries[] = {
-		{.path = dir, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID},
-		/* In the place of the socket: an empty file of HAProxy's own, which it replaces. */
-		{.path = socket, .mode = 0600, .uid = WANTED_UID, .gid = WANTED_UID, .data = ""},
-	};
+	char *path = xasprintf("%s/", target->name);
+	const struct archive_entry_spec entry = {
+		.path = path, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID};
 
-	put_entries(job, target, HELPER_RUN_DIR, entries, action->fresh ? 2 : 1);
-	free(dir);
-	free(socket);
+	(void)action;
+	put_entry(job, target, HELPER_RUN_DIR, &entry);
+	free(path);
 }
 
 static void put_config(struct job *job, struct job_target *target, const struct action *action)
@@ -123,7 +131,9 @@ static void put_config(struct job *job, struct job_target *target, const struct 
 	};
 
 	(void)action;
-	put_entries(job, target, HELPER_CONFIG_DIR, &entry, 1);
+	/* Whatever it was before: it is to be read again. */
+	target->config_size = -1;
+	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
 }
 
 static void remove_helper(struct job *job, struct job_target *target, const struct action *action)
@@ -231,13 +241,12 @@ enum { AWAIT_INSPECT, AWAIT_ASK, AWAIT_PAUSE };
 static void await_failed(struct job *job, enum err_kind kind, const char *what)
 {
 	struct job_target *target = job_current(job);
+	struct err err;
 
-	/* So that the next plan does not put its hope in a reload again. */
-	memcpy(target->refused, target->wanted->description.generation, sizeof(target->refused));
-	err_set(&job->failure, kind, "%s", what);
-	job->undoing = true;
-	job->step = 0;
-	job_run(job);
+	/* So that the next plan knows. */
+	memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+	err_set(&err, kind, "%s", what);
+	action_failed(job, &err);
 }
 
 static void await_again(struct job *job, const char *why)
@@ -295,9 +304,7 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		return;
 	}
 	observed_stats_parse(&answer, text);
-	if (strcmp(answer.loaded.token, job->token) != 0) {
-		await_again(job, "the HAProxy of another container answers");
-	} else if (strcmp(answer.loaded.generation, wanted->description.generation) == 0) {
+	if (strcmp(answer.loaded.generation, wanted->description.generation) == 0) {
 		job->step = MAX_STEPS; /* through */
 		job_current(job)->refused[0] = '\0';
 		job_run(job);
@@ -327,7 +334,7 @@ static void await(struct job *job, struct job_target *target, const struct actio
 		docker_inspect(job->docker, action->container, on_await_inspect, job);
 		break;
 	case AWAIT_ASK:
-		path = haproxy_socket_path(target->name);
+		path = haproxy_socket_path(target->name, job->token);
 		job->opening =
 			job->options.open(job->options.arg, path, AWAIT_TIMEOUT_MS, on_await_open, job);
 		free(path);
@@ -338,7 +345,7 @@ static void await(struct job *job, struct job_target *target, const struct actio
 	}
 }
 
-/* Why an await failed stands in the container's log; a successor that is no good goes away again. */
+/* What is done when an action has failed: a row each, in this order, where it applies. */
 
 static void on_reason(void *arg, const struct docker_reply *reply, const struct err *err)
 {
@@ -359,29 +366,80 @@ static void on_reason(void *arg, const struct docker_reply *reply, const struct 
 	job_run(job);
 }
 
-static bool is_successor(const struct job_target *target, const struct action *action)
+static void explain(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_logs(job->docker, action->container, LOG_LINES, on_reason, job);
+}
+
+static bool is_await(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	(void)job, (void)target;
+	return action->kind == ACTION_AWAIT;
+}
+
+static bool is_of_successor(const struct job *job, const struct job_target *target,
+			    const struct action *action)
 {
 	char *next = wanted_next_name(target->name);
-	bool is = strcmp(next, action->name) == 0;
+	bool is = (action->kind == ACTION_AWAIT || action->kind == ACTION_START) &&
+		  strcmp(next, action->name) == 0;
 
+	(void)job;
 	free(next);
 	return is;
 }
 
+static bool has_helper(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	(void)target;
+	return action->kind == ACTION_WRITE_CONFIG && job->failed_step > 0;
+}
+
+/* HAProxy has not taken the new version and runs the former, whose text we have. */
+static bool has_former(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	const struct observed_instance *observed = &target->observed;
+	struct haproxy_description former;
+
+	(void)job;
+	if (action->kind != ACTION_AWAIT || !observed->config || observed->stats != STATS_ANSWERED)
+		return false;
+	former = haproxy_description_of(observed->config);
+	return former.generation[0] && strcmp(former.generation, observed->loaded.generation) == 0;
+}
+
+static void put_former(struct job *job, struct job_target *target, const struct action *action)
+{
+	const char *text = target->observed.config;
+	const struct archive_entry_spec entry = {
+		.path = strrchr(target->wanted->instance.config_path, '/') + 1,
+		.mode = CONFIG_MODE,
+		.data = text,
+		.len = strlen(text),
+	};
+
+	(void)action;
+	target->config_size = -1;
+	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
+}
+
+static const struct {
+	bool (*applies)(const struct job *job, const struct job_target *target, const struct action *action);
+	step_fn *step;
+} undo_rows[] = {
+	{is_await, explain},         {is_of_successor, remove_container},
+	{has_helper, remove_helper}, {has_former, create_helper},
+	{has_former, put_former},    {has_former, remove_helper},
+};
+
 static enum step undo(struct job *job, struct job_target *target, const struct action *action)
 {
-	switch (job->step) {
-	case 0:
-		docker_logs(job->docker, action->container, LOG_LINES, on_reason, job);
-		return STEP_WAIT;
-	case 1:
-		if (is_successor(target, action)) {
-			docker_remove(job->docker, action->container, true, on_step, job);
+	for (; job->step < (int)(sizeof(undo_rows) / sizeof(undo_rows[0])); job->step++) {
+		if (undo_rows[job->step].applies(job, target, action)) {
+			undo_rows[job->step].step(job, target, action);
 			return STEP_WAIT;
 		}
-		break;
-	default:
-		break;
 	}
 	target_failed(job, &job->failure);
 	return STEP_NEXT;
@@ -452,6 +510,11 @@ enum step job_explain(struct job *job, struct job_target *target)
 
 	if (target->plan.trouble.kind == ERR_NONE || job->options.observe_only)
 		return STEP_NEXT;
+	/* That one has been explained already. */
+	if (target->observed.refusal) {
+		target->err = target->plan.trouble;
+		return STEP_NEXT;
+	}
 	if (job->step == 0) {
 		job->failure = target->plan.trouble;
 		if (current && job->failure.kind != ERR_CONFLICT) {

@@ -36,6 +36,7 @@ struct job {
 	size_t target;
 	int step;                   /* within this phase of this target, counted by its callbacks */
 	size_t action;              /* apply: which one of the target's plan */
+	int failed_step;            /* apply: of the action, when it failed */
 	bool undoing;               /* apply: the action has failed, and is being explained and undone */
 	struct err failure;         /* of the target in hand, while its explanation is being looked for */
 	int rounds;                 /* how often actions were applied */
@@ -65,6 +66,12 @@ enum step job_inspect(struct job *job, struct job_target *target);
 enum step job_look_at_config(struct job *job, struct job_target *target);
 enum step job_ask_haproxy(struct job *job, struct job_target *target);
 enum step job_look_at_image(struct job *job, struct job_target *target);
+/*
+ * The text of a file that HAProxy has loaded, before another takes its place: so
+ * that it can be put back when HAProxy does not take the other.
+ */
+bool job_needs_former_config(const struct job_target *target);
+enum step job_read_config(struct job *job, struct job_target *target);
 const struct observed_container *job_find_listed(const struct job *job, const char *name);
 
 /* job_apply.c */

@@ -34,6 +34,13 @@ static struct observed_container *copy_listed(const struct job *job, const char 
 	return copy;
 }
 
+static struct observed_container *copy_removable(const struct job *job, const char *name)
+{
+	const struct observed_container *listed = job_find_listed(job, name);
+
+	return listed && !job->options.is_wanted(job->options.arg, listed) ? copy_listed(job, name) : NULL;
+}
+
 /* What is to be removed needs no more than the list tells. */
 static void inspect_from_list(struct job *job, struct job_target *target)
 {
@@ -41,8 +48,8 @@ static void inspect_from_list(struct job *job, struct job_target *target)
 	char *helper = wanted_helper_name(target->name);
 
 	if (!target->wanted) {
-		target->observed.current = copy_listed(job, target->name);
-		target->observed.next = copy_listed(job, next);
+		target->observed.current = copy_removable(job, target->name);
+		target->observed.next = copy_removable(job, next);
 	}
 	target->observed.helper = copy_listed(job, helper);
 	free(next);
@@ -104,6 +111,11 @@ static void on_inspect(void *arg, const struct docker_reply *reply, const struct
 			job_request_failed(job, &bad);
 			return;
 		}
+		/* The engine takes the beginning of an ID for a name as well. */
+		if (job->step == INSPECT_CURRENT && strcmp((*to)->name, target->name) != 0) {
+			observed_container_free(*to);
+			*to = NULL;
+		}
 	}
 	job->step++;
 	job_run(job);
@@ -117,9 +129,11 @@ enum step job_inspect(struct job *job, struct job_target *target)
 	switch (job->step) {
 	case INSPECT_CURRENT:
 		observed_instance_clear(&target->observed);
-		target->observed.reload_refused =
+		target->observed.refused =
 			target->wanted &&
 			strcmp(target->refused, target->wanted->description.generation) == 0;
+		if (target->observed.refused)
+			target->observed.refusal = xstrdup(target->refusal);
 		inspect_from_list(job, target);
 		if (!target->wanted)
 			return STEP_NEXT;
@@ -253,6 +267,21 @@ enum step job_look_at_config(struct job *job, struct job_target *target)
 	return STEP_WAIT;
 }
 
+bool job_needs_former_config(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->observed;
+
+	return target->wanted && observed->config_exists && !observed->config && observed->current &&
+	       observed->stats == STATS_ANSWERED;
+}
+
+enum step job_read_config(struct job *job, struct job_target *target)
+{
+	docker_get_archive(job->docker, target->observed.current->id, target->wanted->config_in_container,
+			   on_config_get, job);
+	return STEP_WAIT;
+}
+
 /* stats: what the running HAProxy itself says; and where it says nothing, why */
 
 enum { STATS_LOOK_DIR, STATS_OPEN, STATS_LOOK_SOCKET, STATS_DONE };
@@ -281,12 +310,6 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 	}
 	observed_stats_parse(observed, text);
 	job->step = STATS_DONE;
-	if (strcmp(observed->loaded.token, observed->current->token) != 0) {
-		free(observed->stats_error);
-		observed->stats = STATS_FAILED;
-		observed->stats_error =
-			xstrdup("the HAProxy of another container answers on the stats socket");
-	}
 	job_run(job);
 }
 
@@ -364,7 +387,7 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 
 	if (!has_answerer(target))
 		return STEP_NEXT;
-	path = haproxy_socket_path(target->name);
+	path = haproxy_socket_path(target->name, observed->current->token);
 	switch (job->step) {
 	case STATS_OPEN:
 		job->opening =

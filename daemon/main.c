@@ -158,6 +158,15 @@ static int add_signals(struct daemon *daemon)
 	return 0;
 }
 
+static void drop_signals(struct daemon *daemon)
+{
+	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++) {
+		if (daemon->signals[i])
+			event_free(daemon->signals[i]);
+		daemon->signals[i] = NULL;
+	}
+}
+
 /* systemd: sd_watchdog_enabled(3). A loop that hangs does not come here. */
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
@@ -303,9 +312,7 @@ static void stop(struct daemon *daemon)
 		event_base_loop(daemon->base, EVLOOP_NONBLOCK);
 	control_free(daemon->control);
 	store_close(daemon->store);
-	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++)
-		if (daemon->signals[i])
-			event_free(daemon->signals[i]);
+	drop_signals(daemon);
 	if (daemon->watchdog)
 		event_free(daemon->watchdog);
 	if (daemon->dns)
@@ -336,6 +343,8 @@ static int run(struct daemon *daemon)
 		 daemon->settings.spec_dir);
 	sd_notify(0, "READY=1");
 	event_base_dispatch(daemon->base);
+	/* From here on nobody looks at signals: the next one is to end it at once. */
+	drop_signals(daemon);
 	if (daemon->settings.once && daemon->stops > 0)
 		daemon->exit_code = EXIT_NOT_CONVERGED;
 	if (daemon->settings.once)

@@ -100,6 +100,7 @@ static struct json_object *inspect_of(const struct wanted *wanted, const char *n
 	json_object_object_get_ex(config, "HostConfig", &host);
 	json_object_object_add(inspect, "HostConfig", json_object_get(host));
 	json_object_object_del(config, "HostConfig");
+	put(&config, "/Env", json_tokener_parse("[\"PATH=/bin\", \"APILB_TOKEN=01234567\"]"));
 	json_object_object_add(inspect, "Config", config);
 	json_object_object_add(inspect, "State", json_object_new_object());
 	put(&inspect, "/State/Status", json_object_new_string(status));
@@ -161,7 +162,7 @@ static enum stats_status stats_of(const char *text)
  * "missing"; absent: not known), loaded ("wanted", "other": what HAProxy says
  * that it runs; it answers then), stats (if it does not), image (true, false;
  * absent: not looked at), binds ("other": HAProxy listens elsewhere), adopt (the state hands the container
- * over), and, true or absent: "config mode" (not what it was), "reload refused"; foreign (text).
+ * over), and, true or absent: "config mode" (not what it was), "refused"; foreign, refusal (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -193,7 +194,8 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
 	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
 	observed->config_mode = text_of(given, "config mode") != NULL;
-	observed->reload_refused = text_of(given, "reload refused") != NULL;
+	observed->refused = text_of(given, "refused") != NULL;
+	observed->refusal = xstrdup(text_of(given, "refusal"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->loaded.generation,

@@ -128,7 +128,7 @@ START_TEST(the_case_gives_what_is_expected)
 
 	run_case(dir, out);
 	fclose(out);
-	if (getenv("UPDATE_CASES"))
+	if (getenv("APILB_UPDATE_CASES"))
 		update(dir, got);
 	expected = read_file(dir, "expected.txt", &len);
 	ck_assert_msg(expected && strcmp(got, expected) == 0, "%s: expected:\n%s\ngot:\n%s", dir,

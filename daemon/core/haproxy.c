@@ -9,9 +9,9 @@
 
 #define DESCRIPTION "    description \"apilb "
 
-char *haproxy_socket_path(const char *name)
+char *haproxy_socket_path(const char *name, const char *token)
 {
-	return xasprintf(HAPROXY_RUN_DIR "/%s/" HAPROXY_SOCKET_NAME, name);
+	return xasprintf(HAPROXY_RUN_DIR "/%s/%s.sock", name, token);
 }
 
 char *haproxy_server_name(const struct spec_server *server)
@@ -56,13 +56,13 @@ static bool needs_v6only(const struct spec_instance *instance, const struct spec
 
 static void render_global(FILE *out, const struct spec_instance *instance)
 {
-	char *socket = haproxy_socket_path(instance->name);
+	char *socket = haproxy_socket_path(instance->name, "${" TOKEN_VARIABLE "}");
 
 	fprintf(out, "    log stdout format raw daemon\n");
 	fprintf(out, "    maxconn 8192\n");
 	fprintf(out, "    hard-stop-after 5m\n");
 	fprintf(out, "    spread-checks 10\n");
-	fprintf(out, "    stats socket %s mode 666 level user\n", socket);
+	fprintf(out, "    stats socket \"%s\" mode 666 level user\n", socket);
 	fprintf(out, "    stats timeout 30s\n");
 	free(socket);
 }
@@ -89,8 +89,7 @@ static void render_resolvers(FILE *out, const struct spec_instance *instance)
 {
 	if (any_name(instance))
 		fputs("\nresolvers system\n"
-		      "    parse-resolv-conf\n"
-		      "    hold valid 10s\n",
+		      "    parse-resolv-conf\n",
 		      out);
 }
 
@@ -171,8 +170,7 @@ char *haproxy_render(const struct spec_instance *instance)
 	char *text;
 
 	free(text_of(render_binds, instance, binds));
-	text = xasprintf("%s" DESCRIPTION "%s %.*s ${" TOKEN_VARIABLE "}\"\n%s", head, generation,
-			 BINDS_HEX_SIZE - 1, binds, body);
+	text = xasprintf("%s" DESCRIPTION "%s %.*s\"\n%s", head, generation, BINDS_HEX_SIZE - 1, binds, body);
 	free(body);
 	return text;
 }
@@ -194,8 +192,7 @@ static struct haproxy_description description(const char *words)
 {
 	struct haproxy_description is = {0};
 
-	take_hex(take_hex(take_hex(words, is.generation, sizeof(is.generation)), is.binds, sizeof(is.binds)),
-		 is.token, sizeof(is.token));
+	take_hex(take_hex(words, is.generation, sizeof(is.generation)), is.binds, sizeof(is.binds));
 	return is;
 }
 

@@ -278,6 +278,8 @@ char *observed_difference(const struct observed_container *container, struct jso
 		return xasprintf("%s is %s, wanted %s", compared[i].what, shown(is),
 				 wanted ? shown(wanted) : "none");
 	}
+	if (!container->token[0])
+		return xstrdup("it has no " TOKEN_VARIABLE);
 	return mount_difference(container->inspect, create);
 }
 
@@ -331,6 +333,7 @@ void observed_instance_clear(struct observed_instance *instance)
 	observed_container_free(instance->next);
 	observed_container_free(instance->helper);
 	free(instance->foreign);
+	free(instance->refusal);
 	free(instance->config);
 	free(instance->stats_error);
 	free(instance->haproxy_version);

@@ -105,7 +105,8 @@ struct observed_instance {
 	enum stats_status stats;
 	char *stats_error;
 	struct haproxy_description loaded; /* by the running HAProxy; empty: not ours */
-	bool reload_refused;               /* a reload to the wanted generation was tried before, in vain */
+	bool refused;                      /* HAProxy was given the wanted version before, in vain */
+	char *refusal; /* that is not tried again yet, and this was the reason; NULL: try */
 	char *haproxy_version;
 	struct observed_server *servers;
 	size_t servers_n;

@@ -64,17 +64,6 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
 }
 
-/*
- * For a HAProxy that is down. A socket that another user's HAProxy has left is
- * one that ours could not take over.
- */
-static void add_fresh_write(struct plan *plan, const struct wanted *wanted,
-			    const struct observed_instance *observed, const char *reason)
-{
-	add_write(plan, wanted, observed, reason);
-	plan->actions[plan->n - 1].fresh = true;
-}
-
 void plan_clear(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
@@ -143,7 +132,7 @@ static void plan_create(const struct wanted *wanted, const struct observed_insta
 			struct plan *plan, const char *reason)
 {
 	/* Always: the directory of the stats socket must be there before the container. */
-	add_fresh_write(plan, wanted, observed, reason);
+	add_write(plan, wanted, observed, reason);
 	add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
 	add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
 	add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
@@ -185,8 +174,9 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 	char *next;
 
 	if (!can_share_ports(old)) {
+		add_write(plan, wanted, observed,
+			  reason); /* and with it the pull, before anything is taken away */
 		add_removal(plan, old, reason);
-		add_fresh_write(plan, wanted, observed, reason);
 		add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
 		add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
 		add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
@@ -198,6 +188,26 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 	add(plan, ACTION_START, next, NULL, NULL, reason);
 	plan_takeover(wanted, old, next, plan, reason);
 	free(next);
+}
+
+/*
+ * A reload is not enough where the container may be looking at another inode
+ * than the host's path leads to: a mounted file that is replaced, a directory
+ * that was removed with the file in it, or moved away. And it is too much for
+ * new binds: when one of them cannot be had, HAProxy makes the old process give
+ * up its own for two seconds while it tries again.
+ */
+static bool needs_successor(const struct wanted *wanted, const struct observed_instance *observed,
+			    const char *file, bool reload)
+{
+	if (observed->stats == STATS_FAILED)
+		return !observed->refused;
+	if (observed->config_known && !observed->config_exists)
+		return true;
+	if (wanted->mounts_file)
+		return file || reload;
+	return reload &&
+	       (observed->refused || strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
 
 /* What the running HAProxy is asked to do so that it holds the wanted config and shows it. */
@@ -216,24 +226,9 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	} else if (observed->stats == STATS_DIR_MODE) {
 		reload = true;
 		reason = reason ? reason : "directory of the stats socket has other permissions";
-	} else if (observed->stats == STATS_FAILED && !observed->reload_refused) {
-		/* A socket that nobody answers on any more is bound anew by a reload. */
-		reload = true;
-		reason = reason ? reason : "stats socket does not answer";
 	}
-	/*
-	 * A reload is not enough where the container may be looking at another inode
-	 * than the host's path leads to: a mounted file that is replaced, a directory
-	 * that was removed with the file in it, or moved away. And it is too much for
-	 * new binds: when one of them cannot be had, HAProxy makes the old process
-	 * give up its own for two seconds while it tries again.
-	 */
-	if ((file && wanted->mounts_file) ||
-	    (reload && observed->stats == STATS_ANSWERED &&
-	     strcmp(observed->loaded.binds, wanted->description.binds) != 0) ||
-	    (reload && (wanted->mounts_file || observed->reload_refused)) ||
-	    (observed->config_known && !observed->config_exists)) {
-		plan_replace(wanted, observed, plan, reason);
+	if (needs_successor(wanted, observed, file, reload)) {
+		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");
 		return;
 	}
 	if (file || observed->stats == STATS_DIR_MODE)
@@ -265,7 +260,7 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 							      : "container is stopped";
 		/* Always written: with the container down its directory cannot be asked for through HAProxy.
 		 */
-		add_fresh_write(plan, wanted, observed, file ? file : reason);
+		add_write(plan, wanted, observed, file ? file : reason);
 		add_for(plan, ACTION_START, current, reason);
 		add_for(plan, ACTION_AWAIT, current, reason);
 		break;
@@ -345,6 +340,11 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	}
 	if (!current) {
 		plan_create(wanted, observed, plan, "container is missing");
+		return;
+	}
+	if (observed->refusal && current->status == CONTAINER_RUNNING) {
+		/* The former version serves on, and is what the file holds again. */
+		err_set(&plan->trouble, ERR_PERMANENT, "%s", observed->refusal);
 		return;
 	}
 	drift = container_drift(wanted, observed, current);

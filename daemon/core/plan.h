@@ -35,13 +35,11 @@ const char *action_name(enum action_kind kind);
 
 struct action {
 	enum action_kind kind;
-	char *container; /* name or ID for the engine; for ACTION_PULL the image, for ACTION_WRITE_CONFIG
-			    nothing of use */
+	char *container; /* name or ID for the engine; the image for ACTION_PULL, nothing of use for
+			    ACTION_WRITE_CONFIG */
 	char *name;      /* what it is done to, as people call it: a container, an image, a file */
 	char *argument;  /* ACTION_RENAME: the new name; else NULL */
-	bool fresh; /* ACTION_WRITE_CONFIG: no HAProxy runs, so what is left of its socket is cleared as well
-		     */
-	char *reason; /* why, in a few words: "container is missing" */
+	char *reason;    /* why, in a few words: "container is missing" */
 };
 
 /* For people: "rename api-lb-apilb-next to api-lb". The caller frees. */

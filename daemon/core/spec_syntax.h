@@ -17,7 +17,7 @@
  * container (haproxy.h), and HAProxy takes socket paths of at most 97 bytes:
  * sun_path (unix(7)) less what it appends while it binds a new one.
  */
-#define SPEC_MAX_NAME 69
+#define SPEC_MAX_NAME 68
 
 int syntax_text(const char *text, struct err *err);
 int syntax_any_text(const char *text, struct err *err);

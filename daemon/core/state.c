@@ -28,7 +28,7 @@ static void add_duration(struct json_object *object, const char *key, int64_t ms
 	free(text);
 }
 
-static struct json_object *ssh_json(const struct ssh_settings *ssh, bool with_secrets)
+static struct json_object *ssh_json(const struct ssh_settings *ssh)
 {
 	struct json_object *object = json_object_new_object();
 
@@ -38,19 +38,15 @@ static struct json_object *ssh_json(const struct ssh_settings *ssh, bool with_se
 	add_duration(object, "connectionTimeout", ssh->connection_timeout_ms);
 	add_duration(object, "retryTimeout", ssh->retry_timeout_ms);
 	add_duration(object, "retryInterval", ssh->retry_interval_ms);
-	if (with_secrets) {
-		add_text(object, "password", ssh->password);
-		add_text(object, "privateKey", ssh->private_key);
-	}
 	return object;
 }
 
-static struct json_object *host_json(const struct spec_host *host, bool with_secrets)
+static struct json_object *host_json(const struct spec_host *host)
 {
 	struct json_object *object = json_object_new_object();
 
 	if (host->ssh)
-		add(object, "ssh", ssh_json(host->ssh, with_secrets));
+		add(object, "ssh", ssh_json(host->ssh));
 	else
 		add(object, "direct", json_object_new_object());
 	return object;
@@ -102,7 +98,7 @@ static struct json_object *docker_json(const struct spec_host *host)
 }
 
 struct json_object *state_entry_json(const struct wanted *wanted, const char *container_id,
-				     const char *status, bool with_secrets)
+				     const char *status)
 {
 	struct json_object *entry = json_object_new_object();
 	struct json_object *container = json_object_new_object();
@@ -115,7 +111,7 @@ struct json_object *state_entry_json(const struct wanted *wanted, const char *co
 	add(container, "status", state);
 	add(container, "runtime", docker_json(&wanted->instance.host));
 	add(entry, "container", container);
-	add(entry, "host", host_json(&wanted->instance.host, with_secrets));
+	add(entry, "host", host_json(&wanted->instance.host));
 	add_text(files, wanted->instance.config_path, wanted->config);
 	add(entry, "configFiles", files);
 	return entry;

@@ -6,15 +6,12 @@
 #ifndef APILB_CORE_STATE_H
 #define APILB_CORE_STATE_H
 
-#include <stdbool.h>
-
 #include "daemon/core/wanted.h"
 
 struct json_object;
 
-/* One entry of the map. status: the engine's word. Without secrets, passwords and keys are left out. The
- * caller puts it. */
+/* One entry of the map. status: the engine's word. Passwords and keys are left out. The caller puts it. */
 struct json_object *state_entry_json(const struct wanted *wanted, const char *container_id,
-				     const char *status, bool with_secrets);
+				     const char *status);
 
 #endif

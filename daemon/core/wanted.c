@@ -112,7 +112,7 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	struct wanted *wanted = xcalloc(1, sizeof(*wanted));
 	struct json_object *mine;
 	const char *text;
-	char *dir;
+	char *dir, *both;
 
 	wanted->references = 1;
 	spec_instance_copy(&wanted->instance, instance);
@@ -135,6 +135,9 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	wanted->create = create_request(wanted);
 	text = json_object_to_json_string_ext(wanted->create, JSON_C_TO_STRING_PLAIN);
 	sha256_hex(text, strlen(text), wanted->container_sha256);
+	both = xasprintf("%s %s", wanted->container_sha256, wanted->config_sha256);
+	sha256_hex(both, strlen(both), wanted->version);
+	free(both);
 	mine = labels(wanted);
 	add_string(mine, LABEL_CONFIG_SHA256, wanted->config_sha256);
 	add_string(mine, LABEL_CONTAINER_SHA256, wanted->container_sha256);

@@ -24,7 +24,7 @@ struct wanted {
 	char *config;
 	size_t config_len;
 	char config_sha256[SHA256_HEX_SIZE];
-	struct haproxy_description description; /* what HAProxy will say of it; no token */
+	struct haproxy_description description; /* what HAProxy will say of it */
 	/*
 	 * The file itself is mounted, since its directory is not the balancer's
 	 * alone (/etc/x.cfg): a container keeps seeing the old inode when the
@@ -34,6 +34,7 @@ struct wanted {
 	char *config_in_container;              /* where the container sees the config */
 	struct json_object *create;             /* body of POST /containers/create, with labels */
 	char container_sha256[SHA256_HEX_SIZE]; /* of the body without its labels */
+	char version[SHA256_HEX_SIZE];          /* stands for container and config together */
 	char *adopt_id; /* container that the spec's `state` hands over under this name; NULL: none */
 };
 

@@ -286,8 +286,8 @@ def test_state_export_is_what_the_daemon_says(fake):
     text = 'state:\n  "0":\n    name: api-lb # kept\n'
     daemon = fake({"GET /v1/state": [Reply(text)]})
     assert daemon.ctl("state", "export", "prod") == (0, text, "")
-    assert daemon.ctl("state", "export", "--with-secrets", "-o", "yaml") == (0, text, "")
-    assert daemon.requests == [("GET /v1/state", {"spec": "prod"}), ("GET /v1/state", {"secrets": "1"})]
+    assert daemon.ctl("state", "export", "-o", "yaml") == (0, text, "")
+    assert daemon.requests == [("GET /v1/state", {"spec": "prod"}), ("GET /v1/state", {})]
 
 
 def test_version(fake, path):

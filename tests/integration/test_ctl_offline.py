@@ -219,7 +219,6 @@ def test_help_of_every_command():
         ("state ", "export"),
         ("-o ", "json table yaml"),
         ("events --fo", "--follow"),
-        ("state export --wi", "--with-secrets"),
         ("--socket SOCKET status ", "edge prod"),
         ("--socket SOCKET diff p", "prod"),
         ("--socket SOCKET.gone status ", ""),

@@ -117,6 +117,14 @@ DRIFTS = {
 }
 
 
+def told(host):
+    """Whether the stats socket answers with our description."""
+    try:
+        return "description: apilb " in stats(host, "show info")
+    except AssertionError:
+        return False
+
+
 def wellness(host):
     """Everything that can be seen from outside and must be as it was after a repair."""
     container = host.engine.inspect(NAME)
@@ -135,7 +143,7 @@ def wellness(host):
         "config": host.sh(f"cat {CONFIG} 2>/dev/null || echo none"),
         "config mode": host.sh(f"stat -c %A {CONFIG} 2>/dev/null || echo none"),
         "stats": host.sh(f"stat -c '%A %u' /var/lib/apilb/{NAME} 2>/dev/null || echo none"),
-        "socket": host.sh(f"find /var/lib/apilb/{NAME} -type s 2>/dev/null | wc -l"),
+        "answers": container and container["State"]["Status"] == "running" and told(host),
         "serves": container and ask(endpoint(host), timeout=1) is not None,
     }
 

@@ -1,7 +1,7 @@
 """daemon/io/ssh.c against real sshds, and against fake ones that misbehave.
 
-Each test drives tests/ssh_tool (see there), which prints one line. SSH_TOOL
-names another build of it (sanitizers), SSH_TOOL_WRAPPER a program that runs it
+Each test drives tests/ssh_tool (see there), which prints one line. APILB_BUILD
+names another build of it (sanitizers), APILB_WRAPPER a program that runs it
 (valgrind). Needs root: sshd only lets other users in then.
 """
 import base64
@@ -20,8 +20,8 @@ import time
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
-TOOL = os.environ.get("SSH_TOOL", str(TOP / "build/tests/ssh_tool"))
-WRAPPER = os.environ.get("SSH_TOOL_WRAPPER", "").split()
+TOOL = os.environ.get("APILB_BUILD", str(TOP / "build")) + "/tests/ssh_tool"
+WRAPPER = os.environ.get("APILB_WRAPPER", "").split()
 # How much longer things may take under valgrind.
 SLOWNESS = 10 if WRAPPER else 1
 # What may wait in libssh2, libevent and ourselves; sanitizers and valgrind keep what was freed.

@@ -49,8 +49,11 @@ def stats(host, command, name=NAME):
     """The answer of the balancer's stats socket, asked on the host itself."""
     script = """
 import glob, socket, sys
-paths = [p for p in glob.glob(f"/var/lib/apilb/{sys.argv[1]}/*") if not p.endswith(".tmp")]
-s = socket.socket(socket.AF_UNIX); s.settimeout(3); s.connect(paths[0]); s.sendall(sys.argv[2].encode() + b"\\n")
+for path in glob.glob(f"/var/lib/apilb/{sys.argv[1]}/*.sock"):
+    s = socket.socket(socket.AF_UNIX); s.settimeout(3)
+    try: s.connect(path); break
+    except ConnectionRefusedError: pass  # left by a HAProxy that was killed
+s.sendall(sys.argv[2].encode() + b"\\n")
 while data := s.recv(65536): sys.stdout.write(data.decode())
 """
     return host.run("/usr/bin/python3", "-c", script, name, command)
