@@ -2,6 +2,7 @@
 
 #include <json-c/json.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,35 +134,53 @@ static size_t limit_of(const struct control_request *request)
 	return n < 0 ? 0 : n > STORE_MAX_EVENTS ? STORE_MAX_EVENTS : (size_t)n;
 }
 
+/* The newest of the lines that are no longer than max bytes together. */
+static size_t first_to_fit(char *const *lines, size_t n, size_t max)
+{
+	while (n > 0 && strlen(lines[n - 1]) <= max)
+		max -= strlen(lines[--n]);
+	return n;
+}
+
+/* The caller frees. */
+static char *lines_of(const struct store_event *rows, size_t n, size_t max, size_t *len)
+{
+	char **lines = xcalloc(n, sizeof(*lines));
+	char *text;
+	FILE *out = text_open(&text, len);
+
+	for (size_t i = 0; i < n; i++)
+		lines[i] = event_line(&rows[i]);
+	for (size_t i = first_to_fit(lines, n, max); i < n; i++)
+		fputs(lines[i], out);
+	text_close(out);
+	for (size_t i = 0; i < n; i++)
+		free(lines[i]);
+	free(lines);
+	return text;
+}
+
 void events_answer(struct events *events, struct control_request *request)
 {
 	const char *spec = control_param(request, "spec");
 	const char *after = control_param(request, "after");
 	const char *want_follow = control_param(request, "follow");
+	bool follows = want_follow && strcmp(want_follow, "0") != 0;
 	size_t limit = limit_of(request), n = 0, len = 0;
 	int64_t from = after ? strtoll(after, NULL, 10) : store_events_tail(events->store, spec, limit);
 	struct store_event *rows = NULL;
-	char *text = NULL;
 	struct err err;
-	FILE *out;
+	char *text;
 
 	if (store_load_events(events->store, from, spec, after ? STORE_MAX_EVENTS : limit, &rows, &n, &err) !=
 	    0) {
 		control_error(request, 500, "%s", err.message);
 		return;
 	}
-	out = open_memstream(&text, &len);
-	if (!out)
-		abort();
-	for (size_t i = 0; i < n; i++) {
-		char *line = event_line(&rows[i]);
-
-		fputs(line, out);
-		free(line);
-	}
-	fclose(out);
+	/* Whoever has too much waiting for him is dropped: that must not happen to all who ask for much. */
+	text = lines_of(rows, n, follows ? CONTROL_MAX_BACKLOG / 2 : SIZE_MAX, &len);
 	store_events_free(rows, n);
-	if (want_follow && strcmp(want_follow, "0") != 0) {
+	if (follows) {
 		follow(events, request, spec);
 		control_stream_write(request, text, len);
 	} else {

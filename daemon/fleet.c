@@ -303,6 +303,31 @@ static bool has_recorded(void *arg, const char *name)
 	return false;
 }
 
+/* The store's name for which directory the specs came from. */
+#define META_SPEC_DIR "spec-dir"
+
+/* What an empty directory means is a question of which one it is, also after a restart. */
+static void expect_directory(struct fleet *fleet)
+{
+	char *place = store_get_meta(fleet->options.store, META_SPEC_DIR);
+	size_t n;
+
+	specs_files(fleet->specs, &n);
+	if (n > 0)
+		watch_expect(fleet->watch, place ? place : "");
+	free(place);
+}
+
+static void remember_directory(struct fleet *fleet)
+{
+	const char *place = watch_place(fleet->watch);
+	char *known = store_get_meta(fleet->options.store, META_SPEC_DIR);
+
+	if (place && (!known || strcmp(known, place) != 0))
+		store_put_meta(fleet->options.store, META_SPEC_DIR, place);
+	free(known);
+}
+
 int fleet_load(struct fleet *fleet, struct err *err)
 {
 	struct watch_listing listing = {0};
@@ -311,6 +336,7 @@ int fleet_load(struct fleet *fleet, struct err *err)
 
 	if (rc == 0) {
 		changed = specs_update(fleet->specs, &listing, has_recorded, fleet);
+		remember_directory(fleet);
 		if (fleet->directory_error)
 			events_add(fleet->options.events, LOG_LEVEL_INFO, NULL, NULL, "spec-dir",
 				   "the spec directory can be read again");
@@ -487,6 +513,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		fleet_free(fleet);
 		return NULL;
 	}
+	expect_directory(fleet);
 	return fleet;
 }
 

@@ -650,10 +650,49 @@ START_TEST(a_newer_schema_is_refused_and_kept)
 
 	make_filled();
 	execute("PRAGMA user_version = 99");
-	assert_refused("was written by a newer apilbd (schema 99, this one knows up to 1)");
-	execute("PRAGMA user_version = 1");
+	assert_refused("was written by a newer apilbd (schema 99, this one knows up to 2)");
+	execute("PRAGMA user_version = 2");
 	store = open_store(NULL);
 	ck_assert_uint_eq(count_specs(store), 1);
+	store_close(store);
+}
+END_TEST
+
+START_TEST(a_store_of_the_first_schema_is_brought_forward)
+{
+	struct store *store;
+
+	make_filled();
+	execute("DROP TABLE meta; PRAGMA user_version = 1");
+	store = open_store(NULL);
+	ck_assert_uint_eq(count_specs(store), 1);
+	ck_assert_ptr_null(store_get_meta(store, "a"));
+	store_put_meta(store, "a", "1");
+	store_close(store);
+}
+END_TEST
+
+static void assert_meta(struct store *store, const char *name, const char *value)
+{
+	char *got = store_get_meta(store, name);
+
+	ck_assert_pstr_eq(got, value);
+	free(got);
+}
+
+START_TEST(values_are_kept_by_name)
+{
+	struct store *store = open_store(NULL);
+
+	assert_meta(store, "a", NULL);
+	store_put_meta(store, "a", "1");
+	store_put_meta(store, "b", "2");
+	assert_meta(store, "a", "1");
+	store_put_meta(store, "a", "3");
+	store_close(store);
+	store = open_store(NULL);
+	assert_meta(store, "a", "3");
+	assert_meta(store, "b", "2");
 	store_close(store);
 }
 END_TEST
@@ -909,7 +948,9 @@ int main(void)
 	     a_file_with_a_damaged_head_is_set_aside, a_file_with_a_damaged_inside_is_set_aside,
 	     a_truncated_file_is_set_aside, a_file_with_another_schema_is_set_aside,
 	     an_empty_file_is_a_new_store);
-	CASE(suite, "schema", a_newer_schema_is_refused_and_kept, a_schema_moves_forward_step_by_step);
+	CASE(suite, "schema", a_newer_schema_is_refused_and_kept,
+	     a_store_of_the_first_schema_is_brought_forward, values_are_kept_by_name,
+	     a_schema_moves_forward_step_by_step);
 	CASE(suite, "disk", a_full_disk_loses_nothing_and_is_seen, the_loop_tries_again_each_second,
 	     events_do_not_pile_up_while_the_disk_is_full, a_new_store_on_a_full_disk_is_refused,
 	     a_read_only_directory_is_refused_in_words);

@@ -673,6 +673,68 @@ START_TEST(an_unmounted_directory_is_told_and_is_not_an_empty_one)
 }
 END_TEST
 
+/* As another process would: with nothing but what the one before it kept. */
+static void restart(void)
+{
+	char *place = xstrdup(watch_place(watch));
+
+	ck_assert_ptr_nonnull(place);
+	watch_free(watch);
+	begin();
+	ck_assert_ptr_null(watch_place(watch));
+	watch_expect(watch, place);
+	free(place);
+}
+
+START_TEST(a_directory_unmounted_while_nobody_looked_is_not_an_empty_one)
+{
+	mount_on_dir();
+	put("a.yaml", "x");
+	begin();
+	scan();
+	ck_assert_int_eq(umount(dir), 0);
+	restart();
+	assert_scan_fails("not mounted?");
+	/* And so on, until somebody says what is meant. */
+	restart();
+	assert_scan_fails("/.empty");
+	put(".empty", "");
+	assert_told();
+	scan();
+	ck_assert_uint_eq(listing.n, 0);
+	/* No specs are left that could be lost: from now on it is just a directory. */
+	ck_assert_ptr_null(watch_place(watch));
+	mount_on_dir();
+	scan();
+}
+END_TEST
+
+START_TEST(what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory)
+{
+	begin();
+	watch_expect(watch, "");
+	assert_scan_fails("not mounted?");
+	put("a.yaml", "x");
+	scan();
+	ck_assert_str_ne(watch_place(watch), "");
+}
+END_TEST
+
+START_TEST(files_removed_while_nobody_looked_are_an_empty_directory)
+{
+	char *a = in_dir("a.yaml");
+
+	put("a.yaml", "x");
+	begin();
+	scan();
+	unlink(a);
+	restart();
+	scan();
+	ck_assert_uint_eq(listing.n, 0);
+	free(a);
+}
+END_TEST
+
 START_TEST(a_directory_that_is_mounted_over_is_seen_at_the_next_scan)
 {
 	begin();
@@ -799,6 +861,9 @@ int main(void)
 	     a_directory_deleted_and_made_anew_is_told, a_directory_moved_away_and_back_is_told,
 	     a_directory_that_is_a_link_is_told_when_it_leads_elsewhere,
 	     an_unmounted_directory_is_told_and_is_not_an_empty_one,
+	     a_directory_unmounted_while_nobody_looked_is_not_an_empty_one,
+	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
+	     files_removed_while_nobody_looked_are_an_empty_directory,
 	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -20,7 +20,12 @@
 	}
 #define COLUMNS(list) .columns = list, .columns_n = sizeof(list) / sizeof(*(list))
 
-enum row_type { ROW_SPEC, ROW_INSTANCE, ROW_EVENT, ROW_TYPES };
+enum row_type { ROW_SPEC, ROW_INSTANCE, ROW_EVENT, ROW_META, ROW_TYPES };
+
+struct meta {
+	char *name;
+	char *value;
+};
 
 static const struct column spec_columns[] = {
 	COLUMN(store_spec, COLUMN_TEXT, name, .key = true),
@@ -58,6 +63,11 @@ static const struct column event_columns[] = {
 	COLUMN(store_event, COLUMN_TEXT, message),
 };
 
+static const struct column meta_columns[] = {
+	COLUMN(meta, COLUMN_TEXT, name, .key = true),
+	COLUMN(meta, COLUMN_TEXT, value),
+};
+
 static const struct table tables[ROW_TYPES] = {
 	[ROW_SPEC] = {.name = "spec",
 		      .row_size = sizeof(struct store_spec),
@@ -71,6 +81,10 @@ static const struct table tables[ROW_TYPES] = {
 		       .row_size = sizeof(struct store_event),
 		       COLUMNS(event_columns),
 		       .load_clause = "WHERE id > ?1 AND (?2 IS NULL OR spec = ?2) ORDER BY id LIMIT ?3"},
+	[ROW_META] = {.name = "meta",
+		      .row_size = sizeof(struct meta),
+		      COLUMNS(meta_columns),
+		      .load_clause = "WHERE name = ?1"},
 };
 
 /* Every statement is prepared once, at open: three for each table, and these. */
@@ -460,6 +474,26 @@ int64_t store_events_tail(struct store *store, const char *spec, size_t n)
 	sqlite3_bind_text(stmt, 1, spec, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 2, clamp(n));
 	return query_int(stmt);
+}
+
+void store_put_meta(struct store *store, const char *name, const char *value)
+{
+	add_pending(store, ROW_META, PUT, &(struct meta){.name = (char *)name, .value = (char *)value});
+}
+
+char *store_get_meta(struct store *store, const char *name)
+{
+	struct meta *rows;
+	char *value;
+	struct err err;
+	size_t n;
+
+	sqlite3_bind_text(store->rows[ROW_META][LOAD], 1, name, -1, SQLITE_STATIC);
+	if (load(store, ROW_META, (void **)&rows, &n, &err) < 0)
+		return NULL;
+	value = n ? xstrdup(rows[0].value) : NULL;
+	rows_free(&tables[ROW_META], rows, n);
+	return value;
 }
 
 void store_specs_free(struct store_spec *v, size_t n)

@@ -86,6 +86,11 @@ struct store_event {
 int64_t store_add_event(struct store *store, const struct store_event *event);
 #define STORE_MAX_EVENTS 10000
 
+/* Single values by name, for what is no row of the above. */
+void store_put_meta(struct store *store, const char *name, const char *value);
+/* NULL: there is none, or the store cannot be read. The caller frees. */
+char *store_get_meta(struct store *store, const char *name);
+
 /* Reading. The arrays are the caller's, to be cleared with the functions below. */
 int store_load_specs(struct store *store, struct store_spec **v, size_t *n, struct err *err);
 int store_load_instances(struct store *store, struct store_instance **v, size_t *n, struct err *err);

@@ -28,6 +28,7 @@ static const char *const steps[] = {
 	"CREATE TABLE event ("
 	"  id INTEGER PRIMARY KEY NOT NULL, time_ms INTEGER, level TEXT, spec TEXT, instance TEXT,"
 	"  type TEXT, message TEXT);",
+	"CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value TEXT);",
 };
 
 /*

@@ -32,7 +32,8 @@ struct watch {
 	struct event *settle;
 	int64_t settle_limit_ms; /* when the settling that is under way ends at the latest */
 	char *trouble;
-	struct watch_identity last; /* of the directory, when it last held specs */
+	char *place; /* of the directory that last held specs; NULL: there are none that it could take along
+		      */
 };
 
 static int64_t now_ms(void)
@@ -182,6 +183,7 @@ void watch_free(struct watch *watch)
 	if (watch->inotify >= 0)
 		close(watch->inotify);
 	free(watch->trouble);
+	free(watch->place);
 	free(watch->dir);
 	free(watch->parent);
 	free(watch->base_name);
@@ -202,6 +204,39 @@ const char *watch_trouble(const struct watch *watch)
 	return watch->trouble;
 }
 
+const char *watch_place(const struct watch *watch)
+{
+	return watch->place;
+}
+
+void watch_expect(struct watch *watch, const char *place)
+{
+	free(watch->place);
+	watch->place = xstrdup(place);
+}
+
+/* Takes the place. */
+static int note_place(struct watch *watch, char *place, const struct watch_listing *listing, bool said_empty,
+		      struct err *err)
+{
+	bool other = watch->place && strcmp(watch->place, place) != 0;
+
+	if (listing->n == 0 && other && !said_empty) {
+		free(place);
+		return err_set(err, ERR_PERMANENT,
+			       "spec directory %s is another one than before and holds no spec: not mounted? "
+			       "Nothing is removed. Put the specs back; or, if all are meant to go: touch "
+			       "%s/" WATCH_EMPTY_MARKER,
+			       watch->dir, watch->dir);
+	}
+	FREE(watch->place);
+	if (listing->n > 0)
+		watch->place = place;
+	else
+		free(place);
+	return 0;
+}
+
 int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err)
 {
 	struct watch_identity identity;
@@ -210,14 +245,6 @@ int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *e
 	rewatch_all(watch);
 	if (watch_read_dir(watch->dir, listing, &identity, err) < 0)
 		return -1;
-	if (listing->n == 0 && watch->last.known &&
-	    (watch->last.dev != identity.dev || watch->last.ino != identity.ino))
-		return err_set(err, ERR_PERMANENT,
-			       "spec directory %s is another one than before and holds no spec: unmounted? "
-			       "nothing is "
-			       "removed; put the specs back, or restart apilbd if that is meant",
-			       watch->dir);
-	if (listing->n > 0)
-		watch->last = identity;
-	return 0;
+	return note_place(watch, xasprintf("%ju:%ju", (uintmax_t)identity.dev, (uintmax_t)identity.ino),
+			  listing, identity.said_empty, err);
 }

@@ -24,6 +24,9 @@ struct watch;
 #define WATCH_SETTLE_MS 100
 #define WATCH_SETTLE_MAX_MS 1000
 
+/* A file of this name in a directory without specs says that this is meant. */
+#define WATCH_EMPTY_MARKER ".empty"
+
 /* A file that is a spec by its name. Either text, or why it could not be read. */
 struct watch_file {
 	char *name; /* the spec's name */
@@ -60,11 +63,19 @@ const char *watch_trouble(const struct watch *watch);
  * Reads the whole directory, without ever blocking on a FIFO or device. -1: the
  * directory itself cannot be read (gone, unmounted, no permission): nothing is known,
  * which is not the same as empty. A directory that holds no spec counts as gone, too, when
- * it is another one (by device and inode) than the one that held some: that is
- * how an unmounted directory looks. Two files that give the same spec name
+ * it is another one (by device and inode) than the one that held some, unless it says that it is meant
+ * to be empty: that is how an unmounted directory looks. Two files that give the same spec name
  * (a.yaml, a.yml) both come, the caller decides.
  */
 int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err);
 void watch_listing_clear(struct watch_listing *listing);
+
+/*
+ * Which directory last held specs, as a text to be kept; NULL: none of them is left, or none was seen. And
+ * what was kept by an earlier life, whose specs are still in force ("": which one it was is not known),
+ * before the first scan.
+ */
+const char *watch_place(const struct watch *watch);
+void watch_expect(struct watch *watch, const char *place);
 
 #endif

@@ -180,6 +180,7 @@ static int read_entries(DIR *dir, const char *path, struct watch_listing *listin
 	identity->known = true;
 	identity->dev = st.st_dev;
 	identity->ino = st.st_ino;
+	identity->said_empty = faccessat(dirfd(dir), WATCH_EMPTY_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	return 0;
 }
 

@@ -13,6 +13,7 @@ struct watch_identity {
 	bool known;
 	dev_t dev;
 	ino_t ino;
+	bool said_empty; /* it holds WATCH_EMPTY_MARKER */
 };
 
 int watch_read_dir(const char *dir, struct watch_listing *listing, struct watch_identity *identity,

@@ -134,6 +134,34 @@ def test_files_that_are_no_specs_are_ignored(daemon, name):
     assert daemon.status()["specs"] == []
 
 
+def test_spec_directory_not_mounted_at_the_start(make_daemon, local, servers, small_disk):
+    """The file system with the specs is missing after a boot: what shows is its empty mount point."""
+    daemon = make_daemon(resync="1s")
+    run("mount", "--bind", small_disk, daemon.spec_dir)
+    try:
+        daemon.start()
+        deploy_local(daemon, servers)
+        before = identity(local, "lb0")
+        daemon.stop()
+    finally:
+        run("umount", "--lazy", daemon.spec_dir)
+    for _ in range(2):
+        daemon.start()
+        assert "not mounted?" in " ".join(daemon.status()["troubles"])
+        daemon.reconcile()
+        time.sleep(2)
+        assert identity(local, "lb0") == before
+        daemon.stop()
+    refused = daemon.once(expect=2)
+    assert ".empty" in refused.stderr
+    assert identity(local, "lb0") == before
+    # On purpose.
+    daemon.start()
+    (daemon.spec_dir / ".empty").touch()
+    wait_for("the balancer to go", lambda: "lb0" not in local.engine.names(), patience(15))
+    assert daemon.status()["troubles"] == []
+
+
 # State directories.
 
 
