@@ -1,55 +1,13 @@
-#include "daemon/host.h"
+#include "daemon/host_internal.h"
 
 #include <event2/event.h>
 #include <event2/util.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/schedule.h"
-
-/* The local engine has no settings for this; the same as SSH's defaults. */
-#define RETRY_FIRST_MS 1000
-
-enum host_state {
-	HOST_WAITING,    /* for its timer */
-	HOST_DUE,        /* for a place to run */
-	HOST_CONNECTING, /* the SSH session */
-	HOST_RUNNING,    /* a job */
-};
-
-struct host_plan {
-	TAILQ_ENTRY(host_plan) entry;
-	struct host *host;
-	host_plan_cb *cb;
-	void *arg;
-};
-
-struct host {
-	const struct host_context *context;
-	struct spec_host settings;
-	struct instance **instances;
-	size_t instances_n;
-
-	enum host_state state;
-	struct event *timer;
-	int64_t next_run_ms; /* Unix time, for people */
-	int64_t due_ms;      /* monotonic: when it is to be reconciled, whatever plans are asked for before */
-	bool again;          /* kicked while it ran */
-	bool reconnect;      /* before the next run: the settings have changed */
-	bool deferred;       /* a removal had to wait for others */
-
-	struct ssh *ssh;
-	struct job *job;
-	bool observing; /* the job is for the plans, nothing else */
-	TAILQ_HEAD(, host_plan) plans;
-	TAILQ_HEAD(, host_plan) plans_running;
-
-	unsigned failures; /* in a row, to reach it */
-	int64_t failing_since_ms;
-};
 
 /* Values of a host. */
 
@@ -89,93 +47,9 @@ unsigned host_failures(const struct host *host)
 	return host->failures;
 }
 
-struct instance *host_find(struct host *host, const char *name)
-{
-	for (size_t i = 0; i < host->instances_n; i++)
-		if (strcmp(host->instances[i]->record.name, name) == 0)
-			return host->instances[i];
-	return NULL;
-}
-
-struct instance *host_add(struct host *host, struct store_instance *record)
-{
-	host->instances = xreallocarray(host->instances, host->instances_n + 1, sizeof(struct instance *));
-	return host->instances[host->instances_n++] = instance_new(record);
-}
-
-static void host_drop_instance(struct host *host, struct instance *instance)
-{
-	size_t i = 0;
-
-	while (host->instances[i] != instance)
-		i++;
-	host->instances[i] = host->instances[--host->instances_n];
-	store_delete_instance(host->context->store, instance->record.host_url, instance->record.engine,
-			      instance->record.name);
-	instance_free(instance);
-}
-
-static struct store_instance record_of(const struct host *host, const struct wanted *wanted)
-{
-	return (struct store_instance){
-		.host_url = xstrdup(host->settings.url),
-		.engine = xstrdup(host->settings.engine),
-		.name = xstrdup(wanted->instance.name),
-		.spec = xstrdup(wanted->spec),
-		.host_json = spec_host_to_json(&host->settings),
-		.image = xstrdup(wanted->instance.image),
-		.config_path = xstrdup(wanted->instance.config_path),
-		.config_size = -1,
-	};
-}
-
-bool host_want(struct host *host, const char *name, struct wanted *wanted)
-{
-	struct instance *instance = host_find(host, name);
-	struct store_instance record;
-
-	if (!instance) {
-		if (!wanted)
-			return false;
-		/* Written down before anything is made, so that nothing can be made and forgotten. */
-		record = record_of(host, wanted);
-		instance = host_add(host, &record);
-		store_put_instance(host->context->store, &instance->record);
-	} else if (wanted && strcmp(instance->record.spec, wanted->spec) != 0) {
-		free(instance->record.spec);
-		instance->record.spec = xstrdup(wanted->spec);
-		store_put_instance(host->context->store, &instance->record);
-	}
-	return instance_want(instance, wanted);
-}
-
-void host_configure(struct host *host, const struct spec_host *settings)
-{
-	struct store *store = host->context->store;
-
-	if (spec_host_equal(&host->settings, settings))
-		return;
-	spec_host_clear(&host->settings);
-	spec_host_copy(&host->settings, settings);
-	for (size_t i = 0; i < host->instances_n; i++) {
-		struct store_instance *record = &host->instances[i]->record;
-
-		/* The URL is part of what it is stored under, and the user is part of the URL. */
-		store_delete_instance(store, record->host_url, record->engine, record->name);
-		secret_free(record->host_json);
-		free(record->host_url);
-		record->host_url = xstrdup(settings->url);
-		record->host_json = spec_host_to_json(settings);
-		store_put_instance(store, record);
-	}
-	/* The session was opened with what does not count any more. */
-	host->reconnect = true;
-	host_kick(host);
-}
-
 /* When it runs. */
 
-static uint32_t dice(void)
+uint32_t host_dice(void)
 {
 	uint32_t value;
 
@@ -280,7 +154,7 @@ static void answer_plans(struct host *host, const struct job_target *targets, si
 
 /* Connecting. */
 
-static int64_t retry_first_ms(const struct host *host)
+int64_t host_retry_first_ms(const struct host *host)
 {
 	return host->settings.ssh ? host->settings.ssh->retry_interval_ms : RETRY_FIRST_MS;
 }
@@ -305,8 +179,7 @@ static void unreachable(struct host *host, const struct err *err)
 
 	err_set(&told, err->kind == ERR_SPEC ? ERR_SPEC : ERR_UNREACHABLE, "%s: %s", host->settings.url,
 		err->message);
-	for (size_t i = 0; i < host->instances_n; i++)
-		instance_settle(host->instances[i], NULL, &told, host->context->store, host->context->events);
+	host_settle_all(host, &told);
 }
 
 static void connect_failed(struct host *host, const struct err *err)
@@ -331,8 +204,8 @@ static void connect_failed(struct host *host, const struct err *err)
 		free(text);
 	}
 	run_ended(host,
-		  blip ? retry_first_ms(host)
-		       : schedule_backoff_ms(host->failures, retry_first_ms(host) * 2, dice()),
+		  blip ? host_retry_first_ms(host)
+		       : schedule_backoff_ms(host->failures, host_retry_first_ms(host) * 2, host_dice()),
 		  !blip);
 }
 
@@ -370,99 +243,6 @@ static bool is_wanted(void *arg, const struct observed_container *container)
 	return host->context->is_wanted(host->context->arg, container);
 }
 
-/* Nobody's any more: told as the host's. */
-static void tell_orphan(const struct host *host, const struct job_target *target, enum job_news news,
-			const char *type, const char *text)
-{
-	if (news != JOB_PROGRESS)
-		events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, type,
-			   "%s: %s, which no spec has: %s", host->settings.url, target->name, text);
-}
-
-static void tell_drift(const struct host *host, struct instance *instance, const char *type, const char *text)
-{
-	enum log_level level = instance->phase == PHASE_CONVERGED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
-
-	/* What does not get mended is met again in each run. */
-	if (!instance->told_drift || strcmp(instance->told_drift, text) != 0)
-		events_add(host->context->events, level, instance->spec, instance->id, type, "%s", text);
-	free(instance->told_drift);
-	instance->told_drift = xstrdup(text);
-	instance_progress(instance, text);
-}
-
-static void tell_progress(const struct host *host, struct instance *instance, const char *type,
-			  const char *text)
-{
-	bool first = !instance->progress || strncmp(instance->progress, type, strlen(type)) != 0;
-
-	instance_progress(instance, text);
-	if (first && strcmp(type, "pulling") == 0)
-		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
-			   text);
-}
-
-static void on_news(void *arg, const struct job_target *target, enum job_news news, const char *type,
-		    const char *text)
-{
-	struct host *host = arg;
-	struct instance *instance = target ? host_find(host, target->name) : NULL;
-
-	if (host->observing || !target)
-		return;
-	if (!instance)
-		tell_orphan(host, target, news, type, text);
-	else if (news == JOB_PROGRESS)
-		tell_progress(host, instance, type, text);
-	else if (news == JOB_DRIFT)
-		tell_drift(host, instance, type, text);
-	else
-		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
-			   text);
-}
-
-static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
-{
-	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
-		   target->changed ? "nothing of it is left on the host but its files"
-				   : "there is nothing of ours on the host");
-	host_drop_instance(host, instance);
-}
-
-/* The verdicts; returns when to look again. */
-static int64_t settle(struct host *host, struct job_target *targets, size_t n)
-{
-	const struct host_context *context = host->context;
-	unsigned attempts = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct job_target *target = &targets[i];
-		struct instance *instance = host_find(host, target->name);
-
-		if (!instance) {
-			if (target->err.kind != ERR_NONE)
-				events_add(context->events, LOG_LEVEL_WARNING, NULL, NULL, "removing-failed",
-					   "%s: %s, which no spec has: %s", host->settings.url, target->name,
-					   target->err.message);
-			continue;
-		}
-		if (target->removed && !instance->wanted && !instance->held) {
-			drop_removed(host, instance, target);
-			continue;
-		}
-		if (instance->wanted != target->wanted)
-			host->again = true; /* the world has moved on meanwhile */
-		instance_settle(instance, target, &target->err, context->store, context->events);
-		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
-			attempts = (unsigned)instance->record.attempts;
-	}
-	if (attempts > 0)
-		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, dice());
-	if (host->deferred)
-		return RETRY_FIRST_MS;
-	return schedule_resync_ms(context->resync_ms, dice());
-}
-
 static void on_job_done(void *arg, const struct err *err)
 {
 	struct host *host = arg;
@@ -483,13 +263,11 @@ static void on_job_done(void *arg, const struct err *err)
 		answer_plans(host, targets, n, err);
 		delay = until_due_ms(host);
 	} else if (err) {
-		for (size_t i = 0; i < host->instances_n; i++)
-			instance_settle(host->instances[i], NULL, err, host->context->store,
-					host->context->events);
-		delay = schedule_backoff_ms(count_failure(host), retry_first_ms(host) * 2, dice());
+		host_settle_all(host, err);
+		delay = schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2, host_dice());
 	} else {
 		connected(host);
-		delay = settle(host, targets, n);
+		delay = host_settle(host, targets, n);
 	}
 	job_free(job);
 	run_ended(host, delay, !host->observing);
@@ -509,7 +287,7 @@ static void start_job(struct host *host)
 		.open = open_stream,
 		.is_orphan = is_orphan,
 		.is_wanted = is_wanted,
-		.tell = on_news,
+		.tell = host_news,
 		.done = on_job_done,
 		.arg = host,
 	};
@@ -558,7 +336,7 @@ static void on_ssh_closed(void *arg, const struct err *err)
 	events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, "connection-lost", "%s: %s",
 		   host->settings.url, copy.message);
 	if (host->state == HOST_WAITING)
-		run_after(host, retry_first_ms(host));
+		run_after(host, host_retry_first_ms(host));
 }
 
 void host_run(struct host *host)

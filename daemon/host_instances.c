@@ -1,0 +1,191 @@
+/* The balancers of a host: what is wanted of them, and what its runs have found. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/schedule.h"
+#include "daemon/host_internal.h"
+
+struct instance *host_find(struct host *host, const char *name)
+{
+	for (size_t i = 0; i < host->instances_n; i++)
+		if (strcmp(host->instances[i]->record.name, name) == 0)
+			return host->instances[i];
+	return NULL;
+}
+
+struct instance *host_add(struct host *host, struct store_instance *record)
+{
+	host->instances = xreallocarray(host->instances, host->instances_n + 1, sizeof(struct instance *));
+	return host->instances[host->instances_n++] = instance_new(record);
+}
+
+static void host_drop_instance(struct host *host, struct instance *instance)
+{
+	size_t i = 0;
+
+	while (host->instances[i] != instance)
+		i++;
+	host->instances[i] = host->instances[--host->instances_n];
+	store_delete_instance(host->context->store, instance->record.host_url, instance->record.engine,
+			      instance->record.name);
+	instance_free(instance);
+}
+
+static struct store_instance record_of(const struct host *host, const struct wanted *wanted)
+{
+	return (struct store_instance){
+		.host_url = xstrdup(host->settings.url),
+		.engine = xstrdup(host->settings.engine),
+		.name = xstrdup(wanted->instance.name),
+		.spec = xstrdup(wanted->spec),
+		.host_json = spec_host_to_json(&host->settings),
+		.image = xstrdup(wanted->instance.image),
+		.config_path = xstrdup(wanted->instance.config_path),
+		.config_size = -1,
+	};
+}
+
+bool host_want(struct host *host, const char *name, struct wanted *wanted)
+{
+	struct instance *instance = host_find(host, name);
+	struct store_instance record;
+
+	if (!instance) {
+		if (!wanted)
+			return false;
+		/* Written down before anything is made, so that nothing can be made and forgotten. */
+		record = record_of(host, wanted);
+		instance = host_add(host, &record);
+		store_put_instance(host->context->store, &instance->record);
+	} else if (wanted && strcmp(instance->record.spec, wanted->spec) != 0) {
+		free(instance->record.spec);
+		instance->record.spec = xstrdup(wanted->spec);
+		store_put_instance(host->context->store, &instance->record);
+	}
+	return instance_want(instance, wanted);
+}
+
+void host_configure(struct host *host, const struct spec_host *settings)
+{
+	struct store *store = host->context->store;
+
+	if (spec_host_equal(&host->settings, settings))
+		return;
+	spec_host_clear(&host->settings);
+	spec_host_copy(&host->settings, settings);
+	for (size_t i = 0; i < host->instances_n; i++) {
+		struct store_instance *record = &host->instances[i]->record;
+
+		/* The URL is part of what it is stored under, and the user is part of the URL. */
+		store_delete_instance(store, record->host_url, record->engine, record->name);
+		secret_free(record->host_json);
+		free(record->host_url);
+		record->host_url = xstrdup(settings->url);
+		record->host_json = spec_host_to_json(settings);
+		store_put_instance(store, record);
+	}
+	/* The session was opened with what does not count any more. */
+	host->reconnect = true;
+	host_kick(host);
+}
+
+/* What the runs find. */
+
+/* Nobody's any more: told as the host's. */
+static void tell_orphan(const struct host *host, const struct job_target *target, enum job_news news,
+			const char *type, const char *text)
+{
+	if (news != JOB_PROGRESS)
+		events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, type,
+			   "%s: %s, which no spec has: %s", host->settings.url, target->name, text);
+}
+
+static void tell_drift(const struct host *host, struct instance *instance, const char *type, const char *text)
+{
+	enum log_level level = instance->phase == PHASE_CONVERGED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
+
+	/* What does not get mended is met again in each run. */
+	if (!instance->told_drift || strcmp(instance->told_drift, text) != 0)
+		events_add(host->context->events, level, instance->spec, instance->id, type, "%s", text);
+	free(instance->told_drift);
+	instance->told_drift = xstrdup(text);
+	instance_progress(instance, text);
+}
+
+static void tell_progress(const struct host *host, struct instance *instance, const char *type,
+			  const char *text)
+{
+	bool first = !instance->progress || strncmp(instance->progress, type, strlen(type)) != 0;
+
+	instance_progress(instance, text);
+	if (first && strcmp(type, "pulling") == 0)
+		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
+			   text);
+}
+
+void host_news(void *arg, const struct job_target *target, enum job_news news, const char *type,
+	       const char *text)
+{
+	struct host *host = arg;
+	struct instance *instance = target ? host_find(host, target->name) : NULL;
+
+	if (host->observing || !target)
+		return;
+	if (!instance)
+		tell_orphan(host, target, news, type, text);
+	else if (news == JOB_PROGRESS)
+		tell_progress(host, instance, type, text);
+	else if (news == JOB_DRIFT)
+		tell_drift(host, instance, type, text);
+	else
+		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
+			   text);
+}
+
+static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
+{
+	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
+		   target->changed ? "nothing of it is left on the host but its files"
+				   : "there is nothing of ours on the host");
+	host_drop_instance(host, instance);
+}
+
+int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
+{
+	const struct host_context *context = host->context;
+	unsigned attempts = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct job_target *target = &targets[i];
+		struct instance *instance = host_find(host, target->name);
+
+		if (!instance) {
+			if (target->err.kind != ERR_NONE)
+				events_add(context->events, LOG_LEVEL_WARNING, NULL, NULL, "removing-failed",
+					   "%s: %s, which no spec has: %s", host->settings.url, target->name,
+					   target->err.message);
+			continue;
+		}
+		if (target->removed && !instance->wanted && !instance->held) {
+			drop_removed(host, instance, target);
+			continue;
+		}
+		if (instance->wanted != target->wanted)
+			host->again = true; /* the world has moved on meanwhile */
+		instance_settle(instance, target, &target->err, context->store, context->events);
+		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
+			attempts = (unsigned)instance->record.attempts;
+	}
+	if (attempts > 0)
+		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice());
+	if (host->deferred)
+		return RETRY_FIRST_MS;
+	return schedule_resync_ms(context->resync_ms, host_dice());
+}
+
+void host_settle_all(struct host *host, const struct err *err)
+{
+	for (size_t i = 0; i < host->instances_n; i++)
+		instance_settle(host->instances[i], NULL, err, host->context->store, host->context->events);
+}
