@@ -55,8 +55,9 @@ static void teardown(void)
 {
 	if (stream)
 		bufferevent_free(stream);
-	evdns_base_free(dns, 0);
+	/* What was cancelled lets go of the resolver in the loop only: before the resolver goes. */
 	event_base_loop(base, EVLOOP_NONBLOCK);
+	evdns_base_free(dns, 0);
 	event_base_free(base);
 	unlink(path);
 	rmdir(directory);
