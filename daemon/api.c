@@ -159,22 +159,61 @@ static void get_status(void *arg, struct control_request *request)
 
 /* POST /v1/reconcile */
 
-static void post_reconcile(void *arg, struct control_request *request)
+static void answer_reconcile(const struct api *api, struct control_request *request)
 {
-	const struct api *api = arg;
 	struct json_object *reply;
-	int64_t now = clock_now_ms();
-	struct err err;
 	size_t hosts;
 
-	fleet_load(api->fleet, &err); /* a failure is told, and stands in status */
 	if (!api_knows_spec(api, request))
 		return;
 	hosts = fleet_kick(api->fleet, control_param(request, "spec"));
 	reply = json_object_new_object();
-	json_object_object_add(reply, "requestedAt", status_time_json(now));
+	json_object_object_add(reply, "requestedAt", status_time_json(clock_now_ms()));
 	json_object_object_add(reply, "hosts", json_object_new_uint64(hosts));
 	api_reply_json(request, 202, reply);
+}
+
+/* One that has to wait for an edit that is under way. */
+struct reconcile {
+	const struct api *api;
+	struct control_request *request;
+	struct fleet_waiter waiter;
+};
+
+static void on_reconcile_loaded(void *arg, bool loaded)
+{
+	struct reconcile *reconcile = arg;
+
+	if (loaded)
+		answer_reconcile(reconcile->api, reconcile->request);
+	else
+		control_error(reconcile->request, 503, "apilbd is ending");
+	free(reconcile);
+}
+
+static void on_reconcile_gone(void *arg)
+{
+	struct reconcile *reconcile = arg;
+
+	fleet_wait_cancel(reconcile->api->fleet, &reconcile->waiter);
+	free(reconcile);
+}
+
+static void post_reconcile(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	struct reconcile *reconcile = xcalloc(1, sizeof(*reconcile));
+	struct err err;
+
+	*reconcile = (struct reconcile){.api = api, .request = request};
+	reconcile->waiter = (struct fleet_waiter){.loaded = on_reconcile_loaded, .arg = reconcile};
+	fleet_load(api->fleet, &err); /* a failure is told, and stands in status */
+	if (fleet_wait(api->fleet, &reconcile->waiter)) {
+		control_on_gone(request, on_reconcile_gone, reconcile);
+		return;
+	}
+	free(reconcile);
+	answer_reconcile(api, request);
 }
 
 static void get_events(void *arg, struct control_request *request)

@@ -39,6 +39,7 @@ struct fleet {
 	struct host **hosts; /* the same as an array, for who only reads */
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
 	struct lane well, failing;
+	TAILQ_HEAD(, fleet_waiter) waiters;
 	bool ready;
 	char *directory_error;
 };
@@ -328,7 +329,7 @@ static void remember_directory(struct fleet *fleet)
 	free(known);
 }
 
-int fleet_load(struct fleet *fleet, struct err *err)
+static int load(struct fleet *fleet, struct err *err)
 {
 	struct watch_listing listing = {0};
 	bool changed = false;
@@ -354,23 +355,53 @@ int fleet_load(struct fleet *fleet, struct err *err)
 	return rc;
 }
 
+int fleet_load(struct fleet *fleet, struct err *err)
+{
+	if (fleet->ready && watch_settling(fleet->watch))
+		return 0;
+	return load(fleet, err);
+}
+
+bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
+{
+	bool waits = watch_settling(fleet->watch);
+
+	if (waits)
+		TAILQ_INSERT_TAIL(&fleet->waiters, waiter, entry);
+	return waits;
+}
+
+void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter)
+{
+	TAILQ_REMOVE(&fleet->waiters, waiter, entry);
+}
+
+static void end_waiting(struct fleet *fleet, bool loaded)
+{
+	struct fleet_waiter *waiter;
+
+	while ((waiter = TAILQ_FIRST(&fleet->waiters)) != NULL) {
+		TAILQ_REMOVE(&fleet->waiters, waiter, entry);
+		waiter->loaded(waiter->arg, loaded);
+	}
+}
+
+/* It has settled; or it never does, and has to be looked at all the same. */
 static void on_changed(void *arg)
 {
 	struct err err;
 
-	fleet_load(arg, &err); /* it has told what went wrong */
+	load(arg, &err); /* it has told what went wrong */
+	end_waiting(arg, true);
 }
 
 static void on_rescan(evutil_socket_t fd, short what, void *arg)
 {
-	struct fleet *fleet = arg;
+	struct err err;
 
 	(void)fd;
 	(void)what;
-	/* A file may be half written just now, and be a shorter spec so far: on_changed comes when it is
-	 * whole. */
-	if (!watch_settling(fleet->watch))
-		on_changed(fleet);
+	fleet_load(arg, &err); /* likewise */
 }
 
 void fleet_settings_changed(struct fleet *fleet)
@@ -505,6 +536,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 	};
 	TAILQ_INIT(&fleet->well.queue);
 	TAILQ_INIT(&fleet->failing.queue);
+	TAILQ_INIT(&fleet->waiters);
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
@@ -523,6 +555,7 @@ void fleet_free(struct fleet *fleet)
 
 	if (!fleet)
 		return;
+	end_waiting(fleet, false);
 	HASH_ITER (hh, fleet->members, member, tmp)
 		member_free(fleet, member);
 	free(fleet->hosts);
