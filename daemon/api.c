@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "common/mem.h"
 #include "common/text.h"
@@ -87,26 +88,56 @@ static struct json_object *instances_json(const struct api *api, struct control_
 	return array;
 }
 
-static void count_instances(const struct api *api, struct status_spec *spec)
+/* How many balancers a spec has, and how many are as wanted. */
+struct tally {
+	const char *spec; /* the instances' string */
+	size_t instances, converged;
+	UT_hash_handle hh;
+};
+
+static void count_instance(struct tally **tallies, const struct instance *instance)
 {
+	struct tally *tally;
+
+	HASH_FIND_STR(*tallies, instance->spec, tally);
+	if (!tally) {
+		tally = xcalloc(1, sizeof(*tally));
+		tally->spec = instance->spec;
+		HASH_ADD_KEYPTR(hh, *tallies, tally->spec, strlen(tally->spec), tally);
+	}
+	tally->instances++;
+	tally->converged += instance->phase == PHASE_CONVERGED;
+}
+
+static struct tally *tallies_new(const struct api *api)
+{
+	struct tally *tallies = NULL;
 	size_t hosts, n;
 	struct host *const *all = fleet_hosts(api->fleet, &hosts);
 
 	for (size_t i = 0; i < hosts; i++) {
 		struct instance *const *instances = host_instances(all[i], &n);
 
-		for (size_t j = 0; j < n; j++) {
-			if (strcmp(instances[j]->spec, spec->name) != 0)
-				continue;
-			spec->instances++;
-			spec->converged += instances[j]->phase == PHASE_CONVERGED;
-		}
+		for (size_t j = 0; j < n; j++)
+			count_instance(&tallies, instances[j]);
+	}
+	return tallies;
+}
+
+static void tallies_free(struct tally *tallies)
+{
+	struct tally *tally, *tmp;
+
+	HASH_ITER (hh, tallies, tally, tmp) {
+		HASH_DEL(tallies, tally);
+		free(tally);
 	}
 }
 
 static struct json_object *specs_json(const struct api *api, struct control_request *request)
 {
 	struct json_object *array = json_object_new_array();
+	struct tally *tallies = tallies_new(api), *tally;
 	size_t n;
 	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
 
@@ -121,9 +152,14 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 
 		if (!api_asks_for(request, spec.name))
 			continue;
-		count_instances(api, &spec);
+		HASH_FIND_STR(tallies, spec.name, tally);
+		if (tally) {
+			spec.instances = tally->instances;
+			spec.converged = tally->converged;
+		}
 		json_object_array_add(array, status_spec_json(&spec));
 	}
+	tallies_free(tallies);
 	return array;
 }
 
