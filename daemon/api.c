@@ -3,6 +3,7 @@
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
 #include "common/mem.h"
 #include "common/text.h"
@@ -87,26 +88,56 @@ static struct json_object *instances_json(const struct api *api, struct control_
 	return array;
 }
 
-static void count_instances(const struct api *api, struct status_spec *spec)
+/* How many balancers a spec has, and how many are as wanted. */
+struct tally {
+	const char *spec; /* the instances' string */
+	size_t instances, converged;
+	UT_hash_handle hh;
+};
+
+static void count_instance(struct tally **tallies, const struct instance *instance)
 {
+	struct tally *tally;
+
+	HASH_FIND_STR(*tallies, instance->spec, tally);
+	if (!tally) {
+		tally = xcalloc(1, sizeof(*tally));
+		tally->spec = instance->spec;
+		HASH_ADD_KEYPTR(hh, *tallies, tally->spec, strlen(tally->spec), tally);
+	}
+	tally->instances++;
+	tally->converged += instance->phase == PHASE_CONVERGED;
+}
+
+static struct tally *tallies_new(const struct api *api)
+{
+	struct tally *tallies = NULL;
 	size_t hosts, n;
 	struct host *const *all = fleet_hosts(api->fleet, &hosts);
 
 	for (size_t i = 0; i < hosts; i++) {
 		struct instance *const *instances = host_instances(all[i], &n);
 
-		for (size_t j = 0; j < n; j++) {
-			if (strcmp(instances[j]->spec, spec->name) != 0)
-				continue;
-			spec->instances++;
-			spec->converged += instances[j]->phase == PHASE_CONVERGED;
-		}
+		for (size_t j = 0; j < n; j++)
+			count_instance(&tallies, instances[j]);
+	}
+	return tallies;
+}
+
+static void tallies_free(struct tally *tallies)
+{
+	struct tally *tally, *tmp;
+
+	HASH_ITER (hh, tallies, tally, tmp) {
+		HASH_DEL(tallies, tally);
+		free(tally);
 	}
 }
 
 static struct json_object *specs_json(const struct api *api, struct control_request *request)
 {
 	struct json_object *array = json_object_new_array();
+	struct tally *tallies = tallies_new(api), *tally;
 	size_t n;
 	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
 
@@ -121,9 +152,14 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 
 		if (!api_asks_for(request, spec.name))
 			continue;
-		count_instances(api, &spec);
+		HASH_FIND_STR(tallies, spec.name, tally);
+		if (tally) {
+			spec.instances = tally->instances;
+			spec.converged = tally->converged;
+		}
 		json_object_array_add(array, status_spec_json(&spec));
 	}
+	tallies_free(tallies);
 	return array;
 }
 
@@ -159,22 +195,61 @@ static void get_status(void *arg, struct control_request *request)
 
 /* POST /v1/reconcile */
 
-static void post_reconcile(void *arg, struct control_request *request)
+static void answer_reconcile(const struct api *api, struct control_request *request)
 {
-	const struct api *api = arg;
 	struct json_object *reply;
-	int64_t now = clock_now_ms();
-	struct err err;
 	size_t hosts;
 
-	fleet_load(api->fleet, &err); /* a failure is told, and stands in status */
 	if (!api_knows_spec(api, request))
 		return;
 	hosts = fleet_kick(api->fleet, control_param(request, "spec"));
 	reply = json_object_new_object();
-	json_object_object_add(reply, "requestedAt", status_time_json(now));
+	json_object_object_add(reply, "requestedAt", status_time_json(clock_now_ms()));
 	json_object_object_add(reply, "hosts", json_object_new_uint64(hosts));
 	api_reply_json(request, 202, reply);
+}
+
+/* One that has to wait for an edit that is under way. */
+struct reconcile {
+	const struct api *api;
+	struct control_request *request;
+	struct fleet_waiter waiter;
+};
+
+static void on_reconcile_loaded(void *arg, bool loaded)
+{
+	struct reconcile *reconcile = arg;
+
+	if (loaded)
+		answer_reconcile(reconcile->api, reconcile->request);
+	else
+		control_error(reconcile->request, 503, "apilbd is ending");
+	free(reconcile);
+}
+
+static void on_reconcile_gone(void *arg)
+{
+	struct reconcile *reconcile = arg;
+
+	fleet_wait_cancel(reconcile->api->fleet, &reconcile->waiter);
+	free(reconcile);
+}
+
+static void post_reconcile(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	struct reconcile *reconcile = xcalloc(1, sizeof(*reconcile));
+	struct err err;
+
+	*reconcile = (struct reconcile){.api = api, .request = request};
+	reconcile->waiter = (struct fleet_waiter){.loaded = on_reconcile_loaded, .arg = reconcile};
+	fleet_load(api->fleet, &err); /* a failure is told, and stands in status */
+	if (fleet_wait(api->fleet, &reconcile->waiter)) {
+		control_on_gone(request, on_reconcile_gone, reconcile);
+		return;
+	}
+	free(reconcile);
+	answer_reconcile(api, request);
 }
 
 static void get_events(void *arg, struct control_request *request)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mem.h"
 #include "common/yaml_emit.h"
 #include "daemon/api.h"
 #include "daemon/core/state.h"
@@ -23,40 +24,49 @@ static void add_entry(struct json_object *state, const struct instance *instance
 				 container_status_name(container ? container->status : CONTAINER_UNKNOWN)));
 }
 
-/* In the specs' own order, so that the keys are flexkube's as long as all of a spec are asked for. */
-static void add_spec(struct json_object *state, const struct api *api, const struct spec *spec)
+static int by_spec_and_index(const void *a, const void *b)
 {
-	size_t hosts, n;
+	const struct instance *x = *(const struct instance *const *)a;
+	const struct instance *y = *(const struct instance *const *)b;
+	int order = strcmp(x->spec, y->spec);
+
+	return order ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* In a spec's own order, so that the keys are flexkube's when one spec is asked for. */
+static void add_instances(struct json_object *state, const struct api *api,
+			  const struct control_request *request)
+{
+	const struct instance **asked = NULL;
+	size_t hosts, n, asked_n = 0;
 	struct host *const *all = fleet_hosts(api->fleet, &hosts);
 
-	for (size_t index = 0; index < spec->instances_n; index++) {
-		for (size_t i = 0; i < hosts; i++) {
-			struct instance *const *instances = host_instances(all[i], &n);
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(all[i], &n);
 
-			for (size_t j = 0; j < n; j++)
-				if (instances[j]->index == index &&
-				    strcmp(instances[j]->spec, spec->name) == 0)
-					add_entry(state, instances[j]);
-		}
+		asked = xreallocarray(asked, asked_n + n, sizeof(*asked));
+		for (size_t j = 0; j < n; j++)
+			if (api_asks_for(request, instances[j]->spec))
+				asked[asked_n++] = instances[j];
 	}
+	if (asked_n) /* qsort takes no NULL, not even for nothing */
+		qsort(asked, asked_n, sizeof(*asked), by_spec_and_index);
+	for (size_t i = 0; i < asked_n; i++)
+		add_entry(state, asked[i]);
+	free(asked);
 }
 
 void api_state(void *arg, struct control_request *request)
 {
 	const struct api *api = arg;
 	struct json_object *document, *state;
-	struct spec_file *const *files;
 	char *text;
-	size_t n;
 
 	if (!api_knows_spec(api, request))
 		return;
 	document = json_object_new_object();
 	state = json_object_new_object();
-	files = specs_files(fleet_specs(api->fleet), &n);
-	for (size_t i = 0; i < n; i++)
-		if (files[i]->spec && api_asks_for(request, files[i]->name))
-			add_spec(state, api, files[i]->spec);
+	add_instances(state, api, request);
 	json_object_object_add(document, "state", state);
 	text = yaml_emit(document);
 	control_reply(request, 200, "application/yaml", text, strlen(text));

@@ -17,7 +17,8 @@ struct member {
 	bool queued;               /* due, waiting for a place */
 	bool running;              /* has a place */
 	struct lane *lane;         /* where it queues or runs */
-	bool settled;              /* has had a verdict since the start */
+	bool settled;              /* has had a verdict since the start, or since more was wanted */
+	size_t place;              /* in the array of hosts */
 	TAILQ_ENTRY(member) entry; /* in the queue */
 	UT_hash_handle hh;         /* by key */
 	UT_hash_handle hh_host;    /* by host */
@@ -37,8 +38,11 @@ struct fleet {
 	struct event *rescan; /* inotify can lose events; the directory may come back */
 	struct member *members, *members_by_host;
 	struct host **hosts; /* the same as an array, for who only reads */
+	size_t hosts_n;
+	size_t unsettled; /* members without a verdict */
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
 	struct lane well, failing;
+	TAILQ_HEAD(, fleet_waiter) waiters;
 	bool ready;
 	char *directory_error;
 };
@@ -57,14 +61,33 @@ static struct member *find_member(struct fleet *fleet, const struct host *host)
 	return member;
 }
 
-static void rebuild_hosts(struct fleet *fleet)
-{
-	struct member *member, *tmp;
-	size_t n = 0;
+/* In the array that others read: at its end, or out of it, the last one taking its place. */
 
-	fleet->hosts = xreallocarray(fleet->hosts, HASH_COUNT(fleet->members), sizeof(struct host *));
-	HASH_ITER (hh, fleet->members, member, tmp)
-		fleet->hosts[n++] = member->host;
+static void list_host(struct fleet *fleet, struct member *member)
+{
+	/* Room doubles: it is full when the number is a power of two. */
+	if ((fleet->hosts_n & (fleet->hosts_n - 1)) == 0)
+		fleet->hosts = xreallocarray(fleet->hosts, fleet->hosts_n ? 2 * fleet->hosts_n : 1,
+					     sizeof(struct host *));
+	member->place = fleet->hosts_n;
+	fleet->hosts[fleet->hosts_n++] = member->host;
+}
+
+static void unlist_host(struct fleet *fleet, struct member *member)
+{
+	struct host *last = fleet->hosts[--fleet->hosts_n];
+
+	fleet->hosts[member->place] = last;
+	find_member(fleet, last)->place = member->place;
+}
+
+static void set_settled(struct fleet *fleet, struct member *member, bool settled)
+{
+	if (member->settled && !settled)
+		fleet->unsettled++;
+	else if (!member->settled && settled)
+		fleet->unsettled--;
+	member->settled = settled;
 }
 
 static struct member *member_for(struct fleet *fleet, const struct spec_host *settings)
@@ -82,11 +105,15 @@ static struct member *member_for(struct fleet *fleet, const struct spec_host *se
 	member->host = host_new(&fleet->context, settings);
 	HASH_ADD_KEYPTR(hh, fleet->members, member->key, strlen(member->key), member);
 	HASH_ADD_KEYPTR(hh_host, fleet->members_by_host, &member->host, sizeof(member->host), member);
+	list_host(fleet, member);
+	fleet->unsettled++;
 	return member;
 }
 
 static void member_free(struct fleet *fleet, struct member *member)
 {
+	unlist_host(fleet, member);
+	set_settled(fleet, member, true);
 	HASH_DELETE(hh, fleet->members, member);
 	HASH_DELETE(hh_host, fleet->members_by_host, member);
 	if (member->queued)
@@ -128,16 +155,6 @@ static void on_due(void *arg, struct host *host)
 	fill_places(fleet);
 }
 
-static bool everybody_settled(const struct fleet *fleet)
-{
-	struct member *member, *tmp;
-
-	HASH_ITER (hh, fleet->members, member, tmp)
-		if (!member->settled)
-			return false;
-	return true;
-}
-
 static void on_idle(void *arg, struct host *host, bool settled)
 {
 	struct fleet *fleet = arg;
@@ -146,14 +163,13 @@ static void on_idle(void *arg, struct host *host, bool settled)
 
 	member->running = false;
 	member->lane->running--;
-	member->settled |= settled;
+	if (settled)
+		set_settled(fleet, member, true);
 	host_instances(host, &instances);
-	if (instances == 0) {
+	if (instances == 0)
 		member_free(fleet, member);
-		rebuild_hosts(fleet);
-	}
 	fill_places(fleet);
-	if (fleet->ready && everybody_settled(fleet))
+	if (fleet->ready && fleet->unsettled == 0)
 		fleet->options.quiet(fleet->options.arg);
 }
 
@@ -231,17 +247,29 @@ static const char *handed_over(const struct spec *spec, const struct spec_instan
 	return NULL;
 }
 
+/* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
+ * under way. */
+static struct wanted *wanted_for(struct fleet *fleet, struct member *member, const struct spec *spec,
+				 const struct spec_instance *instance)
+{
+	const struct instance *known = host_find(member->host, instance->name);
+	const char *adopt_id = handed_over(spec, instance);
+
+	if (known && known->wanted && wanted_is_for(known->wanted, spec->name, instance, adopt_id))
+		return wanted_ref(known->wanted);
+	return wanted_new(fleet->options.settings->owner, spec->name, instance, adopt_id);
+}
+
 static void want(struct fleet *fleet, const struct spec *spec, const struct spec_instance *instance)
 {
 	struct member *member = member_for(fleet, &instance->host);
-	struct wanted *wanted =
-		wanted_new(fleet->options.settings->owner, spec->name, instance, handed_over(spec, instance));
+	struct wanted *wanted = wanted_for(fleet, member, spec, instance);
 
 	if (!member->seen)
 		host_configure(member->host, &instance->host);
 	member->seen = true;
 	if (host_want(member->host, instance->name, wanted)) {
-		member->settled = false;
+		set_settled(fleet, member, false);
 		host_kick(member->host);
 	}
 	host_find(member->host, instance->name)->mentioned = true;
@@ -260,7 +288,7 @@ static void unwant_rest(struct fleet *fleet, struct member *member)
 		if (instance->mentioned || !specs_may_remove(fleet->specs, instance->record.spec))
 			continue;
 		if (host_want(member->host, instance->record.name, NULL)) {
-			member->settled = false;
+			set_settled(fleet, member, false);
 			host_kick(member->host);
 		}
 	}
@@ -289,7 +317,6 @@ static void apply_specs(struct fleet *fleet)
 			want(fleet, files[i]->spec, &files[i]->spec->instances[j]);
 	HASH_ITER (hh, fleet->members, member, tmp)
 		unwant_rest(fleet, member);
-	rebuild_hosts(fleet);
 }
 
 static bool has_recorded(void *arg, const char *name)
@@ -328,7 +355,7 @@ static void remember_directory(struct fleet *fleet)
 	free(known);
 }
 
-int fleet_load(struct fleet *fleet, struct err *err)
+static int load(struct fleet *fleet, struct err *err)
 {
 	struct watch_listing listing = {0};
 	bool changed = false;
@@ -354,23 +381,53 @@ int fleet_load(struct fleet *fleet, struct err *err)
 	return rc;
 }
 
+int fleet_load(struct fleet *fleet, struct err *err)
+{
+	if (fleet->ready && watch_settling(fleet->watch))
+		return 0;
+	return load(fleet, err);
+}
+
+bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
+{
+	bool waits = watch_settling(fleet->watch);
+
+	if (waits)
+		TAILQ_INSERT_TAIL(&fleet->waiters, waiter, entry);
+	return waits;
+}
+
+void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter)
+{
+	TAILQ_REMOVE(&fleet->waiters, waiter, entry);
+}
+
+static void end_waiting(struct fleet *fleet, bool loaded)
+{
+	struct fleet_waiter *waiter;
+
+	while ((waiter = TAILQ_FIRST(&fleet->waiters)) != NULL) {
+		TAILQ_REMOVE(&fleet->waiters, waiter, entry);
+		waiter->loaded(waiter->arg, loaded);
+	}
+}
+
+/* It has settled; or it never does, and has to be looked at all the same. */
 static void on_changed(void *arg)
 {
 	struct err err;
 
-	fleet_load(arg, &err); /* it has told what went wrong */
+	load(arg, &err); /* it has told what went wrong */
+	end_waiting(arg, true);
 }
 
 static void on_rescan(evutil_socket_t fd, short what, void *arg)
 {
-	struct fleet *fleet = arg;
+	struct err err;
 
 	(void)fd;
 	(void)what;
-	/* A file may be half written just now, and be a shorter spec so far: on_changed comes when it is
-	 * whole. */
-	if (!watch_settling(fleet->watch))
-		on_changed(fleet);
+	fleet_load(arg, &err); /* likewise */
 }
 
 void fleet_settings_changed(struct fleet *fleet)
@@ -432,7 +489,7 @@ const struct specs *fleet_specs(const struct fleet *fleet)
 
 struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n)
 {
-	*n = HASH_COUNT(fleet->members);
+	*n = fleet->hosts_n;
 	return fleet->hosts;
 }
 
@@ -481,7 +538,6 @@ static int recall_instances(struct fleet *fleet, struct err *err)
 		spec_host_clear(&settings);
 	}
 	store_instances_free(rows, n);
-	rebuild_hosts(fleet);
 	return 0;
 }
 
@@ -505,6 +561,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 	};
 	TAILQ_INIT(&fleet->well.queue);
 	TAILQ_INIT(&fleet->failing.queue);
+	TAILQ_INIT(&fleet->waiters);
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
@@ -523,6 +580,7 @@ void fleet_free(struct fleet *fleet)
 
 	if (!fleet)
 		return;
+	end_waiting(fleet, false);
 	HASH_ITER (hh, fleet->members, member, tmp)
 		member_free(fleet, member);
 	free(fleet->hosts);

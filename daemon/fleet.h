@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 #include "daemon/host.h"
 #include "daemon/settings.h"
@@ -29,9 +30,23 @@ struct fleet_options {
 struct fleet *fleet_new(const struct fleet_options *options, struct err *err);
 void fleet_free(struct fleet *fleet); /* NULL is fine */
 
-/* Reads the spec directory and makes due what has changed. -1: it could not be read, and everything stays as
- * it is. */
+/*
+ * Reads the spec directory and makes due what has changed. -1: it could not be read, and everything stays as
+ * it is. While something in it is just changing, a file may be half written and be a shorter spec so far:
+ * then (but not at the start) everything stays as well, and it is read when it has settled, within
+ * WATCH_SETTLE_MAX_MS.
+ */
 int fleet_load(struct fleet *fleet, struct err *err);
+
+/* Of whoever has to know that all that was in the directory has been read. */
+struct fleet_waiter {
+	void (*loaded)(void *arg, bool loaded); /* false: the fleet ends before */
+	void *arg;
+	TAILQ_ENTRY(fleet_waiter) entry;
+};
+/* After fleet_load. False: it has been read; true: loaded comes, once, from the event loop. */
+bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter);
+void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loaded does not come */
 /* resync_ms and concurrency have changed. */
 void fleet_settings_changed(struct fleet *fleet);
 /* Makes due every host that has to do with the spec (NULL: all). Returns how many hosts. */

@@ -39,6 +39,8 @@ struct daemon {
 	struct control *control;
 	struct event *signals[3];
 	struct event *watchdog;
+	struct fleet_waiter reload;
+	bool reloading; /* settings are read, specs are not yet */
 	unsigned stops;
 	int exit_code;
 };
@@ -129,6 +131,18 @@ static void reload_settings(struct daemon *daemon)
 	fleet_settings_changed(daemon->fleet);
 }
 
+static void on_reloaded(void *arg, bool loaded)
+{
+	struct daemon *daemon = arg;
+
+	daemon->reloading = false;
+	if (!loaded)
+		return;
+	fleet_kick(daemon->fleet, NULL);
+	log_info(NULL, "settings and specs read again");
+	sd_notify(0, "READY=1");
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -138,10 +152,13 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
 	(void)what;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
 	reload_settings(daemon);
+	if (daemon->reloading)
+		return;
 	fleet_load(daemon->fleet, &err); /* it tells what went wrong itself */
-	fleet_kick(daemon->fleet, NULL);
-	log_info(NULL, "settings and specs read again");
-	sd_notify(0, "READY=1");
+	daemon->reload = (struct fleet_waiter){.loaded = on_reloaded, .arg = daemon};
+	daemon->reloading = fleet_wait(daemon->fleet, &daemon->reload);
+	if (!daemon->reloading)
+		on_reloaded(daemon, true);
 }
 
 static int add_signals(struct daemon *daemon)

@@ -36,6 +36,66 @@ static struct wanted *wanted_of(const char *yaml)
 
 #define COMMON "servers: ['10.0.0.1:6443']\napiLoadBalancers: [{}]\n"
 
+/* Wanted. */
+
+#define BALANCER(head, fields)                                                                          \
+	head "servers: ['10.0.0.1:6443', '10.0.0.2:6443']\n"                                            \
+	     "apiLoadBalancers: [{bindAddress: 127.0.0.1, host: {ssh: {address: h1, password: x" fields \
+	     "}]\n"
+#define SAME BALANCER("", "}}")
+
+/* Whatever is different makes it another one. */
+static const char *const others[] = {
+	BALANCER("image: x\n", "}}"),
+	BALANCER("", "y}}"),
+	BALANCER("", ", port: 23}}"),
+	BALANCER("", ", user: core}}"),
+	BALANCER("", ", retryTimeout: 5s}}"),
+	BALANCER("", ", jump: {address: h2, password: x}}}"),
+	BALANCER("", "}}, name: other"),
+	BALANCER("", "}}, hostConfigPath: /etc/other/x.cfg"),
+	BALANCER("", "}}, servers: ['10.0.0.2:6443', '10.0.0.1:6443']"),
+	BALANCER("", "}}, servers: ['10.0.0.1:6443']"),
+	BALANCER("", "}}, runtime: {docker: {host: 'unix:///x.sock'}}"),
+	"servers: ['10.0.0.1:6443', '10.0.0.2:6443']\n"
+	"apiLoadBalancers: [{bindAddress: 127.0.0.2, host: {ssh: {address: h1, password: x}}}]\n",
+	"servers: ['10.0.0.1:6443', '10.0.0.2:6443']\n"
+	"apiLoadBalancers: [{bindAddress: 127.0.0.1, host: {direct: {}}}]\n",
+};
+
+START_TEST(what_differs_is_wanted_anew)
+{
+	struct wanted *wanted = wanted_of(SAME);
+	struct spec *other = spec_of(others[_i]);
+
+	ck_assert(!wanted_is_for(wanted, "prod", &other->instances[0], NULL));
+	spec_free(other);
+	wanted_unref(wanted);
+}
+END_TEST
+
+START_TEST(what_is_the_same_is_not_wanted_anew)
+{
+	struct wanted *wanted = wanted_of(SAME), *adopting;
+	struct spec *same = spec_of("# some lines\n# before\n" SAME);
+	struct spec_instance *instance = &same->instances[0];
+
+	ck_assert(wanted_is_for(wanted, "prod", instance, NULL));
+	ck_assert(!wanted_is_for(wanted, "prod", instance, "0123"));
+	ck_assert(!wanted_is_for(wanted, "test", instance, NULL));
+	adopting = wanted_new("apilb", "prod", instance, "0123");
+	ck_assert(wanted_is_for(adopting, "prod", instance, "0123"));
+	ck_assert(!wanted_is_for(adopting, "prod", instance, "4567"));
+	ck_assert(!wanted_is_for(adopting, "prod", instance, NULL));
+	/* Its place in the list is shown, so it has to be taken over. */
+	instance->index = 1;
+	ck_assert(!wanted_is_for(wanted, "prod", instance, NULL));
+	wanted_unref(adopting);
+	wanted_unref(wanted);
+	spec_free(same);
+}
+END_TEST
+
 /* haproxy.cfg */
 
 START_TEST(config_tells_its_own_generation)
@@ -338,6 +398,8 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_add_loop_test(all, what_differs_is_wanted_anew, 0, sizeof(others) / sizeof(*others));
+	tcase_add_test(all, what_is_the_same_is_not_wanted_anew);
 	tcase_add_test(all, config_tells_its_own_generation);
 	tcase_add_loop_test(all, config_has_line, 0, N(config_lines));
 	tcase_add_test(all, names_as_servers_are_resolved_at_run_time);

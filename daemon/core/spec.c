@@ -305,6 +305,12 @@ void spec_instance_copy(struct spec_instance *to, const struct spec_instance *fr
 	spec_host_copy(&to->host, &from->host);
 }
 
+bool spec_instance_equal(const struct spec_instance *a, const struct spec_instance *b)
+{
+	return a->index == b->index && strcmp(a->id, b->id) == 0 &&
+	       fields_equal(&spec_instance_fields, a, b) && spec_host_equal(&a->host, &b->host);
+}
+
 void spec_instance_clear(struct spec_instance *instance)
 {
 	FREE(instance->id);

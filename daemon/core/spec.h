@@ -177,6 +177,8 @@ void spec_errors_clear(struct spec_errors *errors);
 /* Deep copies, for whoever outlives the spec. */
 void spec_instance_copy(struct spec_instance *to, const struct spec_instance *from);
 void spec_instance_clear(struct spec_instance *instance);
+/* The same balancer in the same place of its list, reached in the same way; lines do not count. */
+bool spec_instance_equal(const struct spec_instance *a, const struct spec_instance *b);
 void spec_host_copy(struct spec_host *to, const struct spec_host *from);
 void spec_host_clear(struct spec_host *host);
 /* Same connection, same credentials, same engine: nothing needs to be opened anew. */

@@ -145,6 +145,13 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	return wanted;
 }
 
+bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct spec_instance *instance,
+		   const char *adopt_id)
+{
+	return strcmp(wanted->spec, spec) == 0 && spec_instance_equal(&wanted->instance, instance) &&
+	       strcmp(wanted->adopt_id ? wanted->adopt_id : "", adopt_id ? adopt_id : "") == 0;
+}
+
 struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token)
 {
 	struct json_object *request = NULL;

@@ -40,6 +40,9 @@ struct wanted {
 
 struct wanted *wanted_new(const char *owner, const char *spec, const struct spec_instance *instance,
 			  const char *adopt_id);
+/* Whether this is what wanted_new would give for them: to render and hash it all takes much longer. */
+bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct spec_instance *instance,
+		   const char *adopt_id);
 struct wanted *wanted_ref(struct wanted *wanted);
 void wanted_unref(struct wanted *wanted); /* NULL is fine */
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import signal
 import socket
 import stat
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from lab import spec
+from lab.engine import UnixConnection
 from lab.fleet import deploy_local
 from lab.proc import always, patience, run, wait_for
 
@@ -113,6 +115,62 @@ def test_mode_of_the_socket(daemon):
 
 
 # Followers.
+
+
+def half_written(path, content, ask):
+    """Writes it again, line by line; asks after each. From the first balancer on, what stands there is valid."""
+    balancers = content.pop("apiLoadBalancers")
+    lines = [f"{key}: {json.dumps(value)}" for key, value in content.items()]
+    lines += ["apiLoadBalancers:", *(f"- {json.dumps(balancer)}" for balancer in balancers)]
+    with open(path, "w") as file:
+        for line in lines:
+            print(line, file=file, flush=True)
+            ask()
+            time.sleep(0.05)
+
+
+def test_a_file_that_is_being_written_is_not_read_because_somebody_asks(daemon, local, servers):
+    content = deploy_local(daemon, servers, count=3)
+    before = [local.engine.inspect(f"lb{n}")["Id"] for n in range(3)]
+    path = daemon.spec_dir / "local.yaml"
+    with contextlib.ExitStack() as stack:
+
+        def post():
+            connection = stack.enter_context(contextlib.closing(UnixConnection(daemon.socket, 10)))
+            connection.request("POST", "/v1/reconcile")
+            waiting.append(connection)
+            daemon.process.child.send_signal(signal.SIGHUP)
+
+        waiting = []
+        half_written(path, content, post)
+        assert len(waiting) > 3
+        assert {connection.getresponse().status for connection in waiting} == {202}
+    daemon.wait_converged(3)
+    assert [local.engine.inspect(f"lb{n}")["Id"] for n in range(3)] == before
+    types = [event["type"] for event in daemon.events()]
+    assert "removed" not in types and "spec-invalid" not in types
+
+
+def test_a_reconcile_knows_what_was_written_before_it(daemon, local, servers):
+    for count in (1, 2, 3):
+        daemon.drop("local", spec.document([spec.direct(f"lb{n}", 7443 + n) for n in range(count)], servers))
+        daemon.reconcile()
+        assert len(daemon.instances()) == count
+    daemon.wait_converged(3)
+
+
+def test_a_client_may_leave_while_its_reconcile_waits(daemon, local, servers):
+    content = deploy_local(daemon, servers)
+    for _ in range(3):
+        daemon.drop("local", content)
+        with contextlib.closing(UnixConnection(daemon.socket, 10)) as connection:
+            connection.request("POST", "/v1/reconcile")
+    daemon.wait_converged(1)
+    # And the daemon while one waits.
+    daemon.drop("local", content)
+    with contextlib.closing(UnixConnection(daemon.socket, 10)) as connection:
+        connection.request("POST", "/v1/reconcile")
+        daemon.stop()
 
 
 def follow(daemon, path="/v1/events?follow=1"):
