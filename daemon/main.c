@@ -322,10 +322,11 @@ static int start(struct daemon *daemon, struct err *err)
 
 static void stop(struct daemon *daemon)
 {
-	/* The fleet first: what waits for it in a client's request gets its answer. */
+	/* The fleet first: what waits for it in a client's request gets its answer, and a turn of the loop
+	 * later the streams that it has freed are gone (bufferevents end deferred). */
 	fleet_free(daemon->fleet);
 	events_free(daemon->events);
-	if (daemon->control)
+	if (daemon->base)
 		event_base_loop(daemon->base, EVLOOP_NONBLOCK);
 	control_free(daemon->control);
 	store_close(daemon->store);

@@ -288,7 +288,7 @@ def test_edits_that_change_nothing_on_hosts(daemon, hosts, servers, edit):
                 instance["host"]["ssh"].update(connectionTimeout="7s", retryTimeout="1m", retryInterval="250ms")
         elif edit == "credentials":
             for host, instance in zip(hosts, content["apiLoadBalancers"]):
-                instance["host"]["ssh"]["privateKeyFile"] = str(host.keys["ecdsa"])
+                instance["host"]["ssh"]["privateKeyFile"] = str(host.keys["second"])
         daemon.drop("prod", content)
         daemon.reconcile()
         time.sleep(3)

@@ -47,8 +47,14 @@ def password_file(host):
 
 
 @pytest.mark.parametrize("way", WAYS_IN)
-def test_way_in(daemon, hosts, servers, way):
+def test_way_in(make_daemon, hosts, servers, tmp_path, way):
     host = hosts[0]
+    env = {}
+    if way == "ecdsa key":
+        # libssh2 1.10 itself loses a number each time it reads such a key: 56 bytes.
+        (tmp_path / "known-leaks").write_text("leak:libcrypto.so\n")
+        env["LSAN_OPTIONS"] = f"suppressions={tmp_path}/known-leaks:print_suppressions=0"
+    daemon = make_daemon(env=env).start()
     drop(daemon, host, servers, **WAYS_IN[way](host))
     daemon.wait_converged(1)
     serves(endpoint(host))

@@ -36,6 +36,7 @@ def make_keys(directory):
     directory.mkdir(parents=True, exist_ok=True)
     kinds = {
         "ed25519": ("ed25519", ""),
+        "second": ("ed25519", ""),
         "ecdsa": ("ecdsa", ""),
         "rsa": ("rsa", ""),
         "encrypted": ("ed25519", "a passphrase"),
