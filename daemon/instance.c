@@ -174,6 +174,7 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 		record->changed_at_ms = clock_now_ms();
 
 	observed_instance_clear(&instance->observed);
+	observed_instance_slim(&target->observed);
 	instance->observed = target->observed;
 	memset(&target->observed, 0, sizeof(target->observed));
 	return differs;

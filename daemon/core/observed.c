@@ -340,3 +340,16 @@ void observed_instance_clear(struct observed_instance *instance)
 	servers_clear(instance);
 	memset(instance, 0, sizeof(*instance));
 }
+
+void observed_instance_slim(struct observed_instance *instance)
+{
+	struct observed_container *const containers[] = {instance->current, instance->next, instance->helper};
+
+	for (size_t i = 0; i < sizeof(containers) / sizeof(containers[0]); i++) {
+		if (!containers[i])
+			continue;
+		json_object_put(containers[i]->inspect);
+		containers[i]->inspect = NULL;
+	}
+	FREE(instance->config);
+}

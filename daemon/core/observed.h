@@ -113,6 +113,8 @@ struct observed_instance {
 };
 
 void observed_instance_clear(struct observed_instance *instance);
+/* Lets go of what only a plan needs: whole replies and texts. For whoever keeps it. */
+void observed_instance_slim(struct observed_instance *instance);
 
 /* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, to
  * FAILED. */

@@ -87,18 +87,17 @@ static void channel_free(struct ssh_channel *c)
 static int read_channel(struct ssh_channel *c, struct err *err)
 {
 	struct evbuffer *output = bufferevent_get_output(c->half);
-	struct evbuffer_iovec space;
+	/* Not read in place: what is reserved for bytes that do not come stays with each channel. */
+	char bytes[SSH_PACKET_BYTES];
 	ssize_t n;
 	int moved = 0;
 
 	while (!c->host_ended && evbuffer_get_length(output) < SSH_STREAM_HIGH_BYTES) {
-		if (evbuffer_reserve_space(output, SSH_PACKET_BYTES, &space, 1) != 1)
-			abort(); /* only for want of memory */
-		n = libssh2_channel_read(c->channel, space.iov_base, space.iov_len);
-		space.iov_len = n > 0 ? n : 0;
-		evbuffer_commit_space(output, &space, 1);
+		n = libssh2_channel_read(c->channel, bytes, sizeof(bytes));
 		if (ssh_again(n))
 			break;
+		if (n > 0)
+			evbuffer_add(output, bytes, (size_t)n);
 		if (n < 0) {
 			ssh_call_failed(c->ssh, "reading", err);
 			return -1;
