@@ -322,8 +322,12 @@ static int start(struct daemon *daemon, struct err *err)
 
 static void stop(struct daemon *daemon)
 {
-	/* The fleet first: what waits for it in a client's request gets its answer, and a turn of the loop
-	 * later the streams that it has freed are gone (bufferevents end deferred). */
+	control_end(daemon->control);
+	/*
+	 * The fleet first: what waits for it in a client's request gets its answer,
+	 * and a turn of the loop later that is sent, and the streams that the fleet
+	 * has freed are gone (bufferevents end deferred).
+	 */
 	fleet_free(daemon->fleet);
 	events_free(daemon->events);
 	if (daemon->base)

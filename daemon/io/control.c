@@ -26,6 +26,7 @@ struct control {
 	struct evconnlistener *listener;
 	struct event *resume;
 	struct control_requests clients;
+	bool ending;
 };
 
 /* 0: somebody answers there; else why not. */
@@ -182,6 +183,12 @@ struct control *control_new(struct event_base *base, const char *path, const str
 	return control;
 }
 
+void control_end(struct control *control)
+{
+	if (control)
+		control->ending = true;
+}
+
 void control_free(struct control *control)
 {
 	struct control_request *client;
@@ -230,6 +237,10 @@ void control_dispatch(struct control *control, struct control_request *request, 
 	const struct control_route *route;
 	char *allowed, *header;
 
+	if (control->ending) {
+		control_error(request, 503, "apilbd is ending");
+		return;
+	}
 	for (route = control->routes; route->path; route++) {
 		if (strcmp(route->path, path) == 0 && serves(route, method)) {
 			route->handle(control->arg, request);

@@ -39,6 +39,8 @@ struct control_route {
  */
 struct control *control_new(struct event_base *base, const char *path, const struct control_route *routes,
 			    void *arg, struct err *err);
+/* From now on no handler is called: what it would work on may be gone. Replies still go out. NULL is fine. */
+void control_end(struct control *control);
 /* Ends every request and stream, unlinks the socket. NULL is fine. Not from within a handler. */
 void control_free(struct control *control);
 

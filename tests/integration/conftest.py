@@ -1,6 +1,7 @@
 """Fixtures. `run` puts pytest into the lab's namespaces; it does not work outside of them."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ HERE = Path(__file__).resolve().parent
 
 
 def pytest_configure(config):
+    # Shells start what they put into the background deaf to Ctrl-C, and so would be all that tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.environ.get("LAB"):
         pytest.exit(f"start the integration tests with {HERE}/run (as root), it takes pytest's arguments", 2)
     for program in (daemons.APILBD, daemons.APILBCTL):
