@@ -286,7 +286,8 @@ static void unwant_rest(struct fleet *fleet, struct member *member)
 	size_t n;
 	struct instance *const *instances = host_instances(member->host, &n);
 
-	for (size_t i = 0; i < n; i++) {
+	/* From the end: one that nothing was ever done for goes at once, and the last takes its place. */
+	for (size_t i = n; i-- > 0;) {
 		struct instance *instance = instances[i];
 
 		if (instance->mentioned || !specs_may_remove(fleet->specs, instance->record.spec))

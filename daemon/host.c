@@ -273,6 +273,15 @@ static void on_job_done(void *arg, const struct err *err)
 	run_ended(host, delay, !host->observing);
 }
 
+/* From here on something of it may be on the host: written down before anything is asked for. */
+static void note_asked(struct host *host, struct instance *instance)
+{
+	if (!instance->wanted || instance->record.config_path)
+		return;
+	instance->record.config_path = xstrdup(instance->wanted->instance.config_path);
+	store_put_instance(host->context->store, &instance->record);
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -298,10 +307,11 @@ static void start_job(struct host *host)
 		TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
 	host->deferred = false;
 	for (size_t i = 0; i < host->instances_n; i++) {
-		const struct instance *instance = host->instances[i];
+		struct instance *instance = host->instances[i];
 
 		if (instance->held)
 			continue;
+		note_asked(host, instance);
 		if (!instance->wanted && !context->may_remove(context->arg, instance))
 			host->deferred = true;
 		else

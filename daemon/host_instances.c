@@ -41,7 +41,6 @@ static struct store_instance record_of(const struct host *host, const struct wan
 		.spec = xstrdup(wanted->spec),
 		.host_json = spec_host_to_json(&host->settings),
 		.image = xstrdup(wanted->instance.image),
-		.config_path = xstrdup(wanted->instance.config_path),
 		.config_size = -1,
 	};
 }
@@ -58,6 +57,13 @@ bool host_want(struct host *host, const char *name, struct wanted *wanted)
 		record = record_of(host, wanted);
 		instance = host_add(host, &record);
 		store_put_instance(host->context->store, &instance->record);
+	} else if (!wanted && !instance->record.config_path) {
+		/* A mistyped address, say: its host has never been asked for anything, so there is nothing to
+		 * remove. */
+		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
+			   "its host was never reached: there is nothing to remove");
+		host_drop_instance(host, instance);
+		return true;
 	} else if (wanted && strcmp(instance->record.spec, wanted->spec) != 0) {
 		free(instance->record.spec);
 		instance->record.spec = xstrdup(wanted->spec);
@@ -91,6 +97,20 @@ void host_configure(struct host *host, const struct spec_host *settings)
 }
 
 /* What the runs find. */
+
+/* A HAProxy that has just started or reloaded has not checked all servers yet; its first checks take about
+ * this long. */
+#define FIRST_CHECKS_MS 3000
+
+static bool has_unchecked_servers(const struct instance *instance)
+{
+	const struct observed_instance *observed = &instance->observed;
+
+	for (size_t i = 0; i < observed->servers_n; i++)
+		if (observed->servers[i].state == SERVER_UNKNOWN)
+			return true;
+	return false;
+}
 
 /* Nobody's any more: told as the host's. */
 static void tell_orphan(const struct host *host, const struct job_target *target, enum job_news news,
@@ -155,6 +175,8 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 {
 	const struct host_context *context = host->context;
 	unsigned attempts = 0;
+	bool soon = host->deferred;
+	int64_t resync_ms;
 
 	for (size_t i = 0; i < n; i++) {
 		struct job_target *target = &targets[i];
@@ -174,14 +196,14 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		if (instance->wanted != target->wanted)
 			host->again = true; /* the world has moved on meanwhile */
 		instance_settle(instance, target, &target->err, context->store, context->events);
+		soon |= target->changed && has_unchecked_servers(instance);
 		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;
 	}
 	if (attempts > 0)
 		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice());
-	if (host->deferred)
-		return RETRY_FIRST_MS;
-	return schedule_resync_ms(context->resync_ms, host_dice());
+	resync_ms = schedule_resync_ms(context->resync_ms, host_dice());
+	return soon && resync_ms > FIRST_CHECKS_MS ? FIRST_CHECKS_MS : resync_ms;
 }
 
 void host_settle_all(struct host *host, const struct err *err)

@@ -347,7 +347,9 @@ static bool drop_absent(struct specs *specs)
 		if (specs->store) {
 			store_delete_spec(specs->store, file->name);
 			events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-removed",
-				   "%s is gone: its load balancers are removed", file->path);
+				   file->spec ? "%s is gone: its load balancers are removed"
+					      : "%s is gone; no version of it was ever in force",
+				   file->path);
 		}
 		any = true;
 		file_free(specs, file);

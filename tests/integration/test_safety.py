@@ -138,3 +138,14 @@ def test_removed_orphan_is_told(make_daemon, local, servers):
     daemon.start()
     wait_for("removal", lambda: local.engine.names() == ["lb0"], patience(15))
     assert any("lb1" in e["message"] and e["type"] == "remove" for e in daemon.events())
+
+
+def test_mistyped_address_is_forgotten(daemon, hosts, servers):
+    """Where nothing was ever done there is nothing to remove, reachable or not."""
+    host = hosts[0]
+    instance = spec.instance(host)
+    instance["host"]["ssh"]["address"] = "10.77.0.99"
+    daemon.drop("prod", spec.document([instance], servers))
+    daemon.wait_phase("10.77.0.99", "unreachable", patience(15))
+    deploy(daemon, [host], servers)
+    assert "10.77.0.99" not in str(daemon.instances())
