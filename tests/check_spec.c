@@ -247,7 +247,7 @@ static void refused_soon(const char *text, size_t len, const char *why)
 
 	refused(text, len, why);
 	/* Much more than it takes, even in a checker; what it guards against takes minutes. */
-	ck_assert_double_lt(seconds() - start, 30);
+	ck_assert_double_lt(seconds() - start, 120);
 }
 
 static void repeated_is_refused_soon(const char *text, size_t bytes, const char *why)
@@ -402,7 +402,7 @@ START_TEST(ten_thousand_hosts_are_read_at_once)
 	ck_assert_uint_eq(spec_check_fleet((const struct spec *const *)specs, 2, &errors), 30000);
 	ck_assert_uint_eq(errors.n, 30000);
 	ck_assert_str_eq(errors.v[0].file, "b.yaml");
-	ck_assert_double_lt(seconds() - start, 30);
+	ck_assert_double_lt(seconds() - start, 120);
 	spec_errors_clear(&errors);
 	spec_free(specs[0]);
 	spec_free(specs[1]);
@@ -590,7 +590,7 @@ static TCase *add_case(Suite *suite, const char *name)
 	TCase *tcase = tcase_create(name);
 
 	/* Checkers make the hostile files slow. */
-	tcase_set_timeout(tcase, 120);
+	tcase_set_timeout(tcase, 300);
 	suite_add_tcase(suite, tcase);
 	return tcase;
 }
