@@ -107,7 +107,7 @@ class Sshd:
             for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
                 try:
                     found += (pids := [int(p) for p in task.read_text().split()])
-                except FileNotFoundError:
+                except (FileNotFoundError, ProcessLookupError):
                     pids = []
                 parents += pids
         return found
