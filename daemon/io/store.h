@@ -59,7 +59,7 @@ struct store_instance {
 	char *host_json;    /* spec_host_to_json: how to reach it; holds secrets */
 	char *container_id; /* NULL: not known */
 	char *image;
-	char *config_path; /* NULL: its host has never been asked for anything, so nothing can be there */
+	char *config_path;     /* NULL: its host has never been asked for anything, so nothing can be there */
 	char *config_sha256;   /* NULL: not known */
 	int64_t config_size;   /* as the engine's archive HEAD last told; -1: not known */
 	char *config_mtime;    /* likewise, verbatim; NULL: not known */
