@@ -79,6 +79,7 @@ struct job_target instance_target(const struct instance *instance)
 		.config_mtime = xstrdup(instance->record.config_mtime),
 	};
 
+	target.accepted = xstrdup(instance->record.accepted);
 	leaving_copy(&target.leaving, &instance->leaving);
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
@@ -161,11 +162,13 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	const struct observed_container *current = target->observed.current;
 	const char *id = current ? current->id : NULL;
 	const char *sha256 = target->config_sha256[0] ? target->config_sha256 : NULL;
-	bool differs = !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
+	bool differs = !same_text(record->accepted, target->accepted) ||
+		       !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
 		       !same_text(record->config_mtime, target->config_mtime) ||
 		       record->config_size != target->config_size || target->changed;
 
 	set_text(&record->container_id, id);
+	set_text(&record->accepted, target->accepted);
 	set_text(&record->image, current ? current->image : NULL);
 	set_text(&record->config_sha256, sha256);
 	set_text(&record->config_mtime, target->config_mtime);

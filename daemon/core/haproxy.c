@@ -178,6 +178,22 @@ static char *text_of(render_fn *render, const struct spec_instance *instance, ch
 	return text;
 }
 
+static void render_rehearsal(FILE *out, const struct spec_instance *instance)
+{
+	fputs("global\n", out);
+	render_global(out, instance);
+	render_defaults(out);
+	render_resolvers(out, instance);
+	render_backend(out, instance);
+}
+
+char *haproxy_render_rehearsal(const struct spec_instance *instance)
+{
+	char hash[SHA256_HEX_SIZE];
+
+	return text_of(render_rehearsal, instance, hash);
+}
+
 char *haproxy_render(const struct spec_instance *instance)
 {
 	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.\n"

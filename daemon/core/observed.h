@@ -103,6 +103,7 @@ struct observed_instance {
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
 	bool image_known, image_present;
+	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
 
 	bool config_known;
 	bool config_exists;
