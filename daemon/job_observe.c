@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
@@ -308,6 +309,7 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 		return;
 	}
 	observed_stats_parse(observed, text);
+	observed->asked_at_ms = clock_now_ms();
 	job->step = STATS_DONE;
 	job_run(job);
 }
