@@ -36,6 +36,7 @@ void instance_free(struct instance *instance)
 	free(instance->told_drift);
 	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
+	servers_clear(&instance->servers);
 	store_instance_clear(&instance->record);
 	free(instance);
 }
@@ -245,6 +246,18 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	tell_transition(instance, before, new_error, events);
 }
 
+/* "failed" leaves open whether clients notice. */
+static enum serves what_serves(const struct instance *instance)
+{
+	const struct observed_instance *observed = &instance->observed;
+
+	if (observed->stats != STATS_ANSWERED || !instance->wanted)
+		return SERVES_UNKNOWN;
+	return strcmp(observed->loaded.generation, instance->wanted->description.generation) == 0
+		       ? SERVES_WANTED
+		       : SERVES_FORMER;
+}
+
 struct status_instance instance_status(const struct instance *instance, int64_t next_run_ms)
 {
 	const struct observed_container *container = instance->observed.current;
@@ -270,6 +283,9 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 		.wanted_servers_n = wanted ? wanted->instance.servers_n : 0,
 		.servers = instance->observed.servers,
 		.servers_n = instance->observed.servers_n,
+		.servers_known = &instance->servers,
+		.fallback = instance->observed.fallback,
+		.serves = what_serves(instance),
 		.error = &instance->err,
 		.error_since_ms = instance->record.error_since_ms,
 		.attempts = instance->record.attempts,

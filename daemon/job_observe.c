@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/core/accepted.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
@@ -171,6 +172,7 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 		return;
 	}
 	observed_stats_parse(observed, text);
+	observed->asked_at_ms = clock_now_ms();
 	job->step = STATS_DONE;
 	job_run(job);
 }

@@ -342,9 +342,16 @@ END_TEST
 START_TEST(status_has_the_contracts_shape)
 {
 	const struct spec_server wanted[] = {{.host = "10.0.0.1", .port = 6443},
+					     {.host = "10.0.0.2", .port = 6443},
 					     {.host = "fd00::1", .ipv6 = true, .port = 6443}};
-	const struct observed_server seen[] = {
-		{.name = "10.0.0.1:6443", .state = SERVER_UP, .check = "L7OK"}};
+	const struct observed_server seen[] = {{.name = "10.0.0.1:6443", .state = SERVER_UP, .check = "L7OK"},
+					       {.name = "10.0.0.2:6443",
+						.state = SERVER_DOWN,
+						.draining = true,
+						.check = "L7OKC",
+						.why = "not ready"}};
+	struct server_memory memory = {.name = "10.0.0.1:6443", .since_ms = 1767322800000};
+	const struct servers known = {.v = &memory, .n = 1};
 	const struct err err = {.kind = ERR_TRANSIENT, .message = "no such luck"};
 	const struct status_instance status = {
 		.id = "prod/10.0.0.5/lb",
@@ -359,10 +366,12 @@ START_TEST(status_has_the_contracts_shape)
 		.config_path = "/etc/x",
 		.config_sha256 = "00",
 		.wanted_servers = wanted,
-		.wanted_servers_n = 2,
+		.wanted_servers_n = 3,
 		.draining = 1,
 		.servers = seen,
-		.servers_n = 1,
+		.servers_n = 2,
+		.servers_known = &known,
+		.serves = SERVES_FORMER,
 		.error = &err,
 		.error_since_ms = 1767323045678,
 		.attempts = 2,
@@ -381,8 +390,13 @@ START_TEST(status_has_the_contracts_shape)
 		"\"container\":{\"id\":\"abc\",\"image\":\"haproxy:3\",\"status\":\"running\"},\"draining\":"
 		"1,"
 		"\"config\":{\"path\":\"/etc/x\",\"sha256\":\"00\"},"
-		"\"servers\":[{\"address\":\"10.0.0.1:6443\",\"state\":\"up\",\"check\":\"L7OK\"},"
-		"{\"address\":\"[fd00::1]:6443\",\"state\":\"unknown\"}],"
+		"\"servers\":[{\"address\":\"10.0.0.1:6443\",\"state\":\"up\",\"since\":\"2026-01-02T03:00:"
+		"00.000Z\","
+		"\"check\":\"L7OK\"},"
+		"{\"address\":\"10.0.0.2:6443\",\"state\":\"down\",\"draining\":true,\"since\":null,"
+		"\"why\":\"not ready\",\"check\":\"L7OKC\"},"
+		"{\"address\":\"[fd00::1]:6443\",\"state\":\"unknown\",\"since\":null}],"
+		"\"traffic\":\"checked\",\"serves\":\"former\","
 		"\"lastError\":{\"kind\":\"transient\",\"message\":\"no such luck\","
 		"\"since\":\"2026-01-02T03:04:05.678Z\",\"attempts\":2},"
 		"\"observedAt\":\"2026-01-02T03:04:05.000Z\",\"changedAt\":null,\"nextRunAt\":null}");

@@ -68,8 +68,6 @@ struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const c
 
 #define WANTED_USER "65534"
 #define WANTED_UID 65534
-/* How long what was succeeded may keep its connections. */
-#define WANTED_DRAIN_MS 300000
 /* Of the config file: no secret in it, and HAProxy's user has to read it. */
 #define CONFIG_MODE 0644
 /* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
