@@ -196,7 +196,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		if (instance->wanted != target->wanted)
 			host->again = true; /* the world has moved on meanwhile */
 		instance_settle(instance, target, &target->err, context->store, context->events);
-		soon |= target->changed && has_unchecked_servers(instance);
+		soon |= target->changed && (has_unchecked_servers(instance) || instance->observed.old_n > 0);
 		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;
 	}

@@ -34,6 +34,7 @@ void instance_free(struct instance *instance)
 	free(instance->spec);
 	free(instance->progress);
 	free(instance->told_drift);
+	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
 	store_instance_clear(&instance->record);
 	free(instance);
@@ -78,6 +79,7 @@ struct job_target instance_target(const struct instance *instance)
 		.config_mtime = xstrdup(instance->record.config_mtime),
 	};
 
+	leaving_copy(&target.leaving, &instance->leaving);
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
@@ -173,6 +175,9 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
+	leaving_clear(&instance->leaving);
+	instance->leaving = target->leaving;
+	target->leaving = (struct leaving){0};
 	observed_instance_clear(&instance->observed);
 	observed_instance_slim(&target->observed);
 	instance->observed = target->observed;
@@ -255,6 +260,7 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 			 : wanted  ? wanted->instance.image
 				   : instance->record.image,
 		.container_status = container ? container->status : CONTAINER_UNKNOWN,
+		.draining = instance->observed.old_n,
 		.config_path = wanted ? wanted->instance.config_path : instance->record.config_path,
 		.config_sha256 = instance->record.config_sha256,
 		.wanted_servers = wanted ? wanted->instance.servers : NULL,

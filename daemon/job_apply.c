@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "daemon/core/container_name.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/core/haproxy_log.h"
 #include "daemon/io/archive.h"
@@ -86,7 +87,7 @@ static void pull(struct job *job, struct job_target *target, const struct action
 static void create_helper(struct job *job, struct job_target *target, const struct action *action)
 {
 	struct json_object *request = wanted_helper_create(target->wanted);
-	char *name = wanted_helper_name(target->name);
+	char *name = container_helper_name(target->name);
 
 	(void)action;
 	docker_create(job->docker, name, request, on_step, job);
@@ -99,7 +100,7 @@ static void create_helper(struct job *job, struct job_target *target, const stru
 static void put_entry(struct job *job, struct job_target *target, const char *mount,
 		      const struct archive_entry_spec *entry)
 {
-	char *helper = wanted_helper_name(target->name);
+	char *helper = container_helper_name(target->name);
 	char *tar;
 	size_t len;
 
@@ -138,7 +139,7 @@ static void put_config(struct job *job, struct job_target *target, const struct 
 
 static void remove_helper(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *name = wanted_helper_name(target->name);
+	char *name = container_helper_name(target->name);
 
 	(void)action;
 	docker_remove(job->docker, name, true, on_step, job);
@@ -214,6 +215,14 @@ static void reload(struct job *job, struct job_target *target, const struct acti
 {
 	(void)target, (void)action;
 	docker_exec_start(job->docker, job->exec_id ? job->exec_id : "", on_reload_sent, job);
+}
+
+/* SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's own kill is right: what it has
+ * signalled it does not start again, neither when it ends nor after a reboot. */
+static void drain(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_kill(job->docker, action->container, "SIGUSR1", on_step, job);
 }
 
 static void stop(struct job *job, struct job_target *target, const struct action *action)
@@ -381,7 +390,7 @@ static bool is_await(const struct job *job, const struct job_target *target, con
 static bool is_of_successor(const struct job *job, const struct job_target *target,
 			    const struct action *action)
 {
-	char *next = wanted_next_name(target->name);
+	char *next = container_next_name(target->name);
 	bool is = (action->kind == ACTION_AWAIT || action->kind == ACTION_START) &&
 		  strcmp(next, action->name) == 0;
 
@@ -454,6 +463,7 @@ static step_fn *const recipes[ACTION_KINDS][MAX_STEPS] = {
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {await, await, await},
+	[ACTION_DRAIN] = {drain},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},

@@ -61,8 +61,12 @@ void job_tell(struct job *job, enum job_news news, const char *type, const char 
  */
 void job_request_failed(struct job *job, const struct err *err);
 
-/* job_observe.c: phases of one target. */
+/* job_inspect.c: a phase of one target. */
 enum step job_inspect(struct job *job, struct job_target *target);
+/* Made by us (container may be NULL), whatever version of the target it is. */
+bool job_is_ours(const struct job_target *target, const struct observed_container *container);
+
+/* job_observe.c: phases of one target. */
 enum step job_look_at_config(struct job *job, struct job_target *target);
 enum step job_ask_haproxy(struct job *job, struct job_target *target);
 enum step job_look_at_image(struct job *job, struct job_target *target);

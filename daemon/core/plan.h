@@ -22,6 +22,7 @@ enum action_kind {
 	ACTION_UNPAUSE,
 	ACTION_RELOAD, /* HAProxy's master loads the file; connections stay */
 	ACTION_AWAIT,  /* HAProxy has loaded exactly the wanted version and runs */
+	ACTION_DRAIN,  /* no new connections; it ends with its last one, or at the drain timeout */
 	ACTION_STOP,   /* gracefully, and for good after STOP_TIMEOUT_S */
 	ACTION_REMOVE,
 	ACTION_RENAME,

@@ -8,7 +8,7 @@
 #include "common/duration.h"
 #include "common/mem.h"
 #include "daemon/core/ssh_key.h"
-#include "daemon/core/wanted.h"
+#include "daemon/core/container_name.h"
 
 #define MAX_TEXT 4096
 #define MAX_KEY_TEXT 65536
@@ -80,20 +80,6 @@ static bool is_name_char(char c)
 	       (c && strchr("_.-", c));
 }
 
-/* Our own containers beside a balancer's are named after it. */
-static bool is_reserved(const char *name, size_t len)
-{
-	static const char *const suffixes[] = {WANTED_NEXT_SUFFIX, WANTED_HELPER_SUFFIX};
-
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		size_t suffix = strlen(suffixes[i]);
-
-		if (len >= suffix && strcmp(name + len - suffix, suffixes[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 int syntax_container_name(const char *text, struct err *err)
 {
 	size_t len = 0;
@@ -106,10 +92,11 @@ int syntax_container_name(const char *text, struct err *err)
 			"must be a container name: 2 to %d letters, digits, \"_\", \".\" and \"-\", the "
 			"first a letter or digit",
 			SPEC_MAX_NAME);
-	if (is_reserved(text, len))
-		return err_set(err, ERR_SPEC,
-			       "must not end in \"%s\" or \"%s\": apilbd names its own containers so",
-			       WANTED_NEXT_SUFFIX, WANTED_HELPER_SUFFIX);
+	if (container_role_of(text, NULL) != CONTAINER_BALANCER)
+		return err_set(
+			err, ERR_SPEC,
+			"must not end in \"-apilb-next\", \"-apilb-helper\" or \"-apilb-old-\" and 8 digits: "
+			"apilbd names its own containers so");
 	return 0;
 }
 

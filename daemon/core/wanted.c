@@ -184,16 +184,6 @@ void wanted_unref(struct wanted *wanted)
 	free(wanted);
 }
 
-char *wanted_next_name(const char *name)
-{
-	return xasprintf("%s" WANTED_NEXT_SUFFIX, name);
-}
-
-char *wanted_helper_name(const char *name)
-{
-	return xasprintf("%s" WANTED_HELPER_SUFFIX, name);
-}
-
 struct json_object *wanted_helper_create(const struct wanted *wanted)
 {
 	char *dir = directory_of(wanted->instance.config_path);

@@ -50,12 +50,6 @@ void wanted_unref(struct wanted *wanted); /* NULL is fine */
  * caller puts it. */
 struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token);
 
-/* Containers that are there only for a while. The callers free the names. */
-#define WANTED_NEXT_SUFFIX "-apilb-next"     /* its successor, until it takes the name over */
-#define WANTED_HELPER_SUFFIX "-apilb-helper" /* carries files to the host, never runs */
-char *wanted_next_name(const char *name);
-char *wanted_helper_name(const char *name);
-
 /* Create request of the helper: the config's directory and HAPROXY_RUN_DIR, mounted there. The caller puts
  * it. */
 #define HELPER_CONFIG_DIR "/config"
@@ -64,6 +58,8 @@ struct json_object *wanted_helper_create(const struct wanted *wanted);
 
 #define WANTED_USER "65534"
 #define WANTED_UID 65534
+/* How long what was succeeded may keep its connections. */
+#define WANTED_DRAIN_MS 300000
 /* Of the config file: no secret in it, and HAProxy's user has to read it. */
 #define CONFIG_MODE 0644
 /* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
