@@ -45,6 +45,7 @@ struct observed_container {
 	char *role;
 	char *container_sha256;
 	int64_t exit_code;
+	bool overdue;                /* it is leaving, and should have left by now */
 	char *started_at;            /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
 };
@@ -62,6 +63,11 @@ void observed_container_free(struct observed_container *container); /* NULL is f
  */
 char *observed_difference(const struct observed_container *container, struct json_object *create);
 
+/* Whether it sees the same of the host as one that we would make. */
+bool observed_mounts_as(const struct observed_container *container, struct json_object *create);
+/* By its command: with our own containers, whatever became of them. */
+bool observed_runs_haproxy(const struct observed_container *container);
+
 /*
  * The same for what a create request can lay over the image, and ours does not:
  * environment and entry point. image: the reply of GET /images/{id}/json.
@@ -75,7 +81,10 @@ const char *server_state_name(enum server_state state);
 struct observed_server {
 	char *name; /* as haproxy_server_name() */
 	enum server_state state;
-	char *check; /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
+	bool draining; /* down for new connections only: those in use go on */
+	char *check;   /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
+	char *why;     /* why it is not up, in words: "connection refused"; NULL: it is, or nobody knows */
+	int64_t changed_s; /* seconds since HAProxy last changed its mind; -1: not told */
 };
 
 enum stats_status {
@@ -92,9 +101,12 @@ struct observed_instance {
 	struct observed_container *current; /* has the wanted name; NULL: no such container */
 	struct observed_container *next;    /* the successor of an unfinished handover; NULL: none */
 	struct observed_container *helper;  /* left over; NULL: none */
+	struct observed_container **old;    /* were succeeded, and leave with their last connections */
+	size_t old_n;
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
 	bool image_known, image_present;
+	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
 
 	bool config_known;
 	bool config_exists;
@@ -108,11 +120,16 @@ struct observed_instance {
 	bool refused;                      /* HAProxy was given the wanted version before, in vain */
 	char *refusal; /* that is not tried again yet, and this was the reason; NULL: try */
 	char *haproxy_version;
+	int64_t asked_at_ms; /* Unix time of the answer, set by who asked */
+	int64_t uptime_s;    /* of the process that answered; -1: not told */
 	struct observed_server *servers;
 	size_t servers_n;
+	bool fallback; /* there are unchecked backup servers, which get the traffic when no server is up */
 };
 
 void observed_instance_clear(struct observed_instance *instance);
+/* Takes the container over. */
+void observed_instance_add_old(struct observed_instance *instance, struct observed_container *old);
 /* Lets go of what only a plan needs: whole replies and texts. For whoever keeps it. */
 void observed_instance_slim(struct observed_instance *instance);
 

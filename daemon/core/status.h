@@ -13,6 +13,7 @@
 #include "common/err.h"
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
+#include "daemon/core/servers.h"
 #include "daemon/core/spec.h"
 
 enum phase {
@@ -29,6 +30,9 @@ enum phase {
 
 const char *phase_name(enum phase phase);
 
+/* Which version has the HAProxy loaded that answers? */
+enum serves { SERVES_UNKNOWN, SERVES_WANTED, SERVES_FORMER };
+
 struct status_instance {
 	const char *id, *spec, *host, *name;
 	size_t index;
@@ -36,11 +40,15 @@ struct status_instance {
 	const char *progress; /* what is going on right now ("pulling ...: 2/5 layers"); NULL: nothing */
 	const char *container_id, *image; /* container_id NULL: there is none, as far as is known */
 	enum container_status container_status;
+	size_t draining; /* former containers that still have connections */
 	const char *config_path, *config_sha256;
 	const struct spec_server *wanted_servers; /* what servers are shown, in the spec's order */
 	size_t wanted_servers_n;
 	const struct observed_server *servers; /* how HAProxy sees them */
 	size_t servers_n;
+	const struct servers *servers_known; /* since when; NULL: not known */
+	bool fallback;                       /* see struct observed_instance */
+	enum serves serves;
 	const struct err *error; /* kind ERR_NONE or NULL: none */
 	int64_t error_since_ms;
 	unsigned attempts;
