@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uthash.h>
 
+#include "common/mem.h"
 #include "daemon/api.h"
+#include "daemon/core/servers.h"
 #include "daemon/io/docker.h"
 
 static void family(FILE *out, const char *name, const char *type, const char *help)
@@ -83,17 +86,85 @@ static void converged(FILE *out, const struct instance *instance, void *arg)
 	fprintf(out, "} %d\n", instance->phase == PHASE_CONVERGED);
 }
 
+static enum server_state state_of(const struct instance *instance, const struct spec_server *server)
+{
+	const struct observed_server *seen =
+		observed_server_find(instance->observed.servers, instance->observed.servers_n, server);
+
+	return seen ? seen->state : SERVER_UNKNOWN;
+}
+
 static void servers(FILE *out, const struct instance *instance, void *arg)
 {
 	size_t states[SERVER_DOWN + 1] = {0};
 
 	(void)arg;
-	for (size_t i = 0; i < instance->observed.servers_n; i++)
-		states[instance->observed.servers[i].state]++;
+	for (size_t i = 0; instance->wanted && i < instance->wanted->instance.servers_n; i++)
+		states[state_of(instance, &instance->wanted->instance.servers[i])]++;
 	for (size_t i = 0; i <= SERVER_DOWN; i++) {
 		instance_labels(out, "apilb_instance_servers", instance);
 		fprintf(out, ",state=\"%s\"} %zu\n", server_state_name(i), states[i]);
 	}
+}
+
+/* A server of a spec, as all its balancers see it: a series for each pair would be thousands. */
+struct server_row {
+	char *key;
+	const char *spec; /* an instance's string */
+	char *address;
+	size_t states[SERVER_DOWN + 1];
+	UT_hash_handle hh;
+};
+
+static void count_servers(FILE *out, const struct instance *instance, void *arg)
+{
+	struct server_row **rows = arg, *row;
+
+	(void)out;
+	for (size_t i = 0; instance->wanted && i < instance->wanted->instance.servers_n; i++) {
+		const struct spec_server *server = &instance->wanted->instance.servers[i];
+		char *address = haproxy_server_address(server);
+		char *key = xasprintf("%s %s", instance->spec, address);
+
+		HASH_FIND_STR(*rows, key, row);
+		if (row) {
+			free(key);
+			free(address);
+		} else {
+			row = xcalloc(1, sizeof(*row));
+			*row = (struct server_row){.key = key, .spec = instance->spec, .address = address};
+			HASH_ADD_KEYPTR(hh, *rows, row->key, strlen(row->key), row);
+		}
+		row->states[state_of(instance, server)]++;
+	}
+}
+
+static void print_servers(FILE *out, struct server_row *rows)
+{
+	struct server_row *row, *tmp;
+
+	family(out, "apilb_server_balancers", "gauge", "Load balancers by how they see this API server.");
+	HASH_ITER (hh, rows, row, tmp) {
+		for (size_t i = 0; i <= SERVER_DOWN; i++) {
+			fputs("apilb_server_balancers{", out);
+			label(out, "spec", row->spec);
+			fputc(',', out);
+			label(out, "server", row->address);
+			fprintf(out, ",state=\"%s\"} %zu\n", server_state_name(i), row->states[i]);
+		}
+		HASH_DEL(rows, row);
+		free(row->key);
+		free(row->address);
+		free(row);
+	}
+}
+
+static void count_none_up(FILE *out, const struct instance *instance, void *arg)
+{
+	size_t *n = arg;
+
+	(void)out;
+	*n += instance->wanted && instance->servers.none_up;
 }
 
 static void attempts(FILE *out, const struct instance *instance, void *arg)
@@ -105,9 +176,12 @@ static void attempts(FILE *out, const struct instance *instance, void *arg)
 
 static void instances(const struct api *api, FILE *out)
 {
-	size_t phases[PHASES] = {0};
+	size_t phases[PHASES] = {0}, none_up = 0;
+	struct server_row *rows = NULL;
 
 	for_each(api, out, count_phase, phases);
+	for_each(api, out, count_none_up, &none_up);
+	for_each(api, out, count_servers, &rows);
 	family(out, "apilb_instances", "gauge", "Load balancers by phase.");
 	for (size_t i = 0; i < PHASES; i++)
 		fprintf(out, "apilb_instances{phase=\"%s\"} %zu\n", phase_name(i), phases[i]);
@@ -115,6 +189,8 @@ static void instances(const struct api *api, FILE *out)
 	for_each(api, out, converged, NULL);
 	family(out, "apilb_instance_servers", "gauge", "API servers as the load balancer last saw them.");
 	for_each(api, out, servers, NULL);
+	print_servers(out, rows);
+	gauge(out, "apilb_instances_without_server", "Load balancers that see no API server up.", none_up);
 	family(out, "apilb_instance_failed_attempts", "gauge",
 	       "Runs in a row that did not end with the load balancer as wanted.");
 	for_each(api, out, attempts, NULL);

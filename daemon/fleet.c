@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/watch.h"
+#include "daemon/server_news.h"
 
 /* A host of the fleet. */
 struct member {
@@ -556,6 +557,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.ssh = options->ssh,
 		.store = options->store,
 		.events = options->events,
+		.server_news = server_news_new(options->base, options->events, fleet, options->settings),
 		.owner = options->settings->owner,
 		.due = on_due,
 		.idle = on_idle,
@@ -589,6 +591,7 @@ void fleet_free(struct fleet *fleet)
 	HASH_ITER (hh, fleet->members, member, tmp)
 		member_free(fleet, member);
 	free(fleet->hosts);
+	server_news_free(fleet->context.server_news);
 	event_free(fleet->rescan);
 	watch_free(fleet->watch);
 	specs_free(fleet->specs);

@@ -21,6 +21,7 @@
 #include "daemon/job.h"
 
 struct host;
+struct server_news;
 
 /* What hosts share. The strings and objects outlive them. */
 struct host_context {
@@ -28,6 +29,7 @@ struct host_context {
 	const struct ssh_context *ssh;
 	struct store *store;
 	struct events *events;
+	struct server_news *server_news;
 	const char *owner;
 	int64_t resync_ms;
 	/* The host is due, and wants a place to run; host_run() gives it. */

@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "daemon/core/schedule.h"
 #include "daemon/host_internal.h"
+#include "daemon/server_news.h"
 
 struct instance *host_find(struct host *host, const char *name)
 {
@@ -195,6 +196,8 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		}
 		if (instance->wanted != target->wanted)
 			host->again = true; /* the world has moved on meanwhile */
+		else if (target->wanted && target->observed.stats == STATS_ANSWERED)
+			server_news_look(context->server_news, instance, &target->observed);
 		instance_settle(instance, target, &target->err, context->store, context->events);
 		soon |= target->changed && (has_unchecked_servers(instance) || instance->observed.old_n > 0);
 		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)

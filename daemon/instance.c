@@ -36,6 +36,7 @@ void instance_free(struct instance *instance)
 	free(instance->told_drift);
 	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
+	servers_clear(&instance->servers);
 	store_instance_clear(&instance->record);
 	free(instance);
 }
@@ -79,6 +80,7 @@ struct job_target instance_target(const struct instance *instance)
 		.config_mtime = xstrdup(instance->record.config_mtime),
 	};
 
+	target.accepted = xstrdup(instance->record.accepted);
 	leaving_copy(&target.leaving, &instance->leaving);
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
@@ -161,11 +163,13 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	const struct observed_container *current = target->observed.current;
 	const char *id = current ? current->id : NULL;
 	const char *sha256 = target->config_sha256[0] ? target->config_sha256 : NULL;
-	bool differs = !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
+	bool differs = !same_text(record->accepted, target->accepted) ||
+		       !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
 		       !same_text(record->config_mtime, target->config_mtime) ||
 		       record->config_size != target->config_size || target->changed;
 
 	set_text(&record->container_id, id);
+	set_text(&record->accepted, target->accepted);
 	set_text(&record->image, current ? current->image : NULL);
 	set_text(&record->config_sha256, sha256);
 	set_text(&record->config_mtime, target->config_mtime);
@@ -242,6 +246,18 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	tell_transition(instance, before, new_error, events);
 }
 
+/* "failed" leaves open whether clients notice. */
+static enum serves what_serves(const struct instance *instance)
+{
+	const struct observed_instance *observed = &instance->observed;
+
+	if (observed->stats != STATS_ANSWERED || !instance->wanted)
+		return SERVES_UNKNOWN;
+	return strcmp(observed->loaded.generation, instance->wanted->description.generation) == 0
+		       ? SERVES_WANTED
+		       : SERVES_FORMER;
+}
+
 struct status_instance instance_status(const struct instance *instance, int64_t next_run_ms)
 {
 	const struct observed_container *container = instance->observed.current;
@@ -267,6 +283,9 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 		.wanted_servers_n = wanted ? wanted->instance.servers_n : 0,
 		.servers = instance->observed.servers,
 		.servers_n = instance->observed.servers_n,
+		.servers_known = &instance->servers,
+		.fallback = instance->observed.fallback,
+		.serves = what_serves(instance),
 		.error = &instance->err,
 		.error_since_ms = instance->record.error_since_ms,
 		.attempts = instance->record.attempts,

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/core/servers.h"
 #include "daemon/core/status.h"
 #include "daemon/core/wanted.h"
 #include "daemon/events.h"
@@ -26,6 +27,7 @@ struct instance {
 	enum phase phase;
 	char *progress;                    /* what is going on; NULL: nothing */
 	struct observed_instance observed; /* of the last run */
+	struct servers servers;            /* how HAProxy has seen them, over many runs */
 	struct err err;                    /* kind ERR_NONE: none */
 	int64_t observed_at_ms;            /* of the last verdict, also that it cannot be seen; 0: never */
 	/*

@@ -395,6 +395,7 @@ void job_target_clear(struct job_target *target)
 	free(target->known_id);
 	free(target->known_started_at);
 	free(target->refusal);
+	free(target->accepted);
 	leaving_clear(&target->leaving);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);

@@ -43,7 +43,8 @@ struct job_target {
 				   closely. In. */
 	char refused[SHA256_HEX_SIZE]; /* the version (struct wanted) that HAProxy did not take; "": none. In
 					  and out. */
-	char *refusal; /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
+	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
+	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
 	struct leaving leaving; /* former containers of it that still have connections. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */

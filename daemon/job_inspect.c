@@ -50,7 +50,7 @@ static bool is_old_of(const struct job_target *target, const struct observed_con
 static void add_old(struct job_target *target, struct observed_container *old)
 {
 	int64_t now = clock_monotonic_ms();
-	int64_t limit = (target->wanted ? WANTED_DRAIN_MS : 0) + DRAIN_GRACE_MS;
+	int64_t limit = (target->wanted ? target->wanted->instance.timeouts.drain_ms : 0) + DRAIN_GRACE_MS;
 
 	old->overdue = now - leaving_since(&target->leaving, old->id, now) > limit;
 	observed_instance_add_old(&target->observed, old);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
+#include "daemon/core/accepted.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
@@ -170,6 +172,7 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 		return;
 	}
 	observed_stats_parse(observed, text);
+	observed->asked_at_ms = clock_now_ms();
 	job->step = STATS_DONE;
 	job_run(job);
 }
@@ -280,7 +283,9 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct observed_instance *observed = &job_current(job)->observed;
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->observed;
+	struct json_object *id;
 
 	if (err) {
 		job_request_failed(job, err);
@@ -288,6 +293,9 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	}
 	observed->image_known = true;
 	observed->image_present = reply->status != 404;
+	if (observed->image_present && json_object_object_get_ex(reply->json, "Id", &id))
+		observed->config_accepted = accepted_has(target->accepted, json_object_get_string(id),
+							 target->wanted->config_sha256);
 	job_run(job);
 }
 

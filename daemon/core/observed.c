@@ -338,6 +338,7 @@ static void servers_clear(struct observed_instance *instance)
 	for (size_t i = 0; i < instance->servers_n; i++) {
 		free(instance->servers[i].name);
 		free(instance->servers[i].check);
+		free(instance->servers[i].why);
 	}
 	FREE(instance->servers);
 	instance->servers_n = 0;

@@ -81,7 +81,10 @@ const char *server_state_name(enum server_state state);
 struct observed_server {
 	char *name; /* as haproxy_server_name() */
 	enum server_state state;
-	char *check; /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
+	bool draining; /* down for new connections only: those in use go on */
+	char *check;   /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
+	char *why;     /* why it is not up, in words: "connection refused"; NULL: it is, or nobody knows */
+	int64_t changed_s; /* seconds since HAProxy last changed its mind; -1: not told */
 };
 
 enum stats_status {
@@ -103,6 +106,7 @@ struct observed_instance {
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
 	bool image_known, image_present;
+	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
 
 	bool config_known;
 	bool config_exists;
@@ -116,8 +120,11 @@ struct observed_instance {
 	bool refused;                      /* HAProxy was given the wanted version before, in vain */
 	char *refusal; /* that is not tried again yet, and this was the reason; NULL: try */
 	char *haproxy_version;
+	int64_t asked_at_ms; /* Unix time of the answer, set by who asked */
+	int64_t uptime_s;    /* of the process that answered; -1: not told */
 	struct observed_server *servers;
 	size_t servers_n;
+	bool fallback; /* there are unchecked backup servers, which get the traffic when no server is up */
 };
 
 void observed_instance_clear(struct observed_instance *instance);

@@ -5,21 +5,53 @@
 #include "common/mem.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/core/observed.h"
+#include "daemon/core/server_check.h"
 
 /* Columns of `show stat`, by the names in its first line, so that their order may change. */
-enum column { COLUMN_PROXY, COLUMN_SERVER, COLUMN_STATUS, COLUMN_CHECK, COLUMNS };
+enum column {
+	COLUMN_PROXY,
+	COLUMN_SERVER,
+	COLUMN_STATUS,
+	COLUMN_CHECK,
+	COLUMNS_NEEDED,
+	COLUMN_BACKUP = COLUMNS_NEEDED,
+	COLUMN_CHANGED,
+	COLUMN_CODE,
+	COLUMN_DURATION,
+	COLUMN_LAST,
+	COLUMNS
+};
 static const char *const column_names[COLUMNS] = {
-	[COLUMN_PROXY] = "pxname",
-	[COLUMN_SERVER] = "svname",
-	[COLUMN_STATUS] = "status",
-	[COLUMN_CHECK] = "check_status",
+	[COLUMN_PROXY] = "pxname",    [COLUMN_SERVER] = "svname",
+	[COLUMN_STATUS] = "status",   [COLUMN_CHECK] = "check_status",
+	[COLUMN_BACKUP] = "bck",      [COLUMN_CHANGED] = "lastchg",
+	[COLUMN_CODE] = "check_code", [COLUMN_DURATION] = "check_duration",
+	[COLUMN_LAST] = "last_chk",
 };
 
-/* Cuts the next field off a CSV line. HAProxy quotes only fields that hold quotes or commas; ours never do.
- */
+/* The rest of a quoted field, without its quotes: what an API server said may hold commas and quotes. */
+static void unquote(char *field, char **rest)
+{
+	char *from = field + 1, *to = field;
+
+	for (; *from && (*from != '"' || from[1] == '"'); from++) {
+		from += *from == '"';
+		*to++ = *from;
+	}
+	from += *from == '"';
+	*to = '\0';
+	*rest = *from ? from + 1 : NULL;
+}
+
+/* Cuts the next field off a CSV line. */
 static char *next_field(char **rest)
 {
-	return strsep(rest, ",");
+	char *field = *rest;
+
+	if (!field || *field != '"')
+		return strsep(rest, ",");
+	unquote(field, rest);
+	return field;
 }
 
 static void read_header(char *line, int index[COLUMNS])
@@ -34,15 +66,30 @@ static void read_header(char *line, int index[COLUMNS])
 				index[i] = at;
 }
 
-/* "UP", "UP 1/3" (still up while checks fail), "DOWN", "DOWN 1/2", "MAINT", "NOLB", "no check", "DRAIN" ...
+/*
+ * "UP", "UP 1/3" (still up while checks fail), "DOWN", "DOWN 1/2", "no check", "MAINT (resolution)". NOLB is
+ * what a conditional success makes of a server, DRAIN what a person does: either gets no new connections.
  */
-static enum server_state state_of(const char *status)
+static const struct {
+	const char *status;
+	enum server_state state;
+	bool draining;
+} states[] = {
+	{"UP", SERVER_UP, false},    {"DOWN", SERVER_DOWN, false}, {"MAINT", SERVER_DOWN, false},
+	{"NOLB", SERVER_DOWN, true}, {"DRAIN", SERVER_DOWN, true},
+};
+
+static void read_state(struct observed_server *server, const char *status)
 {
-	if (strncmp(status, "UP", 2) == 0)
-		return SERVER_UP;
-	if (strncmp(status, "DOWN", 4) == 0 || strncmp(status, "MAINT", 5) == 0)
-		return SERVER_DOWN;
-	return SERVER_UNKNOWN;
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		if (strncmp(status, states[i].status, strlen(states[i].status)) != 0)
+			continue;
+		server->state = states[i].state;
+		server->draining = states[i].draining;
+	}
+	/* Until its first check is through HAProxy counts a server as up: nobody knows yet. */
+	if (server->state == SERVER_UP && server->check[0] == '\0')
+		server->state = SERVER_UNKNOWN;
 }
 
 /* "* L4TOUT" is the last check's result while the next one runs; "INI" stands for no check yet. */
@@ -53,30 +100,57 @@ static const char *last_check(const char *check)
 	return strcmp(check, "INI") == 0 ? "" : check;
 }
 
+static int64_t number(const char *field)
+{
+	return field[0] >= '0' && field[0] <= '9' ? strtoll(field, NULL, 10) : -1;
+}
+
+static void add_server(struct observed_instance *instance, char *const fields[COLUMNS])
+{
+	struct observed_server *server;
+
+	instance->servers = xreallocarray(instance->servers, instance->servers_n + 1, sizeof(*server));
+	server = &instance->servers[instance->servers_n++];
+	*server = (struct observed_server){
+		.name = xstrdup(fields[COLUMN_SERVER]),
+		.check = xstrdup(last_check(fields[COLUMN_CHECK])),
+		.changed_s = number(fields[COLUMN_CHANGED]),
+	};
+	read_state(server, fields[COLUMN_STATUS]);
+	if (server->state == SERVER_DOWN)
+		server->why = server_why(&(struct server_check){
+			.status = fields[COLUMN_STATUS],
+			.check = server->check,
+			.code = number(fields[COLUMN_CODE]),
+			.duration_ms = number(fields[COLUMN_DURATION]),
+			.last = fields[COLUMN_LAST],
+		});
+}
+
 static void read_row(struct observed_instance *instance, char *line, const int index[COLUMNS])
 {
+	static char nothing[] = "";
 	char *fields[COLUMNS] = {NULL};
-	struct observed_server *server;
 	char *field;
 
 	for (int at = 0; (field = next_field(&line)) != NULL; at++)
 		for (int i = 0; i < COLUMNS; i++)
 			if (index[i] == at)
 				fields[i] = field;
-	for (int i = 0; i < COLUMNS; i++)
-		if (!fields[i])
+	for (int i = 0; i < COLUMNS; i++) {
+		if (!fields[i] && i < COLUMNS_NEEDED)
 			return;
+		if (!fields[i])
+			fields[i] = nothing;
+	}
 	if (strcmp(fields[COLUMN_PROXY], "kube-apiserver") != 0 ||
 	    strcmp(fields[COLUMN_SERVER], "FRONTEND") == 0 || strcmp(fields[COLUMN_SERVER], "BACKEND") == 0)
 		return;
-	instance->servers = xreallocarray(instance->servers, instance->servers_n + 1, sizeof(*server));
-	server = &instance->servers[instance->servers_n++];
-	server->name = xstrdup(fields[COLUMN_SERVER]);
-	server->check = xstrdup(last_check(fields[COLUMN_CHECK]));
-	server->state = state_of(fields[COLUMN_STATUS]);
-	/* Until its first check is through HAProxy counts a server as up: nobody knows yet. */
-	if (server->state == SERVER_UP && server->check[0] == '\0')
-		server->state = SERVER_UNKNOWN;
+	/* The same servers a second time, for when no check passes. */
+	if (strcmp(fields[COLUMN_BACKUP], "1") == 0)
+		instance->fallback = true;
+	else
+		add_server(instance, fields);
 }
 
 static const char *value_of(const char *line, const char *key)
@@ -90,11 +164,12 @@ static const char *value_of(const char *line, const char *key)
 void observed_stats_parse(struct observed_instance *instance, const char *text)
 {
 	char *copy = xstrdup(text), *rest = copy, *line;
-	int index[COLUMNS] = {-1, -1, -1, -1};
+	int index[COLUMNS];
 	bool in_table = false;
 	const char *value;
 
 	instance->stats = STATS_FAILED;
+	instance->uptime_s = -1;
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		if (strncmp(line, "# pxname,", 9) == 0) {
 			read_header(line + 2, index);
@@ -105,6 +180,8 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 			free(instance->haproxy_version);
 			instance->haproxy_version = xstrdup(value);
 			instance->stats = STATS_ANSWERED;
+		} else if ((value = value_of(line, "Uptime_sec")) != NULL) {
+			instance->uptime_s = number(value);
 		} else if ((value = value_of(line, "description")) != NULL) {
 			instance->loaded = haproxy_description_parse(value);
 		}

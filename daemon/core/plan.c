@@ -14,6 +14,8 @@ static const struct {
 	const char *before, *after; /* around the name; an argument follows */
 } kinds[ACTION_KINDS] = {
 	[ACTION_PULL] = {"pull", "pull image ", ""},
+	[ACTION_CHECK_CONFIG] = {"check-config", "check the config with HAProxy of ", ""},
+	[ACTION_REHEARSE] = {"rehearse", "see that HAProxy of ", " finds a server up"},
 	[ACTION_WRITE_CONFIG] = {"write-config", "write ", ""},
 	[ACTION_CREATE] = {"create", "create container ", ""},
 	[ACTION_START] = {"start", "start container ", ""},
@@ -57,13 +59,47 @@ static void add_for(struct plan *plan, enum action_kind kind, const struct obser
 	add(plan, kind, container->name, container->id, NULL, reason);
 }
 
-/* Every write goes through a helper made from the wanted image, so that has to be there first. */
+/*
+ * The running HAProxy has servers that are up, and none of them is wanted any
+ * more: a slip of the pen in their addresses would take the balancer down.
+ */
+static bool leaves_all_good_servers(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	bool any_up = false, common = false;
+
+	for (size_t i = 0; i < observed->servers_n; i++) {
+		if (observed->servers[i].state != SERVER_UP)
+			continue;
+		any_up = true;
+		for (size_t j = 0; j < wanted->instance.servers_n; j++) {
+			char *name = haproxy_server_name(&wanted->instance.servers[j]);
+
+			common |= strcmp(name, observed->servers[i].name) == 0;
+			free(name);
+		}
+	}
+	return any_up && !common;
+}
+
+/*
+ * Every write goes through a helper made from the wanted image, so that has to
+ * be there first; and nothing is written that its HAProxy has not accepted.
+ */
 static void add_write(struct plan *plan, const struct wanted *wanted,
 		      const struct observed_instance *observed, const char *reason)
 {
+	char *helper = container_helper_name(wanted->instance.name);
+
 	if (observed->image_known && !observed->image_present)
 		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
-	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
+	if (!observed->config_accepted)
+		add(plan, ACTION_CHECK_CONFIG, wanted->instance.image, helper, NULL,
+		    "this host's HAProxy has not checked it yet");
+	if (leaves_all_good_servers(wanted, observed))
+		add(plan, ACTION_REHEARSE, wanted->instance.image, helper, NULL,
+		    "no server that is up now is wanted any more");
+	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, helper, NULL, reason);
+	free(helper);
 }
 
 void plan_clear(struct plan *plan)

@@ -16,6 +16,7 @@
 #define FINGERPRINT_PREFIX "SHA256:"
 #define FINGERPRINT_CHARS 43 /* base64 of 32 bytes, without padding */
 #define ENGINE_PREFIX "unix://"
+#define MAX_HAPROXY_TIME_MS (INT64_C(576) * 60 * 60 * 1000)
 #define MAX_SOCKET_PATH 107 /* unix(7) */
 
 static bool has_control_character(const char *text)
@@ -156,6 +157,19 @@ int syntax_duration(const char *text, struct err *err)
 		return -1;
 	if (ms <= 0)
 		return err_set(err, ERR_SPEC, "must be a duration longer than 0, such as \"30s\"");
+	return 0;
+}
+
+/* HAProxy's timers count up to 2^31 ms. */
+int syntax_haproxy_time(const char *text, struct err *err)
+{
+	int64_t ms;
+
+	if (syntax_duration(text, err) < 0)
+		return -1;
+	duration_parse_ms(text, &ms, err);
+	if (ms > MAX_HAPROXY_TIME_MS)
+		return err_set(err, ERR_SPEC, "must be at most 576h (24 days), as long as HAProxy can count");
 	return 0;
 }
 

@@ -68,32 +68,40 @@ static struct json_object *container_json(const struct status_instance *instance
 	return object;
 }
 
-static struct json_object *server_json(const struct spec_server *server,
+static struct json_object *server_json(const struct spec_server *wanted,
 				       const struct status_instance *instance)
 {
 	struct json_object *object = json_object_new_object();
-	char *address = haproxy_server_address(server);
-	char *name = haproxy_server_name(server);
-	enum server_state state = SERVER_UNKNOWN;
-	const char *check = NULL;
+	const struct observed_server *seen =
+		observed_server_find(instance->servers, instance->servers_n, wanted);
+	const struct server_memory *known = NULL;
+	char *address = haproxy_server_address(wanted);
 
-	for (size_t i = 0; i < instance->servers_n; i++) {
-		if (strcmp(instance->servers[i].name, name) != 0)
-			continue;
-		state = instance->servers[i].state;
-		check = instance->servers[i].check;
-	}
+	if (seen && seen->state != SERVER_UNKNOWN && instance->servers_known)
+		known = servers_find(instance->servers_known, seen->name);
 	add(object, "address", text_json(address));
-	add(object, "state", text_json(server_state_name(state)));
-	if (check && *check)
-		add(object, "check", text_json(check));
+	add(object, "state", text_json(server_state_name(seen ? seen->state : SERVER_UNKNOWN)));
+	if (seen && seen->draining)
+		add(object, "draining", json_object_new_boolean(true));
+	add(object, "since", known ? status_time_json(known->since_ms) : NULL);
+	if (seen && seen->why)
+		add(object, "why", text_json(seen->why));
+	if (seen && seen->check[0])
+		add(object, "check", text_json(seen->check));
 	free(address);
-	free(name);
 	return object;
+}
+
+static const char *traffic_of(const struct status_instance *instance)
+{
+	return traffic_name(servers_traffic(instance->wanted_servers, instance->wanted_servers_n,
+					    instance->servers, instance->servers_n, instance->fallback));
 }
 
 struct json_object *status_instance_json(const struct status_instance *instance)
 {
+	static const char *const serves[] = {
+		[SERVES_UNKNOWN] = NULL, [SERVES_WANTED] = "wanted", [SERVES_FORMER] = "former"};
 	struct json_object *object = json_object_new_object();
 	struct json_object *config = json_object_new_object();
 	struct json_object *servers = json_object_new_array_ext((int)instance->wanted_servers_n + 1);
@@ -115,6 +123,8 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 	for (size_t i = 0; i < instance->wanted_servers_n; i++)
 		json_object_array_add(servers, server_json(&instance->wanted_servers[i], instance));
 	add(object, "servers", servers);
+	add(object, "traffic", text_json(traffic_of(instance)));
+	add(object, "serves", text_json(serves[instance->serves]));
 	add(object, "lastError",
 	    status_error_json(instance->error, instance->error_since_ms, instance->attempts));
 	add(object, "observedAt", status_time_json(instance->observed_at_ms));

@@ -13,6 +13,7 @@
 #include "common/err.h"
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
+#include "daemon/core/servers.h"
 #include "daemon/core/spec.h"
 
 enum phase {
@@ -29,6 +30,9 @@ enum phase {
 
 const char *phase_name(enum phase phase);
 
+/* Which version has the HAProxy loaded that answers? */
+enum serves { SERVES_UNKNOWN, SERVES_WANTED, SERVES_FORMER };
+
 struct status_instance {
 	const char *id, *spec, *host, *name;
 	size_t index;
@@ -42,6 +46,9 @@ struct status_instance {
 	size_t wanted_servers_n;
 	const struct observed_server *servers; /* how HAProxy sees them */
 	size_t servers_n;
+	const struct servers *servers_known; /* since when; NULL: not known */
+	bool fallback;                       /* see struct observed_instance */
+	enum serves serves;
 	const struct err *error; /* kind ERR_NONE or NULL: none */
 	int64_t error_since_ms;
 	unsigned attempts;

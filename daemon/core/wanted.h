@@ -55,11 +55,19 @@ struct json_object *wanted_create_with_token(const struct wanted *wanted, const 
 #define HELPER_CONFIG_DIR "/config"
 #define HELPER_RUN_DIR "/run-dir"
 struct json_object *wanted_helper_create(const struct wanted *wanted);
+/*
+ * Create request of the container that checks a config: it has the name and the
+ * labels of a helper, and sees what the balancer would, read-only. The config is
+ * in a file of its own. The caller puts it.
+ */
+#define CHECKED_CONFIG "apilb-check.cfg" /* in its "/" */
+struct json_object *wanted_checker_create(const struct wanted *wanted);
+/* The same for one that runs a config from there, with a stats socket named by the token. The caller puts it.
+ */
+struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const char *token);
 
 #define WANTED_USER "65534"
 #define WANTED_UID 65534
-/* How long what was succeeded may keep its connections. */
-#define WANTED_DRAIN_MS 300000
 /* Of the config file: no secret in it, and HAProxy's user has to read it. */
 #define CONFIG_MODE 0644
 /* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */

@@ -1,0 +1,22 @@
+/*
+ * Why HAProxy does not use a server, in words for whoever has to look at that
+ * server. The codes are those of `show stat` (HAProxy management guide, 9.1).
+ */
+#ifndef APILB_CORE_SERVER_CHECK_H
+#define APILB_CORE_SERVER_CHECK_H
+
+#include <stdint.h>
+
+struct server_check {
+	const char *status;  /* "DOWN", "DOWN 1/2", "NOLB", "MAINT (resolution)" */
+	const char *check;   /* "L4CON"; "" if none */
+	int64_t code;        /* HTTP's; -1: none */
+	int64_t duration_ms; /* of the last check; -1: not told */
+	const char
+		*last; /* what came with it: "Connection refused", "Internal Server Error"; "" if nothing */
+};
+
+/* "connection refused", "no answer to the check within 2s", "not ready: HTTP 500". The caller frees. */
+char *server_why(const struct server_check *check);
+
+#endif

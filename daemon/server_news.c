@@ -1,0 +1,208 @@
+#include "daemon/server_news.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "common/mem.h"
+#include "daemon/fleet.h"
+
+/* Beside the resync interval: within both every balancer has looked once. */
+#define SLACK_MS 5000
+
+/* The same news of the same server, by all balancers of a spec. */
+struct story {
+	char *key;
+	char *spec, *address;
+	enum server_change news;
+	size_t balancers; /* that had it to tell */
+	UT_hash_handle hh;
+};
+
+struct server_news {
+	struct events *events;
+	const struct fleet *fleet;
+	const struct settings *settings;
+	struct event *timer; /* runs while there are stories */
+	struct story *stories;
+};
+
+static enum log_level level_of(enum server_change news)
+{
+	switch (news) {
+	case SERVER_CHANGE_NONE_UP:
+		return LOG_LEVEL_ERROR;
+	case SERVER_CHANGE_DOWN:
+		return LOG_LEVEL_WARNING;
+	default:
+		return LOG_LEVEL_INFO;
+	}
+}
+
+static void story_free(struct server_news *news, struct story *story)
+{
+	HASH_DEL(news->stories, story);
+	free(story->key);
+	free(story->spec);
+	free(story->address);
+	free(story);
+}
+
+/* The end of a round: what is it like now, for all of them? */
+
+struct count {
+	size_t all, up, draining, down, none_up;
+};
+
+static void count_instance(struct count *count, const struct instance *instance, const char *address)
+{
+	const struct wanted *wanted = instance->wanted;
+
+	if (!*address) {
+		count->all++;
+		count->none_up += instance->servers.none_up;
+	}
+	for (size_t i = 0; *address && i < wanted->instance.servers_n; i++) {
+		const struct spec_server *server = &wanted->instance.servers[i];
+		char *own = haproxy_server_address(server), *name = haproxy_server_name(server);
+		const struct server_memory *memory = servers_find(&instance->servers, name);
+
+		if (strcmp(own, address) == 0) {
+			count->all++;
+			count->up += memory && memory->state == SERVER_UP;
+			count->draining += memory && memory->draining;
+			count->down += memory && memory->state == SERVER_DOWN && !memory->draining;
+		}
+		free(own);
+		free(name);
+	}
+}
+
+static struct count count_story(const struct server_news *news, const struct story *story)
+{
+	struct count count = {0};
+	size_t hosts, n;
+	struct host *const *all = fleet_hosts(news->fleet, &hosts);
+
+	for (size_t i = 0; i < hosts; i++) {
+		struct instance *const *instances = host_instances(all[i], &n);
+
+		for (size_t j = 0; j < n; j++)
+			if (instances[j]->wanted && strcmp(instances[j]->spec, story->spec) == 0)
+				count_instance(&count, instances[j], story->address);
+	}
+	return count;
+}
+
+static void tell_story(const struct server_news *news, const struct story *story)
+{
+	const struct count count = count_story(news, story);
+	const struct {
+		const char *words;
+		size_t n;
+	} rows[SERVER_CHANGES] = {
+		[SERVER_CHANGE_DOWN] = {"is down", count.down},
+		[SERVER_CHANGE_DRAINING] = {"gets no new connections", count.draining},
+		[SERVER_CHANGE_UP] = {"is up", count.up},
+		[SERVER_CHANGE_NONE_UP] = {"no server is up", count.none_up},
+		[SERVER_CHANGE_SOME_UP] = {"servers are up again", count.all - count.none_up},
+	};
+
+	events_add(news->events, level_of(story->news), story->spec, NULL, server_change_name(story->news),
+		   "%s%s%s for %zu of %zu balancers", story->address, *story->address ? " " : "",
+		   rows[story->news].words, rows[story->news].n, count.all);
+}
+
+static void on_round_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct server_news *news = arg;
+	struct story *story, *tmp;
+
+	(void)fd;
+	(void)what;
+	HASH_ITER (hh, news->stories, story, tmp) {
+		if (story->balancers > SERVER_NEWS_EACH)
+			tell_story(news, story);
+		story_free(news, story);
+	}
+}
+
+static void start_round(struct server_news *news)
+{
+	int64_t ms = news->settings->resync_ms + SLACK_MS;
+	const struct timeval end = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	evtimer_add(news->timer, &end);
+}
+
+/* A look. */
+
+static struct story *story_of(struct server_news *news, const char *spec, enum server_change what,
+			      const char *address)
+{
+	char *key = xasprintf("%s %s %s", spec, server_change_name(what), address);
+	struct story *story;
+
+	HASH_FIND_STR(news->stories, key, story);
+	if (story) {
+		free(key);
+		return story;
+	}
+	if (!news->stories)
+		start_round(news);
+	story = xcalloc(1, sizeof(*story));
+	*story = (struct story){.key = key, .spec = xstrdup(spec), .address = xstrdup(address), .news = what};
+	HASH_ADD_KEYPTR(hh, news->stories, story->key, strlen(story->key), story);
+	return story;
+}
+
+struct teller {
+	struct server_news *news;
+	const struct instance *instance;
+};
+
+static void on_news(void *arg, enum server_change what, const char *address, const char *text)
+{
+	const struct teller *teller = arg;
+	const struct instance *instance = teller->instance;
+
+	if (++story_of(teller->news, instance->spec, what, address)->balancers <= SERVER_NEWS_EACH)
+		events_add(teller->news->events, level_of(what), instance->spec, instance->id,
+			   server_change_name(what), "%s", text);
+}
+
+void server_news_look(struct server_news *news, struct instance *instance,
+		      const struct observed_instance *observed)
+{
+	struct teller teller = {news, instance};
+
+	servers_note(&instance->servers, instance->wanted->instance.servers,
+		     instance->wanted->instance.servers_n, observed, on_news, &teller);
+}
+
+/* Its life. */
+
+struct server_news *server_news_new(struct event_base *base, struct events *events, const struct fleet *fleet,
+				    const struct settings *settings)
+{
+	struct server_news *news = xcalloc(1, sizeof(*news));
+
+	news->events = events;
+	news->fleet = fleet;
+	news->settings = settings;
+	news->timer = evtimer_new(base, on_round_over, news);
+	return news;
+}
+
+void server_news_free(struct server_news *news)
+{
+	struct story *story, *tmp;
+
+	if (!news)
+		return;
+	HASH_ITER (hh, news->stories, story, tmp)
+		story_free(news, story);
+	event_free(news->timer);
+	free(news);
+}
