@@ -182,7 +182,7 @@ static void render_rehearsal(FILE *out, const struct spec_instance *instance)
 {
 	fputs("global\n", out);
 	render_global(out, instance);
-	render_defaults(out);
+	render_defaults(out, instance);
 	render_resolvers(out, instance);
 	render_backend(out, instance);
 }
