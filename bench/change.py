@@ -19,7 +19,7 @@ that load:
 The last three use the same engine, image and config, and the engine's own API.
 Their time is mostly that between the stop signal and the kill: long connections
 do not end by themselves.
-It measures and prints; it is not a test (that is tests/integration/test_load.py).
+It measures and prints; it is not a test.
 """
 
 import argparse
