@@ -211,14 +211,14 @@ static struct json_object *like_the_balancer(const struct wanted *wanted, const 
 
 struct json_object *wanted_checker_create(const struct wanted *wanted)
 {
-	const char *const command[] = {"haproxy", "-c", "-f", "/" CHECKED_CONFIG};
+	const char *const command[] = {"haproxy", "-c", "-f", CHECKED_CONFIG_PATH};
 
 	return like_the_balancer(wanted, "0", strings(command, sizeof(command) / sizeof(command[0])));
 }
 
 struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const char *token)
 {
-	const char *const command[] = {"haproxy", "-W", "-db", "-f", "/" CHECKED_CONFIG};
+	const char *const command[] = {"haproxy", "-W", "-db", "-f", CHECKED_CONFIG_PATH};
 
 	return like_the_balancer(wanted, token, strings(command, sizeof(command) / sizeof(command[0])));
 }

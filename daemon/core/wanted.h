@@ -61,6 +61,7 @@ struct json_object *wanted_helper_create(const struct wanted *wanted);
  * in a file of its own. The caller puts it.
  */
 #define CHECKED_CONFIG "apilb-check.cfg" /* in its "/" */
+#define CHECKED_CONFIG_PATH "/" CHECKED_CONFIG
 struct json_object *wanted_checker_create(const struct wanted *wanted);
 /* The same for one that runs a config from there, with a stats socket named by the token. The caller puts it.
  */
