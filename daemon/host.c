@@ -102,8 +102,11 @@ static void run_ended(struct host *host, int64_t delay_ms, bool settled)
 {
 	const struct host_context *context = host->context;
 
-	if (host->again)
+	/* Something was wanted while it ran: the verdict on that is still to come. */
+	if (host->again) {
 		delay_ms = 0;
+		settled = false;
+	}
 	host->again = false;
 	run_after(host, delay_ms);
 	if (!TAILQ_EMPTY(&host->plans))

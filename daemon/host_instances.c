@@ -199,7 +199,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		else if (target->wanted && target->observed.stats == STATS_ANSWERED)
 			server_news_look(context->server_news, instance, &target->observed);
 		instance_settle(instance, target, &target->err, context->store, context->events);
-		soon |= target->changed && has_unchecked_servers(instance);
+		soon |= target->changed && (has_unchecked_servers(instance) || instance->observed.old_n > 0);
 		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;
 	}

@@ -34,6 +34,7 @@ void instance_free(struct instance *instance)
 	free(instance->spec);
 	free(instance->progress);
 	free(instance->told_drift);
+	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
 	servers_clear(&instance->servers);
 	store_instance_clear(&instance->record);
@@ -79,6 +80,8 @@ struct job_target instance_target(const struct instance *instance)
 		.config_mtime = xstrdup(instance->record.config_mtime),
 	};
 
+	target.accepted = xstrdup(instance->record.accepted);
+	leaving_copy(&target.leaving, &instance->leaving);
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
@@ -160,11 +163,13 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	const struct observed_container *current = target->observed.current;
 	const char *id = current ? current->id : NULL;
 	const char *sha256 = target->config_sha256[0] ? target->config_sha256 : NULL;
-	bool differs = !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
+	bool differs = !same_text(record->accepted, target->accepted) ||
+		       !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
 		       !same_text(record->config_mtime, target->config_mtime) ||
 		       record->config_size != target->config_size || target->changed;
 
 	set_text(&record->container_id, id);
+	set_text(&record->accepted, target->accepted);
 	set_text(&record->image, current ? current->image : NULL);
 	set_text(&record->config_sha256, sha256);
 	set_text(&record->config_mtime, target->config_mtime);
@@ -174,6 +179,9 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
+	leaving_clear(&instance->leaving);
+	instance->leaving = target->leaving;
+	target->leaving = (struct leaving){0};
 	observed_instance_clear(&instance->observed);
 	observed_instance_slim(&target->observed);
 	instance->observed = target->observed;
@@ -268,6 +276,7 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 			 : wanted  ? wanted->instance.image
 				   : instance->record.image,
 		.container_status = container ? container->status : CONTAINER_UNKNOWN,
+		.draining = instance->observed.old_n,
 		.config_path = wanted ? wanted->instance.config_path : instance->record.config_path,
 		.config_sha256 = instance->record.config_sha256,
 		.wanted_servers = wanted ? wanted->instance.servers : NULL,

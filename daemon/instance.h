@@ -37,7 +37,8 @@ struct instance {
 	char refused[SHA256_HEX_SIZE];
 	unsigned refusals;
 	int64_t refused_until_ms;
-	char *told_drift; /* the last that was told, so that each is told once */
+	struct leaving leaving; /* former containers that still have connections */
+	char *told_drift;       /* the last that was told, so that each is told once */
 };
 
 /* The record is taken over. */

@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 #include "common/names.h"
+#include "daemon/core/container_name.h"
 #include "daemon/job_internal.h"
 
 #define OPEN_TIMEOUT_MS 10000
@@ -17,6 +18,8 @@
 /* Something that only needs a moment is looked at again this often. */
 #define MAX_LOOKS 25
 #define LOOK_INTERVAL_MS 200
+/* So often when a container was told to leave in this run. */
+#define LEAVING_LOOKS 5
 
 /* In order of time. A phase runs once for the host, or once for each target. */
 struct phase {
@@ -205,21 +208,6 @@ const struct observed_container *job_find_listed(const struct job *job, const ch
 	return NULL;
 }
 
-/* "api-lb-apilb-next" belongs to api-lb. The caller frees. */
-static char *instance_name(const char *container_name)
-{
-	static const char *const suffixes[] = {WANTED_NEXT_SUFFIX, WANTED_HELPER_SUFFIX};
-	size_t len = strlen(container_name);
-
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		size_t suffix_len = strlen(suffixes[i]);
-
-		if (len > suffix_len && strcmp(container_name + len - suffix_len, suffixes[i]) == 0)
-			return xstrndup(container_name, len - suffix_len);
-	}
-	return xstrdup(container_name);
-}
-
 static bool has_target(const struct job *job, const char *name)
 {
 	for (size_t i = 0; i < job->n; i++)
@@ -245,8 +233,9 @@ static void adopt_orphans(struct job *job)
 {
 	for (size_t i = 0; i < job->listed_n; i++) {
 		const struct observed_container *container = job->listed[i];
-		char *name = instance_name(container->name);
+		char *name; /* "api-lb-apilb-next" belongs to api-lb */
 
+		container_role_of(container->name, &name);
 		if (has_target(job, name) ||
 		    (!is_stray(job, container) && !job->options.is_orphan(job->options.arg, container))) {
 			free(name);
@@ -341,6 +330,15 @@ static bool needs_a_moment(const struct job *job)
 	return false;
 }
 
+/* Most have no connections, and leave at once: then the same run removes them. */
+static bool is_leaving(const struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].err.kind == ERR_NONE && job->targets[i].observed.old_n > 0)
+			return true;
+	return false;
+}
+
 static void observe_again(struct job *job)
 {
 	go_to(job, LIST);
@@ -357,7 +355,8 @@ static enum step phase_verify(struct job *job)
 		observe_again(job);
 		return STEP_NEXT;
 	}
-	if (needs_a_moment(job) && job->looks < MAX_LOOKS) {
+	if ((needs_a_moment(job) && job->looks < MAX_LOOKS) ||
+	    (job->rounds > 0 && is_leaving(job) && job->looks < LEAVING_LOOKS)) {
 		if (job->step++ == 0) {
 			job_sleep(job, LOOK_INTERVAL_MS);
 			return STEP_WAIT;
@@ -396,6 +395,8 @@ void job_target_clear(struct job_target *target)
 	free(target->known_id);
 	free(target->known_started_at);
 	free(target->refusal);
+	free(target->accepted);
+	leaving_clear(&target->leaving);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }

@@ -17,6 +17,7 @@
 #include "daemon/core/plan.h"
 #include "daemon/core/wanted.h"
 #include "daemon/io/stream.h"
+#include "daemon/leaving.h"
 
 struct event_base;
 struct job;
@@ -42,7 +43,9 @@ struct job_target {
 				   closely. In. */
 	char refused[SHA256_HEX_SIZE]; /* the version (struct wanted) that HAProxy did not take; "": none. In
 					  and out. */
-	char *refusal; /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
+	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
+	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
+	struct leaving leaving; /* former containers of it that still have connections. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;

@@ -43,7 +43,9 @@ struct job {
 	int looks;                  /* observations since the last action */
 	char *exec_id;              /* apply: the command that was prepared */
 	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
-	int polls;                  /* apply: how often the awaited HAProxy was asked */
+	int awaiting;               /* apply: where the awaiting stands (job_await.c) */
+	int polls;                  /* apply: how often the awaited HAProxy was asked in vain */
+	int unhealthy;              /* apply: how often the awaited HAProxy has said that no server is up */
 	bool acted;                 /* this round applied something */
 	struct err err;
 };
@@ -61,8 +63,12 @@ void job_tell(struct job *job, enum job_news news, const char *type, const char 
  */
 void job_request_failed(struct job *job, const struct err *err);
 
-/* job_observe.c: phases of one target. */
+/* job_inspect.c: a phase of one target. */
 enum step job_inspect(struct job *job, struct job_target *target);
+/* Made by us (container may be NULL), whatever version of the target it is. */
+bool job_is_ours(const struct job_target *target, const struct observed_container *container);
+
+/* job_observe.c: phases of one target. */
 enum step job_look_at_config(struct job *job, struct job_target *target);
 enum step job_ask_haproxy(struct job *job, struct job_target *target);
 enum step job_look_at_image(struct job *job, struct job_target *target);
@@ -74,8 +80,28 @@ bool job_needs_former_config(const struct job_target *target);
 enum step job_read_config(struct job *job, struct job_target *target);
 const struct observed_container *job_find_listed(const struct job *job, const char *name);
 
-/* job_apply.c */
+/* job_apply.c: the actions of a plan. Each is a recipe of steps; a step sends one request. */
 enum step job_apply(struct job *job, struct job_target *target);
 enum step job_explain(struct job *job, struct job_target *target);
+#define JOB_MAX_STEPS 6 /* of a recipe */
+typedef void job_step_fn(struct job *job, struct job_target *target, const struct action *action);
+const struct action *job_action(const struct job *job);
+/* For requests: on to the next step, or, with an error, to what is done about a failed action. */
+void job_on_step(void *arg, const struct docker_reply *reply, const struct err *err);
+void job_action_failed(struct job *job, const struct err *err);
+/* A token that no other container has. */
+void job_make_token(char token[TOKEN_HEX_SIZE]);
+
+/* job_await.c: the step of ACTION_AWAIT, and one of ACTION_REHEARSE. */
+job_step_fn job_await;
+
+/* job_helper.c: steps of ACTION_CHECK_CONFIG and ACTION_WRITE_CONFIG. */
+job_step_fn job_create_rehearsal, job_put_rehearsal;
+job_step_fn job_create_checker, job_put_candidate, job_wait_for_verdict, job_note_image;
+job_step_fn job_create_helper, job_put_run_dir, job_put_config, job_remove_helper;
+/* HAProxy has not taken the new version, or should not have, and the former one's text is known: it can be
+ * put back. */
+bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action);
+job_step_fn job_put_former;
 
 #endif

@@ -1,10 +1,11 @@
-/* Observing: the phases that look at one target, a request at a time. */
+/* Observing: config file and HAProxy of one target, a request at a time. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "daemon/clock.h"
+#include "daemon/core/accepted.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
@@ -14,159 +15,21 @@
 /* A HAProxy that has just started is given this many looks before its silence counts. */
 #define EARLY_LOOKS 3
 
-/* inspect: what stands under the wanted name, whoever made it; and what an earlier run left over */
-
-enum { INSPECT_CURRENT, INSPECT_NEXT, INSPECT_FOREIGN, INSPECT_DONE };
-
-static struct observed_container *copy_listed(const struct job *job, const char *name)
-{
-	const struct observed_container *listed = job_find_listed(job, name);
-	struct observed_container *copy;
-
-	if (!listed)
-		return NULL;
-	copy = xcalloc(1, sizeof(*copy));
-	copy->id = xstrdup(listed->id);
-	copy->name = xstrdup(listed->name);
-	copy->image = xstrdup(listed->image);
-	copy->status = listed->status;
-	copy->owner = xstrdup(listed->owner);
-	copy->spec = xstrdup(listed->spec);
-	return copy;
-}
-
-static struct observed_container *copy_removable(const struct job *job, const char *name)
-{
-	const struct observed_container *listed = job_find_listed(job, name);
-
-	return listed && !job->options.is_wanted(job->options.arg, listed) ? copy_listed(job, name) : NULL;
-}
-
-/* What is to be removed needs no more than the list tells. */
-static void inspect_from_list(struct job *job, struct job_target *target)
-{
-	char *next = wanted_next_name(target->name);
-	char *helper = wanted_helper_name(target->name);
-
-	if (!target->wanted) {
-		target->observed.current = copy_removable(job, target->name);
-		target->observed.next = copy_removable(job, next);
-	}
-	target->observed.helper = copy_listed(job, helper);
-	free(next);
-	free(helper);
-}
-
-static bool made_as_wanted(const struct job_target *target, const struct observed_container *container)
-{
-	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0 &&
-	       container->container_sha256 &&
-	       strcmp(container->container_sha256, target->wanted->container_sha256) == 0;
-}
-
-static void on_own_image(void *arg, const struct docker_reply *reply, const struct err *err)
-{
-	struct job *job = arg;
-	struct observed_instance *observed = &job_current(job)->observed;
-
-	if (err) {
-		job_request_failed(job, err);
-		return;
-	}
-	if (reply->status != 404)
-		observed->foreign = observed_image_difference(observed->current, reply->json);
-	job->step = INSPECT_DONE;
-	job_run(job);
-}
-
-/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours. */
-static enum step look_at_own_image(struct job *job, struct job_target *target)
-{
-	const struct observed_container *current = target->observed.current;
-	struct json_object *image = NULL;
-
-	if (!made_as_wanted(target, current) ||
-	    (target->known_id && strcmp(target->known_id, current->id) == 0))
-		return STEP_NEXT;
-	if (!json_object_object_get_ex(current->inspect, "Image", &image))
-		return STEP_NEXT;
-	docker_image_inspect(job->docker, json_object_get_string(image), on_own_image, job);
-	return STEP_WAIT;
-}
-
-static void on_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
-{
-	struct job *job = arg;
-	struct job_target *target = job_current(job);
-	struct observed_container **to =
-		job->step == INSPECT_CURRENT ? &target->observed.current : &target->observed.next;
-	struct err bad;
-
-	if (err) {
-		job_request_failed(job, err);
-		return;
-	}
-	if (reply->status != 404) {
-		*to = observed_from_inspect(reply->json, &bad);
-		if (!*to) {
-			job_request_failed(job, &bad);
-			return;
-		}
-		/* The engine takes the beginning of an ID for a name as well. */
-		if (job->step == INSPECT_CURRENT && strcmp((*to)->name, target->name) != 0) {
-			observed_container_free(*to);
-			*to = NULL;
-		}
-	}
-	job->step++;
-	job_run(job);
-}
-
-enum step job_inspect(struct job *job, struct job_target *target)
-{
-	const struct observed_container *listed;
-	char *next;
-
-	switch (job->step) {
-	case INSPECT_CURRENT:
-		observed_instance_clear(&target->observed);
-		target->observed.refused =
-			target->wanted && strcmp(target->refused, target->wanted->version) == 0;
-		if (target->observed.refused)
-			target->observed.refusal = xstrdup(target->refusal);
-		inspect_from_list(job, target);
-		if (!target->wanted)
-			return STEP_NEXT;
-		docker_inspect(job->docker, target->name, on_inspect, job);
-		return STEP_WAIT;
-	case INSPECT_NEXT:
-		next = wanted_next_name(target->name);
-		listed = job_find_listed(job, next);
-		free(next);
-		if (listed) {
-			docker_inspect(job->docker, listed->id, on_inspect, job);
-			return STEP_WAIT;
-		}
-		job->step = INSPECT_FOREIGN;
-		return look_at_own_image(job, target);
-	case INSPECT_FOREIGN:
-		return look_at_own_image(job, target);
-	default:
-		return STEP_NEXT;
-	}
-}
-
 /* config: the file on the host, seen through a container that mounts it as we would */
+
+static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
+{
+	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
+	       observed_mounts_as(container, target->wanted->create);
+}
 
 static const struct observed_container *config_view(const struct job_target *target)
 {
 	const struct observed_instance *observed = &target->observed;
 
-	if (made_as_wanted(target, observed->current) && observed->current->status != CONTAINER_DEAD)
+	if (sees_the_file(target, observed->current))
 		return observed->current;
-	if (made_as_wanted(target, observed->next))
-		return observed->next;
-	return NULL;
+	return sees_the_file(target, observed->next) ? observed->next : NULL;
 }
 
 enum { CONFIG_HEAD, CONFIG_GET, CONFIG_DONE };
@@ -368,8 +231,10 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 
 static bool has_answerer(const struct job_target *target)
 {
-	return target->wanted && made_as_wanted(target, target->observed.current) &&
-	       target->observed.current->status == CONTAINER_RUNNING;
+	const struct observed_container *current = target->observed.current;
+
+	return target->wanted && job_is_ours(target, current) && current->token[0] &&
+	       current->status == CONTAINER_RUNNING;
 }
 
 /* The same container, not restarted since it was last seen to be right. */
@@ -418,7 +283,9 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct observed_instance *observed = &job_current(job)->observed;
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->observed;
+	struct json_object *id;
 
 	if (err) {
 		job_request_failed(job, err);
@@ -426,6 +293,9 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	}
 	observed->image_known = true;
 	observed->image_present = reply->status != 404;
+	if (observed->image_present && json_object_object_get_ex(reply->json, "Id", &id))
+		observed->config_accepted = accepted_has(target->accepted, json_object_get_string(id),
+							 target->wanted->config_sha256);
 	job_run(job);
 }
 

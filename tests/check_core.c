@@ -2,10 +2,12 @@
  */
 #include <check.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/accepted.h"
 #include "daemon/core/diff.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/core/haproxy_log.h"
@@ -56,6 +58,11 @@ static const char *const others[] = {
 	BALANCER("", "}}, hostConfigPath: /etc/other/x.cfg"),
 	BALANCER("", "}}, servers: ['10.0.0.2:6443', '10.0.0.1:6443']"),
 	BALANCER("", "}}, servers: ['10.0.0.1:6443']"),
+	BALANCER("timeouts: {connect: 9s}\n", "}}"),
+	BALANCER("", "}}, timeouts: {client: 9s}"),
+	BALANCER("", "}}, timeouts: {server: 9s}"),
+	BALANCER("", "}}, timeouts: {tunnel: 9s}"),
+	BALANCER("", "}}, timeouts: {drain: 9s}"),
 	BALANCER("", "}}, runtime: {docker: {host: 'unix:///x.sock'}}"),
 	"servers: ['10.0.0.1:6443', '10.0.0.2:6443']\n"
 	"apiLoadBalancers: [{bindAddress: 127.0.0.2, host: {ssh: {address: h1, password: x}}}]\n",
@@ -142,6 +149,13 @@ static const struct {
 	{"bindAddress: 127.0.0.1\n", "    default-server check check-ssl verify none"},
 	{"bindAddress: 127.0.0.1\n", "    mode tcp\n"},
 	{"bindAddress: 127.0.0.1\n", "    timeout tunnel 24h\n"},
+	{"bindAddress: 127.0.0.1\n", "    hard-stop-after 5m\n"},
+	{"bindAddress: 127.0.0.1\ntimeouts: {drain: 90s}\n", "    hard-stop-after 90s\n"},
+	{"bindAddress: 127.0.0.1\ntimeouts: {drain: 120m}\n", "    hard-stop-after 2h\n"},
+	{"bindAddress: 127.0.0.1\ntimeouts: {connect: 1.5s}\n", "    timeout connect 1500ms\n"},
+	{"bindAddress: 127.0.0.1\ntimeouts: {client: 2m, server: 3m}\n", "    timeout client 2m\n"},
+	{"bindAddress: 127.0.0.1\ntimeouts: {client: 2m, server: 3m}\n", "    timeout server 3m\n"},
+	{"bindAddress: 127.0.0.1\ntimeouts: {tunnel: 8h}\n", "    timeout tunnel 8h\n"},
 	{"bindAddress: 127.0.0.1\nname: lb\n",
 	 "    stats socket \"/var/lib/apilb/lb/${APILB_TOKEN}.sock\" mode 666 level user\n"},
 };
@@ -306,6 +320,25 @@ END_TEST
 
 /* Status. */
 
+START_TEST(accepted_keeps_the_last_pairs)
+{
+	char *list = NULL;
+	char config[16];
+
+	ck_assert(!accepted_has(NULL, "sha256:a", "c"));
+	for (int i = 0; i <= ACCEPTED_MAX; i++) {
+		snprintf(config, sizeof(config), "c%d", i);
+		accepted_add(&list, "sha256:a", config);
+		accepted_add(&list, "sha256:a", config);
+	}
+	ck_assert(!accepted_has(list, "sha256:a", "c0"));
+	ck_assert(accepted_has(list, "sha256:a", "c1"));
+	ck_assert(accepted_has(list, "sha256:a", config));
+	ck_assert(!accepted_has(list, "sha256:b", config));
+	free(list);
+}
+END_TEST
+
 START_TEST(status_has_the_contracts_shape)
 {
 	const struct spec_server wanted[] = {{.host = "10.0.0.1", .port = 6443},
@@ -334,6 +367,7 @@ START_TEST(status_has_the_contracts_shape)
 		.config_sha256 = "00",
 		.wanted_servers = wanted,
 		.wanted_servers_n = 3,
+		.draining = 1,
 		.servers = seen,
 		.servers_n = 2,
 		.servers_known = &known,
@@ -353,7 +387,8 @@ START_TEST(status_has_the_contracts_shape)
 		"root@10.0.0.5:22\","
 		"\"name\":\"lb\",\"phase\":\"failed\",\"converged\":false,\"progress\":null,\"image\":"
 		"\"haproxy:3\","
-		"\"container\":{\"id\":\"abc\",\"image\":\"haproxy:3\",\"status\":\"running\"},"
+		"\"container\":{\"id\":\"abc\",\"image\":\"haproxy:3\",\"status\":\"running\"},\"draining\":"
+		"1,"
 		"\"config\":{\"path\":\"/etc/x\",\"sha256\":\"00\"},"
 		"\"servers\":[{\"address\":\"10.0.0.1:6443\",\"state\":\"up\",\"since\":\"2026-01-02T03:00:"
 		"00.000Z\","
@@ -423,6 +458,7 @@ int main(void)
 	tcase_add_loop_test(all, what_is_no_answer_is_a_failure, 0, N(not_stats));
 	tcase_add_test(all, log_reason_is_the_alerts);
 	tcase_add_test(all, backoff_doubles_to_a_limit_with_jitter);
+	tcase_add_test(all, accepted_keeps_the_last_pairs);
 	tcase_add_test(all, status_has_the_contracts_shape);
 	tcase_add_test(all, state_shows_no_secrets);
 	tcase_add_test(all, diff_is_unified);

@@ -134,9 +134,9 @@ static void call_stop(struct result *r)
 	docker_stop(r->docker, "c", 10, on_reply, r);
 }
 
-static void call_restart(struct result *r)
+static void call_wait(struct result *r)
 {
-	docker_restart(r->docker, "c", 5, on_reply, r);
+	docker_wait(r->docker, "c", on_reply, r);
 }
 
 static void call_kill(struct result *r)
@@ -206,7 +206,7 @@ static const struct {
 	 "Content-Type: application/json\r\nContent-Length: 13\r\n\r\n{\"Image\":\"i\"}", true},
 	{call_start, "POST /v1.41/containers/" ID "/start", "Content-Length: 0\r\n\r\n", true},
 	{call_stop, "POST /v1.41/containers/c/stop?t=10", "Content-Length: 0\r\n\r\n", true},
-	{call_restart, "POST /v1.41/containers/c/restart?t=5", "Content-Length: 0\r\n\r\n", true},
+	{call_wait, "POST /v1.41/containers/c/wait", "Content-Length: 0\r\n\r\n", true},
 	{call_kill, "POST /v1.41/containers/c/kill?signal=SIGUSR1", "Content-Length: 0\r\n\r\n", true},
 	{call_unpause, "POST /v1.41/containers/c/unpause", "Content-Length: 0\r\n\r\n", true},
 	{call_rename, "POST /v1.41/containers/c/rename?name=new", "Content-Length: 0\r\n\r\n", true},

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "common/mem.h"
+#include "daemon/core/container_name.h"
 #include "daemon/core/plan.h"
 
 #define CASES TOP_SRCDIR "/tests/cases/plan"
@@ -157,18 +158,40 @@ static enum stats_status stats_of(const char *text)
 	return STATS_UNKNOWN;
 }
 
+static void observe_old(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
+{
+	struct observed_container *old = container(wanted, given, "api-lb-apilb-old-01234567");
+
+	old->overdue = text_of(given, "overdue") != NULL;
+	observed_instance_add_old(observed, old);
+}
+
+static void observe_up(struct json_object *names, struct observed_instance *observed)
+{
+	observed->servers_n = json_object_array_length(names);
+	observed->servers = xcalloc(observed->servers_n, sizeof(*observed->servers));
+	for (size_t i = 0; i < observed->servers_n; i++)
+		observed->servers[i] = (struct observed_server){
+			.name = xstrdup(json_object_get_string(json_object_array_get_idx(names, i))),
+			.check = xstrdup("L7OK"),
+			.state = SERVER_UP,
+		};
+}
+
 /*
  * Keys: current, next (containers), helper (true), config ("wanted", "other",
  * "missing"; absent: not known), loaded ("wanted", "other": what HAProxy says
  * that it runs; it answers then), stats (if it does not), image (true, false;
  * absent: not looked at), binds ("other": HAProxy listens elsewhere), adopt (the state hands the container
- * over), and, true or absent: "config mode" (not what it was), "refused"; foreign, refusal (texts).
+ * over), up (names of servers that HAProxy sees up), old (those that were succeeded: an array of { "status",
+ * "overdue": true or absent }), and, true or absent: "accepted" (the image's HAProxy has checked the config),
+ * "config mode" (not what it was), "refused"; foreign, refusal (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
 	const char *config = text_of(given, "config"), *loaded = text_of(given, "loaded");
 	const char *helper = text_of(given, "helper"), *image = text_of(given, "image");
-	char *next = wanted_next_name(wanted->instance.name);
+	char *next = container_next_name(wanted->instance.name);
 	struct json_object *value = NULL;
 
 	if (text_of(given, "adopt"))
@@ -186,6 +209,13 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 		observed->helper = observed_from_inspect(inspect, &err);
 		json_object_put(inspect);
 	}
+	json_object_object_get_ex(given, "old", &value);
+	for (size_t i = 0; json_object_is_type(value, json_type_array) && i < json_object_array_length(value);
+	     i++)
+		observe_old(wanted, json_object_array_get_idx(value, i), observed);
+	if (json_object_object_get_ex(given, "up", &value))
+		observe_up(value, observed);
+	observed->config_accepted = text_of(given, "accepted") != NULL;
 	observed->image_known = image != NULL;
 	observed->image_present = image && strcmp(image, "true") == 0;
 	observed->config_known = config != NULL;

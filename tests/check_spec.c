@@ -572,6 +572,8 @@ static void explains(const char *file, const char *before, const char *after,
 
 		ck_assert_msg(strstr(text, words), "%s does not explain %s", file, fields->v[i].key);
 		free(words);
+		if (fields->v[i].type->shape == SHAPE_GROUP)
+			explains(file, before, after, fields->v[i].fields);
 	}
 	free(text);
 	free(path);

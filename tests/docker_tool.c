@@ -130,9 +130,9 @@ static void run_stop(struct tool *t)
 	docker_stop(t->docker, t->args[0], atoi(t->args[1]), on_reply, t);
 }
 
-static void run_restart(struct tool *t)
+static void run_wait(struct tool *t)
 {
-	docker_restart(t->docker, t->args[0], atoi(t->args[1]), on_reply, t);
+	docker_wait(t->docker, t->args[0], on_reply, t);
 }
 
 static void run_kill(struct tool *t)
@@ -221,7 +221,7 @@ static void run_ping(struct tool *t)
 static const struct command commands[] = {
 	{"ping", 0, run_ping},       {"list", 1, run_list},     {"inspect", 1, run_inspect},
 	{"image", 1, run_image},     {"create", 2, run_create}, {"start", 1, run_start},
-	{"stop", 2, run_stop},       {"kill", 2, run_kill},     {"restart", 2, run_restart},
+	{"stop", 2, run_stop},       {"kill", 2, run_kill},     {"wait", 1, run_wait},
 	{"unpause", 1, run_unpause}, {"rename", 2, run_rename}, {"remove", 2, run_remove},
 	{"pull", 1, run_pull},       {"put", 6, run_put},       {"get", 2, run_get},
 	{"head", 2, run_head},       {"logs", 2, run_logs},     {"idle", 1, run_idle},

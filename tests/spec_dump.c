@@ -51,6 +51,23 @@ static void dump_host(FILE *out, const struct spec_host *host)
 	}
 }
 
+static void dump_timeouts(FILE *out, const struct spec_timeouts *timeouts)
+{
+	const struct {
+		const char *key;
+		int64_t ms;
+	} rows[] = {
+		{"connect", timeouts->connect_ms}, {"client", timeouts->client_ms},
+		{"server", timeouts->server_ms},   {"tunnel", timeouts->tunnel_ms},
+		{"drain", timeouts->drain_ms},
+	};
+
+	fprintf(out, "  timeouts:");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		fprintf(out, " %s %" PRId64 " ms%s", rows[i].key, rows[i].ms,
+			i + 1 < sizeof(rows) / sizeof(rows[0]) ? "," : "\n");
+}
+
 static void dump_instance(FILE *out, const struct spec_instance *i)
 {
 	fprintf(out, "instance %zu, line %zu: %s\n", i->index, i->line, i->id);
@@ -63,6 +80,7 @@ static void dump_instance(FILE *out, const struct spec_instance *i)
 	for (size_t s = 0; s < i->servers_n; s++)
 		fprintf(out, i->servers[s].ipv6 ? "  server: [%s]:%u\n" : "  server: %s:%u\n",
 			i->servers[s].host, i->servers[s].port);
+	dump_timeouts(out, &i->timeouts);
 	dump_host(out, &i->host);
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/core/haproxy.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,35 +55,51 @@ static bool needs_v6only(const struct spec_instance *instance, const struct spec
 	return false;
 }
 
+/* HAProxy takes one number and one unit. */
+static void render_time(FILE *out, const char *keyword, int64_t ms)
+{
+	static const struct {
+		int64_t ms;
+		const char *name;
+	} units[] = {{3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}};
+	size_t i = 0;
+
+	while (ms % units[i].ms != 0)
+		i++;
+	fprintf(out, "    %s %" PRId64 "%s\n", keyword, ms / units[i].ms, units[i].name);
+}
+
 static void render_global(FILE *out, const struct spec_instance *instance)
 {
 	char *socket = haproxy_socket_path(instance->name, "${" TOKEN_VARIABLE "}");
 
 	fprintf(out, "    log stdout format raw daemon\n");
 	fprintf(out, "    maxconn 8192\n");
-	fprintf(out, "    hard-stop-after 5m\n");
+	render_time(out, "hard-stop-after", instance->timeouts.drain_ms);
 	fprintf(out, "    spread-checks 10\n");
 	fprintf(out, "    stats socket \"%s\" mode 666 level user\n", socket);
 	fprintf(out, "    stats timeout 30s\n");
 	free(socket);
 }
 
-static void render_defaults(FILE *out)
+static void render_defaults(FILE *out, const struct spec_instance *instance)
 {
+	const struct spec_timeouts *timeouts = &instance->timeouts;
+
 	fputs("\ndefaults\n"
 	      "    mode tcp\n"
 	      "    option clitcpka\n"
 	      "    option srvtcpka\n"
 	      "    option redispatch 1\n"
-	      "    retries 3\n"
-	      "    timeout connect 2s\n"
-	      "    timeout check 2s\n"
-	      "    timeout client 1m\n"
-	      "    timeout client-fin 30s\n"
-	      "    timeout server 1m\n"
-	      "    timeout server-fin 30s\n"
-	      "    timeout tunnel 24h\n",
+	      "    retries 3\n",
 	      out);
+	render_time(out, "timeout connect", timeouts->connect_ms);
+	render_time(out, "timeout check", 2000);
+	render_time(out, "timeout client", timeouts->client_ms);
+	render_time(out, "timeout client-fin", 30000);
+	render_time(out, "timeout server", timeouts->server_ms);
+	render_time(out, "timeout server-fin", 30000);
+	render_time(out, "timeout tunnel", timeouts->tunnel_ms);
 }
 
 static void render_resolvers(FILE *out, const struct spec_instance *instance)
@@ -139,7 +156,7 @@ typedef void render_fn(FILE *out, const struct spec_instance *instance);
 static void render_body(FILE *out, const struct spec_instance *instance)
 {
 	render_global(out, instance);
-	render_defaults(out);
+	render_defaults(out, instance);
 	render_resolvers(out, instance);
 	render_frontend(out, instance);
 	render_backend(out, instance);
@@ -159,6 +176,22 @@ static char *text_of(render_fn *render, const struct spec_instance *instance, ch
 		abort();
 	sha256_hex(text, len, hash);
 	return text;
+}
+
+static void render_rehearsal(FILE *out, const struct spec_instance *instance)
+{
+	fputs("global\n", out);
+	render_global(out, instance);
+	render_defaults(out, instance);
+	render_resolvers(out, instance);
+	render_backend(out, instance);
+}
+
+char *haproxy_render_rehearsal(const struct spec_instance *instance)
+{
+	char hash[SHA256_HEX_SIZE];
+
+	return text_of(render_rehearsal, instance, hash);
 }
 
 char *haproxy_render(const struct spec_instance *instance)

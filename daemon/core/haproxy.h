@@ -25,6 +25,9 @@
 /* "/var/lib/apilb/NAME/TOKEN.sock"; the caller frees. */
 char *haproxy_socket_path(const char *name, const char *token);
 
+/* The same without its frontend: what has it finds out which servers are up, and is in nobody's way. The
+ * caller frees. */
+char *haproxy_render_rehearsal(const struct spec_instance *instance);
 /* The caller frees. */
 char *haproxy_render(const struct spec_instance *instance);
 

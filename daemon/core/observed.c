@@ -283,6 +283,22 @@ char *observed_difference(const struct observed_container *container, struct jso
 	return mount_difference(container->inspect, create);
 }
 
+bool observed_mounts_as(const struct observed_container *container, struct json_object *create)
+{
+	char *difference = mount_difference(container->inspect, create);
+	bool same = difference == NULL;
+
+	free(difference);
+	return same;
+}
+
+bool observed_runs_haproxy(const struct observed_container *container)
+{
+	const char *program = text_at(container->inspect, "/Config/Cmd/0");
+
+	return program && strcmp(program, "haproxy") == 0;
+}
+
 /* The texts of an array (or of nothing) but for our token. The caller puts it. */
 static struct json_object *without_token(struct json_object *array)
 {
@@ -333,6 +349,9 @@ void observed_instance_clear(struct observed_instance *instance)
 	observed_container_free(instance->current);
 	observed_container_free(instance->next);
 	observed_container_free(instance->helper);
+	for (size_t i = 0; i < instance->old_n; i++)
+		observed_container_free(instance->old[i]);
+	free(instance->old);
 	free(instance->foreign);
 	free(instance->refusal);
 	free(instance->config);
@@ -342,15 +361,27 @@ void observed_instance_clear(struct observed_instance *instance)
 	memset(instance, 0, sizeof(*instance));
 }
 
+static void slim(struct observed_container *container)
+{
+	if (!container)
+		return;
+	json_object_put(container->inspect);
+	container->inspect = NULL;
+}
+
 void observed_instance_slim(struct observed_instance *instance)
 {
-	struct observed_container *const containers[] = {instance->current, instance->next, instance->helper};
-
-	for (size_t i = 0; i < sizeof(containers) / sizeof(containers[0]); i++) {
-		if (!containers[i])
-			continue;
-		json_object_put(containers[i]->inspect);
-		containers[i]->inspect = NULL;
-	}
+	slim(instance->current);
+	slim(instance->next);
+	slim(instance->helper);
+	for (size_t i = 0; i < instance->old_n; i++)
+		slim(instance->old[i]);
 	FREE(instance->config);
+}
+
+void observed_instance_add_old(struct observed_instance *instance, struct observed_container *old)
+{
+	instance->old =
+		xreallocarray(instance->old, instance->old_n + 1, sizeof(struct observed_container *));
+	instance->old[instance->old_n++] = old;
 }

@@ -45,6 +45,7 @@ struct observed_container {
 	char *role;
 	char *container_sha256;
 	int64_t exit_code;
+	bool overdue;                /* it is leaving, and should have left by now */
 	char *started_at;            /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
 };
@@ -61,6 +62,11 @@ void observed_container_free(struct observed_container *container); /* NULL is f
  * frees. `create` is the body of a create request.
  */
 char *observed_difference(const struct observed_container *container, struct json_object *create);
+
+/* Whether it sees the same of the host as one that we would make. */
+bool observed_mounts_as(const struct observed_container *container, struct json_object *create);
+/* By its command: with our own containers, whatever became of them. */
+bool observed_runs_haproxy(const struct observed_container *container);
 
 /*
  * The same for what a create request can lay over the image, and ours does not:
@@ -95,9 +101,12 @@ struct observed_instance {
 	struct observed_container *current; /* has the wanted name; NULL: no such container */
 	struct observed_container *next;    /* the successor of an unfinished handover; NULL: none */
 	struct observed_container *helper;  /* left over; NULL: none */
+	struct observed_container **old;    /* were succeeded, and leave with their last connections */
+	size_t old_n;
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
 	bool image_known, image_present;
+	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
 
 	bool config_known;
 	bool config_exists;
@@ -119,6 +128,8 @@ struct observed_instance {
 };
 
 void observed_instance_clear(struct observed_instance *instance);
+/* Takes the container over. */
+void observed_instance_add_old(struct observed_instance *instance, struct observed_container *old);
 /* Lets go of what only a plan needs: whole replies and texts. For whoever keeps it. */
 void observed_instance_slim(struct observed_instance *instance);
 

@@ -7,18 +7,22 @@
 
 #include "common/mem.h"
 #include "common/names.h"
+#include "daemon/core/container_name.h"
 
 static const struct {
 	const char *name;
 	const char *before, *after; /* around the name; an argument follows */
 } kinds[ACTION_KINDS] = {
 	[ACTION_PULL] = {"pull", "pull image ", ""},
+	[ACTION_CHECK_CONFIG] = {"check-config", "check the config with HAProxy of ", ""},
+	[ACTION_REHEARSE] = {"rehearse", "see that HAProxy of ", " finds a server up"},
 	[ACTION_WRITE_CONFIG] = {"write-config", "write ", ""},
 	[ACTION_CREATE] = {"create", "create container ", ""},
 	[ACTION_START] = {"start", "start container ", ""},
 	[ACTION_UNPAUSE] = {"unpause", "unpause container ", ""},
 	[ACTION_RELOAD] = {"reload", "reload HAProxy in container ", ""},
 	[ACTION_AWAIT] = {"await", "wait until HAProxy in container ", " has loaded the config"},
+	[ACTION_DRAIN] = {"drain", "drain container ", ""},
 	[ACTION_STOP] = {"stop", "stop container ", " gracefully"},
 	[ACTION_REMOVE] = {"remove", "remove container ", ""},
 	[ACTION_RENAME] = {"rename", "rename container ", " to "},
@@ -55,13 +59,47 @@ static void add_for(struct plan *plan, enum action_kind kind, const struct obser
 	add(plan, kind, container->name, container->id, NULL, reason);
 }
 
-/* Every write goes through a helper made from the wanted image, so that has to be there first. */
+/*
+ * The running HAProxy has servers that are up, and none of them is wanted any
+ * more: a slip of the pen in their addresses would take the balancer down.
+ */
+static bool leaves_all_good_servers(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	bool any_up = false, common = false;
+
+	for (size_t i = 0; i < observed->servers_n; i++) {
+		if (observed->servers[i].state != SERVER_UP)
+			continue;
+		any_up = true;
+		for (size_t j = 0; j < wanted->instance.servers_n; j++) {
+			char *name = haproxy_server_name(&wanted->instance.servers[j]);
+
+			common |= strcmp(name, observed->servers[i].name) == 0;
+			free(name);
+		}
+	}
+	return any_up && !common;
+}
+
+/*
+ * Every write goes through a helper made from the wanted image, so that has to
+ * be there first; and nothing is written that its HAProxy has not accepted.
+ */
 static void add_write(struct plan *plan, const struct wanted *wanted,
 		      const struct observed_instance *observed, const char *reason)
 {
+	char *helper = container_helper_name(wanted->instance.name);
+
 	if (observed->image_known && !observed->image_present)
 		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
-	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, NULL, NULL, reason);
+	if (!observed->config_accepted)
+		add(plan, ACTION_CHECK_CONFIG, wanted->instance.image, helper, NULL,
+		    "this host's HAProxy has not checked it yet");
+	if (leaves_all_good_servers(wanted, observed))
+		add(plan, ACTION_REHEARSE, wanted->instance.image, helper, NULL,
+		    "no server that is up now is wanted any more");
+	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, helper, NULL, reason);
+	free(helper);
 }
 
 void plan_clear(struct plan *plan)
@@ -82,11 +120,15 @@ static bool is_up(const struct observed_container *container)
 	       container->status == CONTAINER_RESTARTING;
 }
 
+static bool is_ours_by_label(const struct wanted *wanted, const struct observed_container *container)
+{
+	return container->owner && strcmp(container->owner, wanted->owner) == 0;
+}
+
 static bool is_ours(const struct wanted *wanted, const struct observed_container *container)
 {
-	if (wanted->adopt_id && strcmp(wanted->adopt_id, container->id) == 0)
-		return true;
-	return container->owner && strcmp(container->owner, wanted->owner) == 0;
+	return (wanted->adopt_id && strcmp(wanted->adopt_id, container->id) == 0) ||
+	       is_ours_by_label(wanted, container);
 }
 
 /* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
@@ -109,7 +151,7 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 static char *container_drift(const struct wanted *wanted, const struct observed_instance *observed,
 			     const struct observed_container *container)
 {
-	if (!container->owner || strcmp(container->owner, wanted->owner) != 0)
+	if (!is_ours_by_label(wanted, container))
 		return xstrdup("container is handed over by the spec's state");
 	if (container->status == CONTAINER_DEAD)
 		return xstrdup("container is dead");
@@ -147,14 +189,50 @@ static void add_removal(struct plan *plan, const struct observed_container *cont
 	add_for(plan, ACTION_REMOVE, container, reason);
 }
 
+/*
+ * Out of the way, and gone when its last connection is: the engine does not
+ * restart what it was asked to signal, nor does a reboot bring it back. It is
+ * signalled before it is renamed, so whatever has such a name is leaving.
+ */
+static void add_retirement(struct plan *plan, const struct wanted *wanted,
+			   const struct observed_container *container, const char *reason)
+{
+	char *name;
+
+	/* What is no HAProxy may take the signal for something else, and go on listening. */
+	if (container->status != CONTAINER_RUNNING ||
+	    (is_ours_by_label(wanted, container) && !observed_runs_haproxy(container))) {
+		add_removal(plan, container, reason);
+		return;
+	}
+	name = container_old_name(wanted->instance.name, container->id);
+	add_for(plan, ACTION_DRAIN, container, reason);
+	add(plan, ACTION_RENAME, container->name, container->id, name, reason);
+	free(name);
+}
+
 /* From the moment when the successor runs. */
 static void plan_takeover(const struct wanted *wanted, const struct observed_container *old, const char *next,
 			  struct plan *plan, const char *reason)
 {
 	add(plan, ACTION_AWAIT, next, NULL, NULL, reason);
 	if (old)
-		add_removal(plan, old, reason);
+		add_retirement(plan, wanted, old, reason);
 	add(plan, ACTION_RENAME, next, NULL, wanted->instance.name, reason);
+}
+
+/* Those that were succeeded, when they have left, or should have. */
+static void plan_old(const struct observed_instance *observed, struct plan *plan)
+{
+	for (size_t i = 0; i < observed->old_n; i++) {
+		const struct observed_container *old = observed->old[i];
+
+		if (old->status == CONTAINER_REMOVING || (old->status == CONTAINER_RUNNING && !old->overdue))
+			continue;
+		add_removal(plan, old,
+			    is_up(old) ? "was succeeded, and has not left within the drain timeout"
+				       : "was succeeded, and has left");
+	}
 }
 
 /*
@@ -182,7 +260,7 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 		add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 		return;
 	}
-	next = wanted_next_name(wanted->instance.name);
+	next = container_next_name(wanted->instance.name);
 	add_write(plan, wanted, observed, reason);
 	add(plan, ACTION_CREATE, next, NULL, NULL, reason);
 	add(plan, ACTION_START, next, NULL, NULL, reason);
@@ -294,6 +372,13 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 	}
 }
 
+/* The successor is the only one that takes connections: the one before it is gone, or was told to leave. */
+static bool next_serves_alone(const struct observed_instance *observed)
+{
+	return !observed->current || (observed->next->status == CONTAINER_RUNNING &&
+				      is_up(observed->current) && observed->stats != STATS_ANSWERED);
+}
+
 /* A handover that was interrupted: finished when the successor is what is wanted, undone when it is not. */
 static void plan_interrupted(const struct wanted *wanted, const struct observed_instance *observed,
 			     struct plan *plan)
@@ -303,12 +388,14 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	char *drift = container_drift(wanted, observed, next);
 
 	if (drift || config_drift(wanted, observed) || (observed->current && !is_up(next))) {
-		if (is_up(next) && observed->current)
-			add_for(plan, ACTION_STOP, next, reason);
-		if (observed->current)
-			add_for(plan, ACTION_REMOVE, next, reason);
-		else /* It is all there is: it serves on, under its name, until it is replaced. */
+		if (next_serves_alone(observed)) {
+			/* It serves on, under its name, until it is replaced. */
+			if (observed->current)
+				add_retirement(plan, wanted, observed->current, reason);
 			add(plan, ACTION_RENAME, next->name, next->id, wanted->instance.name, reason);
+		} else {
+			add_retirement(plan, wanted, next, reason);
+		}
 	} else {
 		if (!is_up(next))
 			add_for(plan, ACTION_START, next, reason);
@@ -334,6 +421,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	}
 	if (observed->helper)
 		add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
+	plan_old(observed, plan);
 	if (observed->next) {
 		plan_interrupted(wanted, observed, plan);
 		return;
@@ -360,6 +448,8 @@ void plan_removal(const struct observed_instance *observed, struct plan *plan)
 	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
 
 	memset(plan, 0, sizeof(*plan));
+	for (size_t i = 0; i < observed->old_n; i++)
+		add_removal(plan, observed->old[i], "no spec wants it any more");
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i])
 			add_removal(plan, all[i], "no spec wants it any more");

@@ -16,12 +16,15 @@
 
 enum action_kind {
 	ACTION_PULL,         /* the image */
+	ACTION_CHECK_CONFIG, /* by the image's own HAProxy, on the host, in a throw-away container */
+	ACTION_REHEARSE,     /* its HAProxy, without listeners, finds a server up */
 	ACTION_WRITE_CONFIG, /* and the directory of the stats socket, through a helper container */
 	ACTION_CREATE,
 	ACTION_START,
 	ACTION_UNPAUSE,
 	ACTION_RELOAD, /* HAProxy's master loads the file; connections stay */
 	ACTION_AWAIT,  /* HAProxy has loaded exactly the wanted version and runs */
+	ACTION_DRAIN,  /* no new connections; it ends with its last one, or at the drain timeout */
 	ACTION_STOP,   /* gracefully, and for good after STOP_TIMEOUT_S */
 	ACTION_REMOVE,
 	ACTION_RENAME,
@@ -35,8 +38,9 @@ const char *action_name(enum action_kind kind);
 
 struct action {
 	enum action_kind kind;
-	char *container; /* name or ID for the engine; the image for ACTION_PULL, nothing of use for
-			    ACTION_WRITE_CONFIG */
+	char *container; /* name or ID for the engine; the image for ACTION_PULL, the helper
+			    for ACTION_CHECK_CONFIG,
+			    ACTION_REHEARSE and ACTION_WRITE_CONFIG */
 	char *name;      /* what it is done to, as people call it: a container, an image, a file */
 	char *argument;  /* ACTION_RENAME: the new name; else NULL */
 	char *reason;    /* why, in a few words: "container is missing" */

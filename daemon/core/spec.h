@@ -86,6 +86,15 @@ struct spec_server {
 	uint16_t port;
 };
 
+/* Of connections, and of what is left of them when a new config or container takes over (drain). */
+struct spec_timeouts {
+	int64_t connect_ms;
+	int64_t client_ms;
+	int64_t server_ms;
+	int64_t tunnel_ms;
+	int64_t drain_ms;
+};
+
 /* One wanted balancer, after merging and with every default filled in. */
 struct spec_instance {
 	size_t index; /* place in apiLoadBalancers, for messages only */
@@ -99,6 +108,7 @@ struct spec_instance {
 	size_t binds_n;
 	struct spec_server *servers;
 	size_t servers_n;
+	struct spec_timeouts timeouts;
 };
 
 /* A container that `state` hands over to us: identified by ID, without our labels. */

@@ -64,6 +64,19 @@ static const struct spec_field transport_rows[] = {
 };
 static const struct spec_fields transport_fields = FIELDS(transport_rows, 0);
 
+/* `timeouts`. */
+
+#define TIMEOUT(member) offsetof(struct spec_timeouts, member)
+
+static const struct spec_field timeout_rows[] = {
+	KEPT("connect", type_haproxy_time, TIMEOUT(connect_ms), .fallback = "2s"),
+	KEPT("client", type_haproxy_time, TIMEOUT(client_ms), .fallback = "1m"),
+	KEPT("server", type_haproxy_time, TIMEOUT(server_ms), .fallback = "1m"),
+	KEPT("tunnel", type_haproxy_time, TIMEOUT(tunnel_ms), .fallback = "24h"),
+	KEPT("drain", type_haproxy_time, TIMEOUT(drain_ms), .fallback = "5m"),
+};
+static const struct spec_fields timeout_fields = FIELDS(timeout_rows, 0);
+
 /* An instance. The same fields, but for `host`, are known at the top level, as defaults. */
 
 #define INSTANCE(member) offsetof(struct spec_instance, member)
@@ -77,7 +90,8 @@ static const struct spec_fields transport_fields = FIELDS(transport_rows, 0);
 		     .fallback = SPEC_DEFAULT_CONFIG_PATH),                                              \
 		KEPT("bindAddress", type_binds, INSTANCE(binds), .count_offset = INSTANCE(binds_n),      \
 		     .missing = "bindAddress can't be empty: it must be set, here or at the top level"), \
-		KEPT("runtime", type_group, INSTANCE(host), .fields = &runtime_fields)
+		KEPT("runtime", type_group, INSTANCE(host), .fields = &runtime_fields),                  \
+		KEPT("timeouts", type_group, INSTANCE(timeouts), .fields = &timeout_fields)
 
 static const struct spec_field instance_rows[] = {
 	INSTANCE_ROWS,

@@ -8,7 +8,7 @@
 #include "common/duration.h"
 #include "common/mem.h"
 #include "daemon/core/ssh_key.h"
-#include "daemon/core/wanted.h"
+#include "daemon/core/container_name.h"
 
 #define MAX_TEXT 4096
 #define MAX_KEY_TEXT 65536
@@ -16,6 +16,7 @@
 #define FINGERPRINT_PREFIX "SHA256:"
 #define FINGERPRINT_CHARS 43 /* base64 of 32 bytes, without padding */
 #define ENGINE_PREFIX "unix://"
+#define MAX_HAPROXY_TIME_MS (INT64_C(576) * 60 * 60 * 1000)
 #define MAX_SOCKET_PATH 107 /* unix(7) */
 
 static bool has_control_character(const char *text)
@@ -80,20 +81,6 @@ static bool is_name_char(char c)
 	       (c && strchr("_.-", c));
 }
 
-/* Our own containers beside a balancer's are named after it. */
-static bool is_reserved(const char *name, size_t len)
-{
-	static const char *const suffixes[] = {WANTED_NEXT_SUFFIX, WANTED_HELPER_SUFFIX};
-
-	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-		size_t suffix = strlen(suffixes[i]);
-
-		if (len >= suffix && strcmp(name + len - suffix, suffixes[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
 int syntax_container_name(const char *text, struct err *err)
 {
 	size_t len = 0;
@@ -106,10 +93,11 @@ int syntax_container_name(const char *text, struct err *err)
 			"must be a container name: 2 to %d letters, digits, \"_\", \".\" and \"-\", the "
 			"first a letter or digit",
 			SPEC_MAX_NAME);
-	if (is_reserved(text, len))
-		return err_set(err, ERR_SPEC,
-			       "must not end in \"%s\" or \"%s\": apilbd names its own containers so",
-			       WANTED_NEXT_SUFFIX, WANTED_HELPER_SUFFIX);
+	if (container_role_of(text, NULL) != CONTAINER_BALANCER)
+		return err_set(
+			err, ERR_SPEC,
+			"must not end in \"-apilb-next\", \"-apilb-helper\" or \"-apilb-old-\" and 8 digits: "
+			"apilbd names its own containers so");
 	return 0;
 }
 
@@ -169,6 +157,19 @@ int syntax_duration(const char *text, struct err *err)
 		return -1;
 	if (ms <= 0)
 		return err_set(err, ERR_SPEC, "must be a duration longer than 0, such as \"30s\"");
+	return 0;
+}
+
+/* HAProxy's timers count up to 2^31 ms. */
+int syntax_haproxy_time(const char *text, struct err *err)
+{
+	int64_t ms;
+
+	if (syntax_duration(text, err) < 0)
+		return -1;
+	duration_parse_ms(text, &ms, err);
+	if (ms > MAX_HAPROXY_TIME_MS)
+		return err_set(err, ERR_SPEC, "must be at most 576h (24 days), as long as HAProxy can count");
 	return 0;
 }
 

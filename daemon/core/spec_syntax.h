@@ -28,6 +28,7 @@ int syntax_config_path(const char *text, struct err *err);
 int syntax_file(const char *text, struct err *err);
 int syntax_user(const char *text, struct err *err);
 int syntax_duration(const char *text, struct err *err);
+int syntax_haproxy_time(const char *text, struct err *err); /* a duration that HAProxy can keep */
 int syntax_port(const char *text, struct err *err);
 int syntax_host_key(const char *text, struct err *err);
 int syntax_host_key_checking(const char *text, struct err *err);

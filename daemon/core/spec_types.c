@@ -309,6 +309,7 @@ const struct spec_type type_password = {SHAPE_TEXT, syntax_text, false, &storage
 const struct spec_type type_private_key = {SHAPE_TEXT, syntax_private_key, false, &storage_secret};
 const struct spec_type type_file = {SHAPE_TEXT, syntax_file, false, &storage_string};
 const struct spec_type type_duration = {SHAPE_TEXT, syntax_duration, false, &storage_duration};
+const struct spec_type type_haproxy_time = {SHAPE_TEXT, syntax_haproxy_time, false, &storage_duration};
 const struct spec_type type_host_key = {SHAPE_TEXT, syntax_host_key, false, &storage_string};
 const struct spec_type type_host_key_checking = {SHAPE_TEXT, syntax_host_key_checking, false,
 						 &storage_checking};

@@ -18,6 +18,7 @@ extern const struct spec_type type_password;
 extern const struct spec_type type_private_key;
 extern const struct spec_type type_file;
 extern const struct spec_type type_duration;
+extern const struct spec_type type_haproxy_time;
 extern const struct spec_type type_host_key;
 extern const struct spec_type type_host_key_checking;
 extern const struct spec_type type_engine;

@@ -116,6 +116,7 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 	add(object, "progress", text_json(instance->progress));
 	add(object, "image", text_json(instance->image));
 	add(object, "container", container_json(instance));
+	add(object, "draining", json_object_new_uint64(instance->draining));
 	add(config, "path", text_json(instance->config_path));
 	add(config, "sha256", text_json(instance->config_sha256));
 	add(object, "config", config);

@@ -40,6 +40,7 @@ struct status_instance {
 	const char *progress; /* what is going on right now ("pulling ...: 2/5 layers"); NULL: nothing */
 	const char *container_id, *image; /* container_id NULL: there is none, as far as is known */
 	enum container_status container_status;
+	size_t draining; /* former containers that still have connections */
 	const char *config_path, *config_sha256;
 	const struct spec_server *wanted_servers; /* what servers are shown, in the spec's order */
 	size_t wanted_servers_n;

@@ -184,14 +184,43 @@ void wanted_unref(struct wanted *wanted)
 	free(wanted);
 }
 
-char *wanted_next_name(const char *name)
+static struct json_object *helper_labels(const struct wanted *wanted)
 {
-	return xasprintf("%s" WANTED_NEXT_SUFFIX, name);
+	struct json_object *mine = labels(wanted);
+
+	add_string(mine, LABEL_ROLE, ROLE_HELPER);
+	return mine;
 }
 
-char *wanted_helper_name(const char *name)
+/* As the balancer's, but for what a helper is not: started again, and mounting the config file itself. */
+static struct json_object *like_the_balancer(const struct wanted *wanted, const char *token,
+					     struct json_object *command)
 {
-	return xasprintf("%s" WANTED_HELPER_SUFFIX, name);
+	struct json_object *request = wanted_create_with_token(wanted, token);
+	struct json_object *host = NULL, *mounts = NULL;
+
+	json_object_object_add(request, "Cmd", command);
+	json_object_object_add(request, "Labels", helper_labels(wanted));
+	json_object_object_get_ex(request, "HostConfig", &host);
+	json_object_object_del(host, "RestartPolicy");
+	json_object_object_get_ex(host, "Binds", &mounts);
+	if (wanted->mounts_file)
+		json_object_array_del_idx(mounts, 0, 1);
+	return request;
+}
+
+struct json_object *wanted_checker_create(const struct wanted *wanted)
+{
+	const char *const command[] = {"haproxy", "-c", "-f", "/" CHECKED_CONFIG};
+
+	return like_the_balancer(wanted, "0", strings(command, sizeof(command) / sizeof(command[0])));
+}
+
+struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const char *token)
+{
+	const char *const command[] = {"haproxy", "-W", "-db", "-f", "/" CHECKED_CONFIG};
+
+	return like_the_balancer(wanted, token, strings(command, sizeof(command) / sizeof(command[0])));
 }
 
 struct json_object *wanted_helper_create(const struct wanted *wanted)
@@ -200,13 +229,11 @@ struct json_object *wanted_helper_create(const struct wanted *wanted)
 	char *config = xasprintf("%s:" HELPER_CONFIG_DIR, dir);
 	struct json_object *request = json_object_new_object();
 	struct json_object *host = json_object_new_object();
-	struct json_object *mine = labels(wanted);
 
 	add_string(request, "Image", wanted->instance.image);
 	/* It is never started; if somebody does, it must end at once. */
 	json_object_object_add(request, "Cmd", strings((const char *const[]){"haproxy", "-v"}, 2));
-	add_string(mine, LABEL_ROLE, ROLE_HELPER);
-	json_object_object_add(request, "Labels", mine);
+	json_object_object_add(request, "Labels", helper_labels(wanted));
 	add_string(host, "NetworkMode", "none");
 	json_object_object_add(host, "Binds",
 			       strings((const char *const[]){config, HAPROXY_RUN_DIR ":" HELPER_RUN_DIR}, 2));

@@ -50,17 +50,21 @@ void wanted_unref(struct wanted *wanted); /* NULL is fine */
  * caller puts it. */
 struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token);
 
-/* Containers that are there only for a while. The callers free the names. */
-#define WANTED_NEXT_SUFFIX "-apilb-next"     /* its successor, until it takes the name over */
-#define WANTED_HELPER_SUFFIX "-apilb-helper" /* carries files to the host, never runs */
-char *wanted_next_name(const char *name);
-char *wanted_helper_name(const char *name);
-
 /* Create request of the helper: the config's directory and HAPROXY_RUN_DIR, mounted there. The caller puts
  * it. */
 #define HELPER_CONFIG_DIR "/config"
 #define HELPER_RUN_DIR "/run-dir"
 struct json_object *wanted_helper_create(const struct wanted *wanted);
+/*
+ * Create request of the container that checks a config: it has the name and the
+ * labels of a helper, and sees what the balancer would, read-only. The config is
+ * in a file of its own. The caller puts it.
+ */
+#define CHECKED_CONFIG "apilb-check.cfg" /* in its "/" */
+struct json_object *wanted_checker_create(const struct wanted *wanted);
+/* The same for one that runs a config from there, with a stats socket named by the token. The caller puts it.
+ */
+struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const char *token);
 
 #define WANTED_USER "65534"
 #define WANTED_UID 65534

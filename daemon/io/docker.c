@@ -62,8 +62,8 @@ ENDPOINT inspect = {"GET", "/containers/{}/json", "inspect container", LOOK_S, a
 ENDPOINT create = {"POST",    "/containers/create?name={}", "create container", CHANGE_S, accept_json,
 		   TAKES_NAME};
 ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0};
+ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0};
 ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
-ENDPOINT restart = {"POST", "/containers/{}/restart?t={}", "restart container", CHANGE_S, NULL, 0};
 ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
 ENDPOINT exec_create = {"POST",   "/containers/{}/exec", "prepare a command in container",
 			CHANGE_S, accept_json,           0};
@@ -449,23 +449,17 @@ struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb
 	return send_call(d, &start, &(struct order){.args = {id}}, cb, arg);
 }
 
-static struct docker_call *send_stop(struct docker *d, const struct endpoint *endpoint, const char *id,
-				     int timeout_s, docker_cb *cb, void *arg)
+struct docker_call *docker_wait(struct docker *d, const char *id, docker_cb *cb, void *arg)
 {
-	char seconds[16];
-
-	snprintf(seconds, sizeof(seconds), "%d", timeout_s);
-	return send_call(d, endpoint, &(struct order){.args = {id, seconds}, .extra_s = timeout_s}, cb, arg);
+	return send_call(d, &wait_for, &(struct order){.args = {id}}, cb, arg);
 }
 
 struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg)
 {
-	return send_stop(d, &stop, id, timeout_s, cb, arg);
-}
+	char seconds[16];
 
-struct docker_call *docker_restart(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg)
-{
-	return send_stop(d, &restart, id, timeout_s, cb, arg);
+	snprintf(seconds, sizeof(seconds), "%d", timeout_s);
+	return send_call(d, &stop, &(struct order){.args = {id, seconds}, .extra_s = timeout_s}, cb, arg);
 }
 
 struct docker_call *docker_kill(struct docker *d, const char *id, const char *signal, docker_cb *cb,

@@ -63,6 +63,7 @@ struct store_instance {
 	char *config_sha256;   /* NULL: not known */
 	int64_t config_size;   /* as the engine's archive HEAD last told; -1: not known */
 	char *config_mtime;    /* likewise, verbatim; NULL: not known */
+	char *accepted;        /* configs that were checked on the host (core/accepted.h); NULL: none */
 	int64_t changed_at_ms; /* Unix time in ms, like all times here; 0: never */
 	/* last error; error_kind 0: none */
 	int error_kind;

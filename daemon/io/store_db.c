@@ -29,6 +29,7 @@ static const char *const steps[] = {
 	"  id INTEGER PRIMARY KEY NOT NULL, time_ms INTEGER, level TEXT, spec TEXT, instance TEXT,"
 	"  type TEXT, message TEXT);",
 	"CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value TEXT);",
+	"ALTER TABLE instance ADD COLUMN accepted TEXT;",
 };
 
 /*

@@ -452,7 +452,7 @@ def test_state_hands_a_container_over(make_daemon, local, servers):
         wait_for("some load", lambda: load.total > 20, 10)
     load.assert_unharmed()
     assert local.engine.inspect("lb0")["Config"]["Labels"]["io.apilb.owner"] == "apilb"
-    assert local.engine.names() == ["lb0"]
+    wait_for("the former to leave", lambda: local.engine.names() == ["lb0"], patience(15))
 
 
 def test_amnesia_changes_nothing(daemon, hosts, servers):

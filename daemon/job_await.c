@@ -1,0 +1,180 @@
+/* Applying: waiting until HAProxy has loaded the wanted version, and serves no worse than the former one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/job_internal.h"
+
+#define AWAIT_INTERVAL_MS 100
+#define AWAIT_POLLS 100
+#define AWAIT_TIMEOUT_MS 2000
+/* So often one that sees no server up is asked again, before that counts. */
+#define UNHEALTHY_POLLS 30
+/* In a message. */
+#define SHOWN_SERVERS 3
+
+enum { AWAIT_INSPECT, AWAIT_ASK, AWAIT_PAUSE };
+
+static void await_failed(struct job *job, enum err_kind kind, const char *what)
+{
+	struct job_target *target = job_current(job);
+	struct err err;
+
+	/* So that the next plan knows. */
+	memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+	err_set(&err, kind, "%s", what);
+	job_action_failed(job, &err);
+}
+
+static void await_again(struct job *job, const char *why)
+{
+	char *what;
+
+	if (++job->polls < AWAIT_POLLS) {
+		job->awaiting = AWAIT_PAUSE;
+		job_run(job);
+		return;
+	}
+	what = xasprintf("HAProxy has not loaded the config within %d s: %s",
+			 AWAIT_POLLS * AWAIT_INTERVAL_MS / 1000, why);
+	await_failed(job, ERR_PERMANENT, what);
+	free(what);
+}
+
+static void on_await_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container;
+	struct err bad;
+
+	if (err) {
+		job_action_failed(job, err);
+		return;
+	}
+	container = reply->status == 404 ? NULL : observed_from_inspect(reply->json, &bad);
+	if (!container) {
+		await_failed(job, ERR_TRANSIENT, "the container has gone while HAProxy was to start");
+	} else if (container->status == CONTAINER_RUNNING) {
+		memcpy(job->token, container->token, sizeof(job->token));
+		job->awaiting = AWAIT_ASK;
+		job_run(job);
+	} else {
+		char *what = xasprintf("HAProxy does not stay up (exit code %lld)",
+				       (long long)container->exit_code);
+
+		await_failed(job, ERR_PERMANENT, what);
+		free(what);
+	}
+	observed_container_free(container);
+}
+
+static size_t count(const struct observed_instance *observed, enum server_state state)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < observed->servers_n; i++)
+		n += observed->servers[i].state == state;
+	return n;
+}
+
+static void await_done(struct job *job)
+{
+	job->awaiting = AWAIT_INSPECT;
+	job->step++;
+	job_current(job)->refused[0] = '\0';
+	job_run(job);
+}
+
+static void no_server_up(struct job *job, const struct observed_instance *answer)
+{
+	const struct observed_instance *former = &job_current(job)->observed;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fprintf(out, "HAProxy on this host sees none of the %zu wanted servers up (", answer->servers_n);
+	for (size_t i = 0; i < answer->servers_n && i < SHOWN_SERVERS; i++)
+		fprintf(out, "%s%s: %s", i ? ", " : "", answer->servers[i].name, answer->servers[i].check);
+	fprintf(out, "%s), but %zu of those that it has now",
+		answer->servers_n > SHOWN_SERVERS ? ", ..." : "", count(former, SERVER_UP));
+	if (fclose(out) != 0)
+		abort();
+	await_failed(job, ERR_PERMANENT, text);
+	free(text);
+}
+
+/*
+ * It runs the wanted version. Where the former one sees a server up, it has to
+ * see one as well. What it has not checked yet within this time is given the
+ * benefit of the doubt: checks may be far apart.
+ */
+static void judge_health(struct job *job, const struct observed_instance *answer)
+{
+	const struct observed_instance *former = &job_current(job)->observed;
+
+	if (count(former, SERVER_UP) == 0 || count(answer, SERVER_UP) > 0) {
+		await_done(job);
+	} else if (++job->unhealthy < UNHEALTHY_POLLS) {
+		job->awaiting = AWAIT_PAUSE;
+		job_run(job);
+	} else if (count(answer, SERVER_UNKNOWN) > 0) {
+		await_done(job);
+	} else {
+		no_server_up(job, answer);
+	}
+}
+
+static void on_await_answer(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+	const struct wanted *wanted = job_current(job)->wanted;
+	struct observed_instance answer = {0};
+
+	(void)len;
+	job->query = NULL;
+	if (err) {
+		await_again(job, err->message);
+		return;
+	}
+	observed_stats_parse(&answer, text);
+	/* A rehearsal is of nothing else. */
+	if (job_action(job)->kind == ACTION_REHEARSE ||
+	    strcmp(answer.loaded.generation, wanted->description.generation) == 0)
+		judge_health(job, &answer);
+	else
+		await_again(job, "it goes on with the former one");
+	observed_instance_clear(&answer);
+}
+
+static void on_await_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err)
+		await_again(job, err->message);
+	else
+		job->query =
+			haproxy_query(stream, "show info;show stat", AWAIT_TIMEOUT_MS, on_await_answer, job);
+}
+
+void job_await(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *path;
+
+	switch (job->awaiting) {
+	case AWAIT_INSPECT:
+		docker_inspect(job->docker, action->container, on_await_inspect, job);
+		break;
+	case AWAIT_ASK:
+		path = haproxy_socket_path(target->name, job->token);
+		job->opening =
+			job->options.open(job->options.arg, path, AWAIT_TIMEOUT_MS, on_await_open, job);
+		free(path);
+		break;
+	default:
+		job->awaiting = AWAIT_INSPECT;
+		job_sleep(job, AWAIT_INTERVAL_MS);
+	}
+}

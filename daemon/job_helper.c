@@ -1,0 +1,195 @@
+/*
+ * Applying: what goes through a helper, a container of the wanted image that is
+ * there only for this: files for the host, and the check of a config.
+ */
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/mem.h"
+#include "daemon/core/accepted.h"
+#include "daemon/core/container_name.h"
+#include "daemon/io/archive.h"
+#include "daemon/job_internal.h"
+
+/* One entry into one of the helper's mounts. Not all at once through "/": Podman would write beside the
+ * mounts. */
+static void put_entry(struct job *job, struct job_target *target, const char *mount,
+		      const struct archive_entry_spec *entry)
+{
+	char *helper = container_helper_name(target->name);
+	char *tar;
+	size_t len;
+
+	archive_pack(entry, 1, time(NULL), &tar, &len);
+	docker_put_archive(job->docker, helper, mount, tar, len, job_on_step, job);
+	free(tar);
+	free(helper);
+}
+
+void job_remove_helper(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *name = container_helper_name(target->name);
+
+	(void)action;
+	docker_remove(job->docker, name, true, job_on_step, job);
+	free(name);
+}
+
+/* check-config: haproxy -c in a container that is there for nothing else */
+
+void job_create_checker(struct job *job, struct job_target *target, const struct action *action)
+{
+	struct json_object *request = wanted_checker_create(target->wanted);
+
+	docker_create(job->docker, action->container, request, job_on_step, job);
+	json_object_put(request);
+}
+
+void job_put_candidate(struct job *job, struct job_target *target, const struct action *action)
+{
+	const struct archive_entry_spec entry = {
+		.path = CHECKED_CONFIG,
+		.mode = CONFIG_MODE,
+		.data = target->wanted->config,
+		.len = target->wanted->config_len,
+	};
+
+	(void)action;
+	put_entry(job, target, "/", &entry);
+}
+
+/* rehearse: a HAProxy that only checks servers */
+
+void job_create_rehearsal(struct job *job, struct job_target *target, const struct action *action)
+{
+	struct json_object *request;
+	char token[TOKEN_HEX_SIZE];
+
+	job_make_token(token);
+	request = wanted_rehearsal_create(target->wanted, token);
+	docker_create(job->docker, action->container, request, job_on_step, job);
+	json_object_put(request);
+}
+
+void job_put_rehearsal(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *text = haproxy_render_rehearsal(&target->wanted->instance);
+	const struct archive_entry_spec entry = {
+		.path = CHECKED_CONFIG, .mode = CONFIG_MODE, .data = text, .len = strlen(text)};
+
+	(void)action;
+	put_entry(job, target, "/", &entry);
+	free(text);
+}
+
+static void on_verdict(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct json_object *code = NULL;
+	struct err refused;
+
+	if (!err && json_object_object_get_ex(reply->json, "StatusCode", &code) &&
+	    json_object_get_int(code) != 0) {
+		memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+		err_set(&refused, ERR_PERMANENT, "HAProxy of %s refuses the config (it has not been written)",
+			target->wanted->instance.image);
+		job_action_failed(job, &refused);
+		return;
+	}
+	job_on_step(job, reply, err);
+}
+
+void job_wait_for_verdict(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_wait(job->docker, action->container, on_verdict, job);
+}
+
+/* Which image it was is known only now, when it had to be pulled. */
+static void on_checker(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct json_object *image = NULL;
+
+	if (!err && json_object_object_get_ex(reply->json, "Image", &image))
+		accepted_add(&target->accepted, json_object_get_string(image), target->wanted->config_sha256);
+	job_on_step(job, reply, err);
+}
+
+void job_note_image(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_checker, job);
+}
+
+/* write-config: a container that is never started carries the files */
+
+void job_create_helper(struct job *job, struct job_target *target, const struct action *action)
+{
+	struct json_object *request = wanted_helper_create(target->wanted);
+	char *name = container_helper_name(target->name);
+
+	(void)action;
+	docker_create(job->docker, name, request, job_on_step, job);
+	free(name);
+	json_object_put(request);
+}
+
+void job_put_run_dir(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *path = xasprintf("%s/", target->name);
+	const struct archive_entry_spec entry = {
+		.path = path, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID};
+
+	(void)action;
+	put_entry(job, target, HELPER_RUN_DIR, &entry);
+	free(path);
+}
+
+void job_put_config(struct job *job, struct job_target *target, const struct action *action)
+{
+	const struct wanted *wanted = target->wanted;
+	const struct archive_entry_spec entry = {
+		.path = strrchr(wanted->instance.config_path, '/') + 1,
+		.mode = CONFIG_MODE,
+		.data = wanted->config,
+		.len = wanted->config_len,
+	};
+
+	(void)action;
+	/* Whatever it was before: it is to be read again. */
+	target->config_size = -1;
+	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
+}
+
+/* HAProxy has not taken the new version and runs the former, whose text we have. */
+bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	const struct observed_instance *observed = &target->observed;
+	struct haproxy_description former;
+
+	(void)job;
+	if (action->kind != ACTION_AWAIT || !observed->config || observed->stats != STATS_ANSWERED)
+		return false;
+	former = haproxy_description_of(observed->config);
+	return former.generation[0] && strcmp(former.generation, observed->loaded.generation) == 0;
+}
+
+void job_put_former(struct job *job, struct job_target *target, const struct action *action)
+{
+	const char *text = target->observed.config;
+	const struct archive_entry_spec entry = {
+		.path = strrchr(target->wanted->instance.config_path, '/') + 1,
+		.mode = CONFIG_MODE,
+		.data = text,
+		.len = strlen(text),
+	};
+
+	(void)action;
+	target->config_size = -1;
+	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
+}

@@ -1,0 +1,234 @@
+/* Observing: which containers of a target there are, and as what they were made. */
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/clock.h"
+#include "daemon/core/container_name.h"
+#include "daemon/job_internal.h"
+
+/* What has not left long after its HAProxy should have ended it. */
+#define DRAIN_GRACE_MS 30000
+
+/* What the list tells. */
+
+static struct observed_container *copy_of(const struct observed_container *listed)
+{
+	struct observed_container *copy;
+
+	if (!listed)
+		return NULL;
+	copy = xcalloc(1, sizeof(*copy));
+	copy->id = xstrdup(listed->id);
+	copy->name = xstrdup(listed->name);
+	copy->image = xstrdup(listed->image);
+	copy->status = listed->status;
+	copy->owner = xstrdup(listed->owner);
+	copy->spec = xstrdup(listed->spec);
+	return copy;
+}
+
+static struct observed_container *copy_removable(const struct job *job, const char *name)
+{
+	const struct observed_container *listed = job_find_listed(job, name);
+
+	return listed && !job->options.is_wanted(job->options.arg, listed) ? copy_of(listed) : NULL;
+}
+
+static bool is_old_of(const struct job_target *target, const struct observed_container *container)
+{
+	char *name;
+	bool is =
+		container_role_of(container->name, &name) == CONTAINER_OLD && strcmp(name, target->name) == 0;
+
+	free(name);
+	return is;
+}
+
+/* Taken over. */
+static void add_old(struct job_target *target, struct observed_container *old)
+{
+	int64_t now = clock_monotonic_ms();
+	int64_t limit = (target->wanted ? target->wanted->instance.timeouts.drain_ms : 0) + DRAIN_GRACE_MS;
+
+	old->overdue = now - leaving_since(&target->leaving, old->id, now) > limit;
+	observed_instance_add_old(&target->observed, old);
+}
+
+static void find_old(const struct job *job, struct job_target *target)
+{
+	for (size_t i = 0; i < job->listed_n; i++)
+		if (is_old_of(target, job->listed[i]))
+			add_old(target, copy_of(job->listed[i]));
+}
+
+/* What is to be removed needs no more than that. */
+static void inspect_from_list(struct job *job, struct job_target *target)
+{
+	char *next = container_next_name(target->name);
+	char *helper = container_helper_name(target->name);
+
+	if (!target->wanted) {
+		target->observed.current = copy_removable(job, target->name);
+		target->observed.next = copy_removable(job, next);
+	}
+	target->observed.helper = copy_of(job_find_listed(job, helper));
+	find_old(job, target);
+	free(next);
+	free(helper);
+}
+
+/* What has left is forgotten, what is new is remembered. */
+static void remember_leaving(struct job_target *target)
+{
+	struct leaving now = {0};
+
+	for (size_t i = 0; i < target->observed.old_n; i++) {
+		const char *id = target->observed.old[i]->id;
+
+		leaving_add(&now, id, leaving_since(&target->leaving, id, clock_monotonic_ms()));
+	}
+	leaving_clear(&target->leaving);
+	target->leaving = now;
+}
+
+/* What has to be asked for, one after the other. */
+
+enum { INSPECT_CURRENT, INSPECT_NEXT, INSPECT_ADOPTED, INSPECT_IMAGE, INSPECT_DONE };
+
+bool job_is_ours(const struct job_target *target, const struct observed_container *container)
+{
+	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0;
+}
+
+/* Takes the container over. */
+static void take(struct job *job, struct job_target *target, struct observed_container *container)
+{
+	struct observed_instance *observed = &target->observed;
+
+	/* The engine takes the beginning of an ID for a name as well. */
+	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->name) == 0)
+		observed->current = container;
+	else if (job->step == INSPECT_NEXT)
+		observed->next = container;
+	else if (job->step == INSPECT_ADOPTED && is_old_of(target, container))
+		add_old(target, container);
+	else
+		observed_container_free(container);
+}
+
+static void on_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_container *container;
+	struct err bad;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404) {
+		container = observed_from_inspect(reply->json, &bad);
+		if (!container) {
+			job_request_failed(job, &bad);
+			return;
+		}
+		take(job, target, container);
+	}
+	job->step++;
+	job_run(job);
+}
+
+static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->observed;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404)
+		observed->foreign = observed_image_difference(observed->current, reply->json);
+	job->step++;
+	job_run(job);
+}
+
+/* What carried connections when `state` handed it over has none of our labels: it is in no list of ours. */
+static const char *adopted_elsewhere(const struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+	const char *id = target->wanted->adopt_id;
+
+	return id && !(current && strncmp(current->id, id, strlen(id)) == 0) ? id : NULL;
+}
+
+/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours. */
+static const char *image_to_compare(const struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+	struct json_object *image = NULL;
+
+	if (!job_is_ours(target, current) || !current->container_sha256 ||
+	    strcmp(current->container_sha256, target->wanted->container_sha256) != 0 ||
+	    (target->known_id && strcmp(target->known_id, current->id) == 0))
+		return NULL;
+	json_object_object_get_ex(current->inspect, "Image", &image);
+	return json_object_get_string(image);
+}
+
+static const char *listed_next(const struct job *job, const struct job_target *target)
+{
+	char *name = container_next_name(target->name);
+	const struct observed_container *listed = job_find_listed(job, name);
+
+	free(name);
+	return listed ? listed->id : NULL;
+}
+
+/* What this step asks for; NULL: nothing. */
+static const char *subject(const struct job *job, const struct job_target *target)
+{
+	switch (job->step) {
+	case INSPECT_CURRENT:
+		return target->name;
+	case INSPECT_NEXT:
+		return listed_next(job, target);
+	case INSPECT_ADOPTED:
+		return adopted_elsewhere(target);
+	default:
+		return image_to_compare(target);
+	}
+}
+
+static void begin(struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->observed;
+
+	observed_instance_clear(observed);
+	observed->refused = target->wanted && strcmp(target->refused, target->wanted->version) == 0;
+	if (observed->refused)
+		observed->refusal = xstrdup(target->refusal);
+	inspect_from_list(job, target);
+}
+
+enum step job_inspect(struct job *job, struct job_target *target)
+{
+	if (job->step == INSPECT_CURRENT)
+		begin(job, target);
+	for (; target->wanted && job->step < INSPECT_DONE; job->step++) {
+		const char *what = subject(job, target);
+
+		if (!what)
+			continue;
+		if (job->step == INSPECT_IMAGE)
+			docker_image_inspect(job->docker, what, on_image, job);
+		else
+			docker_inspect(job->docker, what, on_inspect, job);
+		return STEP_WAIT;
+	}
+	remember_leaving(target);
+	return STEP_NEXT;
+}

@@ -1,0 +1,26 @@
+/*
+ * Containers that were succeeded and leave with their last connections: since
+ * when each was seen to. HAProxy itself ends at its hard-stop-after; this is for
+ * one that does not (it hangs, or somebody else wrote its config).
+ */
+#ifndef APILB_LEAVING_H
+#define APILB_LEAVING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct leaving {
+	struct {
+		char *id;
+		int64_t since_ms; /* monotonic clock */
+	} * v;
+	size_t n;
+};
+
+/* Since when the container has been leaving, as far as is known; now_ms when it is new. */
+int64_t leaving_since(const struct leaving *leaving, const char *id, int64_t now_ms);
+void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms);
+void leaving_copy(struct leaving *to, const struct leaving *from);
+void leaving_clear(struct leaving *leaving);
+
+#endif
