@@ -15,6 +15,7 @@ struct known {
 	struct option longs[MAX_ROWS + 1];
 	char letters[2 * MAX_ROWS + 3];
 	size_t n;
+	const struct command *command; /* NULL: before it is known */
 };
 
 static void add_rows(struct known *known, const struct option_row *rows)
@@ -46,6 +47,27 @@ static const struct option_row *find_row(const struct known *known, int found)
 	return NULL;
 }
 
+static bool has_option(const struct command *command, const char *word)
+{
+	for (const struct option_row *row = command->options; row->name; row++) {
+		size_t len = strlen(row->name);
+
+		if (strncmp(word, row->name, len) == 0 && (!word[len] || word[len] == '='))
+			return true;
+	}
+	return false;
+}
+
+/* Before the command only the options of every command are known. */
+static int unknown_option(const struct known *known, const char *word, struct err *err)
+{
+	for (const struct command *c = commands; c->name && !known->command; c++)
+		if (strncmp(word, "--", 2) == 0 && has_option(c, word + 2))
+			return err_set(err, ERR_SPEC, "%s stands behind its command: apilbctl %s %s", word,
+				       c->name, word);
+	return err_set(err, ERR_SPEC, "unknown option %s", word);
+}
+
 /* optopt is a letter, a row's number, or 0 for a long option that nobody knows, which then is argv[optind -
  * 1]. */
 static int complain(const struct known *known, int found, char **argv, struct err *err)
@@ -59,14 +81,14 @@ static int complain(const struct known *known, int found, char **argv, struct er
 		return err_set(err, ERR_SPEC, "--%s takes no value", row->name);
 	if (optopt)
 		return err_set(err, ERR_SPEC, "unknown option -%c", optopt);
-	return err_set(err, ERR_SPEC, "unknown option %s", argv[optind - 1]);
+	return unknown_option(known, argv[optind - 1], err);
 }
 
 /* mode: "+:" stops at the first argument, ":" finds options behind arguments, too. */
 static int parse_options(struct options *options, const char *mode, const struct command *command, int argc,
 			 char **argv, struct err *err)
 {
-	struct known known = {.n = 0};
+	struct known known = {.command = command};
 	int found;
 
 	strcpy(known.letters, mode);
@@ -136,6 +158,10 @@ static int check(const struct ctl *ctl, const struct command *command, size_t n,
 			       output_names[output]);
 	if (n < command->min_arguments)
 		return err_set(err, ERR_SPEC, "%s needs %s", command->name, command->arguments);
+	if (n > command->max_arguments && ctl->options.wait)
+		return err_set(err, ERR_SPEC,
+			       "too many arguments: apilbctl %s %s; a duration is given as --wait=30s",
+			       command->name, command->arguments);
 	if (n > command->max_arguments)
 		return err_set(err, ERR_SPEC, "too many arguments: apilbctl %s %s", command->name,
 			       command->arguments);

@@ -29,6 +29,8 @@ static const struct phase *find_phase(const char *name)
 
 static void count_servers(struct balancer *b)
 {
+	size_t down = 0;
+
 	b->servers = b->servers_list ? json_object_array_length(b->servers_list) : 0;
 	for (size_t i = 0; i < b->servers; i++) {
 		struct json_object *server = json_object_array_get_idx(b->servers_list, i);
@@ -36,7 +38,9 @@ static void count_servers(struct balancer *b)
 
 		b->servers_known += strcmp(state, "unknown") != 0;
 		b->servers_up += strcmp(state, "up") == 0;
+		down += strcmp(state, "down") == 0;
 	}
+	b->none_up = b->servers > 0 && down == b->servers;
 }
 
 static void read_balancer(struct balancer *b, struct json_object *json)
@@ -51,6 +55,8 @@ static void read_balancer(struct balancer *b, struct json_object *json)
 	b->image = json_text(json_map(json, "container"), "image", json_text(json, "image", "-"));
 	b->progress = json_text(json, "progress", NULL);
 	b->error = json_text(json_map(json, "lastError"), "message", NULL);
+	b->untested = strcmp(json_text(json, "traffic", ""), "untested") == 0;
+	b->serves = json_text(json, "serves", "");
 	b->observed_ms = json_time_ms(json, "observedAt");
 	b->changed_ms = json_time_ms(json, "changedAt");
 	b->servers_list = json_list(json, "servers");
@@ -69,6 +75,9 @@ static int by_urgency(const void *left, const void *right)
 {
 	const struct balancer *a = left, *b = right;
 
+	/* An outage, whatever apilbd could do or not. */
+	if (a->none_up != b->none_up)
+		return a->none_up ? -1 : 1;
 	if (a->phase != b->phase)
 		return a->phase < b->phase ? -1 : 1;
 	if (balancer_is_well(a) != balancer_is_well(b))
@@ -90,6 +99,7 @@ int status_parse(struct status *status, struct json_object *json, struct err *er
 	status->version = json_text(json, "version", "-");
 	status->ready = json_flag(json, "ready");
 	status->troubles = json_list(json, "troubles");
+	status->warnings = json_list(json, "warnings");
 	status->balancers_n = json_object_array_length(instances);
 	status->balancers = xcalloc(status->balancers_n, sizeof(*status->balancers));
 	for (size_t i = 0; i < status->balancers_n; i++)
@@ -141,6 +151,15 @@ size_t status_count_invalid(const struct status *status)
 
 	for (size_t i = 0; i < status->specs_n; i++)
 		n += !status->specs[i].valid;
+	return n;
+}
+
+size_t status_count_none_up(const struct status *status)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < status->balancers_n; i++)
+		n += status->balancers[i].none_up;
 	return n;
 }
 

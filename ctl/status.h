@@ -27,6 +27,9 @@ struct balancer {
 	const struct phase *phase;
 	bool converged;
 	size_t servers, servers_known, servers_up;
+	bool none_up;         /* every one is known to be down */
+	bool untested;        /* and they get the traffic all the same */
+	const char *serves;   /* the version that runs: "wanted", "former", or "" */
 	const char *error;    /* lastError.message, or NULL */
 	const char *progress; /* what is going on right now, or NULL */
 	struct json_object *servers_list;
@@ -43,11 +46,12 @@ struct status {
 	struct json_object *json;
 	const char *version;
 	bool ready;                 /* false: the daemon has not read its specs yet */
-	struct balancer *balancers; /* those that need a person first, else by id */
+	struct balancer *balancers; /* those without a server up, then those that need a person, else by id */
 	size_t balancers_n;
 	struct spec_status *specs;
 	size_t specs_n;
 	struct json_object *troubles; /* of the daemon itself: texts; NULL: none */
+	struct json_object *warnings; /* what may not be meant so: texts; NULL: none */
 };
 
 /* Takes json. What is no status is an ERR_UNREACHABLE: that is not apilbd. */
@@ -55,6 +59,8 @@ int status_parse(struct status *status, struct json_object *json, struct err *er
 /* Another view of the same JSON. */
 void status_copy(struct status *to, const struct status *from);
 void status_clear(struct status *status);
+
+size_t status_count_none_up(const struct status *status);
 
 /* Works, as far as anybody can tell: converged, and no server is known to be down. */
 bool balancer_is_well(const struct balancer *balancer);

@@ -56,39 +56,108 @@ static char *servers_text(const struct balancer *b)
 
 static enum colour servers_colour(const struct balancer *b)
 {
+	if (b->none_up)
+		return COLOUR_ALARM;
 	if (b->servers_up == b->servers_known)
 		return COLOUR_NONE;
 	return b->servers_up == 0 ? COLOUR_RED : COLOUR_YELLOW;
 }
 
-/* A balancer in front of nothing is broken, however converged. */
-static void print_down(const struct balancer *b, FILE *out)
+static bool is_down(struct json_object *server)
 {
-	const char *before = "down: ";
+	return strcmp(json_text(server, "state", "unknown"), "down") == 0;
+}
+
+static bool is_draining(struct json_object *server)
+{
+	return is_down(server) && json_flag(server, "draining");
+}
+
+static bool is_cut_off(struct json_object *server)
+{
+	return is_down(server) && !is_draining(server);
+}
+
+/* "down: 10.0.0.1:6443 (connection refused), 10.0.0.2:6443"; nothing when none are. */
+static bool print_servers(const struct balancer *b, bool (*is)(struct json_object *server),
+			  const char *before, FILE *out)
+{
+	bool any = false;
 
 	for (size_t i = 0; i < b->servers; i++) {
 		struct json_object *server = json_object_array_get_idx(b->servers_list, i);
+		const char *why = json_text(server, "why", NULL);
 
-		if (strcmp(json_text(server, "state", "unknown"), "down") != 0)
+		if (!is(server))
 			continue;
-		fprintf(out, "%s%s", before, json_text(server, "address", "-"));
-		before = ", ";
+		fprintf(out, "%s%s", any ? ", " : before, json_text(server, "address", "-"));
+		if (why)
+			fprintf(out, " (%s)", why);
+		any = true;
 	}
+	return any;
 }
 
-/* What went wrong, and what is being done; else, which servers are down. */
+/* "10.0.0.5 port 22: timed out" says nothing new about that host; of another, a jump host say, it does. */
+static const char *skip_own_port(const struct balancer *b, const char *text)
+{
+	const char *port = strstr(text, " port "), *colon = strstr(text, ": ");
+
+	if (!port || !colon || port > colon || memchr(text, ' ', (size_t)(port - text)))
+		return text;
+	return memmem(b->host, strlen(b->host), text, (size_t)(port - text)) ? colon + 2 : text;
+}
+
+/* The cause first, since a terminal cuts off the end: which host it is about stands in a column of its own.
+ */
+static const char *cause_of(const struct balancer *b)
+{
+	size_t len = strlen(b->host);
+
+	if (strncmp(b->error, b->host, len) != 0 || strncmp(b->error + len, ": ", 2) != 0)
+		return b->error;
+	return skip_own_port(b, b->error + len + 2);
+}
+
+/* Do clients notice? Of a host that cannot be reached nobody knows. */
+static void print_serving(const struct balancer *b, FILE *out)
+{
+	if (b->servers_up == 0 || !*b->serves || strcmp(b->phase_name, "unreachable") == 0)
+		return;
+	fprintf(out, "; %s goes on serving (%zu/%zu servers up)",
+		strcmp(b->serves, "former") == 0 ? "the former version" : "it", b->servers_up, b->servers);
+}
+
+/* A balancer in front of nothing is broken, however converged. */
+static bool print_down(const struct balancer *b, FILE *out)
+{
+	bool any;
+
+	if (b->none_up)
+		return print_servers(b, is_down,
+				     b->untested ? "NO SERVER UP, traffic goes to all of them untested: "
+						 : "NO SERVER UP: ",
+				     out);
+	if (b->error || b->progress)
+		return false;
+	any = print_servers(b, is_cut_off, "down: ", out);
+	return print_servers(b, is_draining, any ? "; draining: " : "draining: ", out) || any;
+}
+
+/* Which servers are down, if that is all or worst; what went wrong, and what is being done. */
 static char *why_text(const struct balancer *b)
 {
 	size_t len;
 	char *text;
 	FILE *out = text_open(&text, &len);
+	const char *before = print_down(b, out) ? "; " : "";
 
-	if (b->error && b->progress)
-		fprintf(out, "%s; now: %s", b->error, b->progress);
-	else if (b->error || b->progress)
-		fputs(b->error ? b->error : b->progress, out);
-	else
-		print_down(b, out);
+	if (b->error) {
+		fprintf(out, "%s%s", before, cause_of(b));
+		print_serving(b, out);
+	}
+	if (b->progress)
+		fprintf(out, "%s%s", b->error ? "; now: " : before, b->progress);
 	text_close(out);
 	return text;
 }
@@ -119,7 +188,7 @@ void status_table_add(struct table *table, const struct balancer *b, int64_t now
 		[IMAGE] = {image, COLOUR_NONE},
 		[SERVERS] = {servers, servers_colour(b)},
 		[AGE] = {age_text(b, now_ms, age, sizeof(age)), COLOUR_NONE},
-		[WHY] = {why, COLOUR_NONE},
+		[WHY] = {why, b->none_up ? COLOUR_ALARM : COLOUR_NONE},
 	};
 
 	table_add(table, cells);
@@ -202,12 +271,38 @@ static void print_invalid(const struct spec_status *spec, const struct style *st
 			      error_text(spec, json_object_array_get_idx(spec->errors, i)));
 }
 
+static void print_alarm(const struct status *status, const struct style *style, FILE *out)
+{
+	size_t n = status_count_none_up(status);
+
+	if (n > 0)
+		print_escaped(
+			style, out, COLOUR_ALARM,
+			xasprintf("NO SERVER UP: %zu of %zu balancer%s see%s no API server that passes its "
+				  "check",
+				  n, status->balancers_n, status->balancers_n == 1 ? "" : "s",
+				  n == 1 ? "s" : ""));
+}
+
+static void print_warnings(const struct status *status, const struct style *style, FILE *out)
+{
+	size_t n = status->warnings ? json_object_array_length(status->warnings) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *text = json_object_get_string(json_object_array_get_idx(status->warnings, i));
+
+		print_escaped(style, out, COLOUR_YELLOW, xasprintf("WARNING: %s", text ? text : "-"));
+	}
+}
+
 void status_print_errors(const struct status *status, const struct style *style, FILE *out)
 {
+	print_alarm(status, style, out);
 	print_troubles(status, style, out);
 	for (size_t i = 0; i < status->specs_n; i++)
 		if (!status->specs[i].valid)
 			print_invalid(&status->specs[i], style, out);
+	print_warnings(status, style, out);
 }
 
 /* ", 2 failed" for every phase but converged. The balancers are sorted by phase. */
@@ -230,10 +325,11 @@ static void print_phase_counts(const struct status *status, FILE *out)
 
 void status_print_summary(const struct status *status, FILE *out)
 {
-	size_t invalid = status_count_invalid(status), degraded = 0;
+	size_t invalid = status_count_invalid(status), none_up = status_count_none_up(status), degraded = 0;
 
 	for (size_t i = 0; i < status->balancers_n; i++)
-		degraded += status->balancers[i].converged && !balancer_is_well(&status->balancers[i]);
+		degraded += status->balancers[i].converged && !status->balancers[i].none_up &&
+			    !balancer_is_well(&status->balancers[i]);
 
 	if (!status->ready)
 		fputs("apilbd has just started and still reads its specs; ", out);
@@ -243,6 +339,8 @@ void status_print_summary(const struct status *status, FILE *out)
 		fprintf(out, "%zu of %zu balancer%s converged", status_count_converged(status),
 			status->balancers_n, status->balancers_n == 1 ? "" : "s");
 	print_phase_counts(status, out);
+	if (none_up > 0)
+		fprintf(out, ", %zu with NO SERVER UP", none_up);
 	if (degraded > 0)
 		fprintf(out, ", %zu with servers down", degraded);
 	if (invalid > 0)

@@ -7,8 +7,8 @@
 
 /* ECMA-48, SGR. */
 static const char *const codes[COLOURS] = {
-	[COLOUR_NONE] = "0",    [COLOUR_RED] = "31",  [COLOUR_GREEN] = "32",
-	[COLOUR_YELLOW] = "33", [COLOUR_CYAN] = "36", [COLOUR_BOLD] = "1",
+	[COLOUR_NONE] = "0",  [COLOUR_RED] = "31", [COLOUR_GREEN] = "32",   [COLOUR_YELLOW] = "33",
+	[COLOUR_CYAN] = "36", [COLOUR_BOLD] = "1", [COLOUR_ALARM] = "1;31",
 };
 
 struct style style_detect(void)

@@ -6,7 +6,16 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum colour { COLOUR_NONE, COLOUR_RED, COLOUR_GREEN, COLOUR_YELLOW, COLOUR_CYAN, COLOUR_BOLD, COLOURS };
+enum colour {
+	COLOUR_NONE,
+	COLOUR_RED,
+	COLOUR_GREEN,
+	COLOUR_YELLOW,
+	COLOUR_CYAN,
+	COLOUR_BOLD,
+	COLOUR_ALARM,
+	COLOURS
+};
 
 /* All zero: a file or a pipe. */
 struct style {

@@ -176,6 +176,18 @@ static struct json_object *troubles_json(const struct api *api)
 	return array;
 }
 
+/* What may not be meant as it is. */
+static struct json_object *warnings_json(const struct api *api)
+{
+	struct json_object *array = json_object_new_array();
+	size_t n;
+	char *const *misnamed = specs_misnamed(fleet_specs(api->fleet), &n);
+
+	for (size_t i = 0; i < n; i++)
+		json_object_array_add(array, text_json(misnamed[i]));
+	return array;
+}
+
 static void get_status(void *arg, struct control_request *request)
 {
 	const struct api *api = arg;
@@ -188,6 +200,7 @@ static void get_status(void *arg, struct control_request *request)
 	json_object_object_add(reply, "ready", json_object_new_boolean(fleet_is_ready(api->fleet)));
 	json_object_object_add(reply, "startedAt", status_time_json(api->started_at_ms));
 	json_object_object_add(reply, "troubles", troubles_json(api));
+	json_object_object_add(reply, "warnings", warnings_json(api));
 	json_object_object_add(reply, "specs", specs_json(api, request));
 	json_object_object_add(reply, "instances", instances_json(api, request));
 	api_reply_json(request, 200, reply);

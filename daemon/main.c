@@ -68,6 +68,8 @@ static int check(const struct settings *settings)
 		fprintf(stderr, "apilbd: %s\n", err.message);
 	} else {
 		specs_update(specs, &listing, nothing_recorded, NULL);
+		for (size_t i = 0; i < listing.misnamed_n; i++)
+			fprintf(stderr, "apilbd: %s\n", listing.misnamed[i]);
 		files = specs_files(specs, &n);
 		for (size_t i = 0; i < n; i++) {
 			for (size_t j = 0; j < files[i]->errors.n; j++) {
@@ -131,6 +133,22 @@ static void reload_settings(struct daemon *daemon)
 	fleet_settings_changed(daemon->fleet);
 }
 
+static void log_reloaded(const struct daemon *daemon, size_t hosts)
+{
+	const struct settings *settings = &daemon->settings;
+	struct spec_file *const *files;
+	size_t n, invalid = 0;
+
+	files = specs_files(fleet_specs(daemon->fleet), &n);
+	for (size_t i = 0; i < n; i++)
+		invalid += files[i]->errors.n > 0;
+	log_info(
+		NULL,
+		"read again: settings (%s%s) and %zu specs, %zu of them not valid (%s); looking at %zu hosts",
+		settings->config_file, access(settings->config_file, F_OK) == 0 ? "" : " is not there", n,
+		invalid, settings->spec_dir, hosts);
+}
+
 static void on_reloaded(void *arg, bool loaded)
 {
 	struct daemon *daemon = arg;
@@ -138,8 +156,7 @@ static void on_reloaded(void *arg, bool loaded)
 	daemon->reloading = false;
 	if (!loaded)
 		return;
-	fleet_kick(daemon->fleet, NULL);
-	log_info(NULL, "settings and specs read again");
+	log_reloaded(daemon, fleet_kick(daemon->fleet, NULL));
 	sd_notify(0, "READY=1");
 }
 

@@ -15,8 +15,9 @@
 struct story {
 	char *key;
 	char *spec, *address;
-	enum server_change news;
+	enum server_change change;
 	size_t balancers; /* that had it to tell */
+	size_t is, all;   /* at the end of the round: of which it is true, of how many */
 	UT_hash_handle hh;
 };
 
@@ -28,9 +29,9 @@ struct server_news {
 	struct story *stories;
 };
 
-static enum log_level level_of(enum server_change news)
+static enum log_level level_of(enum server_change change)
 {
-	switch (news) {
+	switch (change) {
 	case SERVER_CHANGE_NONE_UP:
 		return LOG_LEVEL_ERROR;
 	case SERVER_CHANGE_DOWN:
@@ -49,39 +50,57 @@ static void story_free(struct server_news *news, struct story *story)
 	free(story);
 }
 
-/* The end of a round: what is it like now, for all of them? */
+static char *key_of(const char *spec, enum server_change change, const char *address)
+{
+	return xasprintf("%s %s %s", spec, server_change_name(change), address);
+}
 
-struct count {
-	size_t all, up, draining, down, none_up;
-};
+/* The end of a round: what is it like now, for all of them? One walk over the fleet answers for all stories.
+ */
 
-static void count_instance(struct count *count, const struct instance *instance, const char *address)
+static void count(const struct server_news *news, const char *spec, enum server_change change,
+		  const char *address, bool is)
+{
+	char *key = key_of(spec, change, address);
+	struct story *story;
+
+	HASH_FIND_STR(news->stories, key, story);
+	free(key);
+	if (!story)
+		return;
+	story->all++;
+	story->is += is;
+}
+
+static void count_server(const struct server_news *news, const struct instance *instance,
+			 const struct spec_server *server)
+{
+	char *address = haproxy_server_address(server), *name = haproxy_server_name(server);
+	const struct server_memory *memory = servers_find(&instance->servers, name);
+	const char *spec = instance->spec;
+
+	count(news, spec, SERVER_CHANGE_UP, address, memory && memory->state == SERVER_UP);
+	count(news, spec, SERVER_CHANGE_DRAINING, address, memory && memory->draining);
+	count(news, spec, SERVER_CHANGE_DOWN, address,
+	      memory && memory->state == SERVER_DOWN && !memory->draining);
+	free(address);
+	free(name);
+}
+
+static void count_instance(const struct server_news *news, const struct instance *instance)
 {
 	const struct wanted *wanted = instance->wanted;
 
-	if (!*address) {
-		count->all++;
-		count->none_up += instance->servers.none_up;
-	}
-	for (size_t i = 0; *address && i < wanted->instance.servers_n; i++) {
-		const struct spec_server *server = &wanted->instance.servers[i];
-		char *own = haproxy_server_address(server), *name = haproxy_server_name(server);
-		const struct server_memory *memory = servers_find(&instance->servers, name);
-
-		if (strcmp(own, address) == 0) {
-			count->all++;
-			count->up += memory && memory->state == SERVER_UP;
-			count->draining += memory && memory->draining;
-			count->down += memory && memory->state == SERVER_DOWN && !memory->draining;
-		}
-		free(own);
-		free(name);
-	}
+	for (size_t i = 0; wanted && i < wanted->instance.servers_n; i++)
+		count_server(news, instance, &wanted->instance.servers[i]);
+	if (!wanted)
+		return;
+	count(news, instance->spec, SERVER_CHANGE_NONE_UP, "", instance->servers.none_up);
+	count(news, instance->spec, SERVER_CHANGE_SOME_UP, "", !instance->servers.none_up);
 }
 
-static struct count count_story(const struct server_news *news, const struct story *story)
+static void count_fleet(const struct server_news *news)
 {
-	struct count count = {0};
 	size_t hosts, n;
 	struct host *const *all = fleet_hosts(news->fleet, &hosts);
 
@@ -89,29 +108,23 @@ static struct count count_story(const struct server_news *news, const struct sto
 		struct instance *const *instances = host_instances(all[i], &n);
 
 		for (size_t j = 0; j < n; j++)
-			if (instances[j]->wanted && strcmp(instances[j]->spec, story->spec) == 0)
-				count_instance(&count, instances[j], story->address);
+			count_instance(news, instances[j]);
 	}
-	return count;
 }
 
 static void tell_story(const struct server_news *news, const struct story *story)
 {
-	const struct count count = count_story(news, story);
-	const struct {
-		const char *words;
-		size_t n;
-	} rows[SERVER_CHANGES] = {
-		[SERVER_CHANGE_DOWN] = {"is down", count.down},
-		[SERVER_CHANGE_DRAINING] = {"gets no new connections", count.draining},
-		[SERVER_CHANGE_UP] = {"is up", count.up},
-		[SERVER_CHANGE_NONE_UP] = {"no server is up", count.none_up},
-		[SERVER_CHANGE_SOME_UP] = {"servers are up again", count.all - count.none_up},
+	static const char *const words[SERVER_CHANGES] = {
+		[SERVER_CHANGE_DOWN] = "is down",
+		[SERVER_CHANGE_DRAINING] = "gets no new connections",
+		[SERVER_CHANGE_UP] = "is up",
+		[SERVER_CHANGE_NONE_UP] = "no server is up",
+		[SERVER_CHANGE_SOME_UP] = "servers are up",
 	};
 
-	events_add(news->events, level_of(story->news), story->spec, NULL, server_change_name(story->news),
-		   "%s%s%s for %zu of %zu balancers", story->address, *story->address ? " " : "",
-		   rows[story->news].words, rows[story->news].n, count.all);
+	events_add(news->events, level_of(story->change), story->spec, NULL,
+		   server_change_name(story->change), "%s%s%s for %zu of %zu balancers", story->address,
+		   *story->address ? " " : "", words[story->change], story->is, story->all);
 }
 
 static void on_round_over(evutil_socket_t fd, short what, void *arg)
@@ -121,9 +134,13 @@ static void on_round_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	HASH_ITER (hh, news->stories, story, tmp)
+		if (story->balancers <= SERVER_NEWS_EACH)
+			story_free(news, story);
+	if (news->stories)
+		count_fleet(news);
 	HASH_ITER (hh, news->stories, story, tmp) {
-		if (story->balancers > SERVER_NEWS_EACH)
-			tell_story(news, story);
+		tell_story(news, story);
 		story_free(news, story);
 	}
 }
@@ -141,7 +158,7 @@ static void start_round(struct server_news *news)
 static struct story *story_of(struct server_news *news, const char *spec, enum server_change what,
 			      const char *address)
 {
-	char *key = xasprintf("%s %s %s", spec, server_change_name(what), address);
+	char *key = key_of(spec, what, address);
 	struct story *story;
 
 	HASH_FIND_STR(news->stories, key, story);
@@ -152,7 +169,8 @@ static struct story *story_of(struct server_news *news, const char *spec, enum s
 	if (!news->stories)
 		start_round(news);
 	story = xcalloc(1, sizeof(*story));
-	*story = (struct story){.key = key, .spec = xstrdup(spec), .address = xstrdup(address), .news = what};
+	*story = (struct story){
+		.key = key, .spec = xstrdup(spec), .address = xstrdup(address), .change = what};
 	HASH_ADD_KEYPTR(hh, news->stories, story->key, strlen(story->key), story);
 	return story;
 }

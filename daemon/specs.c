@@ -16,6 +16,8 @@ struct specs {
 	struct spec_file **files; /* in the order that they came up */
 	size_t n;
 	struct spec_file *by_name;
+	char **misnamed;
+	size_t misnamed_n;
 };
 
 struct specs *specs_new(struct store *store, struct events *events, bool have_agent)
@@ -39,6 +41,14 @@ static void file_free(struct specs *specs, struct spec_file *file)
 	free(file);
 }
 
+static void misnamed_clear(struct specs *specs)
+{
+	for (size_t i = 0; i < specs->misnamed_n; i++)
+		free(specs->misnamed[i]);
+	FREE(specs->misnamed);
+	specs->misnamed_n = 0;
+}
+
 void specs_free(struct specs *specs)
 {
 	if (!specs)
@@ -46,6 +56,7 @@ void specs_free(struct specs *specs)
 	for (size_t i = 0; i < specs->n; i++)
 		file_free(specs, specs->files[i]);
 	free(specs->files);
+	misnamed_clear(specs);
 	free(specs);
 }
 
@@ -394,6 +405,35 @@ static struct spec_file *file_for(struct specs *specs, const struct watch_file *
 	return file;
 }
 
+static bool is_told(const struct specs *specs, const char *text)
+{
+	for (size_t i = 0; i < specs->misnamed_n; i++)
+		if (strcmp(specs->misnamed[i], text) == 0)
+			return true;
+	return false;
+}
+
+static void note_misnamed(struct specs *specs, const struct watch_listing *listing)
+{
+	char **now = xcalloc(listing->misnamed_n, sizeof(*now));
+
+	for (size_t i = 0; i < listing->misnamed_n; i++) {
+		now[i] = xstrdup(listing->misnamed[i]);
+		if (specs->store && !is_told(specs, now[i]))
+			events_add(specs->events, LOG_LEVEL_WARNING, NULL, NULL, "spec-ignored", "%s",
+				   now[i]);
+	}
+	misnamed_clear(specs);
+	specs->misnamed = now;
+	specs->misnamed_n = listing->misnamed_n;
+}
+
+char *const *specs_misnamed(const struct specs *specs, size_t *n)
+{
+	*n = specs->misnamed_n;
+	return specs->misnamed;
+}
+
 bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		  bool (*has_recorded)(void *arg, const char *name), void *arg)
 {
@@ -402,6 +442,7 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 	bool changed;
 
 	specs->looked = true;
+	note_misnamed(specs, listing);
 	for (size_t i = 0; i < specs->n; i++)
 		specs->files[i]->present = false;
 	for (size_t i = 0; i < listing->n; i++) {

@@ -158,6 +158,14 @@ START_TEST(later_rows_go_on_below_the_earlier_ones)
 }
 END_TEST
 
+#define DOWN(why) "{\"address\":\"10.0.0.1:6443\",\"state\":\"down\",\"why\":\"" why "\"}"
+#define DRAINING                                                               \
+	"{\"address\":\"10.0.0.2:6443\",\"state\":\"down\",\"draining\":true," \
+	"\"why\":\"not ready\"}"
+#define SERVING(phase, version, state)                   \
+	",\"phase\":\"" phase "\",\"serves\":\"" version \
+	"\",\"servers\":[" SERVER(state) "],\"lastError\":{\"message\":\"refused\"}"
+#define FROM_HOST ",\"host\":\"ssh://r@10.0.0.5:22\",\"lastError\":{\"message\":\""
 #define SERVER(state) "{\"address\":\"10.0.0.1:6443\",\"state\":\"" state "\"}"
 
 static void parse(struct status *status, const char *instances, const char *specs)
@@ -180,14 +188,18 @@ START_TEST(what_needs_a_person_comes_first)
 		" {\"id\": \"re\", \"phase\": \"reconciling\"},"
 		" {\"id\": \"rm\", \"phase\": \"removing\"},"
 		" {\"id\": \"degraded\", \"phase\": \"converged\", \"converged\": true,"
-		"  \"servers\": [" SERVER("down") "]},"
-						  " {\"id\": \"un\", \"phase\": \"unreachable\"},"
-						  " {\"id\": \"newer\", \"phase\": \"hibernating\"},"
-						  " {\"id\": \"fa\", \"phase\": \"failed\"},"
-						  " {\"id\": \"co\", \"phase\": \"conflict\"},"
-						  " {\"id\": \"pa\", \"phase\": \"paused\"}]";
-	static const char *const order[] = {"newer", "fa", "co",       "un", "pa", "rm",
-					    "re",    "pe", "degraded", "a",  "b"};
+		"  \"servers\": [" SERVER("down") "," SERVER(
+			"up") "]},"
+			      " {\"id\": \"none-up\", \"phase\": \"converged\", \"converged\": true,"
+			      "  \"servers\": [" SERVER(
+				      "down") "]},"
+					      " {\"id\": \"un\", \"phase\": \"unreachable\"},"
+					      " {\"id\": \"newer\", \"phase\": \"hibernating\"},"
+					      " {\"id\": \"fa\", \"phase\": \"failed\"},"
+					      " {\"id\": \"co\", \"phase\": \"conflict\"},"
+					      " {\"id\": \"pa\", \"phase\": \"paused\"}]";
+	static const char *const order[] = {"none-up", "newer", "fa", "co",       "un", "pa",
+					    "rm",      "re",    "pe", "degraded", "a",  "b"};
 	struct status status;
 
 	parse(&status, unordered, "[]");
@@ -238,7 +250,31 @@ static const struct {
 	{",\"progress\":\"pulling\"", "pulling"},
 	{",\"lastError\":{\"message\":\"refused\"},\"progress\":\"connecting\"", "refused; now: connecting"},
 	{",\"servers\":[" SERVER("down") "," SERVER("up") "]", "down: 10.0.0.1:6443"},
-	{",\"servers\":[" SERVER("down") "],\"lastError\":{\"message\":\"refused\"}", "refused"},
+	{",\"servers\":[" DOWN("connection refused") "," SERVER("up") "," DRAINING "]",
+	 "down: 10.0.0.1:6443 (connection refused); draining: 10.0.0.2:6443 (not ready)"},
+	{",\"servers\":[" DRAINING "," SERVER("up") "]", "draining: 10.0.0.2:6443 (not ready)"},
+	{",\"servers\":[" DOWN("connection refused") "," DRAINING "]",
+	 "NO SERVER UP: 10.0.0.1:6443 (connection refused), 10.0.0.2:6443 (not ready)"},
+	{",\"traffic\":\"untested\",\"servers\":[" DRAINING "]",
+	 "NO SERVER UP, traffic goes to all of them untested: 10.0.0.2:6443 (not ready)"},
+	{",\"servers\":[" SERVER("down") "],\"lastError\":{\"message\":\"refused\"}",
+	 "NO SERVER UP: 10.0.0.1:6443; refused"},
+	{",\"servers\":[" SERVER("down") "],\"progress\":\"pulling\"",
+	 "NO SERVER UP: 10.0.0.1:6443; pulling"},
+	{",\"servers\":[" SERVER("down") "," SERVER("up") "],\"lastError\":{\"message\":\"refused\"}",
+	 "refused"},
+	/* Do the clients notice? */
+	{SERVING("failed", "former", "up"), "refused; the former version goes on serving (1/1 servers up)"},
+	{SERVING("failed", "wanted", "up"), "refused; it goes on serving (1/1 servers up)"},
+	{SERVING("failed", "former", "unknown"), "refused"},
+	{SERVING("unreachable", "wanted", "up"), "refused"},
+	/* The cause first. */
+	{FROM_HOST "ssh://r@10.0.0.5:22: 10.0.0.5 port 22: connection refused\"}", "connection refused"},
+	{FROM_HOST "ssh://r@10.0.0.5:22: timed out after 2 s\"}", "timed out after 2 s"},
+	{FROM_HOST "ssh://r@10.0.0.5:22: jump host 10.0.0.9 port 22: refused\"}",
+	 "jump host 10.0.0.9 port 22: refused"},
+	{FROM_HOST "ssh://r@10.0.0.5:22: 10.0.0.9 port 22: refused\"}", "10.0.0.9 port 22: refused"},
+	{FROM_HOST "pull image x: port 5 of 10.0.0.5: no\"}", "pull image x: port 5 of 10.0.0.5: no"},
 };
 
 START_TEST(the_reason_is_the_most_useful_one)
@@ -322,6 +358,33 @@ START_TEST(long_digests_are_cut)
 }
 END_TEST
 
+START_TEST(no_server_up_cannot_be_overlooked)
+{
+	static const struct style colours = {.tty = true, .colour = true};
+	struct status status;
+	char *text;
+
+	parse(&status,
+	      "[{\"id\":\"a\",\"phase\":\"converged\",\"converged\":true,\"servers\":[" SERVER(
+		      "down") "]},"
+			      " {\"id\":\"b\",\"phase\":\"converged\",\"converged\":true,\"servers\":"
+			      "[" SERVER("up") "]}]",
+	      "[]");
+	PRINTED(text, status_print_errors(&status, &colours, out));
+	ck_assert_str_eq(text, "\033[1;31mNO SERVER UP: 1 of 2 balancers sees no API server that passes its "
+			       "check\033[0m\n");
+	free(text);
+	PRINTED(text, status_print_summary(&status, out));
+	ck_assert_str_eq(text, "2 of 2 balancers converged, 1 with NO SERVER UP\n");
+	free(text);
+	PRINTED(text, status_print_table(&status, false, 0, &colours, out));
+	ck_assert_ptr_nonnull(strstr(text, "\033[1;31m0/1\033[0m"));
+	ck_assert_ptr_nonnull(strstr(text, "\033[1;31mNO SERVER UP: 10.0.0.1:6443\033[0m"));
+	free(text);
+	status_clear(&status);
+}
+END_TEST
+
 START_TEST(every_command_can_be_run_and_explained)
 {
 	for (const struct command *c = commands; c->name; c++) {
@@ -370,6 +433,7 @@ int main(void)
 	tcase_add_loop_test(tcase, age_counts_from_the_last_change, 0, N(ages));
 	tcase_add_test(tcase, a_spec_is_known_by_its_file_or_by_what_is_left_of_it);
 	tcase_add_test(tcase, long_digests_are_cut);
+	tcase_add_test(tcase, no_server_up_cannot_be_overlooked);
 	tcase_add_test(tcase, every_command_can_be_run_and_explained);
 	tcase_add_test(tcase, an_error_decides_the_exit_code);
 	suite_add_tcase(suite, tcase);

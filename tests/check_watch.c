@@ -157,23 +157,32 @@ START_TEST(names_tell_what_is_a_spec)
 {
 	static const struct {
 		const char *file, *name;
+		const char *mistake; /* what is said of one that was perhaps meant to be one */
 	} names[] = {
-		{"prod.yaml", "prod"},
-		{"prod.yml", "prod"},
-		{"a.b-c_D9.yaml", "a.b-c_D9"},
-		{"x.yaml.yml", "x.yaml"},
-		{".prod.yaml", NULL},
-		{"prod.yaml~", NULL},
-		{".prod.yaml.swp", NULL},
-		{"prod.yaml.dpkg-new", NULL},
-		{"prod.YAML", NULL},
-		{"prod", NULL},
-		{".yaml", NULL},
-		{"", NULL},
-		{"a b.yaml", NULL},
-		{"a/b.yaml", NULL},
-		{"..data", NULL},
-		{"\xc3\xa4.yaml", NULL},
+		{"prod.yaml", "prod", NULL},
+		{"prod.yml", "prod", NULL},
+		{"a.b-c_D9.yaml", "a.b-c_D9", NULL},
+		{"x.yaml.yml", "x.yaml", NULL},
+		{".prod.yaml", NULL, NULL},
+		{"prod.yaml~", NULL, NULL},
+		{".prod.yaml.swp", NULL, NULL},
+		{"prod.yaml.dpkg-new", NULL, NULL},
+		{"prod.YAML", NULL, "small letters"},
+		{"prod.Yml", NULL, "small letters"},
+		{"x.yml.txt", NULL, "small letters"},
+		{"prod.yaml.bak", NULL, NULL},
+		{"notes.txt", NULL, NULL},
+		{".prod.YAML", NULL, NULL},
+		{".YAML", NULL, NULL},
+		{".txt", NULL, NULL},
+		{"a b.YAML", NULL, "small letters"},
+		{"prod", NULL, NULL},
+		{".yaml", NULL, NULL},
+		{"", NULL, NULL},
+		{"a b.yaml", NULL, "letters, digits"},
+		{"a/b.yaml", NULL, "letters, digits"},
+		{"..data", NULL, NULL},
+		{"\xc3\xa4.yaml", NULL, "letters, digits"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
@@ -184,6 +193,10 @@ START_TEST(names_tell_what_is_a_spec)
 		else
 			ck_assert_msg(name == NULL, "%s", names[i].file);
 		free(name);
+		if (names[i].mistake)
+			ck_assert_ptr_nonnull(strstr(spec_name_mistake(names[i].file), names[i].mistake));
+		else
+			ck_assert_msg(spec_name_mistake(names[i].file) == NULL, "%s", names[i].file);
 	}
 }
 END_TEST
@@ -207,6 +220,15 @@ START_TEST(a_scan_reads_all_specs_in_order)
 	assert_text(2, "b", "two");
 	path = in_dir("a.yaml");
 	ck_assert_str_eq(listing.files[0].path, path);
+	free(path);
+	ck_assert_uint_eq(listing.misnamed_n, 0);
+	put("my prod.yaml", "");
+	put("D.YAML", "");
+	scan();
+	ck_assert_uint_eq(listing.n, 3);
+	ck_assert_uint_eq(listing.misnamed_n, 2);
+	path = in_dir("D.YAML is not read: a spec's name ends in .yaml or .yml, in small letters");
+	ck_assert_str_eq(listing.misnamed[0], path);
 	free(path);
 }
 END_TEST

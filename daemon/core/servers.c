@@ -11,7 +11,7 @@
 /* HAProxy counts in whole seconds, and the answer takes its time. */
 #define JITTER_MS 2000
 
-const char *server_change_name(enum server_change news)
+const char *server_change_name(enum server_change change)
 {
 	static const char *const names[SERVER_CHANGES] = {
 		[SERVER_CHANGE_DOWN] = "server-down",   [SERVER_CHANGE_DRAINING] = "server-draining",
@@ -19,7 +19,7 @@ const char *server_change_name(enum server_change news)
 		[SERVER_CHANGE_SOME_UP] = "servers-up",
 	};
 
-	return names[news];
+	return names[change];
 }
 
 const char *traffic_name(enum traffic traffic)
@@ -155,21 +155,21 @@ static void keep_time(const struct look *look, struct server_memory *memory, int
 static void tell_change(const struct look *look, const struct spec_server *wanted,
 			const struct observed_server *seen, int64_t lasted_ms)
 {
-	enum server_change news = seen->state == SERVER_UP ? SERVER_CHANGE_UP
-				  : seen->draining         ? SERVER_CHANGE_DRAINING
-							   : SERVER_CHANGE_DOWN;
+	enum server_change change = seen->state == SERVER_UP ? SERVER_CHANGE_UP
+				    : seen->draining         ? SERVER_CHANGE_DRAINING
+							     : SERVER_CHANGE_DOWN;
 	const char *why = seen->why ? seen->why : "no reason is given";
 	char *address = haproxy_server_address(wanted), *text;
 	char lasted[16];
 
-	if (news == SERVER_CHANGE_UP)
+	if (change == SERVER_CHANGE_UP)
 		text = xasprintf("%s is up again, after %s", address,
 				 duration_human(lasted_ms, lasted, sizeof(lasted)));
 	else
-		text = xasprintf(news == SERVER_CHANGE_DOWN ? "%s is down: %s"
-							    : "%s gets no new connections: %s",
+		text = xasprintf(change == SERVER_CHANGE_DOWN ? "%s is down: %s"
+							      : "%s gets no new connections: %s",
 				 address, why);
-	look->tell(look->arg, news, address, text);
+	look->tell(look->arg, change, address, text);
 	free(text);
 	free(address);
 }

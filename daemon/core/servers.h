@@ -45,10 +45,10 @@ enum server_change {
 	SERVER_CHANGES
 };
 /* "server-down", "server-draining", "server-up", "no-server-up", "servers-up" */
-const char *server_change_name(enum server_change news);
+const char *server_change_name(enum server_change change);
 
 /* address: which server, for people; "" for the balancer as a whole. */
-typedef void server_change_cb(void *arg, enum server_change news, const char *address, const char *text);
+typedef void server_change_cb(void *arg, enum server_change change, const char *address, const char *text);
 
 /*
  * Takes in what a look has seen (asked_at_ms says when), drops what is not among the wanted, and tells each

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uthash.h>
 
 #include "common/mem.h"
@@ -318,19 +319,45 @@ void spec_instance_clear(struct spec_instance *instance)
 	fields_clear(&spec_instance_fields, instance);
 }
 
+static const char *const endings[] = {".yaml", ".yml"};
+#define N_ENDINGS (sizeof(endings) / sizeof(endings[0]))
+
 char *spec_name_from_file(const char *basename)
 {
-	static const char *const endings[] = {".yaml", ".yml"};
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
 	size_t len = strlen(basename);
 
 	if (basename[0] == '.' || strspn(basename, allowed) != len)
 		return NULL;
-	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+	for (size_t i = 0; i < N_ENDINGS; i++) {
 		size_t ending = strlen(endings[i]);
 
 		if (len > ending && strcmp(basename + len - ending, endings[i]) == 0)
 			return xstrndup(basename, len - ending);
+	}
+	return NULL;
+}
+
+const char *spec_name_mistake(const char *basename)
+{
+	size_t len = strlen(basename), txt = strlen(".txt");
+	char *name = spec_name_from_file(basename);
+	bool is_spec = name != NULL, is_text;
+
+	free(name);
+	if (is_spec || basename[0] == '.')
+		return NULL;
+	is_text = len > txt && strcasecmp(basename + len - txt, ".txt") == 0;
+	if (is_text)
+		len -= txt;
+	for (size_t i = 0; i < N_ENDINGS; i++) {
+		size_t ending = strlen(endings[i]);
+
+		if (len <= ending || strncasecmp(basename + len - ending, endings[i], ending) != 0)
+			continue;
+		if (is_text || strncmp(basename + len - ending, endings[i], ending) != 0)
+			return "a spec's name ends in .yaml or .yml, in small letters";
+		return "a spec's name is made of letters, digits, \".\", \"_\" and \"-\"";
 	}
 	return NULL;
 }

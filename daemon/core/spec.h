@@ -176,6 +176,9 @@ size_t spec_check_fleet(const struct spec *const *specs, size_t n, struct spec_e
  * letters, digits, '.', '_' and '-' only, and does not begin with a '.'.
  */
 char *spec_name_from_file(const char *basename);
+/* What keeps a file from being a spec that looks as if it were meant to be one ("prod.YAML", "my spec.yaml",
+ * "x.yml.txt"); NULL: nothing. */
+const char *spec_name_mistake(const char *basename);
 
 /* Adds one error; the message is formatted. Used for files that cannot be read as well. */
 void spec_errors_add(struct spec_errors *errors, const char *file, size_t line, size_t column,

@@ -298,6 +298,21 @@ static void find_byte(struct builder *b, const char *text, size_t offset)
 	}
 }
 
+/* The line that the parser has stumbled over is indented with a tab, which an editor shows as blanks. */
+static bool is_at_tab(const struct builder *b, const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	for (size_t line = 1; text && line < b->line; line++) {
+		text = memchr(text, '\n', (size_t)(end - text));
+		text += text != NULL;
+	}
+	for (; text && text < end && strchr(" \t-", *text) && *text; text++)
+		if (*text == '\t')
+			return true;
+	return false;
+}
+
 static int refuse_syntax(struct builder *b, const yaml_parser_t *parser, const char *text, size_t len)
 {
 	const char *problem = parser->problem ? parser->problem : "cannot be read";
@@ -307,6 +322,8 @@ static int refuse_syntax(struct builder *b, const yaml_parser_t *parser, const c
 		return err_set(b->err, ERR_SPEC, "not UTF-8 text: %s", problem);
 	}
 	refuse(b, &parser->problem_mark, "");
+	if (strstr(problem, "character") && is_at_tab(b, text, len))
+		return err_set(b->err, ERR_SPEC, "not valid YAML: a tab: YAML wants spaces");
 	if (!parser->context)
 		return err_set(b->err, ERR_SPEC, "not valid YAML: %s", problem);
 	return err_set(b->err, ERR_SPEC, "not valid YAML: %s, %s that begins at line %zu, column %zu",

@@ -222,10 +222,13 @@ static int check_known(const struct ssh *s, const struct host_key *key, struct e
 		return err_set(err, ERR_PERMANENT, "host key %s %s is revoked by line %zu of %s", key->type,
 			       shown, match.line, path);
 	case HOST_KEY_CHANGED:
-		return err_set(err, ERR_PERMANENT,
-			       "host key changed: the host shows %s %s, known is %s %s; if the host was "
-			       "reinstalled, remove line %zu of %s, else somebody may be listening in",
-			       key->type, shown, match.old_type, match.old_fingerprint, match.line, path);
+		return err_set(
+			err, ERR_PERMANENT,
+			"host key changed: the host shows %s %s, known is %s %s (line %zu of %s); if the "
+			"host was reinstalled, accept the new key with: sed -i %zud %s, or with ssh.hostKey: "
+			"%s in the spec; else somebody may be listening in",
+			key->type, shown, match.old_type, match.old_fingerprint, match.line, path, match.line,
+			path, shown);
 	default:
 		break;
 	}

@@ -39,6 +39,9 @@ struct watch_file {
 struct watch_listing {
 	struct watch_file *files; /* in order of path */
 	size_t n;
+	char **misnamed; /* what looks like a spec and is none by its name: "PATH is not read: WHY"; in order
+			  */
+	size_t misnamed_n;
 };
 
 /*

@@ -156,6 +156,23 @@ static void add_file(struct watch_listing *listing, int dir, const char *dir_pat
 	listing->files[listing->n++] = file;
 }
 
+static void add_misnamed(struct watch_listing *listing, const char *dir_path, const char *name)
+{
+	const char *mistake = spec_name_mistake(name);
+
+	if (!mistake)
+		return;
+	listing->misnamed =
+		xreallocarray(listing->misnamed, listing->misnamed_n + 1, sizeof(*listing->misnamed));
+	listing->misnamed[listing->misnamed_n++] =
+		xasprintf("%s/%s is not read: %s", dir_path, name, mistake);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static int by_path(const void *a, const void *b)
 {
 	return strcmp(((const struct watch_file *)a)->path, ((const struct watch_file *)b)->path);
@@ -168,8 +185,10 @@ static int read_entries(DIR *dir, const char *path, struct watch_listing *listin
 	struct stat st;
 
 	/* errno is how readdir(3) tells an error from the end. */
-	while (errno = 0, (entry = readdir(dir)))
+	while (errno = 0, (entry = readdir(dir))) {
 		add_file(listing, dirfd(dir), path, entry->d_name);
+		add_misnamed(listing, path, entry->d_name);
+	}
 	if (errno || fstat(dirfd(dir), &st) < 0)
 		return -1;
 	if (st.st_nlink == 0) {
@@ -184,6 +203,15 @@ static int read_entries(DIR *dir, const char *path, struct watch_listing *listin
 	return 0;
 }
 
+/* qsort takes no NULL, not even for nothing. */
+static void sort(struct watch_listing *listing)
+{
+	if (listing->n)
+		qsort(listing->files, listing->n, sizeof(*listing->files), by_path);
+	if (listing->misnamed_n)
+		qsort(listing->misnamed, listing->misnamed_n, sizeof(*listing->misnamed), by_text);
+}
+
 int watch_read_dir(const char *path, struct watch_listing *listing, struct watch_identity *identity,
 		   struct err *err)
 {
@@ -196,8 +224,8 @@ int watch_read_dir(const char *path, struct watch_listing *listing, struct watch
 	if (rc < 0) {
 		err_set(err, ERR_PERMANENT, "spec directory %s cannot be read: %s", path, strerror(errno));
 		watch_listing_clear(listing);
-	} else if (listing->n) {
-		qsort(listing->files, listing->n, sizeof(*listing->files), by_path);
+	} else {
+		sort(listing);
 	}
 	if (dir)
 		closedir(dir);
@@ -209,5 +237,8 @@ void watch_listing_clear(struct watch_listing *listing)
 	for (size_t i = 0; i < listing->n; i++)
 		file_clear(&listing->files[i]);
 	free(listing->files);
+	for (size_t i = 0; i < listing->misnamed_n; i++)
+		free(listing->misnamed[i]);
+	free(listing->misnamed);
 	memset(listing, 0, sizeof(*listing));
 }

@@ -541,8 +541,12 @@ def test_a_new_host_is_learned_once_and_a_change_is_refused(lab):
     sshd.start()
     new = fingerprint(lab.path / "new_host_key.pub")
     assert run(sshd.to(), known_hosts=known) == (
-        f"error permanent host key changed: the host shows ssh-ed25519 {new}, known is ssh-ed25519 {old}; if the host was "
-        f"reinstalled, remove line 1 of {known}, else somebody may be listening in")
+        f"error permanent host key changed: the host shows ssh-ed25519 {new}, known is ssh-ed25519 {old} "
+        f"(line 1 of {known}); if the host was reinstalled, accept the new key with: sed -i 1d {known}, or with "
+        f"ssh.hostKey: {new} in the spec; else somebody may be listening in")
+    # As it says.
+    subprocess.run(["sed", "-i", "1d", known], check=True)
+    assert ok(sshd.to(), known_hosts=known)["ready"] == "1"
 
 
 def test_strict_takes_known_hosts_only(lab):
