@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import ssl
@@ -94,6 +95,8 @@ class Balancer:
         (directory / "sockets" / configs.NAME).mkdir()
         text = configs.config_named(config)([f"{a}:{configs.PORT}" for a in ADDRESSES.values()])
         (directory / "haproxy.cfg").write_text(text)
+        for script in Path(config).resolve().parent.glob("*.lua") if config not in configs.CONFIGS else ():
+            shutil.copy(script, directory)
         environment = {"PATH": "/usr/local/sbin:/bin", "APILB_TOKEN": configs.TOKEN}
         argv = ["/usr/sbin/chroot", root, "/usr/local/sbin/haproxy", "-W", "-db", "-f", "/cell/haproxy.cfg"]
         self.log = open(directory / "haproxy.log", "wb")

@@ -13,8 +13,6 @@
 #include "daemon/job_internal.h"
 
 #define OPEN_TIMEOUT_MS 10000
-/* Actions, then a look; what still differs then gets two more chances. */
-#define MAX_ROUNDS 3
 /* Something that only needs a moment is looked at again this often. */
 #define MAX_LOOKS 25
 #define LOOK_INTERVAL_MS 200
@@ -311,9 +309,9 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 {
 	if (job->options.observe_only || target->plan.n == 0)
 		return STEP_NEXT;
-	if (job->rounds == MAX_ROUNDS) {
-		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s", MAX_ROUNDS,
-			target->plan.actions[0].reason);
+	if (job->rounds == JOB_MAX_ROUNDS) {
+		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
+			JOB_MAX_ROUNDS, target->plan.actions[0].reason);
 		return STEP_NEXT;
 	}
 	return job_apply(job, target);

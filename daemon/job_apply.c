@@ -25,7 +25,10 @@ static void await_nothing(struct job *job)
 /* The rest of this target's plan is dropped; the other targets go on, and are looked at again. */
 static void target_failed(struct job *job, const struct err *err)
 {
-	job_current(job)->err = *err;
+	/* A name is taken that was free at the last look (a daemon that was killed may have had a request
+	 * under way): another look tells by whom. */
+	if (err->kind != ERR_CONFLICT || job->rounds + 1 >= JOB_MAX_ROUNDS)
+		job_current(job)->err = *err;
 	job->action = 0;
 	await_nothing(job);
 	job->undoing = false;

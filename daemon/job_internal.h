@@ -15,6 +15,9 @@ enum step {
 	STEP_FAIL, /* job->err says why the whole run cannot go on */
 };
 
+/* Actions, then a look; what still differs then gets two more chances. */
+#define JOB_MAX_ROUNDS 3
+
 struct event;
 
 struct job {

@@ -76,8 +76,10 @@ struct server {
 
 static void on_peer_gone(struct bufferevent *peer, short what, void *arg)
 {
-	(void)what, (void)arg;
-	bufferevent_free(peer);
+	(void)arg;
+	/* TLS tells that the handshake is done by the same way. */
+	if (!(what & BEV_EVENT_CONNECTED))
+		bufferevent_free(peer);
 }
 
 static void on_peer_data(struct bufferevent *peer, void *arg)

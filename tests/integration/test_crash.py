@@ -17,7 +17,7 @@ from pathlib import Path
 from lab import spec
 from lab.daemon import BUILD, Daemon, finish
 from lab.hosts import LocalHost
-from lab.proc import patience
+from lab.proc import patience, wait_for
 
 SHIM = BUILD / "tests/crash_points.so"
 OLD, NEW = "haproxy:2.6-lab", "haproxy:3.0-lab"
@@ -54,6 +54,18 @@ class Place:
         done = finish(self.daemon.argv("--once"), prefix=[*self.within, *shim], expect=expect, timeout=patience(60))
         self.said = done.stderr
         return done.returncode
+
+    def names_when_left(self):
+        """The names of all containers, once those that were succeeded have left with their last connections."""
+
+        def left():
+            names = self.host.engine.names()
+            if not any("-apilb-old-" in name for name in names):
+                return names
+            self.run(expect=0)
+            return None
+
+        return wait_for("the former container to leave", left, patience(10))
 
     def loaded(self, name):
         """The description of the HAProxy that runs, from its own socket."""
@@ -123,6 +135,7 @@ class Sweep:
         for change in (self.changes[-1], *self.changes):
             place.want(*change.names, **change.wanted)
             place.run(expect=0)
+            place.names_when_left()
             change.seen = place.seen()
         self.bystander = place.identity(BYSTANDER)
 
@@ -138,7 +151,7 @@ class Sweep:
             code = place.run()
             said += f"(killed)\n{place.said}"
         assert code == 0, f"exit {code}\n{said}"
-        names = place.host.engine.names()
+        names = place.names_when_left()
         assert names == change.seen["names"], f"containers: {names}\n{said}"
         assert place.seen() == change.seen, f"not as wanted\n{said}"
         assert place.identity(BYSTANDER) == self.bystander, f"the bystander was touched\n{said}"
