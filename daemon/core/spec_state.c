@@ -55,7 +55,8 @@ static struct spec_instance *in_place(struct place *places, const struct spec_st
 	return place ? place->instance : NULL;
 }
 
-/* flexkube's own way: the key is a place in the list. It may be a coincidence, so something else must agree. */
+/* flexkube's own way: the key is a place in the list. It may be a coincidence, so something else must agree.
+ */
 static struct spec_instance *by_key(const struct spec *spec, const struct spec_state_entry *entry)
 {
 	struct spec_instance *instance;
