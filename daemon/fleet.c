@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "daemon/core/spec_state.h"
 #include "daemon/io/watch.h"
 #include "daemon/server_news.h"
 
@@ -203,8 +204,9 @@ static bool has_id(const struct instance *instance, const void *id)
 
 static bool wants_container(const struct instance *instance, const void *container_id)
 {
-	return instance->wanted && instance->record.container_id &&
-	       strcmp(instance->record.container_id, container_id) == 0;
+	return instance->wanted &&
+	       ((instance->record.container_id && strcmp(instance->record.container_id, container_id) == 0) ||
+		instance_takes_over(instance, container_id));
 }
 
 /*
@@ -239,26 +241,13 @@ static bool may_remove(void *arg, const struct instance *instance)
 
 /* What is wanted. */
 
-/* The ID of the container that the spec's `state` hands over for this instance. */
-static const char *handed_over(const struct spec *spec, const struct spec_instance *instance)
-{
-	for (size_t i = 0; i < spec->state_n; i++) {
-		const struct spec_state_entry *entry = &spec->state[i];
-
-		if (entry->container_id && strcmp(entry->name, instance->name) == 0 &&
-		    strcmp(entry->host.url, instance->host.url) == 0)
-			return entry->container_id;
-	}
-	return NULL;
-}
-
 /* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
  * under way. */
 static struct wanted *wanted_for(struct fleet *fleet, struct member *member, const struct spec *spec,
 				 const struct spec_instance *instance)
 {
 	const struct instance *known = host_find(member->host, instance->name);
-	const char *adopt_id = handed_over(spec, instance);
+	const char *adopt_id = instance->adopted ? instance->adopted->container_id : NULL;
 
 	if (known && known->wanted && wanted_is_for(known->wanted, spec->name, instance, adopt_id))
 		return wanted_ref(known->wanted);
@@ -279,6 +268,27 @@ static void want(struct fleet *fleet, const struct spec *spec, const struct spec
 	}
 	host_find(member->host, instance->name)->mentioned = true;
 	wanted_unref(wanted);
+}
+
+/* What `state` names and the list does not: that is how flexkube is told to remove it. */
+static void drop(struct fleet *fleet, const struct spec *spec, const struct spec_state_entry *entry)
+{
+	struct member *member = member_for(fleet, &entry->host);
+
+	if (!member->seen)
+		host_configure(member->host, &entry->host);
+	member->seen = true;
+	if (host_drop(member->host, spec->name, entry->name, entry->container_id)) {
+		set_settled(fleet, member, false);
+		host_kick(member->host);
+	}
+}
+
+static void apply_state(struct fleet *fleet, const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->state_n; i++)
+		if (spec_state_is_left(&spec->state[i]))
+			drop(fleet, spec, &spec->state[i]);
 }
 
 /* Whatever no spec in force names any more goes, unless its spec has had no say yet. */
@@ -321,6 +331,9 @@ static void apply_specs(struct fleet *fleet)
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; files[i]->spec && j < files[i]->spec->instances_n; j++)
 			want(fleet, files[i]->spec, &files[i]->spec->instances[j]);
+	for (size_t i = 0; i < n; i++)
+		if (files[i]->spec)
+			apply_state(fleet, files[i]->spec);
 	HASH_ITER (hh, fleet->members, member, tmp)
 		unwant_rest(fleet, member);
 }

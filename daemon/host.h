@@ -63,6 +63,10 @@ struct instance *const *host_instances(const struct host *host, size_t *n);
  * change. */
 bool host_want(struct host *host, const char *name, struct wanted *wanted);
 
+/* This container, which `state` names and no balancer takes over, leaves the host. name: what to call it by.
+ * True when that is news; nothing where something of that name is wanted. */
+bool host_drop(struct host *host, const char *spec, const char *name, const char *container_id);
+
 /* Makes it due now, or again after the run that is under way. */
 void host_kick(struct host *host);
 /* Has its place: go. */

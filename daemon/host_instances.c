@@ -33,15 +33,16 @@ static void host_drop_instance(struct host *host, struct instance *instance)
 	instance_free(instance);
 }
 
-static struct store_instance record_of(const struct host *host, const struct wanted *wanted)
+static struct store_instance record_of(const struct host *host, const char *spec, const char *name,
+				       const char *image)
 {
 	return (struct store_instance){
 		.host_url = xstrdup(host->settings.url),
 		.engine = xstrdup(host->settings.engine),
-		.name = xstrdup(wanted->instance.name),
-		.spec = xstrdup(wanted->spec),
+		.name = xstrdup(name),
+		.spec = xstrdup(spec),
 		.host_json = spec_host_to_json(&host->settings),
-		.image = xstrdup(wanted->instance.image),
+		.image = xstrdup(image),
 		.config_size = -1,
 	};
 }
@@ -55,7 +56,7 @@ bool host_want(struct host *host, const char *name, struct wanted *wanted)
 		if (!wanted)
 			return false;
 		/* Written down before anything is made, so that nothing can be made and forgotten. */
-		record = record_of(host, wanted);
+		record = record_of(host, wanted->spec, name, wanted->instance.image);
 		instance = host_add(host, &record);
 		store_put_instance(host->context->store, &instance->record);
 	} else if (!wanted && !instance->record.config_path) {
@@ -71,6 +72,21 @@ bool host_want(struct host *host, const char *name, struct wanted *wanted)
 		store_put_instance(host->context->store, &instance->record);
 	}
 	return instance_want(instance, wanted);
+}
+
+bool host_drop(struct host *host, const char *spec, const char *name, const char *container_id)
+{
+	struct instance *instance = host_find(host, name);
+	struct store_instance record;
+
+	if (instance && instance->wanted)
+		return false;
+	if (!instance) {
+		record = record_of(host, spec, name, NULL);
+		instance = host_add(host, &record);
+	}
+	instance->mentioned = true;
+	return instance_drop(instance, container_id);
 }
 
 void host_configure(struct host *host, const struct spec_host *settings)
@@ -166,9 +182,11 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 
 static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
 {
-	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
-		   target->changed ? "nothing of it is left on the host but its files"
-				   : "there is nothing of ours on the host");
+	/* As long as the spec has its `state` it is looked for at each start: not worth a word each time. */
+	if (target->changed || !instance->drop_id)
+		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
+			   target->changed ? "nothing of it is left on the host but its files"
+					   : "there is nothing of ours on the host");
 	host_drop_instance(host, instance);
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "daemon/clock.h"
+#include "daemon/core/spec_state.h"
 
 #define REFUSAL_FIRST_MS 30000
 #define REFUSAL_MAX_MS 600000
@@ -30,6 +31,7 @@ void instance_free(struct instance *instance)
 	if (!instance)
 		return;
 	wanted_unref(instance->wanted);
+	free(instance->drop_id);
 	free(instance->id);
 	free(instance->spec);
 	free(instance->progress);
@@ -50,11 +52,20 @@ static bool is_same(const struct wanted *a, const struct wanted *b)
 	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0;
 }
 
+static void set_text(char **to, const char *text)
+{
+	if (*to == text)
+		return;
+	free(*to);
+	*to = xstrdup(text);
+}
+
 bool instance_want(struct instance *instance, struct wanted *wanted)
 {
 	bool changed = instance->held || !is_same(instance->wanted, wanted);
 
 	instance->held = false;
+	FREE(instance->drop_id);
 	wanted_unref(instance->wanted);
 	instance->wanted = wanted ? wanted_ref(wanted) : NULL;
 	if (wanted) {
@@ -71,11 +82,33 @@ bool instance_want(struct instance *instance, struct wanted *wanted)
 	return changed;
 }
 
+bool instance_drop(struct instance *instance, const char *container_id)
+{
+	bool news = instance->held || !instance->drop_id || strcmp(instance->drop_id, container_id) != 0;
+
+	instance->held = false;
+	instance->phase = PHASE_REMOVING;
+	set_text(&instance->drop_id, container_id);
+	return news;
+}
+
+bool instance_takes_over(const struct instance *instance, const char *container_id)
+{
+	const char *adopt_id = instance->wanted ? instance->wanted->adopt_id : NULL;
+
+	if (!adopt_id || !spec_state_means(adopt_id, container_id))
+		return false;
+	/* Once it is as wanted it needs no other container, but for the connections of the one that it
+	 * succeeded. */
+	return instance->phase != PHASE_CONVERGED || leaving_has(&instance->leaving, container_id);
+}
+
 struct job_target instance_target(const struct instance *instance)
 {
 	struct job_target target = {
 		.wanted = instance->wanted ? wanted_ref(instance->wanted) : NULL,
 		.name = xstrdup(instance->record.name),
+		.drop_id = xstrdup(instance->drop_id),
 		.config_size = instance->record.config_size,
 		.config_mtime = xstrdup(instance->record.config_mtime),
 	};
@@ -118,14 +151,6 @@ static enum phase phase_after(const struct instance *instance, const struct err 
 	default:
 		return PHASE_FAILED;
 	}
-}
-
-static void set_text(char **to, const char *text)
-{
-	if (*to == text)
-		return;
-	free(*to);
-	*to = xstrdup(text);
 }
 
 static bool same_text(const char *a, const char *b)

@@ -20,6 +20,7 @@ struct instance {
 	struct wanted *wanted; /* NULL: to be removed, unless held */
 	bool held; /* known from the store, and its spec has not said yet whether it wants it: left alone */
 	bool mentioned; /* by a spec in force, at the last time that they were gone through */
+	char *drop_id;  /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
 	char *id, *spec;
 	size_t index;                 /* in its spec's list */
 	struct store_instance record; /* what outlives the process; name and host stand here */
@@ -48,6 +49,11 @@ void instance_free(struct instance *instance);
 /* Takes what is wanted (counted; NULL: removal). True when that differs from before in more than its place in
  * a list. */
 bool instance_want(struct instance *instance, struct wanted *wanted);
+
+/* For one that is not wanted: removes this container, too. True when that is news. */
+bool instance_drop(struct instance *instance, const char *container_id);
+/* Whether `state` hands it this container, and it may still need it. */
+bool instance_takes_over(const struct instance *instance, const char *container_id);
 
 /* What a job is to do for it. */
 struct job_target instance_target(const struct instance *instance);

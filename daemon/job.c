@@ -389,6 +389,7 @@ void job_target_clear(struct job_target *target)
 {
 	wanted_unref(target->wanted);
 	free(target->name);
+	free(target->drop_id);
 	free(target->config_mtime);
 	free(target->known_id);
 	free(target->known_started_at);

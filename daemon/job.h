@@ -33,6 +33,8 @@ struct job_target {
 	/* In. */
 	struct wanted *wanted; /* counted by the job; NULL: remove what has this name and is ours */
 	char *name;
+	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
+			*/
 	/* What the config file was when last read: when size and mtime still are, it is not read again. In
 	 * and out. */
 	int64_t config_size; /* -1: not known */

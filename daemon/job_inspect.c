@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
+#include "daemon/core/spec_state.h"
 #include "daemon/job_internal.h"
 
 /* What has not left long after its HAProxy should have ended it. */
@@ -95,11 +96,49 @@ static void remember_leaving(struct job_target *target)
 
 /* What has to be asked for, one after the other. */
 
-enum { INSPECT_CURRENT, INSPECT_NEXT, INSPECT_ADOPTED, INSPECT_IMAGE, INSPECT_DONE };
+enum {
+	INSPECT_CURRENT,
+	INSPECT_NEXT,
+	INSPECT_ADOPTED,
+	INSPECT_IMAGE,
+	INSPECT_LEAVING, /* from here on one for each that was leaving at the last look */
+};
 
 bool job_is_ours(const struct job_target *target, const struct observed_container *container)
 {
 	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0;
+}
+
+static bool is_known(const struct observed_instance *observed, const char *id)
+{
+	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] && strcmp(all[i]->id, id) == 0)
+			return true;
+	for (size_t i = 0; i < observed->old_n; i++)
+		if (strcmp(observed->old[i]->id, id) == 0)
+			return true;
+	return false;
+}
+
+/* The container that `state` hands over. Taken over. */
+static void take_adopted(struct job *job, struct job_target *target, struct observed_container *container)
+{
+	struct observed_instance *observed = &target->observed;
+
+	if (is_known(observed, container->id)) {
+		observed_container_free(container);
+	} else if (!target->wanted && job->options.is_wanted(job->options.arg, container)) {
+		err_set(&target->err, ERR_TRANSIENT,
+			"container %s (%.12s) stays until the balancer that takes it over has converged",
+			container->name, container->id);
+		observed_container_free(container);
+	} else if (target->wanted && !observed->current && !is_old_of(target, container)) {
+		observed->current = container; /* the balancer has another name now */
+	} else {
+		add_old(target, container);
+	}
 }
 
 /* Takes the container over. */
@@ -112,7 +151,9 @@ static void take(struct job *job, struct job_target *target, struct observed_con
 		observed->current = container;
 	else if (job->step == INSPECT_NEXT)
 		observed->next = container;
-	else if (job->step == INSPECT_ADOPTED && is_old_of(target, container))
+	else if (job->step == INSPECT_ADOPTED)
+		take_adopted(job, target, container);
+	else if (job->step >= INSPECT_LEAVING && is_old_of(target, container))
 		add_old(target, container);
 	else
 		observed_container_free(container);
@@ -160,9 +201,17 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 static const char *adopted_elsewhere(const struct job_target *target)
 {
 	const struct observed_container *current = target->observed.current;
-	const char *id = target->wanted->adopt_id;
+	const char *id = target->wanted ? target->wanted->adopt_id : target->drop_id;
 
-	return id && !(current && strncmp(current->id, id, strlen(id)) == 0) ? id : NULL;
+	return id && !(current && spec_state_means(id, current->id)) ? id : NULL;
+}
+
+/* Such a container, when the spec has lost its `state` meanwhile. */
+static const char *unseen_leaving(const struct job_target *target, size_t i)
+{
+	const char *id = target->leaving.v[i].id;
+
+	return is_known(&target->observed, id) ? NULL : id;
 }
 
 /* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours. */
@@ -193,13 +242,15 @@ static const char *subject(const struct job *job, const struct job_target *targe
 {
 	switch (job->step) {
 	case INSPECT_CURRENT:
-		return target->name;
+		return target->wanted ? target->name : NULL;
 	case INSPECT_NEXT:
-		return listed_next(job, target);
+		return target->wanted ? listed_next(job, target) : NULL;
 	case INSPECT_ADOPTED:
 		return adopted_elsewhere(target);
+	case INSPECT_IMAGE:
+		return target->wanted ? image_to_compare(target) : NULL;
 	default:
-		return image_to_compare(target);
+		return unseen_leaving(target, job->step - INSPECT_LEAVING);
 	}
 }
 
@@ -218,7 +269,7 @@ enum step job_inspect(struct job *job, struct job_target *target)
 {
 	if (job->step == INSPECT_CURRENT)
 		begin(job, target);
-	for (; target->wanted && job->step < INSPECT_DONE; job->step++) {
+	for (; job->step < INSPECT_LEAVING + (int)target->leaving.n; job->step++) {
 		const char *what = subject(job, target);
 
 		if (!what)

@@ -13,6 +13,14 @@ int64_t leaving_since(const struct leaving *leaving, const char *id, int64_t now
 	return now_ms;
 }
 
+bool leaving_has(const struct leaving *leaving, const char *id)
+{
+	for (size_t i = 0; i < leaving->n; i++)
+		if (strcmp(leaving->v[i].id, id) == 0)
+			return true;
+	return false;
+}
+
 void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms)
 {
 	leaving->v = xreallocarray(leaving->v, leaving->n + 1, sizeof(*leaving->v));

@@ -6,6 +6,7 @@
 #ifndef APILB_LEAVING_H
 #define APILB_LEAVING_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct leaving {
 
 /* Since when the container has been leaving, as far as is known; now_ms when it is new. */
 int64_t leaving_since(const struct leaving *leaving, const char *id, int64_t now_ms);
+bool leaving_has(const struct leaving *leaving, const char *id);
 void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms);
 void leaving_copy(struct leaving *to, const struct leaving *from);
 void leaving_clear(struct leaving *leaving);

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/core/spec_state.h"
+
 static void dump_text(FILE *out, int indent, const char *key, const char *text)
 {
 	if (text)
@@ -89,6 +91,10 @@ static void dump_state_entry(FILE *out, const struct spec_state_entry *entry)
 	fprintf(out, "state %s: container %s\n", entry->key, entry->container_id);
 	fprintf(out, "  name: %s\n", entry->name);
 	fprintf(out, "  image: %s\n", entry->image);
+	if (entry->instance)
+		fprintf(out, "  taken over by: instance %zu\n", entry->instance->index);
+	if (spec_state_is_left(entry))
+		fprintf(out, "  leaves its host\n");
 	dump_host(out, &entry->host);
 }
 

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/core/container_name.h"
+#include "daemon/core/spec_state.h"
 
 static const struct {
 	const char *name;
@@ -127,7 +128,7 @@ static bool is_ours_by_label(const struct wanted *wanted, const struct observed_
 
 static bool is_ours(const struct wanted *wanted, const struct observed_container *container)
 {
-	return (wanted->adopt_id && strcmp(wanted->adopt_id, container->id) == 0) ||
+	return (wanted->adopt_id && spec_state_means(wanted->adopt_id, container->id)) ||
 	       is_ours_by_label(wanted, container);
 }
 
@@ -404,6 +405,42 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	free(drift);
 }
 
+/* Words to copy: what has to stand in the spec so that the container is taken over. */
+static char *state_line(const struct wanted *wanted, const struct observed_container *container)
+{
+	const struct spec_instance *instance = &wanted->instance;
+	const struct ssh_settings *ssh = instance->host.ssh;
+	char *host = ssh ? xasprintf("{ssh: {address: \"%s\", port: %u}}", ssh->address, ssh->port)
+			 : xstrdup("{direct: {}}");
+	char *line = xasprintf("\"%zu\": {container: {config: {name: \"%s\", image: \"%s\"}, status: {id: "
+			       "\"%s\"}}, host: %s}",
+			       instance->index, container->name, instance->image, container->id, host);
+
+	free(host);
+	return line;
+}
+
+static void plan_conflict(const struct wanted *wanted, const struct observed_container *container,
+			  struct plan *plan)
+{
+	char *line;
+
+	if (container->owner) {
+		err_set(&plan->trouble, ERR_CONFLICT,
+			"container %s (%.12s) on the host is another daemon's (" LABEL_OWNER
+			"=%s): have it removed there, or give this instance another name",
+			container->name, container->id, container->owner);
+		return;
+	}
+	line = state_line(wanted, container);
+	err_set(&plan->trouble, ERR_CONFLICT,
+		"container %s (%.12s) on the host is not ours (it has no " LABEL_OWNER
+		" label): remove or rename it, give this instance another name, or have it taken over by "
+		"writing, under the spec's `state:`, %s",
+		container->name, container->id, line);
+	free(line);
+}
+
 void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
@@ -411,12 +448,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 
 	memset(plan, 0, sizeof(*plan));
 	if (current && !is_ours(wanted, current)) {
-		err_set(&plan->trouble, ERR_CONFLICT,
-			"container %s (%.12s) on the host is not ours (%s%s): remove or rename it, give this "
-			"instance another name, or hand it over with `state`",
-			current->name, current->id,
-			current->owner ? LABEL_OWNER "=" : "it has no " LABEL_OWNER " label",
-			current->owner ? current->owner : "");
+		plan_conflict(wanted, current, plan);
 		return;
 	}
 	if (observed->helper)

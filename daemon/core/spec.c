@@ -10,6 +10,7 @@
 #include "daemon/core/spec_fleet.h"
 #include "daemon/core/spec_host.h"
 #include "daemon/core/spec_schema.h"
+#include "daemon/core/spec_state.h"
 #include "daemon/core/spec_syntax.h"
 #include "daemon/core/yaml_tree.h"
 
@@ -268,6 +269,8 @@ struct spec *spec_parse(const char *file, const char *text, size_t len, const st
 	if (report->errors.n) {
 		spec_free(r.spec);
 		r.spec = NULL;
+	} else {
+		spec_state_match(r.spec);
 	}
 	report_finish(report, errors);
 	free(report);

@@ -95,6 +95,8 @@ struct spec_timeouts {
 	int64_t drain_ms;
 };
 
+struct spec_state_entry;
+
 /* One wanted balancer, after merging and with every default filled in. */
 struct spec_instance {
 	size_t index; /* place in apiLoadBalancers, for messages only */
@@ -108,6 +110,8 @@ struct spec_instance {
 	size_t binds_n;
 	struct spec_server *servers;
 	size_t servers_n;
+	struct spec_state_entry
+		*adopted; /* hands it a container over; NULL: none. The spec's; copies have NULL */
 	struct spec_timeouts timeouts;
 };
 
@@ -118,6 +122,7 @@ struct spec_state_entry {
 	char *name;
 	char *image;
 	struct spec_host host;
+	struct spec_instance *instance; /* it is handed over to, of the same spec; NULL: to none */
 };
 
 struct spec {

@@ -120,7 +120,8 @@ class LoadGenerator:
             while not self._stop.is_set():
                 await asyncio.wait_for(_ask(reader, writer, False), self.timeout)
                 await asyncio.sleep(0.5)
-            writer.close()
+            # Without a TLS goodbye, for which nobody would wait: it is to be gone when the load is.
+            writer.transport.abort()
         except (OSError, EOFError, asyncio.TimeoutError) as error:
             self.failures.append((round(time.monotonic() - self.began, 2), f"{host}:{port} (long)", repr(error)))
 
