@@ -10,9 +10,6 @@
 #include "ctl/json.h"
 #include "ctl/report.h"
 
-/* Every host is looked at, and one that does not answer takes its own timeouts first. */
-#define PLAN_REQUEST_MS (5 * 60 * 1000)
-
 struct totals {
 	size_t balancers, changed, actions, errors;
 };
@@ -57,11 +54,22 @@ static char *action_text(struct json_object *action)
 	return xasprintf("%s%s%s", text, *reason ? ": " : "", reason);
 }
 
+static size_t print_actions(const struct style *style, struct json_object *actions, const char *indent)
+{
+	size_t n = actions ? json_object_array_length(actions) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		print_line(style, COLOUR_NONE, indent, action_text(json_object_array_get_idx(actions, i)));
+	return n;
+}
+
 /* Nothing is said of a balancer that is as it should be. */
 static void print_instance(const struct style *style, struct json_object *instance)
 {
-	struct json_object *error = json_map(instance, "error"), *actions = json_list(instance, "actions");
-	size_t n = actions ? json_object_array_length(actions) : 0;
+	struct json_object *error = json_map(instance, "error"), *actions = json_list(instance, "actions"),
+			   *later = json_list(instance, "later");
+	size_t n = (actions ? json_object_array_length(actions) : 0) +
+		   (later ? json_object_array_length(later) : 0);
 
 	if (!error && n == 0)
 		return;
@@ -70,8 +78,11 @@ static void print_instance(const struct style *style, struct json_object *instan
 		print_line(style, COLOUR_RED, "  ! ",
 			   xasprintf("%s: %s", json_text(error, "kind", "error"),
 				     json_text(error, "message", "no reason is given")));
-	for (size_t i = 0; i < n; i++)
-		print_line(style, COLOUR_NONE, "  * ", action_text(json_object_array_get_idx(actions, i)));
+	print_actions(style, actions, "  * ");
+	if (json_flag(instance, "looksAgain"))
+		print_line(style, COLOUR_NONE, "  * ",
+			   xstrdup("look again: what more there is to do shows then"));
+	print_actions(style, later, "  . later: ");
 	print_diff(style, json_text(instance, "configDiff", ""));
 	putchar('\n');
 }
@@ -92,7 +103,8 @@ static struct totals count(struct json_object *instances)
 	return t;
 }
 
-static void print_summary(const struct totals *t)
+/* id: the plan's name; NULL: an apilbd that has none. */
+static void print_summary(const struct totals *t, const char *id)
 {
 	const char *are = t->balancers == 1 ? " is" : "s are";
 
@@ -108,6 +120,10 @@ static void print_summary(const struct totals *t)
 	if (t->errors > 0)
 		printf("; %zu of %zu could not be looked at or changed", t->errors, t->balancers);
 	puts(".");
+	if (t->actions > 0 && id)
+		printf("This is plan %s: \"apilbctl reconcile --plan=%s\" runs it if nothing has changed by "
+		       "then.\n",
+		       id, id);
 }
 
 static int print_plan(struct ctl *ctl, struct json_object *plan, struct totals *totals, struct err *err)
@@ -126,7 +142,7 @@ static int print_plan(struct ctl *ctl, struct json_object *plan, struct totals *
 	}
 	for (size_t i = 0; i < totals->balancers; i++)
 		print_instance(&ctl->style, json_object_array_get_idx(instances, i));
-	print_summary(totals);
+	print_summary(totals, json_text(plan, "id", NULL));
 	return 0;
 }
 

@@ -59,7 +59,8 @@ static int wait_for_run(struct ctl *ctl, const char *spec, int64_t requested_ms,
 int run_reconcile(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 {
 	const char *spec = n > 0 ? arguments[0] : NULL;
-	struct json_object *reply = request_json(ctl, "POST", "/v1/reconcile", spec, QUICK_REQUEST_MS, err);
+	struct json_object *reply = request_json(ctl, "POST", "/v1/reconcile", spec,
+						 ctl->options.plan ? PLAN_REQUEST_MS : QUICK_REQUEST_MS, err);
 	int64_t requested_ms;
 	size_t invalid = 0;
 

@@ -81,6 +81,20 @@ static int set_wait(struct options *o, const char *value, struct err *err)
 	return value ? parse_positive("--wait", value, &o->wait_ms, err) : 0;
 }
 
+static int set_plan(struct options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->plan = value;
+	return 0;
+}
+
+static int set_with_secrets(struct options *o, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	o->with_secrets = true;
+	return 0;
+}
+
 static int set_follow(struct options *o, const char *value, struct err *err)
 {
 	(void)value, (void)err;
@@ -126,6 +140,14 @@ static const struct option_row status_options[] = {
 static const struct option_row reconcile_options[] = {
 	{0, "wait", "[=DURATION]", "wait at most so long (5m) for the run; exit 1 if not all have converged",
 	 set_wait},
+	{0, "plan", "ID", "only if what would be done is exactly this plan; exit 1 if it is not", set_plan},
+	END_OF_OPTIONS,
+};
+
+static const struct option_row state_options[] = {
+	{0, "with-secrets", NULL,
+	 "with the passwords and private keys of the spec files, which you must be able to read",
+	 set_with_secrets},
 	END_OF_OPTIONS,
 };
 
@@ -153,8 +175,9 @@ const struct command commands[] = {
 		.alias = "diff",
 		.arguments = "[SPEC]",
 		.summary = "what a run would do now, with a diff of the config; changes nothing",
-		.help = "Looks at the hosts. Exits with 1 when there is anything to do, or a host or spec\n"
-			"that keeps it from telling.",
+		.help = "Looks at the hosts. A run that follows does exactly this, in this order, unless\n"
+			"something changes before; reconcile --plan makes sure. Exits with 1 when there is\n"
+			"anything to do, or a host or spec that keeps it from telling.",
 		.options = no_options,
 		.max_arguments = 1,
 		.outputs = OUTPUT_ALL,
@@ -209,8 +232,10 @@ const struct command commands[] = {
 		.name = "state export",
 		.arguments = "[SPEC]",
 		.summary = "the state as flexkube's YAML",
-		.help = "What apilbd has made, as the `state` of a spec, to hand it over.",
-		.options = no_options,
+		.help = "What apilbd has made, as the `state` of a spec, to hand it over. flexkube takes it "
+			"as\n"
+			"it is when it finds an SSH agent; else give it --with-secrets.",
+		.options = state_options,
 		.max_arguments = 1,
 		.outputs = OUTPUT_BIT(OUTPUT_TABLE) | OUTPUT_BIT(OUTPUT_YAML),
 		.run = run_state_export,

@@ -34,6 +34,8 @@ struct options {
 	bool help, version;
 	bool watch, problems, wait, follow;
 	int64_t wait_ms;
+	const char *plan; /* the id of one; NULL: any */
+	bool with_secrets;
 	long lines; /* 0: the command's own */
 };
 
@@ -91,6 +93,8 @@ void print_value(const struct ctl *ctl, struct json_object *value);
 /* ctl->options.timeout_ms, or else the request's own. */
 int64_t request_timeout_ms(const struct ctl *ctl, int64_t own_ms);
 #define QUICK_REQUEST_MS 10000
+/* Every host is looked at, and one that does not answer takes its own timeouts first. */
+#define PLAN_REQUEST_MS (5 * 60 * 1000)
 
 /* exit_code.c: what a program that runs this one learns of an error. */
 int exit_code(enum err_kind kind);

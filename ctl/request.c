@@ -15,7 +15,7 @@ int64_t request_timeout_ms(const struct ctl *ctl, int64_t own_ms)
 struct json_object *request_json(struct ctl *ctl, const char *method, const char *path, const char *spec,
 				 int64_t timeout_ms, struct err *err)
 {
-	const struct client_param params[] = {{"spec", spec}, {NULL, NULL}};
+	const struct client_param params[] = {{"spec", spec}, {"plan", ctl->options.plan}, {NULL, NULL}};
 	const struct client_request request = {
 		.method = method,
 		.path = path,

@@ -208,7 +208,7 @@ static void get_status(void *arg, struct control_request *request)
 
 /* POST /v1/reconcile */
 
-static void answer_reconcile(const struct api *api, struct control_request *request)
+void api_answer_reconcile(const struct api *api, struct control_request *request)
 {
 	struct json_object *reply;
 	size_t hosts;
@@ -220,6 +220,11 @@ static void answer_reconcile(const struct api *api, struct control_request *requ
 	json_object_object_add(reply, "requestedAt", status_time_json(clock_now_ms()));
 	json_object_object_add(reply, "hosts", json_object_new_uint64(hosts));
 	api_reply_json(request, 202, reply);
+}
+
+static void begin_reconcile(const struct api *api, struct control_request *request)
+{
+	(control_param(request, "plan") ? api_apply_plan : api_answer_reconcile)(api, request);
 }
 
 /* One that has to wait for an edit that is under way. */
@@ -234,7 +239,7 @@ static void on_reconcile_loaded(void *arg, bool loaded)
 	struct reconcile *reconcile = arg;
 
 	if (loaded)
-		answer_reconcile(reconcile->api, reconcile->request);
+		begin_reconcile(reconcile->api, reconcile->request);
 	else
 		control_error(reconcile->request, 503, "apilbd is ending");
 	free(reconcile);
@@ -262,7 +267,7 @@ static void post_reconcile(void *arg, struct control_request *request)
 		return;
 	}
 	free(reconcile);
-	answer_reconcile(api, request);
+	begin_reconcile(api, request);
 }
 
 static void get_events(void *arg, struct control_request *request)

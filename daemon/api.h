@@ -21,8 +21,14 @@ extern const struct control_route api_routes[];
 
 /* api_plan.c, api_state.c, api_metrics.c */
 void api_plan(void *arg, struct control_request *request);
+/* A reconcile request with ?plan=: kicks the hosts if that plan is what would be done now, else answers 409.
+ */
+void api_apply_plan(const struct api *api, struct control_request *request);
 void api_state(void *arg, struct control_request *request);
 void api_metrics(void *arg, struct control_request *request);
+
+/* Kicks the hosts that the request asks for, and answers it. */
+void api_answer_reconcile(const struct api *api, struct control_request *request);
 
 struct json_object;
 /* Sends the object and puts it. */

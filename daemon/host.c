@@ -246,6 +246,20 @@ static bool is_wanted(void *arg, const struct observed_container *container)
 	return host->context->is_wanted(host->context->arg, container);
 }
 
+/* A plan reads the files. What has changed and kept size and time of its last change is to be read by the
+ * run, too.
+ */
+static void note_read_configs(struct host *host, const struct job_target *targets, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct instance *instance = host_find(host, targets[i].name);
+		const char *known = instance ? instance->record.config_sha256 : NULL;
+
+		if (known && targets[i].observed.config && strcmp(known, targets[i].config_sha256) != 0)
+			instance->record.config_size = -1;
+	}
+}
+
 static void on_job_done(void *arg, const struct err *err)
 {
 	struct host *host = arg;
@@ -263,6 +277,7 @@ static void on_job_done(void *arg, const struct err *err)
 	}
 	targets = job_targets(job, &n);
 	if (host->observing) {
+		note_read_configs(host, targets, n);
 		answer_plans(host, targets, n, err);
 		delay = until_due_ms(host);
 	} else if (err) {

@@ -317,7 +317,7 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 	return job_apply(job, target);
 }
 
-/* verify: look again after actions, and while something needs a moment */
+/* verify: look again after actions, and while something needs a moment (so does a plan, to be true) */
 
 static bool needs_a_moment(const struct job *job)
 {
@@ -344,8 +344,6 @@ static void observe_again(struct job *job)
 
 static enum step phase_verify(struct job *job)
 {
-	if (job->options.observe_only)
-		return STEP_NEXT;
 	if (job->acted) {
 		job->acted = false;
 		job->rounds++;
@@ -362,7 +360,7 @@ static enum step phase_verify(struct job *job)
 		observe_again(job);
 		return STEP_NEXT;
 	}
-	for (size_t i = 0; i < job->n; i++) {
+	for (size_t i = 0; i < job->n && !job->options.observe_only; i++) {
 		struct job_target *target = &job->targets[i];
 
 		if (target->err.kind == ERR_NONE && !target->wanted)

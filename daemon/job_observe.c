@@ -229,31 +229,34 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 	job_run(job);
 }
 
-static bool has_answerer(const struct job_target *target)
+/* Who is asked: the balancer, or the successor that is all there is of it. NULL: nobody. */
+static const struct observed_container *answerer(const struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_instance *observed = &target->observed;
+	const struct observed_container *asked = observed->current ? observed->current : observed->next;
 
-	return target->wanted && job_is_ours(target, current) && current->token[0] &&
-	       current->status == CONTAINER_RUNNING;
+	if (!target->wanted || !job_is_ours(target, asked) || !asked->token[0])
+		return NULL;
+	/* One that is paused does not answer, but its directory can be looked at. */
+	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
 }
 
 /* The same container, not restarted since it was last seen to be right. */
-static bool ran_before(const struct job_target *target)
+static bool ran_before(const struct job_target *target, const struct observed_container *asked)
 {
-	const struct observed_container *current = target->observed.current;
-
-	return target->known_id && strcmp(target->known_id, current->id) == 0 && target->known_started_at &&
-	       current->started_at && strcmp(target->known_started_at, current->started_at) == 0;
+	return target->known_id && strcmp(target->known_id, asked->id) == 0 && target->known_started_at &&
+	       asked->started_at && strcmp(target->known_started_at, asked->started_at) == 0;
 }
 
 enum step job_ask_haproxy(struct job *job, struct job_target *target)
 {
 	struct observed_instance *observed = &target->observed;
+	const struct observed_container *asked = answerer(target);
 	char *path;
 
-	if (!has_answerer(target))
+	if (!asked || (asked->status == CONTAINER_PAUSED && job->step != STATS_LOOK_DIR))
 		return STEP_NEXT;
-	path = haproxy_socket_path(target->name, observed->current->token);
+	path = haproxy_socket_path(target->name, asked->token);
 	switch (job->step) {
 	case STATS_OPEN:
 		job->opening =
@@ -261,15 +264,15 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		break;
 	case STATS_LOOK_DIR:
 		*strrchr(path, '/') = '\0';
-		docker_head_archive(job->docker, observed->current->id, path, on_stats_dir, job);
+		docker_head_archive(job->docker, asked->id, path, on_stats_dir, job);
 		break;
 	case STATS_LOOK_SOCKET:
-		docker_head_archive(job->docker, observed->current->id, path, on_stats_socket, job);
+		docker_head_archive(job->docker, asked->id, path, on_stats_socket, job);
 		break;
 	default:
 		/* Before it is called missing: HAProxy opens it a moment after its start. */
 		if ((observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
-		    job->looks <= EARLY_LOOKS && !ran_before(target))
+		    job->looks <= EARLY_LOOKS && !ran_before(target, asked))
 			observed->stats = STATS_EARLY;
 		free(path);
 		return STEP_NEXT;

@@ -245,6 +245,15 @@ static char *plan_text(const struct plan *plan)
 			plan->actions[i].reason);
 		free(words);
 	}
+	for (size_t i = 0; i < plan->later_n; i++) {
+		char *words = action_text(&plan->later[i]);
+
+		fprintf(out, "later, %s: %s (%s)\n", action_name(plan->later[i].kind), words,
+			plan->later[i].reason);
+		free(words);
+	}
+	if (plan->looks_again)
+		fprintf(out, "looks again\n");
 	if (plan->trouble.kind != ERR_NONE)
 		fprintf(out, "trouble, %s: %s\n", err_kind_name(plan->trouble.kind), plan->trouble.message);
 	if (plan->n == 0 && plan->trouble.kind == ERR_NONE)

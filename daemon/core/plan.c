@@ -40,18 +40,35 @@ char *action_text(const struct action *action)
 			 action->argument ? action->argument : "");
 }
 
+static void append(struct action **actions, size_t *n, struct action action)
+{
+	*actions = xreallocarray(*actions, *n + 1, sizeof(**actions));
+	action.name = xstrdup(action.name);
+	action.container = xstrdup(action.container ? action.container : action.name);
+	action.argument = xstrdup(action.argument);
+	action.reason = xstrdup(action.reason);
+	(*actions)[(*n)++] = action;
+}
+
 /* The only way into the list. container may be NULL: then the name serves. */
 static void add(struct plan *plan, enum action_kind kind, const char *name, const char *container,
 		const char *argument, const char *reason)
 {
-	plan->actions = xreallocarray(plan->actions, plan->n + 1, sizeof(*plan->actions));
-	plan->actions[plan->n++] = (struct action){
-		.kind = kind,
-		.name = xstrdup(name),
-		.container = xstrdup(container ? container : name),
-		.argument = xstrdup(argument),
-		.reason = xstrdup(reason),
-	};
+	append(&plan->actions, &plan->n,
+	       (struct action){.kind = kind,
+			       .name = (char *)name,
+			       .container = (char *)container,
+			       .argument = (char *)argument,
+			       .reason = (char *)reason});
+}
+
+static void add_later(struct plan *plan, const char *name, const char *container)
+{
+	append(&plan->later, &plan->later_n,
+	       (struct action){.kind = ACTION_REMOVE,
+			       .name = (char *)name,
+			       .container = (char *)container,
+			       .reason = "when its last connection has ended"});
 }
 
 static void add_for(struct plan *plan, enum action_kind kind, const struct observed_container *container,
@@ -103,15 +120,21 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 	free(helper);
 }
 
+static void actions_free(struct action *actions, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(actions[i].container);
+		free(actions[i].name);
+		free(actions[i].argument);
+		free(actions[i].reason);
+	}
+	free(actions);
+}
+
 void plan_clear(struct plan *plan)
 {
-	for (size_t i = 0; i < plan->n; i++) {
-		free(plan->actions[i].container);
-		free(plan->actions[i].name);
-		free(plan->actions[i].argument);
-		free(plan->actions[i].reason);
-	}
-	free(plan->actions);
+	actions_free(plan->actions, plan->n);
+	actions_free(plan->later, plan->later_n);
 	memset(plan, 0, sizeof(*plan));
 }
 
@@ -171,13 +194,18 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 	return observed_difference(container, wanted->create);
 }
 
+static void add_start(struct plan *plan, const char *name, const char *reason)
+{
+	add(plan, ACTION_CREATE, name, NULL, NULL, reason);
+	add(plan, ACTION_START, name, NULL, NULL, reason);
+}
+
 static void plan_create(const struct wanted *wanted, const struct observed_instance *observed,
 			struct plan *plan, const char *reason)
 {
 	/* Always: the directory of the stats socket must be there before the container. */
 	add_write(plan, wanted, observed, reason);
-	add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
-	add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
+	add_start(plan, wanted->instance.name, reason);
 	add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 }
 
@@ -209,6 +237,7 @@ static void add_retirement(struct plan *plan, const struct wanted *wanted,
 	name = container_old_name(wanted->instance.name, container->id);
 	add_for(plan, ACTION_DRAIN, container, reason);
 	add(plan, ACTION_RENAME, container->name, container->id, name, reason);
+	add_later(plan, name, container->id);
 	free(name);
 }
 
@@ -228,11 +257,12 @@ static void plan_old(const struct observed_instance *observed, struct plan *plan
 	for (size_t i = 0; i < observed->old_n; i++) {
 		const struct observed_container *old = observed->old[i];
 
-		if (old->status == CONTAINER_REMOVING || (old->status == CONTAINER_RUNNING && !old->overdue))
-			continue;
-		add_removal(plan, old,
-			    is_up(old) ? "was succeeded, and has not left within the drain timeout"
-				       : "was succeeded, and has left");
+		if (old->status == CONTAINER_RUNNING && !old->overdue)
+			add_later(plan, old->name, old->id);
+		else if (old->status != CONTAINER_REMOVING)
+			add_removal(plan, old,
+				    is_up(old) ? "was succeeded, and has not left within the drain timeout"
+					       : "was succeeded, and has left");
 	}
 }
 
@@ -246,27 +276,37 @@ static bool can_share_ports(const struct observed_container *old)
 	       old->network_mode && strcmp(old->network_mode, "host") == 0;
 }
 
-static void plan_replace(const struct wanted *wanted, const struct observed_instance *observed,
-			 struct plan *plan, const char *reason)
+/* old: the current one, as it is when it comes to this. */
+static void plan_replace_running(const struct wanted *wanted, const struct observed_instance *observed,
+				 const struct observed_container *old, struct plan *plan, const char *reason)
 {
-	const struct observed_container *old = observed->current;
 	char *next;
 
+	/* First, and with it the pull, before anything is taken away. */
+	add_write(plan, wanted, observed, reason);
 	if (!can_share_ports(old)) {
-		add_write(plan, wanted, observed,
-			  reason); /* and with it the pull, before anything is taken away */
 		add_removal(plan, old, reason);
-		add(plan, ACTION_CREATE, wanted->instance.name, NULL, NULL, reason);
-		add(plan, ACTION_START, wanted->instance.name, NULL, NULL, reason);
+		add_start(plan, wanted->instance.name, reason);
 		add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 		return;
 	}
 	next = container_next_name(wanted->instance.name);
-	add_write(plan, wanted, observed, reason);
-	add(plan, ACTION_CREATE, next, NULL, NULL, reason);
-	add(plan, ACTION_START, next, NULL, NULL, reason);
+	add_start(plan, next, reason);
 	plan_takeover(wanted, old, next, plan, reason);
 	free(next);
+}
+
+static void plan_replace(const struct wanted *wanted, const struct observed_instance *observed,
+			 struct plan *plan, const char *reason)
+{
+	struct observed_container old = *observed->current;
+
+	/* Its connections may still be alive: they get the time to end that those of any other have. */
+	if (old.status == CONTAINER_PAUSED) {
+		add_for(plan, ACTION_UNPAUSE, &old, reason);
+		old.status = CONTAINER_RUNNING;
+	}
+	plan_replace_running(wanted, observed, &old, plan, reason);
 }
 
 /*
@@ -289,6 +329,8 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 	       (observed->refused || strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
 
+static const char dir_mode[] = "directory of the stats socket has other permissions";
+
 /* What the running HAProxy is asked to do so that it holds the wanted config and shows it. */
 static void plan_running(const struct wanted *wanted, const struct observed_instance *observed,
 			 struct plan *plan)
@@ -298,13 +340,18 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	const char *reason = file;
 	bool reload = false;
 
+	/* What it has loaded decides what is to be done; it is about to say so. */
+	if (observed->stats == STATS_EARLY) {
+		err_set(&plan->trouble, ERR_TRANSIENT, "HAProxy has just started and does not answer yet");
+		return;
+	}
 	if (observed->stats == STATS_ANSWERED &&
 	    strcmp(observed->loaded.generation, wanted->description.generation) != 0) {
 		reload = true;
 		reason = reason ? reason : "HAProxy runs another config than the file's";
 	} else if (observed->stats == STATS_DIR_MODE) {
 		reload = true;
-		reason = reason ? reason : "directory of the stats socket has other permissions";
+		reason = reason ? reason : dir_mode;
 	}
 	if (needs_successor(wanted, observed, file, reload)) {
 		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");
@@ -316,13 +363,30 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		add_for(plan, ACTION_RELOAD, current, reason);
 		add_for(plan, ACTION_AWAIT, current, reason);
 	}
-	if (plan->n > 0)
-		return;
-	if (observed->stats == STATS_EARLY)
-		err_set(&plan->trouble, ERR_TRANSIENT, "HAProxy has just started and does not answer yet");
-	else if (observed->stats != STATS_ANSWERED)
+	if (!file && !reload && observed->stats != STATS_ANSWERED)
 		err_set(&plan->trouble, ERR_TRANSIENT, "the running config cannot be verified: %s",
 			observed->stats_error ? observed->stats_error : "the stats socket was not asked");
+}
+
+static void plan_paused(const struct wanted *wanted, const struct observed_instance *observed,
+			struct plan *plan)
+{
+	static const char paused[] = "container is paused";
+	const char *drift = config_drift(wanted, observed);
+
+	/* It would go on with the inode that it has mounted. */
+	if (drift && (wanted->mounts_file || (observed->config_known && !observed->config_exists))) {
+		plan_replace(wanted, observed, plan, drift);
+		return;
+	}
+	if (!drift && observed->stats == STATS_DIR_MODE)
+		drift = dir_mode;
+	if (drift)
+		add_write(plan, wanted, observed, drift);
+	add_for(plan, ACTION_UNPAUSE, observed->current, paused);
+	if (drift)
+		add_for(plan, ACTION_RELOAD, observed->current, drift);
+	add_for(plan, ACTION_AWAIT, observed->current, paused);
 }
 
 static void plan_current(const struct wanted *wanted, const struct observed_instance *observed,
@@ -344,12 +408,7 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 		add_for(plan, ACTION_AWAIT, current, reason);
 		break;
 	case CONTAINER_PAUSED:
-		if (file)
-			add_write(plan, wanted, observed, file);
-		add_for(plan, ACTION_UNPAUSE, current, "container is paused");
-		if (file)
-			add_for(plan, ACTION_RELOAD, current, file);
-		add_for(plan, ACTION_AWAIT, current, "container is paused");
+		plan_paused(wanted, observed, plan);
 		break;
 	case CONTAINER_RUNNING:
 		plan_running(wanted, observed, plan);
@@ -380,29 +439,70 @@ static bool next_serves_alone(const struct observed_instance *observed)
 				      is_up(observed->current) && observed->stats != STATS_ANSWERED);
 }
 
+/* With no successor about, the container is there and may be changed. */
+static void plan_present(const struct wanted *wanted, const struct observed_instance *observed,
+			 struct plan *plan)
+{
+	char *drift;
+
+	if (observed->refusal && observed->current->status == CONTAINER_RUNNING) {
+		/* The former version serves on, and is what the file holds again. */
+		err_set(&plan->trouble, ERR_PERMANENT, "%s", observed->refusal);
+		return;
+	}
+	drift = container_drift(wanted, observed, observed->current);
+	if (drift)
+		plan_replace(wanted, observed, plan, drift);
+	else
+		plan_current(wanted, observed, plan);
+	free(drift);
+}
+
+static const char interrupted[] = "a replacement was interrupted";
+
+/* The successor is not what is wanted, but it serves alone: it serves on, under the balancer's name, until it
+ * is replaced. */
+static void plan_keep_next(const struct wanted *wanted, const struct observed_instance *observed,
+			   struct plan *plan)
+{
+	struct observed_instance rest = *observed;
+	struct observed_container renamed = *observed->next;
+
+	if (observed->current)
+		add_retirement(plan, wanted, observed->current, interrupted);
+	add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
+	/* The one before it was asked what it has loaded, and not this one. */
+	if (observed->current) {
+		plan->looks_again = true;
+		return;
+	}
+	renamed.name = wanted->instance.name;
+	rest.current = &renamed;
+	rest.next = NULL;
+	plan_present(wanted, &rest, plan);
+}
+
 /* A handover that was interrupted: finished when the successor is what is wanted, undone when it is not. */
 static void plan_interrupted(const struct wanted *wanted, const struct observed_instance *observed,
 			     struct plan *plan)
 {
-	static const char reason[] = "a replacement was interrupted";
 	const struct observed_container *next = observed->next;
+	struct observed_instance rest = *observed;
 	char *drift = container_drift(wanted, observed, next);
+	bool is_wanted = !drift && !config_drift(wanted, observed) && (!observed->current || is_up(next));
 
-	if (drift || config_drift(wanted, observed) || (observed->current && !is_up(next))) {
-		if (next_serves_alone(observed)) {
-			/* It serves on, under its name, until it is replaced. */
-			if (observed->current)
-				add_retirement(plan, wanted, observed->current, reason);
-			add(plan, ACTION_RENAME, next->name, next->id, wanted->instance.name, reason);
-		} else {
-			add_retirement(plan, wanted, next, reason);
-		}
-	} else {
-		if (!is_up(next))
-			add_for(plan, ACTION_START, next, reason);
-		plan_takeover(wanted, observed->current, next->name, plan, reason);
-	}
 	free(drift);
+	if (is_wanted) {
+		if (!is_up(next))
+			add_for(plan, ACTION_START, next, interrupted);
+		plan_takeover(wanted, observed->current, next->name, plan, interrupted);
+	} else if (next_serves_alone(observed)) {
+		plan_keep_next(wanted, observed, plan);
+	} else {
+		add_retirement(plan, wanted, next, interrupted);
+		rest.next = NULL;
+		plan_present(wanted, &rest, plan);
+	}
 }
 
 /* Words to copy: what has to stand in the spec so that the container is taken over. */
@@ -444,7 +544,6 @@ static void plan_conflict(const struct wanted *wanted, const struct observed_con
 void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
-	char *drift;
 
 	memset(plan, 0, sizeof(*plan));
 	if (current && !is_ours(wanted, current)) {
@@ -462,17 +561,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 		plan_create(wanted, observed, plan, "container is missing");
 		return;
 	}
-	if (observed->refusal && current->status == CONTAINER_RUNNING) {
-		/* The former version serves on, and is what the file holds again. */
-		err_set(&plan->trouble, ERR_PERMANENT, "%s", observed->refusal);
-		return;
-	}
-	drift = container_drift(wanted, observed, current);
-	if (drift)
-		plan_replace(wanted, observed, plan, drift);
-	else
-		plan_current(wanted, observed, plan);
-	free(drift);
+	plan_present(wanted, observed, plan);
 }
 
 void plan_removal(const struct observed_instance *observed, struct plan *plan)

@@ -1,13 +1,15 @@
 /*
  * (wanted, observed) -> actions. Pure, and the heart of the daemon.
  *
- * What is printed by `apilbctl plan` is this list, and this list is executed.
- * An empty list means converged, unless there is trouble: something that no
- * action of ours can mend, or that needs a moment.
+ * What is printed by `apilbctl plan` is this list, and this list is executed,
+ * all of it and nothing else: what is to follow from an action is planned with
+ * it, not found by another look. An empty list means converged, unless there is
+ * trouble: something that no action of ours can mend, or that needs a moment.
  */
 #ifndef APILB_CORE_PLAN_H
 #define APILB_CORE_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
@@ -52,6 +54,14 @@ char *action_text(const struct action *action);
 struct plan {
 	struct action *actions;
 	size_t n;
+	/*
+	 * Removals that wait for something which ends by itself, at the latest at the
+	 * drain timeout: what this plan drains, and what is leaving already. The run
+	 * that finds it ended does it.
+	 */
+	struct action *later;
+	size_t later_n;
+	bool looks_again; /* what more there is to do shows only when all this has been done */
 	/*
 	 * Set when the instance is not as wanted and no action helps: ERR_CONFLICT
 	 * (not ours), ERR_TRANSIENT (give it a moment), ERR_PERMANENT.

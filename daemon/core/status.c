@@ -158,12 +158,12 @@ struct json_object *status_spec_json(const struct status_spec *spec)
 	return object;
 }
 
-struct json_object *status_actions_json(const struct plan *plan)
+struct json_object *status_actions_json(const struct action *list, size_t n)
 {
 	struct json_object *actions = json_object_new_array();
 
-	for (size_t i = 0; i < plan->n; i++) {
-		const struct action *action = &plan->actions[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct action *action = &list[i];
 		struct json_object *row = json_object_new_object();
 		char *words = action_text(action);
 

@@ -67,8 +67,8 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 struct json_object *status_spec_json(const struct status_spec *spec);
 /* { "kind", "message", "since", "attempts" }, or null. */
 struct json_object *status_error_json(const struct err *error, int64_t since_ms, unsigned attempts);
-/* The list of actions as `apilbctl plan` prints it: [ { "action", "target", "reason", "text" } ]. */
-struct json_object *status_actions_json(const struct plan *plan);
+/* A list of actions as `apilbctl plan` prints it: [ { "action", "target", "reason", "text" } ]. */
+struct json_object *status_actions_json(const struct action *actions, size_t n);
 
 /* "2026-01-02T03:04:05.678Z", or null for 0. */
 struct json_object *status_time_json(int64_t time_ms);
