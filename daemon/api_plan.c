@@ -150,8 +150,12 @@ static const struct err *error_of(const struct job_target *target, const struct 
 
 static void print_container(FILE *out, const struct observed_container *container)
 {
-	if (container)
-		fprintf(out, " %s %s", container->id, container_status_name(container->status));
+	if (!container)
+		return;
+	/* One that ends as soon as it is started is both in turn. */
+	fprintf(out, " %s %s", container->id,
+		container_status_name(container->status == CONTAINER_RESTARTING ? CONTAINER_RUNNING
+										: container->status));
 }
 
 /* All that the actions follow from, and the actions; not how often something was tried. */

@@ -197,16 +197,23 @@ static bool any_instance(const struct fleet *fleet, some_instance *is, const voi
 	return false;
 }
 
-static bool has_id(const struct instance *instance, const void *id)
+/* One that is to be removed has no claim on what was made for it, whatever that is called by now. */
+static bool keeps_id(const struct instance *instance, const void *id)
 {
-	return strcmp(instance->id, id) == 0;
+	return (instance->wanted || instance->held) && strcmp(instance->id, id) == 0;
 }
 
-static bool wants_container(const struct instance *instance, const void *container_id)
+/* One that has got another name by hand is not what the instance looks for any more: that one is made anew.
+ */
+static bool wants_container(const struct instance *instance, const void *arg)
 {
+	const struct observed_container *container = arg;
+	const struct store_instance *record = &instance->record;
+
 	return instance->wanted &&
-	       ((instance->record.container_id && strcmp(instance->record.container_id, container_id) == 0) ||
-		instance_takes_over(instance, container_id));
+	       ((record->container_id && strcmp(record->container_id, container->id) == 0 &&
+		 strcmp(record->name, container->name) == 0) ||
+		instance_takes_over(instance, container->id));
 }
 
 /*
@@ -216,7 +223,7 @@ static bool wants_container(const struct instance *instance, const void *contain
  */
 static bool is_wanted(void *arg, const struct observed_container *container)
 {
-	return any_instance(arg, wants_container, container->id);
+	return any_instance(arg, wants_container, container);
 }
 
 static bool is_orphan(void *arg, const struct observed_container *container)
@@ -224,8 +231,8 @@ static bool is_orphan(void *arg, const struct observed_container *container)
 	const struct fleet *fleet = arg;
 
 	return specs_may_remove(fleet->specs, container->spec) &&
-	       !(container->instance && any_instance(fleet, has_id, container->instance)) &&
-	       !any_instance(fleet, wants_container, container->id);
+	       !(container->instance && any_instance(fleet, keeps_id, container->instance)) &&
+	       !any_instance(fleet, wants_container, container);
 }
 
 static bool is_unseen_twin(const struct instance *instance, const void *name)

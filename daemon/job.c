@@ -305,11 +305,28 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 
 /* apply */
 
+/* Former containers leave one by one, each in its own time: that is not a balancer that does not become
+ * right. */
+static bool only_tidies_up(const struct job_target *target)
+{
+	for (size_t i = 0; i < target->plan.n; i++) {
+		bool is_old = false;
+
+		for (size_t j = 0; j < target->observed.old_n; j++)
+			is_old |= strcmp(target->plan.actions[i].container, target->observed.old[j]->id) == 0;
+		if (!is_old)
+			return false;
+	}
+	return true;
+}
+
 static enum step phase_apply(struct job *job, struct job_target *target)
 {
 	if (job->options.observe_only || target->plan.n == 0)
 		return STEP_NEXT;
-	if (job->rounds == JOB_MAX_ROUNDS) {
+	if (job->rounds >= JOB_MAX_ROUNDS && only_tidies_up(target))
+		return STEP_NEXT; /* another run does it, soon */
+	if (job->rounds >= JOB_MAX_ROUNDS) {
 		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
 			JOB_MAX_ROUNDS, target->plan.actions[0].reason);
 		return STEP_NEXT;

@@ -98,12 +98,14 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
 
-	if (err) {
+	/* An engine that cannot mount a file which is gone says so with an error (and leaves a directory
+	 * there). */
+	if (err && !(target->wanted->mounts_file && docker_usable(job->docker))) {
 		job_request_failed(job, err);
 		return;
 	}
 	job->step = CONFIG_GET;
-	if (reply->status == 404) {
+	if (err || reply->status == 404) {
 		target->observed.config_known = true;
 		target->config_size = -1;
 		job->step = CONFIG_DONE;
@@ -229,15 +231,17 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 	job_run(job);
 }
 
-/* Who is asked: the balancer, or the successor that is all there is of it. NULL: nobody. */
+/* Who is asked: the balancer, or the successor that is all that runs of it. NULL: nobody. */
 static const struct observed_container *answerer(const struct job_target *target)
 {
 	const struct observed_instance *observed = &target->observed;
-	const struct observed_container *asked = observed->current ? observed->current : observed->next;
+	const struct observed_container *asked = observed->current;
 
+	if (!asked || asked->status == CONTAINER_CREATED || asked->status == CONTAINER_EXITED)
+		asked = observed->next;
 	if (!target->wanted || !job_is_ours(target, asked) || !asked->token[0])
 		return NULL;
-	/* One that is paused does not answer, but its directory can be looked at. */
+	/* One that is paused does not answer, but whether it could can be seen. */
 	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
 }
 
@@ -254,8 +258,10 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 	const struct observed_container *asked = answerer(target);
 	char *path;
 
-	if (!asked || (asked->status == CONTAINER_PAUSED && job->step != STATS_LOOK_DIR))
+	if (!asked)
 		return STEP_NEXT;
+	if (asked->status == CONTAINER_PAUSED && job->step == STATS_OPEN)
+		job->step = STATS_LOOK_SOCKET;
 	path = haproxy_socket_path(target->name, asked->token);
 	switch (job->step) {
 	case STATS_OPEN:
@@ -271,7 +277,8 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		break;
 	default:
 		/* Before it is called missing: HAProxy opens it a moment after its start. */
-		if ((observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
+		if (asked->status == CONTAINER_RUNNING &&
+		    (observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
 		    job->looks <= EARLY_LOOKS && !ran_before(target, asked))
 			observed->stats = STATS_EARLY;
 		free(path);

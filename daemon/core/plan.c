@@ -432,11 +432,16 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 	}
 }
 
-/* The successor is the only one that takes connections: the one before it is gone, or was told to leave. */
+/* The successor is the only one that takes connections: the one before it is gone, down, or was told to
+ * leave. */
 static bool next_serves_alone(const struct observed_instance *observed)
 {
-	return !observed->current || (observed->next->status == CONTAINER_RUNNING &&
-				      is_up(observed->current) && observed->stats != STATS_ANSWERED);
+	const struct observed_container *current = observed->current;
+
+	if (!current)
+		return true;
+	return observed->next->status == CONTAINER_RUNNING &&
+	       (!is_up(current) || observed->stats != STATS_ANSWERED);
 }
 
 /* With no successor about, the container is there and may be changed. */
@@ -472,7 +477,7 @@ static void plan_keep_next(const struct wanted *wanted, const struct observed_in
 		add_retirement(plan, wanted, observed->current, interrupted);
 	add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
 	/* The one before it was asked what it has loaded, and not this one. */
-	if (observed->current) {
+	if (observed->current && is_up(observed->current)) {
 		plan->looks_again = true;
 		return;
 	}

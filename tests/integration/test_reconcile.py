@@ -237,6 +237,12 @@ def test_config_directly_in_etc(daemon, hosts, servers):
     daemon.drop("prod", spec.document([instance], servers[2:]))
     wait_for("api3 only", lambda: backends(endpoint(host)) == {"api3"}, patience(10))
     daemon.wait_converged(1)
+    former = identity(host)
+    host.sh("rm /etc/haproxy-apilb.cfg")  # an engine that looks at it makes a directory of it
+    wait_for("a container that sees the new file", lambda: identity(host) != former, patience(10))
+    assert "description" in host.read("/etc/haproxy-apilb.cfg")
+    serves(endpoint(host))
+    daemon.wait_converged(1)
 
 
 def image_of(host):
