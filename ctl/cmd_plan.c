@@ -79,9 +79,6 @@ static void print_instance(const struct style *style, struct json_object *instan
 			   xasprintf("%s: %s", json_text(error, "kind", "error"),
 				     json_text(error, "message", "no reason is given")));
 	print_actions(style, actions, "  * ");
-	if (json_flag(instance, "looksAgain"))
-		print_line(style, COLOUR_NONE, "  * ",
-			   xstrdup("look again: what more there is to do shows then"));
 	print_actions(style, later, "  . later: ");
 	print_diff(style, json_text(instance, "configDiff", ""));
 	putchar('\n');

@@ -201,7 +201,6 @@ static struct json_object *row_json(const char *id, const char *host, const char
 	json_object_object_add(row, "error", status_error_json(error, 0, 0));
 	json_object_object_add(row, "actions", status_actions_json(plan->actions, plan->n));
 	json_object_object_add(row, "later", status_actions_json(plan->later, plan->later_n));
-	json_object_object_add(row, "looksAgain", json_object_new_boolean(plan->looks_again));
 	json_object_object_add(row, "configDiff", text_json(diff));
 	free(diff);
 	return row;

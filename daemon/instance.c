@@ -114,6 +114,7 @@ struct job_target instance_target(const struct instance *instance)
 	};
 
 	target.accepted = xstrdup(instance->record.accepted);
+	target.silent_since_ms = instance->silent_since_ms;
 	leaving_copy(&target.leaving, &instance->leaving);
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
@@ -255,8 +256,10 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	bool outdated = target && target->wanted != instance->wanted;
 	bool differs, new_error;
 
-	if (target)
+	if (target) {
 		note_refusal(instance, target, err);
+		instance->silent_since_ms = target->silent_since_ms;
+	}
 	differs = target && note_observation(instance, target);
 	new_error = note_error(instance, err);
 

@@ -327,6 +327,9 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 	if (job->rounds >= JOB_MAX_ROUNDS && only_tidies_up(target))
 		return STEP_NEXT; /* another run does it, soon */
 	if (job->rounds >= JOB_MAX_ROUNDS) {
+		/* More of the same would cost connections each time: ever more seldom. */
+		if (target->wanted)
+			memcpy(target->refused, target->wanted->version, sizeof(target->refused));
 		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
 			JOB_MAX_ROUNDS, target->plan.actions[0].reason);
 		return STEP_NEXT;
@@ -425,6 +428,7 @@ void job_free(struct job *job)
 	event_free(job->timer);
 	listed_clear(job);
 	free(job->exec_id);
+	free(job->retired_id);
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);

@@ -47,7 +47,9 @@ struct job_target {
 					  and out. */
 	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
 	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
-	struct leaving leaving; /* former containers of it that still have connections. In and out. */
+	int64_t silent_since_ms; /* its stats socket has not answered since (monotonic clock); 0: it has. In
+				    and out. */
+	struct leaving leaving;  /* former containers of it that still have connections. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/haproxy_log.h"
 #include "daemon/job_internal.h"
@@ -159,10 +160,19 @@ static void reload(struct job *job, struct job_target *target, const struct acti
 
 /* SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's own kill is right: what it has
  * signalled it does not start again, neither when it ends nor after a reboot. */
+static void on_drained(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	if (!err)
+		leaving_add(&job_current(job)->leaving, job_action(job)->container, clock_monotonic_ms());
+	job_on_step(job, reply, err);
+}
+
 static void drain(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
-	docker_kill(job->docker, action->container, "SIGUSR1", job_on_step, job);
+	docker_kill(job->docker, action->container, "SIGUSR1", on_drained, job);
 }
 
 static void stop(struct job *job, struct job_target *target, const struct action *action)
@@ -243,18 +253,37 @@ static bool runs_unhealthy(const struct job *job, const struct job_target *targe
 	       job_has_former(job, target, action);
 }
 
+/* What a balancer that does not run lacks is the new version's: it goes on as what it was. */
+
+static bool waits_stopped(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	const struct observed_container *current = target->observed.current;
+
+	(void)job;
+	return (action->kind == ACTION_PULL || action->kind == ACTION_CHECK_CONFIG ||
+		action->kind == ACTION_REHEARSE) &&
+	       current && (current->status == CONTAINER_EXITED || current->status == CONTAINER_CREATED);
+}
+
+static void start_current(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)action;
+	docker_start(job->docker, target->observed.current->id, job_on_step, job);
+}
+
 static const struct {
 	bool (*applies)(const struct job *job, const struct job_target *target, const struct action *action);
 	job_step_fn *step;
 } undo_rows[] = {
 	{has_log, explain},
-	{is_of_successor, remove_container},
+	{is_of_successor, job_retire_successor},
 	{has_helper, job_remove_helper},
 	{job_has_former, job_create_helper},
 	{job_has_former, job_put_former},
 	{job_has_former, job_remove_helper},
 	{runs_unhealthy, prepare_reload},
 	{runs_unhealthy, reload},
+	{waits_stopped, start_current},
 };
 
 static enum step undo(struct job *job, struct job_target *target, const struct action *action)

@@ -96,8 +96,11 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 	fprintf(out, "HAProxy on this host sees none of the %zu wanted servers up (", answer->servers_n);
 	for (size_t i = 0; i < answer->servers_n && i < SHOWN_SERVERS; i++)
 		fprintf(out, "%s%s: %s", i ? ", " : "", answer->servers[i].name, answer->servers[i].check);
-	fprintf(out, "%s), but %zu of those that it has now",
-		answer->servers_n > SHOWN_SERVERS ? ", ..." : "", count(former, SERVER_UP));
+	fprintf(out, "%s)", answer->servers_n > SHOWN_SERVERS ? ", ..." : "");
+	if (count(former, SERVER_UP) > 0)
+		fprintf(out, ", but %zu of those that it has now", count(former, SERVER_UP));
+	else
+		fprintf(out, ", and the balancer that runs, which does not say what it sees, may have one");
 	if (fclose(out) != 0)
 		abort();
 	await_failed(job, ERR_PERMANENT, text);
@@ -111,9 +114,9 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
  */
 static void judge_health(struct job *job, const struct observed_instance *answer)
 {
-	const struct observed_instance *former = &job_current(job)->observed;
+	const struct job_target *target = job_current(job);
 
-	if (count(former, SERVER_UP) == 0 || count(answer, SERVER_UP) > 0) {
+	if (!plan_must_see_a_server(target->wanted, &target->observed) || count(answer, SERVER_UP) > 0) {
 		await_done(job);
 	} else if (++job->unhealthy < UNHEALTHY_POLLS) {
 		job->awaiting = AWAIT_PAUSE;

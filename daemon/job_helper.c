@@ -37,14 +37,20 @@ void job_remove_helper(struct job *job, struct job_target *target, const struct 
 	free(name);
 }
 
+/* From this very image, where its name may mean another by now, or nothing. Takes the request over. */
+static void create_from(struct job *job, const char *name, const char *image_id, struct json_object *request)
+{
+	if (image_id)
+		json_object_object_add(request, "Image", json_object_new_string(image_id));
+	docker_create(job->docker, name, request, job_on_step, job);
+	json_object_put(request);
+}
+
 /* check-config: haproxy -c in a container that is there for nothing else */
 
 void job_create_checker(struct job *job, struct job_target *target, const struct action *action)
 {
-	struct json_object *request = wanted_checker_create(target->wanted);
-
-	docker_create(job->docker, action->container, request, job_on_step, job);
-	json_object_put(request);
+	create_from(job, action->container, action->image_id, wanted_checker_create(target->wanted));
 }
 
 void job_put_candidate(struct job *job, struct job_target *target, const struct action *action)
@@ -64,13 +70,10 @@ void job_put_candidate(struct job *job, struct job_target *target, const struct 
 
 void job_create_rehearsal(struct job *job, struct job_target *target, const struct action *action)
 {
-	struct json_object *request;
 	char token[TOKEN_HEX_SIZE];
 
 	job_make_token(token);
-	request = wanted_rehearsal_create(target->wanted, token);
-	docker_create(job->docker, action->container, request, job_on_step, job);
-	json_object_put(request);
+	create_from(job, action->container, action->image_id, wanted_rehearsal_create(target->wanted, token));
 }
 
 void job_put_rehearsal(struct job *job, struct job_target *target, const struct action *action)
@@ -130,13 +133,14 @@ void job_note_image(struct job *job, struct job_target *target, const struct act
 
 void job_create_helper(struct job *job, struct job_target *target, const struct action *action)
 {
-	struct json_object *request = wanted_helper_create(target->wanted);
+	const struct observed_container *current = target->observed.current;
 	char *name = container_helper_name(target->name);
 
 	(void)action;
-	docker_create(job->docker, name, request, job_on_step, job);
+	/* It never runs: any image does, and the balancer's is there. */
+	create_from(job, name, current ? observed_image_id(current) : NULL,
+		    wanted_helper_create(target->wanted));
 	free(name);
-	json_object_put(request);
 }
 
 void job_put_run_dir(struct job *job, struct job_target *target, const struct action *action)

@@ -53,6 +53,7 @@ static void add_old(struct job_target *target, struct observed_container *old)
 	int64_t now = clock_monotonic_ms();
 	int64_t limit = (target->wanted ? target->wanted->instance.timeouts.drain_ms : 0) + DRAIN_GRACE_MS;
 
+	old->undrained = !leaving_has(&target->leaving, old->id);
 	old->overdue = now - leaving_since(&target->leaving, old->id, now) > limit;
 	observed_instance_add_old(&target->observed, old);
 }
@@ -80,7 +81,7 @@ static void inspect_from_list(struct job *job, struct job_target *target)
 	free(helper);
 }
 
-/* What has left is forgotten, what is new is remembered. */
+/* What has left is forgotten. */
 static void remember_leaving(struct job_target *target)
 {
 	struct leaving now = {0};
@@ -88,7 +89,8 @@ static void remember_leaving(struct job_target *target)
 	for (size_t i = 0; i < target->observed.old_n; i++) {
 		const char *id = target->observed.old[i]->id;
 
-		leaving_add(&now, id, leaving_since(&target->leaving, id, clock_monotonic_ms()));
+		if (leaving_has(&target->leaving, id))
+			leaving_add(&now, id, leaving_since(&target->leaving, id, 0));
 	}
 	leaving_clear(&target->leaving);
 	target->leaving = now;
@@ -218,14 +220,12 @@ static const char *unseen_leaving(const struct job_target *target, size_t i)
 static const char *image_to_compare(const struct job_target *target)
 {
 	const struct observed_container *current = target->observed.current;
-	struct json_object *image = NULL;
 
 	if (!job_is_ours(target, current) || !current->container_sha256 ||
 	    strcmp(current->container_sha256, target->wanted->container_sha256) != 0 ||
 	    (target->known_id && strcmp(target->known_id, current->id) == 0))
 		return NULL;
-	json_object_object_get_ex(current->inspect, "Image", &image);
-	return json_object_get_string(image);
+	return observed_image_id(current);
 }
 
 static const char *listed_next(const struct job *job, const struct job_target *target)

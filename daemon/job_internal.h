@@ -45,6 +45,7 @@ struct job {
 	int rounds;                 /* how often actions were applied */
 	int looks;                  /* observations since the last action */
 	char *exec_id;              /* apply: the command that was prepared */
+	char *retired_id;           /* apply: the successor that is told to leave again */
 	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
 	int awaiting;               /* apply: where the awaiting stands (job_await.c) */
 	int polls;                  /* apply: how often the awaited HAProxy was asked in vain */
@@ -97,6 +98,9 @@ void job_make_token(char token[TOKEN_HEX_SIZE]);
 
 /* job_await.c: the step of ACTION_AWAIT, and one of ACTION_REHEARSE. */
 job_step_fn job_await;
+
+/* job_retire.c: undoes a handover. */
+job_step_fn job_retire_successor;
 
 /* job_helper.c: steps of ACTION_CHECK_CONFIG and ACTION_WRITE_CONFIG. */
 job_step_fn job_create_rehearsal, job_put_rehearsal;

@@ -14,6 +14,9 @@
 #define STATS_TIMEOUT_MS 5000
 /* A HAProxy that has just started is given this many looks before its silence counts. */
 #define EARLY_LOOKS 3
+/* One that ran for longer may be short of CPU, or its socket of places: connections are worth this patience.
+ */
+#define SILENT_LONG_MS 60000
 
 /* config: the file on the host, seen through a container that mounts it as we would */
 
@@ -234,15 +237,25 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 /* Who is asked: the balancer, or the successor that is all that runs of it. NULL: nobody. */
 static const struct observed_container *answerer(const struct job_target *target)
 {
-	const struct observed_instance *observed = &target->observed;
-	const struct observed_container *asked = observed->current;
+	const struct observed_container *asked = observed_answerer(&target->observed);
 
-	if (!asked || asked->status == CONTAINER_CREATED || asked->status == CONTAINER_EXITED)
-		asked = observed->next;
 	if (!target->wanted || !job_is_ours(target, asked) || !asked->token[0])
 		return NULL;
 	/* One that is paused does not answer, but whether it could can be seen. */
 	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
+}
+
+static void note_silence(struct job_target *target)
+{
+	struct observed_instance *observed = &target->observed;
+	int64_t now = clock_monotonic_ms();
+
+	if (observed->stats != STATS_FAILED)
+		target->silent_since_ms = 0;
+	else if (target->silent_since_ms == 0)
+		target->silent_since_ms = now;
+	observed->silent_long =
+		target->silent_since_ms != 0 && now - target->silent_since_ms >= SILENT_LONG_MS;
 }
 
 /* The same container, not restarted since it was last seen to be right. */
@@ -281,6 +294,7 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		    (observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
 		    job->looks <= EARLY_LOOKS && !ran_before(target, asked))
 			observed->stats = STATS_EARLY;
+		note_silence(target);
 		free(path);
 		return STEP_NEXT;
 	}
@@ -288,7 +302,8 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 	return STEP_WAIT;
 }
 
-/* image: asked for only when the plan wants to make a container of it */
+/* image: asked for only when there is something to do. The wanted one, or the one of the container that
+ * stays. */
 
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
 {
@@ -311,6 +326,10 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 
 enum step job_look_at_image(struct job *job, struct job_target *target)
 {
-	docker_image_inspect(job->docker, target->wanted->instance.image, on_image, job);
+	const struct observed_container *current = target->observed.current;
+	const char *image =
+		current && !plan_makes_container(&target->plan) ? observed_image_id(current) : NULL;
+
+	docker_image_inspect(job->docker, image ? image : target->wanted->instance.image, on_image, job);
 	return STEP_WAIT;
 }

@@ -1,7 +1,8 @@
 /*
- * Containers that were succeeded and leave with their last connections: since
- * when each was seen to. HAProxy itself ends at its hard-stop-after; this is for
- * one that does not (it hangs, or somebody else wrote its config).
+ * Containers that were succeeded and told to leave with their last connections:
+ * since when. HAProxy itself ends at its hard-stop-after; this is for one that
+ * does not (it hangs, or somebody else wrote its config). It does not outlive the
+ * daemon: whoever is not in it is told once more.
  */
 #ifndef APILB_LEAVING_H
 #define APILB_LEAVING_H

@@ -163,6 +163,7 @@ static void observe_old(struct wanted *wanted, struct json_object *given, struct
 	struct observed_container *old = container(wanted, given, "api-lb-apilb-old-01234567");
 
 	old->overdue = text_of(given, "overdue") != NULL;
+	old->undrained = text_of(given, "undrained") != NULL;
 	observed_instance_add_old(observed, old);
 }
 
@@ -184,8 +185,9 @@ static void observe_up(struct json_object *names, struct observed_instance *obse
  * that it runs; it answers then), stats (if it does not), image (true, false;
  * absent: not looked at), binds ("other": HAProxy listens elsewhere), adopt (the state hands the container
  * over), up (names of servers that HAProxy sees up), old (those that were succeeded: an array of { "status",
- * "overdue": true or absent }), and, true or absent: "accepted" (the image's HAProxy has checked the config),
- * "config mode" (not what it was), "refused"; foreign, refusal (texts).
+ * "overdue", "undrained": true or absent }), and, true or absent: "silent" (stats failed, for long),
+ * "accepted" (the image's HAProxy has checked the config), "config mode" (not what it was), "refused";
+ * foreign, refusal (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -223,6 +225,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	strcpy(observed->config_sha256,
 	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
 	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
+	observed->silent_long = text_of(given, "silent") != NULL;
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->refused = text_of(given, "refused") != NULL;
 	observed->refusal = xstrdup(text_of(given, "refusal"));
@@ -252,8 +255,6 @@ static char *plan_text(const struct plan *plan)
 			plan->later[i].reason);
 		free(words);
 	}
-	if (plan->looks_again)
-		fprintf(out, "looks again\n");
 	if (plan->trouble.kind != ERR_NONE)
 		fprintf(out, "trouble, %s: %s\n", err_kind_name(plan->trouble.kind), plan->trouble.message);
 	if (plan->n == 0 && plan->trouble.kind == ERR_NONE)

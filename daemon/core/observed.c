@@ -202,6 +202,19 @@ static bool is_mounted(struct json_object *mounts, const char *bind)
 	return false;
 }
 
+/* A volume may be the image's own idea (VOLUME). */
+static size_t count_binds(struct json_object *mounts)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_object_array_length(mounts); i++) {
+		const char *type = json_object_get_string(at(json_object_array_get_idx(mounts, i), "/Type"));
+
+		n += !type || strcmp(type, "volume") != 0;
+	}
+	return n;
+}
+
 static char *mount_difference(struct json_object *inspect, struct json_object *create)
 {
 	struct json_object *mounts = at(inspect, "/Mounts");
@@ -216,8 +229,8 @@ static char *mount_difference(struct json_object *inspect, struct json_object *c
 		if (!is_mounted(mounts, bind))
 			return xasprintf("%s is not mounted", bind);
 	}
-	if (json_object_array_length(mounts) != n)
-		return xasprintf("it has %zu mounts, wanted %zu", json_object_array_length(mounts), n);
+	if (count_binds(mounts) != n)
+		return xasprintf("it has %zu bind mounts, wanted %zu", count_binds(mounts), n);
 	return NULL;
 }
 
@@ -384,4 +397,18 @@ void observed_instance_add_old(struct observed_instance *instance, struct observ
 	instance->old =
 		xreallocarray(instance->old, instance->old_n + 1, sizeof(struct observed_container *));
 	instance->old[instance->old_n++] = old;
+}
+
+const struct observed_container *observed_answerer(const struct observed_instance *instance)
+{
+	const struct observed_container *current = instance->current;
+
+	if (!current || current->status == CONTAINER_CREATED || current->status == CONTAINER_EXITED)
+		return instance->next;
+	return current;
+}
+
+const char *observed_image_id(const struct observed_container *container)
+{
+	return container->inspect ? json_object_get_string(at(container->inspect, "/Image")) : NULL;
 }

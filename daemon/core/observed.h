@@ -46,6 +46,7 @@ struct observed_container {
 	char *container_sha256;
 	int64_t exit_code;
 	bool overdue;                /* it is leaving, and should have left by now */
+	bool undrained;              /* it should be leaving, and nobody knows whether it was told to */
 	char *started_at;            /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
 };
@@ -62,6 +63,9 @@ void observed_container_free(struct observed_container *container); /* NULL is f
  * frees. `create` is the body of a create request.
  */
 char *observed_difference(const struct observed_container *container, struct json_object *create);
+
+/* Of the image that it was made from, whatever its name means by now; NULL: not known. The container's. */
+const char *observed_image_id(const struct observed_container *container);
 
 /* Whether it sees the same of the host as one that we would make. */
 bool observed_mounts_as(const struct observed_container *container, struct json_object *create);
@@ -116,6 +120,7 @@ struct observed_instance {
 
 	enum stats_status stats;
 	char *stats_error;
+	bool silent_long;                  /* STATS_FAILED for some time, not just now */
 	struct haproxy_description loaded; /* by the running HAProxy; empty: not ours */
 	bool refused;                      /* HAProxy was given the wanted version before, in vain */
 	char *refusal; /* that is not tried again yet, and this was the reason; NULL: try */
@@ -128,6 +133,9 @@ struct observed_instance {
 };
 
 void observed_instance_clear(struct observed_instance *instance);
+/* Whose HAProxy `stats` and what follows are of: the current container's; of the successor, when that is all
+ * that can run. NULL: nobody's. */
+const struct observed_container *observed_answerer(const struct observed_instance *instance);
 /* Takes the container over. */
 void observed_instance_add_old(struct observed_instance *instance, struct observed_container *old);
 /* Lets go of what only a plan needs: whole replies and texts. For whoever keeps it. */

@@ -47,6 +47,7 @@ static void append(struct action **actions, size_t *n, struct action action)
 	action.container = xstrdup(action.container ? action.container : action.name);
 	action.argument = xstrdup(action.argument);
 	action.reason = xstrdup(action.reason);
+	action.image_id = xstrdup(action.image_id);
 	(*actions)[(*n)++] = action;
 }
 
@@ -77,13 +78,34 @@ static void add_for(struct plan *plan, enum action_kind kind, const struct obser
 	add(plan, kind, container->name, container->id, NULL, reason);
 }
 
+/* It runs another config, and does not say what that is good for. */
+static bool may_have_servers_up(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	return observed->current && observed->current->status == CONTAINER_RUNNING &&
+	       observed->stats != STATS_ANSWERED &&
+	       !(observed->config_known && strcmp(observed->config_sha256, wanted->config_sha256) == 0);
+}
+
+bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	bool up = false;
+
+	for (size_t i = 0; i < observed->servers_n; i++)
+		up |= observed->servers[i].state == SERVER_UP;
+	return up || may_have_servers_up(wanted, observed);
+}
+
 /*
  * The running HAProxy has servers that are up, and none of them is wanted any
- * more: a slip of the pen in their addresses would take the balancer down.
+ * more: a slip of the pen in their addresses would take the balancer down. One
+ * that cannot be asked may have such servers.
  */
 static bool leaves_all_good_servers(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	bool any_up = false, common = false;
+
+	if (may_have_servers_up(wanted, observed))
+		return true;
 
 	for (size_t i = 0; i < observed->servers_n; i++) {
 		if (observed->servers[i].state != SERVER_UP)
@@ -99,23 +121,41 @@ static bool leaves_all_good_servers(const struct wanted *wanted, const struct ob
 	return any_up && !common;
 }
 
-/*
- * Every write goes through a helper made from the wanted image, so that has to
- * be there first; and nothing is written that its HAProxy has not accepted.
- */
-static void add_write(struct plan *plan, const struct wanted *wanted,
-		      const struct observed_instance *observed, const char *reason)
+/* In a throw-away container of the image that the balancer is to run. image_id: the one that it runs, where
+ * it stays; the name may mean another by now. */
+static void add_trial(struct plan *plan, enum action_kind kind, const struct wanted *wanted,
+		      const char *image_id, const char *reason)
 {
 	char *helper = container_helper_name(wanted->instance.name);
 
-	if (observed->image_known && !observed->image_present)
+	append(&plan->actions, &plan->n,
+	       (struct action){.kind = kind,
+			       .name = wanted->instance.image,
+			       .container = helper,
+			       .image_id = (char *)image_id,
+			       .reason = (char *)reason});
+	free(helper);
+}
+
+/* Nothing is written that the HAProxy which is to load it has not accepted. stays: the container that will
+ * load it; NULL: one that is made for it. */
+static void add_write(struct plan *plan, const struct wanted *wanted,
+		      const struct observed_instance *observed, const struct observed_container *stays,
+		      const char *reason)
+{
+	const char *image_id = stays ? observed_image_id(stays) : NULL;
+	char *helper = container_helper_name(wanted->instance.name);
+
+	if (!image_id && observed->image_known && !observed->image_present)
 		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
 	if (!observed->config_accepted)
-		add(plan, ACTION_CHECK_CONFIG, wanted->instance.image, helper, NULL,
-		    "this host's HAProxy has not checked it yet");
+		add_trial(plan, ACTION_CHECK_CONFIG, wanted, image_id,
+			  "this host's HAProxy has not checked it yet");
 	if (leaves_all_good_servers(wanted, observed))
-		add(plan, ACTION_REHEARSE, wanted->instance.image, helper, NULL,
-		    "no server that is up now is wanted any more");
+		add_trial(plan, ACTION_REHEARSE, wanted, image_id,
+			  may_have_servers_up(wanted, observed)
+				  ? "nobody knows which servers are up for the balancer that runs"
+				  : "no server that is up now is wanted any more");
 	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, helper, NULL, reason);
 	free(helper);
 }
@@ -127,8 +167,17 @@ static void actions_free(struct action *actions, size_t n)
 		free(actions[i].name);
 		free(actions[i].argument);
 		free(actions[i].reason);
+		free(actions[i].image_id);
 	}
 	free(actions);
+}
+
+bool plan_makes_container(const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->actions[i].kind == ACTION_CREATE)
+			return true;
+	return false;
 }
 
 void plan_clear(struct plan *plan)
@@ -187,7 +236,8 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 	}
 	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a
 	 * successor. */
-	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) && is_up(container))
+	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) &&
+	    container == observed_answerer(observed))
 		return xstrdup("stats socket is missing");
 	if (observed->foreign && container == observed->current)
 		return xstrdup(observed->foreign);
@@ -204,7 +254,7 @@ static void plan_create(const struct wanted *wanted, const struct observed_insta
 			struct plan *plan, const char *reason)
 {
 	/* Always: the directory of the stats socket must be there before the container. */
-	add_write(plan, wanted, observed, reason);
+	add_write(plan, wanted, observed, NULL, reason);
 	add_start(plan, wanted->instance.name, reason);
 	add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 }
@@ -221,24 +271,31 @@ static void add_removal(struct plan *plan, const struct observed_container *cont
 /*
  * Out of the way, and gone when its last connection is: the engine does not
  * restart what it was asked to signal, nor does a reboot bring it back. It is
- * signalled before it is renamed, so whatever has such a name is leaving.
+ * renamed before it is signalled, so what has the balancer's name has not been
+ * told to leave; whether what has such a name has been is not known after a
+ * crash, and it is told so once more (plan_old).
  */
+static void add_leaving(struct plan *plan, const struct wanted *wanted,
+			const struct observed_container *container, const char *reason)
+{
+	char *name = container_old_name(wanted->instance.name, container->id);
+
+	if (strcmp(container->name, name) != 0)
+		add(plan, ACTION_RENAME, container->name, container->id, name, reason);
+	add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
+	add_later(plan, name, container->id);
+	free(name);
+}
+
 static void add_retirement(struct plan *plan, const struct wanted *wanted,
 			   const struct observed_container *container, const char *reason)
 {
-	char *name;
-
 	/* What is no HAProxy may take the signal for something else, and go on listening. */
 	if (container->status != CONTAINER_RUNNING ||
-	    (is_ours_by_label(wanted, container) && !observed_runs_haproxy(container))) {
+	    (is_ours_by_label(wanted, container) && !observed_runs_haproxy(container)))
 		add_removal(plan, container, reason);
-		return;
-	}
-	name = container_old_name(wanted->instance.name, container->id);
-	add_for(plan, ACTION_DRAIN, container, reason);
-	add(plan, ACTION_RENAME, container->name, container->id, name, reason);
-	add_later(plan, name, container->id);
-	free(name);
+	else
+		add_leaving(plan, wanted, container, reason);
 }
 
 /* From the moment when the successor runs. */
@@ -252,12 +309,14 @@ static void plan_takeover(const struct wanted *wanted, const struct observed_con
 }
 
 /* Those that were succeeded, when they have left, or should have. */
-static void plan_old(const struct observed_instance *observed, struct plan *plan)
+static void plan_old(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
 {
 	for (size_t i = 0; i < observed->old_n; i++) {
 		const struct observed_container *old = observed->old[i];
 
-		if (old->status == CONTAINER_RUNNING && !old->overdue)
+		if (old->status == CONTAINER_RUNNING && old->undrained)
+			add_leaving(plan, wanted, old, "was succeeded, and may not have been told to leave");
+		else if (old->status == CONTAINER_RUNNING && !old->overdue)
 			add_later(plan, old->name, old->id);
 		else if (old->status != CONTAINER_REMOVING)
 			add_removal(plan, old,
@@ -283,7 +342,7 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 	char *next;
 
 	/* First, and with it the pull, before anything is taken away. */
-	add_write(plan, wanted, observed, reason);
+	add_write(plan, wanted, observed, NULL, reason);
 	if (!can_share_ports(old)) {
 		add_removal(plan, old, reason);
 		add_start(plan, wanted->instance.name, reason);
@@ -319,8 +378,9 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 static bool needs_successor(const struct wanted *wanted, const struct observed_instance *observed,
 			    const char *file, bool reload)
 {
+	/* A moment of silence is no reason: its connections would have to leave. */
 	if (observed->stats == STATS_FAILED)
-		return !observed->refused;
+		return observed->silent_long && !observed->refused;
 	if (observed->config_known && !observed->config_exists)
 		return true;
 	if (wanted->mounts_file)
@@ -358,7 +418,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		return;
 	}
 	if (file || observed->stats == STATS_DIR_MODE)
-		add_write(plan, wanted, observed, reason);
+		add_write(plan, wanted, observed, current, reason);
 	if (reload) {
 		add_for(plan, ACTION_RELOAD, current, reason);
 		add_for(plan, ACTION_AWAIT, current, reason);
@@ -382,11 +442,36 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 	if (!drift && observed->stats == STATS_DIR_MODE)
 		drift = dir_mode;
 	if (drift)
-		add_write(plan, wanted, observed, drift);
+		add_write(plan, wanted, observed, observed->current, drift);
 	add_for(plan, ACTION_UNPAUSE, observed->current, paused);
 	if (drift)
 		add_for(plan, ACTION_RELOAD, observed->current, drift);
 	add_for(plan, ACTION_AWAIT, observed->current, paused);
+}
+
+/*
+ * HAProxy ends as soon as it is started. With the right file it may lack the
+ * directory of its socket, which the engine makes anew as root's; with all in
+ * place, and after that was tried, nothing of ours helps.
+ */
+static void plan_restarting(const struct wanted *wanted, const struct observed_instance *observed,
+			    struct plan *plan)
+{
+	const struct observed_container *current = observed->current;
+	const char *reason = config_drift(wanted, observed);
+
+	if (!reason && observed->refused) {
+		err_set(&plan->trouble, ERR_PERMANENT,
+			"HAProxy ends as soon as it is started (exit code %lld)",
+			(long long)current->exit_code);
+		return;
+	}
+	reason = reason ? reason : "HAProxy ends as soon as it is started";
+	add_write(plan, wanted, observed, current, reason);
+	/* Not left to the restart policy, which waits longer each time. */
+	add_for(plan, ACTION_STOP, current, reason);
+	add_for(plan, ACTION_START, current, reason);
+	add_for(plan, ACTION_AWAIT, current, reason);
 }
 
 static void plan_current(const struct wanted *wanted, const struct observed_instance *observed,
@@ -403,7 +488,7 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 							      : "container is stopped";
 		/* Always written: with the container down its directory cannot be asked for through HAProxy.
 		 */
-		add_write(plan, wanted, observed, file ? file : reason);
+		add_write(plan, wanted, observed, current, file ? file : reason);
 		add_for(plan, ACTION_START, current, reason);
 		add_for(plan, ACTION_AWAIT, current, reason);
 		break;
@@ -414,17 +499,7 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 		plan_running(wanted, observed, plan);
 		break;
 	case CONTAINER_RESTARTING:
-		if (!file) {
-			err_set(&plan->trouble, ERR_PERMANENT,
-				"HAProxy ends as soon as it is started (exit code %lld)",
-				(long long)current->exit_code);
-			break;
-		}
-		/* Not left to the restart policy, which waits longer each time. */
-		add_write(plan, wanted, observed, file);
-		add_for(plan, ACTION_STOP, current, file);
-		add_for(plan, ACTION_START, current, file);
-		add_for(plan, ACTION_AWAIT, current, file);
+		plan_restarting(wanted, observed, plan);
 		break;
 	default:
 		err_set(&plan->trouble, ERR_TRANSIENT, "the engine says that the container is %s",
@@ -432,16 +507,12 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 	}
 }
 
-/* The successor is the only one that takes connections: the one before it is gone, down, or was told to
- * leave. */
+/* The successor is the only one that takes connections: the one before it is gone, or down. */
 static bool next_serves_alone(const struct observed_instance *observed)
 {
 	const struct observed_container *current = observed->current;
 
-	if (!current)
-		return true;
-	return observed->next->status == CONTAINER_RUNNING &&
-	       (!is_up(current) || observed->stats != STATS_ANSWERED);
+	return !current || (observed->next->status == CONTAINER_RUNNING && !is_up(current));
 }
 
 /* With no successor about, the container is there and may be changed. */
@@ -476,11 +547,6 @@ static void plan_keep_next(const struct wanted *wanted, const struct observed_in
 	if (observed->current)
 		add_retirement(plan, wanted, observed->current, interrupted);
 	add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
-	/* The one before it was asked what it has loaded, and not this one. */
-	if (observed->current && is_up(observed->current)) {
-		plan->looks_again = true;
-		return;
-	}
 	renamed.name = wanted->instance.name;
 	rest.current = &renamed;
 	rest.next = NULL;
@@ -557,7 +623,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	}
 	if (observed->helper)
 		add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
-	plan_old(observed, plan);
+	plan_old(wanted, observed, plan);
 	if (observed->next) {
 		plan_interrupted(wanted, observed, plan);
 		return;

@@ -46,6 +46,8 @@ struct action {
 	char *name;      /* what it is done to, as people call it: a container, an image, a file */
 	char *argument;  /* ACTION_RENAME: the new name; else NULL */
 	char *reason;    /* why, in a few words: "container is missing" */
+	char *image_id;  /* ACTION_CHECK_CONFIG, ACTION_REHEARSE: of this very image; NULL: of the wanted one
+			  */
 };
 
 /* For people: "rename api-lb-apilb-next to api-lb". The caller frees. */
@@ -61,7 +63,6 @@ struct plan {
 	 */
 	struct action *later;
 	size_t later_n;
-	bool looks_again; /* what more there is to do shows only when all this has been done */
 	/*
 	 * Set when the instance is not as wanted and no action helps: ERR_CONFLICT
 	 * (not ours), ERR_TRANSIENT (give it a moment), ERR_PERMANENT.
@@ -74,6 +75,12 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 /* Takes everything of an instance that is no longer wanted off its host; files stay. All containers given are
  * ours. */
 void plan_removal(const struct observed_instance *observed, struct plan *plan);
+/* Of the wanted image, that is; else what runs, or has run, goes on. */
+bool plan_makes_container(const struct plan *plan);
 void plan_clear(struct plan *plan);
+
+/* The balancer that runs has a server that is up, or may have, as it could not be asked: a new version of it
+ * has to see one, too, or it goes. */
+bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed);
 
 #endif

@@ -1,0 +1,71 @@
+/* Applying: a successor that is not to take over. */
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "daemon/clock.h"
+#include "daemon/core/container_name.h"
+#include "daemon/job_internal.h"
+
+/*
+ * It has taken connections since it listens, and those live until they end: it
+ * leaves as any other does (plan.c, add_leaving). One that does not run, or that
+ * somebody has removed meanwhile, has none.
+ */
+
+static void remove_it(struct job *job)
+{
+	char *next = container_next_name(job_current(job)->name);
+
+	docker_remove(job->docker, next, true, job_on_step, job);
+	free(next);
+}
+
+static void on_told(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	if (err) {
+		remove_it(job);
+		return;
+	}
+	leaving_add(&job_current(job)->leaving, job->retired_id, clock_monotonic_ms());
+	job_on_step(job, reply, NULL);
+}
+
+static void on_renamed(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err)
+		remove_it(job);
+	else
+		docker_kill(job->docker, job->retired_id, "SIGUSR1", on_told, job);
+}
+
+static void on_inspected(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *next = NULL;
+	struct err bad;
+	char *old;
+
+	if (!err && reply->status != 404)
+		next = observed_from_inspect(reply->json, &bad);
+	FREE(job->retired_id);
+	if (!next || next->status != CONTAINER_RUNNING) {
+		remove_it(job);
+	} else {
+		job->retired_id = xstrdup(next->id);
+		old = container_old_name(job_current(job)->name, next->id);
+		docker_rename(job->docker, next->id, old, on_renamed, job);
+		free(old);
+	}
+	observed_container_free(next);
+}
+
+void job_retire_successor(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_inspected, job);
+}
