@@ -197,12 +197,6 @@ static bool any_instance(const struct fleet *fleet, some_instance *is, const voi
 	return false;
 }
 
-/* One that is to be removed has no claim on what was made for it, whatever that is called by now. */
-static bool keeps_id(const struct instance *instance, const void *id)
-{
-	return (instance->wanted || instance->held) && strcmp(instance->id, id) == 0;
-}
-
 /* One that has got another name by hand is not what the instance looks for any more: that one is made anew.
  */
 static bool wants_container(const struct instance *instance, const void *arg)
@@ -226,15 +220,6 @@ static bool is_wanted(void *arg, const struct observed_container *container)
 	return any_instance(arg, wants_container, container);
 }
 
-static bool is_orphan(void *arg, const struct observed_container *container)
-{
-	const struct fleet *fleet = arg;
-
-	return specs_may_remove(fleet->specs, container->spec) &&
-	       !(container->instance && any_instance(fleet, keeps_id, container->instance)) &&
-	       !any_instance(fleet, wants_container, container);
-}
-
 static bool is_unseen_twin(const struct instance *instance, const void *name)
 {
 	return instance->wanted && instance->observed_at_ms == 0 && strcmp(instance->record.name, name) == 0;
@@ -244,6 +229,30 @@ static bool is_unseen_twin(const struct instance *instance, const void *name)
 static bool may_remove(void *arg, const struct instance *instance)
 {
 	return !any_instance(arg, is_unseen_twin, instance->record.name);
+}
+
+struct search_of_id {
+	const struct fleet *fleet;
+	const char *id;
+};
+
+/* One that is being removed has no claim on what was made for it, whatever that is called by now. */
+static bool keeps_id(const struct instance *instance, const void *arg)
+{
+	const struct search_of_id *search = arg;
+
+	return strcmp(instance->id, search->id) == 0 &&
+	       (instance->wanted || instance->held || !may_remove((void *)search->fleet, instance));
+}
+
+static bool is_orphan(void *arg, const struct observed_container *container)
+{
+	const struct fleet *fleet = arg;
+	const struct search_of_id search = {fleet, container->instance};
+
+	return specs_may_remove(fleet->specs, container->spec) &&
+	       !(container->instance && any_instance(fleet, keeps_id, &search)) &&
+	       !any_instance(fleet, wants_container, container);
 }
 
 /* What is wanted. */

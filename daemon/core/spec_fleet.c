@@ -116,12 +116,24 @@ static char *bind_key(const struct spec_instance *instance, const struct spec_bi
 	return xasprintf("bind %d %s %u %s", bind->ipv6, instance->host.label, bind->port, ip);
 }
 
+/* The IPv6 wildcard takes the IPv4 side of its port as well (bindv6only is 0 on Linux), unless the same
+ * instance has that by itself (haproxy.c, needs_v6only). */
+static bool takes_ipv4_too(const struct spec_instance *instance, const struct spec_bind *bind)
+{
+	if (!bind->ipv6 || !is_wildcard(bind))
+		return false;
+	for (size_t i = 0; i < instance->binds_n; i++)
+		if (!instance->binds[i].ipv6 && instance->binds[i].port == bind->port)
+			return false;
+	return true;
+}
+
 /*
  * A wildcard clashes with every address of its family, so every bind also
  * claims "any", which a wildcard asks for, and a wildcard "all", which every
- * other bind asks for.
+ * other bind asks for. shown: what to call it.
  */
-static void check_bind(struct search *s, const struct spec_bind *bind)
+static void check_address(struct search *s, const struct spec_bind *bind, const struct spec_bind *shown)
 {
 	const struct spec_instance *i = s->instance;
 	char *own = bind_key(i, bind, is_wildcard(bind) ? "all" : bind->ip);
@@ -132,8 +144,8 @@ static void check_bind(struct search *s, const struct spec_bind *bind)
 	if (!other)
 		other = find(s, asked);
 	if (other) {
-		char *what = xasprintf(bind->ipv6 ? "bindAddress [%s]:%u" : "bindAddress %s:%u", bind->ip,
-				       bind->port);
+		char *what = xasprintf(shown->ipv6 ? "bindAddress [%s]:%u" : "bindAddress %s:%u", shown->ip,
+				       shown->port);
 
 		report_clash(s, other, what);
 		free(what);
@@ -141,6 +153,16 @@ static void check_bind(struct search *s, const struct spec_bind *bind)
 	free(asked);
 	claim_key(s, own);
 	claim_key(s, any);
+}
+
+static void check_bind(struct search *s, const struct spec_bind *bind)
+{
+	static char any_ipv4[] = "0.0.0.0";
+	const struct spec_bind ipv4 = {.ip = any_ipv4, .port = bind->port};
+
+	check_address(s, bind, bind);
+	if (takes_ipv4_too(s->instance, bind))
+		check_address(s, &ipv4, bind);
 }
 
 /* There is one connection to a host, so there is one way to make it. */
