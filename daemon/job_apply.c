@@ -303,7 +303,9 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_PULL] = {pull},
 	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_candidate, start, job_wait_for_verdict,
 				 job_note_image, remove_container},
-	[ACTION_REHEARSE] = {job_create_rehearsal, job_put_rehearsal, start, job_await, remove_container},
+	/* The directory of its socket first: the balancer may be somebody else's, and have none. */
+	[ACTION_REHEARSE] = {job_create_helper, job_put_run_dir, job_remove_helper, job_create_rehearsal,
+			     job_put_rehearsal, start, job_await, remove_container},
 	[ACTION_WRITE_CONFIG] = {job_create_helper, job_put_run_dir, job_put_config, job_remove_helper},
 	[ACTION_CREATE] = {create},
 	[ACTION_START] = {start},

@@ -87,7 +87,7 @@ const struct observed_container *job_find_listed(const struct job *job, const ch
 /* job_apply.c: the actions of a plan. Each is a recipe of steps; a step sends one request. */
 enum step job_apply(struct job *job, struct job_target *target);
 enum step job_explain(struct job *job, struct job_target *target);
-#define JOB_MAX_STEPS 6 /* of a recipe */
+#define JOB_MAX_STEPS 8 /* of a recipe */
 typedef void job_step_fn(struct job *job, struct job_target *target, const struct action *action);
 const struct action *job_action(const struct job *job);
 /* For requests: on to the next step, or, with an error, to what is done about a failed action. */
