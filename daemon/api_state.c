@@ -1,15 +1,19 @@
-/* GET /v1/state: what flexkube would call the state, as YAML. */
+/*
+ * GET /v1/state: what flexkube would call the state, as YAML; with ?format=json
+ * as JSON, and with it which balancer each entry is of.
+ */
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "common/yaml_emit.h"
 #include "daemon/api.h"
 #include "daemon/core/state.h"
 
-static void add_entry(struct json_object *state, const struct instance *instance)
+static void add_entry(struct json_object *state, struct json_object *ids, const struct instance *instance)
 {
 	const struct observed_container *container = instance->observed.current;
 	char key[24];
@@ -22,6 +26,7 @@ static void add_entry(struct json_object *state, const struct instance *instance
 		state, key,
 		state_entry_json(instance->wanted, instance->record.container_id,
 				 container_status_name(container ? container->status : CONTAINER_UNKNOWN)));
+	json_object_object_add(ids, key, text_json(instance->id));
 }
 
 static int by_spec_and_index(const void *a, const void *b)
@@ -34,7 +39,7 @@ static int by_spec_and_index(const void *a, const void *b)
 }
 
 /* In a spec's own order, so that the keys are flexkube's when one spec is asked for. */
-static void add_instances(struct json_object *state, const struct api *api,
+static void add_instances(struct json_object *state, struct json_object *ids, const struct api *api,
 			  const struct control_request *request)
 {
 	const struct instance **asked = NULL;
@@ -52,22 +57,30 @@ static void add_instances(struct json_object *state, const struct api *api,
 	if (asked_n) /* qsort takes no NULL, not even for nothing */
 		qsort(asked, asked_n, sizeof(*asked), by_spec_and_index);
 	for (size_t i = 0; i < asked_n; i++)
-		add_entry(state, asked[i]);
+		add_entry(state, ids, asked[i]);
 	free(asked);
 }
 
 void api_state(void *arg, struct control_request *request)
 {
 	const struct api *api = arg;
-	struct json_object *document, *state;
+	const char *format = control_param(request, "format");
+	struct json_object *document, *state, *ids;
 	char *text;
 
 	if (!api_knows_spec(api, request))
 		return;
 	document = json_object_new_object();
 	state = json_object_new_object();
-	add_instances(state, api, request);
+	ids = json_object_new_object();
+	add_instances(state, ids, api, request);
 	json_object_object_add(document, "state", state);
+	if (format && strcmp(format, "json") == 0) {
+		json_object_object_add(document, "instances", ids);
+		api_reply_json(request, 200, document);
+		return;
+	}
+	json_object_put(ids);
 	text = yaml_emit(document);
 	control_reply(request, 200, "application/yaml", text, strlen(text));
 	free(text);

@@ -324,7 +324,7 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 {
 	if (job->options.observe_only || target->plan.n == 0)
 		return STEP_NEXT;
-	if (job->rounds >= JOB_MAX_ROUNDS && only_tidies_up(target))
+	if (job->rounds >= JOB_MAX_ROUNDS && target->wanted && only_tidies_up(target))
 		return STEP_NEXT; /* another run does it, soon */
 	if (job->rounds >= JOB_MAX_ROUNDS) {
 		/* More of the same would cost connections each time: ever more seldom. */

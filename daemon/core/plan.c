@@ -69,7 +69,7 @@ static void add_later(struct plan *plan, const char *name, const char *container
 	       (struct action){.kind = ACTION_REMOVE,
 			       .name = (char *)name,
 			       .container = (char *)container,
-			       .reason = "when its last connection has ended"});
+			       .reason = "when its last connection has ended, or the drain timeout is over"});
 }
 
 static void add_for(struct plan *plan, enum action_kind kind, const struct observed_container *container,

@@ -1,7 +1,9 @@
 """A change costs no connection: what is new is checked beforehand, what is old leaves with its last client."""
 
+import io
 import socket
 import ssl
+import tarfile
 
 from lab import spec
 from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, serves, stats
@@ -83,6 +85,51 @@ def test_a_config_is_checked_once_for_each_image(daemon, hosts, servers):
     change(daemon, [host], servers, image="haproxy:3.0-lab")
     assert len(events(daemon, "check-config")) == 3
     assert host.engine.names() == [NAME]
+
+
+STRICT = "haproxy:strict-lab"
+SAYS = "config : parsing [haproxy.cfg:3] : unknown keyword 'of-the-past' in 'global' section"
+STRICT_HAPROXY = f"""#!/bin/sh
+echo "[NOTICE]   (1) : haproxy version is 9.9" >&2
+echo "[ALERT]    (1) : {SAYS}" >&2
+exit 1
+"""
+
+
+def make_strict_image(engine):
+    """An image whose HAProxy takes no config of ours."""
+    maker = engine.create("maker", "haproxy:2.6-lab", Cmd=["sh"])
+    tar, script = io.BytesIO(), STRICT_HAPROXY.encode()
+    with tarfile.open(fileobj=tar, mode="w") as out:
+        entry = tarfile.TarInfo("usr/local/sbin/haproxy")
+        entry.size, entry.mode = len(script), 0o755
+        out.addfile(entry, io.BytesIO(script))
+    engine.call("PUT", f"/containers/{maker}/archive?path=/", tar.getvalue(), "application/x-tar")
+    repo, tag = STRICT.split(":")
+    engine.call("POST", "/commit", {}, container=maker, repo=repo, tag=tag, changes='CMD ["haproxy"]')
+    engine.remove(maker)
+
+
+def test_config_that_the_image_refuses_never_reaches_the_host(daemon, hosts, servers):
+    """haproxy -c says no: its words are shown, nothing is written, nothing is left behind."""
+    host = hosts[0]
+    make_strict_image(host.engine)
+    deploy(daemon, [host], servers)
+    before, config = identity(host), host.read(CONFIG)
+    with LoadGenerator([endpoint(host)], rate=10) as load:
+        daemon.drop("prod", spec.document([spec.instance(host)], servers[:2], image=STRICT))
+        said = daemon.wait_error(host.address, "refuses the config", patience(20))
+        wait_for("some load", lambda: load.total > 30, patience(10))
+    load.assert_unharmed()
+    assert f"HAProxy of {STRICT} refuses the config (it has not been written)" in said and SAYS in said
+    assert SAYS in daemon.ctl("status", expect=None).text
+    assert [e for e in daemon.events() if e["type"] == "failed" and SAYS in e["message"]]
+    assert SAYS in daemon.ctl("events", "prod").stdout
+    assert identity(host) == before
+    assert host.read(CONFIG) == config
+    assert host.engine.names() == [NAME]
+    assert not events(daemon, "write-config")[1:], "only the first config was written"
+    host.engine.call("DELETE", f"/images/{STRICT}", force=1)
 
 
 def test_servers_that_do_not_answer_do_not_replace_those_that_do(daemon, hosts, servers):

@@ -86,6 +86,11 @@ class Place:
         with sqlite3.connect(self.daemon.state_dir / "apilbd.db") as store:
             return sorted(row[0] for row in store.execute("SELECT name FROM instance"))
 
+    def forget_checks(self):
+        """Which configs HAProxy has accepted: so that each run that writes one has it checked."""
+        with sqlite3.connect(self.daemon.state_dir / "apilbd.db") as store:
+            store.execute("UPDATE instance SET accepted = NULL")
+
     def seen(self):
         """All that must be the same however often the daemon was killed on the way."""
         found = {"names": self.host.engine.names(), "recorded": self.recorded()}
@@ -142,6 +147,7 @@ class Sweep:
     def attempt(self, change, at):
         """Returns whether there was such a point."""
         place = self.place
+        place.forget_checks()
         place.want(*change.names, **change.wanted)
         code = place.run(at)
         said = place.said
@@ -177,8 +183,9 @@ def sweeps(places, servers):
     """Side by side, each on an engine of its own."""
     create = Change("create", NAME, BYSTANDER)
     removal = Change("removal", BYSTANDER)
+    # With servers that are all others the new ones are tried out first.
     edit = Change("change", NAME, BYSTANDER, servers=servers[:1])
-    undo = Change("change", NAME, BYSTANDER)
+    undo = Change("change", NAME, BYSTANDER, servers=servers[1:])
     upgrade = Change("handover", NAME, BYSTANDER, image=NEW)
     downgrade = Change("handover", NAME, BYSTANDER)
     return [

@@ -1,7 +1,10 @@
 """Passwords and keys: nowhere but on the wire and in files that only the daemon reads."""
 
+import re
 import stat
 import subprocess
+
+import yaml
 
 from lab import spec
 from lab.fleet import deploy_local
@@ -40,6 +43,8 @@ def test_secrets_stay_secret(daemon, hosts, local, servers):
         "events": daemon.get("/v1/events"),
         "metrics": daemon.get("/metrics"),
         "state": daemon.get("/v1/state"),
+        "state as JSON": daemon.get("/v1/state?format=json"),
+        "ctl state export": daemon.ctl("state", "export").text,
         "ctl validate": daemon.ctl("validate", *daemon.spec_dir.glob("*.yaml"), expect=2, timeout=patience(30)).text,
         "ctl render": daemon.ctl("render", daemon.spec_dir / "prod.yaml", expect=None).text,
         "processes": subprocess.run(["ps", "axwwe", "-o", "args"], capture_output=True, text=True, check=True).stdout,
@@ -58,3 +63,63 @@ def test_files_of_the_daemon_are_its_own(daemon, hosts, servers):
     assert stat.S_IMODE(daemon.state_dir.stat().st_mode) == 0o700
     for path in daemon.state_dir.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def exported(daemon, *options):
+    """The entries by address, and what was said about them."""
+    done = daemon.ctl("state", "export", "prod", *options)
+    entries = yaml.safe_load(done.stdout)["state"].values()
+    return {entry["host"]["ssh"]["address"]: entry for entry in entries}, done.stderr
+
+
+def takes(entry):
+    """What flexkube v0.10.0 wants of an entry (Validate of Container, host.Host and ssh.Config) where no agent is."""
+    ssh = entry["host"]["ssh"]
+    return bool(
+        entry["container"]["config"]["name"]
+        and entry["container"]["config"]["image"]
+        and entry["container"]["runtime"]["docker"]
+        and entry["container"]["status"]["id"]
+        and ssh["address"]
+        and ssh["user"]
+        and ssh["port"]
+        and all(re.fullmatch(r"\d+ms", ssh[key]) for key in ("connectionTimeout", "retryTimeout", "retryInterval"))
+        and (ssh.get("password") or ssh.get("privateKey"))
+    )
+
+
+def test_state_with_secrets(daemon, hosts, servers, tmp_path):
+    """For flexkube: with texts where the spec names files; only for who can read the spec."""
+    key = hosts[1].keys["ed25519"].read_text()
+    (tmp_path / "password").write_text(PASSWORD + "\n")
+    instances = [spec.instance(host) for host in hosts]
+    instances[0]["host"]["ssh"] = spec.ssh(hosts[0], key=None, password=PASSWORD)
+    instances[1]["host"]["ssh"] = spec.ssh(hosts[1], key=None, privateKey=key)
+    instances[2]["host"]["ssh"] = spec.ssh(hosts[2], passwordFile=str(tmp_path / "password"))
+    file = daemon.drop("prod", spec.document(instances, servers))
+    daemon.wait_converged(3)
+    logged = daemon.log()
+
+    entries, _ = exported(daemon)
+    assert not any({"password", "privateKey"} & set(entry["host"]["ssh"]) for entry in entries.values())
+    assert not any(takes(entry) for entry in entries.values())
+
+    entries, said = exported(daemon, "--with-secrets")
+    assert said == ""
+    assert all(takes(entry) for entry in entries.values()), entries
+    assert entries[hosts[0].address]["host"]["ssh"]["password"] == PASSWORD
+    assert entries[hosts[1].address]["host"]["ssh"]["privateKey"] == key
+    assert entries[hosts[2].address]["host"]["ssh"]["password"] == PASSWORD
+    assert entries[hosts[2].address]["host"]["ssh"]["privateKey"] == key
+    assert PASSWORD not in daemon.log() and logged
+
+    (tmp_path / "password").unlink()
+    failed = daemon.ctl("state", "export", "--with-secrets", expect=1)
+    assert failed.stdout == "" and f"{tmp_path}/password: No such file or directory" in failed.stderr
+
+    # Who may ask apilbd, and may not read its specs: root without the right to read everything.
+    file.chmod(0)
+    plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    failed = daemon.ctl("state", "export", "--with-secrets", expect=1, prefix=plain)
+    assert failed.stdout == "" and "cannot be read: Permission denied" in failed.stderr
+    assert daemon.ctl("state", "export", prefix=plain).stdout.startswith("state:")

@@ -1,0 +1,178 @@
+#include "ctl/state_secrets.h"
+
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/text.h"
+#include "ctl/ctl.h"
+#include "ctl/json.h"
+#include "ctl/spec_file.h"
+
+/* More than any key has. */
+#define SECRET_MAX_BYTES 65536
+
+void state_secrets_forget(char *text)
+{
+	explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+/* The spec is "prod" in "prod/10.0.0.1/name". */
+static char *spec_of(const char *id)
+{
+	return xstrndup(id, strcspn(id, "/"));
+}
+
+static const char *file_of(struct json_object *status, const char *spec)
+{
+	struct json_object *specs = json_list(status, "specs");
+
+	for (size_t i = 0; specs && i < json_object_array_length(specs); i++) {
+		struct json_object *row = json_object_array_get_idx(specs, i);
+
+		if (strcmp(json_text(row, "name", ""), spec) == 0)
+			return json_text(row, "file", NULL);
+	}
+	return NULL;
+}
+
+/* Reads the files of all specs that the entries are of, each once. */
+static int read_specs(struct ctl *ctl, struct json_object *ids, struct spec_list *specs, struct err *err)
+{
+	struct json_object *status = request_json(ctl, "GET", "/v1/status", NULL, QUICK_REQUEST_MS, err);
+	struct json_object *read = json_object_new_object();
+	int rc = status ? 0 : -1;
+
+	json_object_object_foreach (ids, key, id) {
+		char *spec = spec_of(json_object_get_string(id));
+		const char *file = file_of(status, spec);
+
+		(void)key;
+		if (rc == 0 && !file)
+			rc = err_set(err, ERR_PERMANENT,
+				     "%s: apilbd does not say which file spec \"%s\" is in",
+				     json_object_get_string(id), spec);
+		else if (rc == 0 && !json_object_object_get_ex(read, file, NULL))
+			spec_list_add(specs, file);
+		if (file)
+			json_object_object_add(read, file, NULL);
+		free(spec);
+	}
+	json_object_put(read);
+	json_object_put(status);
+	if (rc == 0 && specs->errors.n > 0) {
+		spec_list_print_errors(specs);
+		rc = err_set(
+			err, ERR_PERMANENT,
+			"the secrets are in the spec files, and not all of them can be used (see above)");
+	}
+	return rc;
+}
+
+static const struct spec_instance *find_instance(const struct spec_list *specs, const char *id)
+{
+	for (size_t i = 0; i < specs->n; i++)
+		for (size_t j = 0; j < specs->specs[i]->instances_n; j++)
+			if (strcmp(specs->specs[i]->instances[j].id, id) == 0)
+				return &specs->specs[i]->instances[j];
+	return NULL;
+}
+
+/* The caller forgets it. NULL with an error. */
+static char *read_secret(const char *path, struct err *err)
+{
+	char *text = xcalloc(1, SECRET_MAX_BYTES + 1);
+	FILE *in = fopen(path, "re");
+	size_t n = in ? fread(text, 1, SECRET_MAX_BYTES + 1, in) : 0;
+	bool bad = !in || ferror(in);
+
+	if (bad)
+		err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(errno));
+	else if (n > SECRET_MAX_BYTES)
+		err_set(err, ERR_PERMANENT, "%s: larger than %d bytes", path, SECRET_MAX_BYTES);
+	if (in)
+		fclose(in);
+	if (!bad && n <= SECRET_MAX_BYTES)
+		return text;
+	explicit_bzero(text, SECRET_MAX_BYTES + 1);
+	free(text);
+	return NULL;
+}
+
+/* Given as text, or in a file, of which only the first line may count. Nothing when neither is given. */
+static int add_secret(struct json_object *ssh, const char *key, const char *given, const char *file,
+		      bool first_line, struct err *err)
+{
+	char *text;
+
+	if (given) {
+		json_object_object_add(ssh, key, json_object_new_string(given));
+	} else if (file) {
+		text = read_secret(file, err);
+		if (!text)
+			return -1;
+		if (first_line)
+			text[strcspn(text, "\r\n")] = '\0';
+		json_object_object_add(ssh, key, json_object_new_string(text));
+		state_secrets_forget(text);
+	}
+	return 0;
+}
+
+static void warn(const char *id, const char *what)
+{
+	char *safe = text_printable(id, TEXT_LINE);
+
+	fprintf(stderr, "apilbctl: %s: %s\n", safe, what);
+	free(safe);
+}
+
+static int complete_entry(struct json_object *entry, const char *id, const struct spec_list *specs,
+			  struct err *err)
+{
+	struct json_object *ssh = json_map(json_map(entry, "host"), "ssh");
+	const struct spec_instance *instance = find_instance(specs, id);
+	const struct ssh_settings *from;
+
+	if (!ssh)
+		return 0; /* the local engine */
+	if (!instance || !instance->host.ssh)
+		return err_set(
+			err, ERR_PERMANENT,
+			"%s: the spec file has no such load balancer any more: its secrets cannot be had",
+			id);
+	from = instance->host.ssh;
+	if (add_secret(ssh, "password", from->password, from->password_file, true, err) < 0 ||
+	    add_secret(ssh, "privateKey", from->private_key, from->private_key_file, false, err) < 0)
+		return err_prefix(err, "%s", id);
+	if (!json_object_object_get_ex(ssh, "password", NULL) &&
+	    !json_object_object_get_ex(ssh, "privateKey", NULL))
+		warn(id, "has neither password nor key: flexkube takes it only where SSH_AUTH_SOCK is set");
+	if (from->jump)
+		warn(id, "is reached through a jump host, and flexkube knows none");
+	return 0;
+}
+
+int state_secrets_add(struct ctl *ctl, struct json_object *reply, struct err *err)
+{
+	struct json_object *state = json_map(reply, "state"), *ids = json_map(reply, "instances");
+	struct spec_list specs = {.n = 0};
+	int rc;
+
+	if (!state || !ids)
+		return err_set(
+			err, ERR_UNREACHABLE,
+			"what answers is an apilbd that is too old for --with-secrets: it does not say which "
+			"load balancer an entry is of");
+	rc = read_specs(ctl, ids, &specs, err);
+	json_object_object_foreach (state, key, entry) {
+		if (rc == 0)
+			rc = complete_entry(entry, json_text(ids, key, "-"), &specs, err);
+	}
+	spec_list_clear(&specs);
+	return rc;
+}
