@@ -295,6 +295,34 @@ static void print_warnings(const struct status *status, const struct style *styl
 	}
 }
 
+/* "ROLLOUT HALTED: prod: 3 of 20 hosts are done: WHY", and what to do. */
+static void print_rollout(const struct spec_status *spec, const struct style *style, FILE *out)
+{
+	const struct rollout_status *rollout = &spec->rollout;
+	bool loud = rollout->stopped && strcmp(rollout->phase, "paused") != 0;
+
+	if (!rollout->phase)
+		return;
+	if (!rollout->stopped)
+		print_escaped(style, out, COLOUR_YELLOW,
+			      xasprintf("ROLLOUT of %s: %zu of %zu hosts are done", spec->name, rollout->done,
+					rollout->total));
+	else if (!loud)
+		print_escaped(
+			style, out, COLOUR_YELLOW,
+			xasprintf("PAUSED: the changes of %s are held, repairs go on (%zu of %zu hosts are "
+				  "done); `apilbctl resume %s` goes on",
+				  spec->name, rollout->done, rollout->total, spec->name));
+	else
+		print_escaped(
+			style, out, COLOUR_ALARM,
+			xasprintf("ROLLOUT %s: %s, %zu of %zu hosts are done: %s; `apilbctl resume %s` %s, "
+				  "a new edit starts over",
+				  strcmp(rollout->phase, "halted") == 0 ? "HALTED" : "REVERTED", spec->name,
+				  rollout->done, rollout->total, rollout->why, spec->name,
+				  strcmp(rollout->phase, "halted") == 0 ? "goes on" : "tries it again"));
+}
+
 void status_print_errors(const struct status *status, const struct style *style, FILE *out)
 {
 	print_alarm(status, style, out);
@@ -302,6 +330,8 @@ void status_print_errors(const struct status *status, const struct style *style,
 	for (size_t i = 0; i < status->specs_n; i++)
 		if (!status->specs[i].valid)
 			print_invalid(&status->specs[i], style, out);
+	for (size_t i = 0; i < status->specs_n; i++)
+		print_rollout(&status->specs[i], style, out);
 	print_warnings(status, style, out);
 }
 
@@ -364,8 +394,15 @@ void status_print_missing(const struct status *status, FILE *out)
 				      xasprintf("  %s: %s%s%s", b->id, b->phase_name, *why ? ": " : "", why));
 		free(why);
 	}
-	for (size_t i = 0; i < status->specs_n; i++)
-		if (!status->specs[i].valid)
+	for (size_t i = 0; i < status->specs_n; i++) {
+		const struct spec_status *spec = &status->specs[i];
+
+		if (!spec->valid)
 			print_escaped(&plain, out, COLOUR_NONE,
-				      xasprintf("  spec %s is invalid", status->specs[i].name));
+				      xasprintf("  spec %s is invalid", spec->name));
+		if (spec->rollout.phase && !spec->rollout.stopped)
+			print_escaped(&plain, out, COLOUR_NONE,
+				      xasprintf("  the rollout of %s: %zu of %zu hosts are done", spec->name,
+						spec->rollout.done, spec->rollout.total));
+	}
 }

@@ -83,6 +83,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 	json_object_object_add(row, "actions",
 			       target ? status_actions_json(&target->plan) : json_object_new_array());
 	json_object_object_add(row, "configDiff", text_json(diff));
+	json_object_object_add(row, "held", text_json(instance_held_because(instance)));
 	json_object_array_add(plan->instances, row);
 	free(diff);
 }
@@ -112,6 +113,7 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 	json_object_object_add(row, "error", NULL);
 	json_object_object_add(row, "actions", status_actions_json(&target->plan));
 	json_object_object_add(row, "configDiff", NULL);
+	json_object_object_add(row, "held", NULL);
 	json_object_array_add(plan->instances, row);
 	free(id);
 }
