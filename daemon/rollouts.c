@@ -1,41 +1,14 @@
-#include "daemon/rollouts.h"
-
 #include <event2/event.h>
-#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "common/mem.h"
 #include "daemon/clock.h"
-#include "daemon/core/rollout.h"
+#include "daemon/rollouts_internal.h"
 
 /* Hosts end their runs in swarms: one decision for all of a swarm, since each goes over all units. */
 #define GATHER_MS 10
-
-/* The rollout of a spec; without units there is none, but there may be a pause. */
-struct course {
-	struct rollouts *rollouts;
-	char *spec;
-	struct rollout rollout;
-	struct host **hosts; /* of the units */
-	size_t room;         /* in both arrays */
-	struct rollout_outcome outcome;
-	struct hold hold;
-	char *why;        /* it stopped; NULL: it has not */
-	int64_t since_ms; /* Unix time: of its start, or of its end; 0: there is none */
-	bool met;         /* a spec in force has this name */
-	bool edited;
-	struct event *timer;
-	int64_t due_ms; /* of the timer, monotonic; 0: it does not run */
-	UT_hash_handle hh;
-};
-
-struct rollouts {
-	struct rollouts_options options;
-	struct course *courses;
-};
 
 /* What the store keeps of a course. */
 
@@ -50,7 +23,7 @@ static void add_text(struct json_object *json, const char *key, const char *text
 		json_object_object_add(json, key, json_object_new_string(text));
 }
 
-static void store_course(const struct course *course)
+void course_store(const struct course *course)
 {
 	struct json_object *json = json_object_new_object();
 	char *name = meta_name(course->spec);
@@ -86,7 +59,7 @@ static void recall_course(struct course *course)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
-static struct course *course_of(struct rollouts *rollouts, const char *spec)
+struct course *course_of(struct rollouts *rollouts, const char *spec)
 {
 	struct course *course;
 
@@ -125,7 +98,7 @@ static void schedule(struct course *course, int64_t delay_ms)
 	evtimer_add(course->timer, &delay);
 }
 
-static void stop(struct course *course, enum rollout_stop how, char *why)
+void course_stop(struct course *course, enum rollout_stop how, char *why)
 {
 	course->rollout.stop = how;
 	free(course->why);
@@ -134,10 +107,7 @@ static void stop(struct course *course, enum rollout_stop how, char *why)
 
 /* Units. */
 
-/* Calls each with the instances of the unit. */
-typedef void each_instance(struct course *course, struct instance *instance, void *arg);
-
-static void for_each(struct course *course, size_t unit, each_instance *each, void *arg)
+void course_each(struct course *course, size_t unit, each_instance *each, void *arg)
 {
 	size_t n;
 	struct instance *const *instances = host_instances(course->hosts[unit], &n);
@@ -202,18 +172,18 @@ static void write_down(struct course *course, struct instance *instance, void *a
 	instance_store(instance, course->rollouts->options.store);
 }
 
-static void note(struct course *course, size_t i)
+void course_note(struct course *course, size_t i)
 {
 	struct rollout_unit *unit = &course->rollout.units[i];
 	enum unit_state before = unit->state;
 	enum rollout_verdict verdict = VERDICT_WELL;
 
-	for_each(course, i, add_verdict, &verdict);
+	course_each(course, i, add_verdict, &verdict);
 	if (!rollout_note(unit, verdict, course->rollout.settings.settle_ms, clock_monotonic_ms()))
 		return;
 	/* A restart begins to settle anew. */
 	if (unit->state != before && !(unit->state == UNIT_SETTLING && before == UNIT_CHANGING))
-		for_each(course, i, write_down, unit);
+		course_each(course, i, write_down, unit);
 	schedule(course, GATHER_MS);
 }
 
@@ -252,7 +222,7 @@ static void revert(struct course *course)
 
 		if (unit->state == UNIT_WAITING)
 			continue;
-		for_each(course, i, revert_instance, &any);
+		course_each(course, i, revert_instance, &any);
 		unit->state = any ? UNIT_WAITING : UNIT_DONE;
 		if (any)
 			options->changed(options->arg, course->hosts[i]);
@@ -265,17 +235,17 @@ static void fail(struct course *course, const struct rollout_unit *unit)
 	bool reverts = course->rollout.settings.on_failure == ROLLOUT_REVERT;
 	char *why = NULL;
 
-	for_each(course, (size_t)(unit - course->rollout.units), find_failure, &why);
+	course_each(course, (size_t)(unit - course->rollout.units), find_failure, &why);
 	if (!why)
 		why = xstrdup("a host has failed");
 	events_add(events, LOG_LEVEL_ERROR, course->spec, NULL,
 		   reverts ? "rollout-reverted" : "rollout-halted", "%zu of %zu hosts were done: %s%s",
 		   course->outcome.done, course->rollout.n, why,
 		   reverts ? "; all get back what they had" : "");
-	stop(course, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
+	course_stop(course, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
 	if (reverts)
 		revert(course);
-	store_course(course);
+	course_store(course);
 }
 
 static void admit_instance(struct course *course, struct instance *instance, void *arg)
@@ -295,7 +265,7 @@ static void act(struct course *course)
 
 		if (unit->admit) {
 			unit->state = UNIT_CHANGING;
-			for_each(course, i, admit_instance, NULL);
+			course_each(course, i, admit_instance, NULL);
 			options->changed(options->arg, course->hosts[i]);
 		}
 		if (unit->look) {
@@ -331,19 +301,19 @@ static void end_instance(struct course *course, struct instance *instance, void 
 }
 
 /* All hosts are done, or what is wanted is what they have. */
-static void end(struct course *course, const char *how)
+void course_end(struct course *course, const char *how)
 {
 	for (size_t i = 0; i < course->rollout.n; i++)
-		for_each(course, i, end_instance, NULL);
+		course_each(course, i, end_instance, NULL);
 	course->rollout.n = 0;
-	stop(course, ROLLOUT_RUNS, NULL);
+	course_stop(course, ROLLOUT_RUNS, NULL);
 	course->since_ms = 0;
-	store_course(course);
+	course_store(course);
 	events_add(course->rollouts->options.events, LOG_LEVEL_INFO, course->spec, NULL, "rollout-done", "%s",
 		   how);
 }
 
-static void decide(struct course *course)
+void course_decide(struct course *course)
 {
 	struct rollout_outcome *outcome = &course->outcome;
 	int64_t now_ms = clock_monotonic_ms();
@@ -359,7 +329,7 @@ static void decide(struct course *course)
 	if (course->rollout.n > 0 && outcome->over) {
 		char *how = xasprintf("all of %zu hosts have the change", course->rollout.n);
 
-		end(course, how);
+		course_end(course, how);
 		free(how);
 		rollout_decide(&course->rollout, now_ms, outcome);
 	}
@@ -375,7 +345,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	course->due_ms = 0;
-	decide(course);
+	course_decide(course);
 	course->rollouts->options.moved(course->rollouts->options.arg);
 }
 
@@ -387,166 +357,7 @@ void rollouts_ran(struct rollouts *rollouts, struct host *host)
 	(void)rollouts;
 	for (size_t i = 0; i < n; i++)
 		if (instances[i]->course && instances[i]->unit != NOT_A_UNIT)
-			note(instances[i]->course, instances[i]->unit);
-}
-
-/* The specs are gone through. */
-
-void rollouts_begin(struct rollouts *rollouts)
-{
-	struct course *course, *tmp;
-
-	HASH_ITER (hh, rollouts->courses, course, tmp) {
-		course->met = course->edited = false;
-		course->rollout.n = course->rollout.hosts = 0;
-	}
-}
-
-static bool has_part(const struct instance *instance)
-{
-	return instance->next || instance->record.rollout != UNIT_OUT;
-}
-
-/* The host's unit, which another instance of it may have; NOT_A_UNIT: none yet. *is_new: none of the spec's
- * instances was met on this host before. */
-static size_t unit_on(const struct course *course, const struct host *host, bool *is_new)
-{
-	size_t n, unit = NOT_A_UNIT;
-	struct instance *const *instances = host_instances(host, &n);
-
-	*is_new = true;
-	for (size_t i = 0; i < n; i++) {
-		if (instances[i]->course != course)
-			continue;
-		*is_new = false;
-		if (instances[i]->unit != NOT_A_UNIT)
-			unit = instances[i]->unit;
-	}
-	return unit;
-}
-
-static size_t add_unit(struct course *course, struct host *host)
-{
-	struct rollout *rollout = &course->rollout;
-
-	if (rollout->n == course->room) {
-		course->room = course->room ? 2 * course->room : 16;
-		rollout->units = xreallocarray(rollout->units, course->room, sizeof(*rollout->units));
-		course->hosts = xreallocarray(course->hosts, course->room, sizeof(struct host *));
-	}
-	rollout->units[rollout->n] = (struct rollout_unit){.state = UNIT_OUT};
-	course->hosts[rollout->n] = host;
-	return rollout->n++;
-}
-
-/* Something of it that still waits makes the whole unit wait: it is let in as a whole. */
-static void join_unit(struct rollout_unit *unit, const struct instance *instance)
-{
-	enum unit_state state = instance->next ? UNIT_WAITING : (enum unit_state)instance->record.rollout;
-
-	if (state == UNIT_SETTLING)
-		state = UNIT_CHANGING;
-	if (unit->state == UNIT_OUT || state == UNIT_WAITING ||
-	    (unit->state != UNIT_WAITING && state == UNIT_CHANGING))
-		unit->state = state;
-}
-
-void rollouts_meet(struct rollouts *rollouts, const struct spec *spec, struct host *host,
-		   struct instance *instance)
-{
-	struct course *course = course_of(rollouts, spec->name);
-	bool is_new;
-	size_t unit = unit_on(course, host, &is_new);
-
-	course->met = true;
-	course->edited |= instance->edited;
-	course->rollout.settings = spec->rollout;
-	course->rollout.hosts += is_new;
-	instance->edited = false;
-	instance->course = course;
-	instance->hold = &course->hold;
-	if (!has_part(instance))
-		return;
-	instance->unit = unit != NOT_A_UNIT ? unit : add_unit(course, host);
-	join_unit(&course->rollout.units[instance->unit], instance);
-}
-
-void rollouts_keep(struct rollouts *rollouts, struct instance *instance)
-{
-	instance->kept = true;
-	instance->hold = &course_of(rollouts, instance->spec)->hold;
-}
-
-static void start_over_instance(struct course *course, struct instance *instance, void *arg)
-{
-	const struct rollout_unit *unit = arg;
-
-	/* What is done, or is not changed by this edit, has proved itself, or is past: nothing to go back to.
-	 */
-	if (!instance->next || instance->record.rollout == UNIT_DONE)
-		instance_end_rollout(instance);
-	instance->record.rollout = UNIT_OUT;
-	instance->unit = unit ? (size_t)(unit - course->rollout.units) : NOT_A_UNIT;
-	instance_store(instance, course->rollouts->options.store);
-}
-
-/* From the beginning, with the hosts that wait; who is on the way already is let go. */
-static void start_over(struct course *course)
-{
-	struct rollout *rollout = &course->rollout;
-	size_t n = 0;
-
-	for (size_t i = 0; i < rollout->n; i++) {
-		struct rollout_unit *unit =
-			rollout->units[i].state == UNIT_WAITING ? &rollout->units[n] : NULL;
-
-		for_each(course, i, start_over_instance, unit);
-		if (!unit)
-			continue;
-		*unit = (struct rollout_unit){.state = UNIT_WAITING};
-		course->hosts[n++] = course->hosts[i];
-	}
-	rollout->n = n;
-	stop(course, ROLLOUT_RUNS, NULL);
-	course->since_ms = n > 0 ? clock_now_ms() : 0;
-}
-
-static void tell_start(const struct course *course)
-{
-	const struct rollout *rollout = &course->rollout;
-
-	events_add(course->rollouts->options.events, LOG_LEVEL_INFO, course->spec, NULL, "rollout-started",
-		   "%zu of %zu hosts are to change%s", rollout->n, rollout->hosts,
-		   rollout->paused ? ", once the spec is resumed (apilbctl resume)" : "");
-}
-
-static void end_meeting(struct course *course)
-{
-	bool was_under_way = course->since_ms != 0;
-
-	if (course->edited && course->rollout.n > 0) {
-		start_over(course);
-		if (course->rollout.n > 0)
-			tell_start(course);
-	}
-	/* The store may have lost it. */
-	if (course->rollout.n > 0 && !course->since_ms)
-		course->since_ms = clock_now_ms();
-	if (course->rollout.n == 0 && was_under_way)
-		end(course, "what is wanted is what all hosts have: nothing is left to change");
-	store_course(course);
-	for (size_t i = 0; i < course->rollout.n; i++)
-		note(course, i);
-	decide(course);
-}
-
-void rollouts_end(struct rollouts *rollouts)
-{
-	struct course *course, *tmp;
-
-	HASH_ITER (hh, rollouts->courses, course, tmp)
-		if (course->met || course->since_ms || course->rollout.paused)
-			end_meeting(course);
+			course_note(instances[i]->course, instances[i]->unit);
 }
 
 /* What people say. */
@@ -563,10 +374,10 @@ bool rollouts_pause(struct rollouts *rollouts, const char *spec)
 	if (course->rollout.paused)
 		return false;
 	course->rollout.paused = true;
-	store_course(course);
+	course_store(course);
 	events_add(rollouts->options.events, LOG_LEVEL_WARNING, spec, NULL, "paused",
 		   "changes are held until apilbctl resume %s; repairs go on", spec);
-	decide(course);
+	course_decide(course);
 	return true;
 }
 
@@ -578,7 +389,7 @@ static void acknowledge(struct course *course)
 		if (unit->state != UNIT_FAILED)
 			continue;
 		unit->state = UNIT_ACKNOWLEDGED;
-		for_each(course, i, write_down, unit);
+		course_each(course, i, write_down, unit);
 	}
 }
 
@@ -594,8 +405,8 @@ bool rollouts_resume(struct rollouts *rollouts, const char *spec)
 							      : "changes go on");
 	course->rollout.paused = false;
 	acknowledge(course);
-	stop(course, ROLLOUT_RUNS, NULL);
-	store_course(course);
+	course_stop(course, ROLLOUT_RUNS, NULL);
+	course_store(course);
 	schedule(course, 0);
 	return true;
 }
