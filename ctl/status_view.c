@@ -295,32 +295,43 @@ static void print_warnings(const struct status *status, const struct style *styl
 	}
 }
 
-/* "ROLLOUT HALTED: prod: 3 of 20 hosts are done: WHY", and what to do. */
+/* "3 of 20 hosts are done" */
+static char *done_text(const struct rollout_status *rollout)
+{
+	if (rollout->total == 0)
+		return xstrdup("nothing waits");
+	return xasprintf("%zu of %zu host%s done", rollout->done, rollout->total,
+			 rollout->total == 1 ? " is" : "s are");
+}
+
+/* What somebody has to know who did not stop it, and what to do. */
+static char *stopped_text(const struct spec_status *spec, const char *done)
+{
+	const struct rollout_status *rollout = &spec->rollout;
+	bool halted = strcmp(rollout->phase, "halted") == 0;
+
+	if (strcmp(rollout->phase, "paused") == 0)
+		return xasprintf(
+			"PAUSED: changes of %s are held, repairs go on (%s); `apilbctl resume %s` goes on",
+			spec->name, done, spec->name);
+	return xasprintf("ROLLOUT %s: %s, %s: %s; `apilbctl resume %s` %s, a new edit starts over",
+			 halted ? "HALTED" : "REVERTED", spec->name, done, rollout->why, spec->name,
+			 halted ? "goes on" : "tries it again");
+}
+
 static void print_rollout(const struct spec_status *spec, const struct style *style, FILE *out)
 {
 	const struct rollout_status *rollout = &spec->rollout;
 	bool loud = rollout->stopped && strcmp(rollout->phase, "paused") != 0;
+	char *done;
 
 	if (!rollout->phase)
 		return;
-	if (!rollout->stopped)
-		print_escaped(style, out, COLOUR_YELLOW,
-			      xasprintf("ROLLOUT of %s: %zu of %zu hosts are done", spec->name, rollout->done,
-					rollout->total));
-	else if (!loud)
-		print_escaped(
-			style, out, COLOUR_YELLOW,
-			xasprintf("PAUSED: the changes of %s are held, repairs go on (%zu of %zu hosts are "
-				  "done); `apilbctl resume %s` goes on",
-				  spec->name, rollout->done, rollout->total, spec->name));
-	else
-		print_escaped(
-			style, out, COLOUR_ALARM,
-			xasprintf("ROLLOUT %s: %s, %zu of %zu hosts are done: %s; `apilbctl resume %s` %s, "
-				  "a new edit starts over",
-				  strcmp(rollout->phase, "halted") == 0 ? "HALTED" : "REVERTED", spec->name,
-				  rollout->done, rollout->total, rollout->why, spec->name,
-				  strcmp(rollout->phase, "halted") == 0 ? "goes on" : "tries it again"));
+	done = done_text(rollout);
+	print_escaped(style, out, loud ? COLOUR_ALARM : COLOUR_YELLOW,
+		      rollout->stopped ? stopped_text(spec, done)
+				       : xasprintf("ROLLOUT of %s: %s", spec->name, done));
+	free(done);
 }
 
 void status_print_errors(const struct status *status, const struct style *style, FILE *out)

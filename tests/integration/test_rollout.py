@@ -111,7 +111,7 @@ def test_a_change_that_haproxy_refuses_stops_at_the_canary(daemon, hosts, server
         serves(endpoint(host))
     assert types(daemon)[-1] == "rollout-halted"
     waited = daemon.ctl("status", "--wait=60s", "prod", expect=1, timeout=patience(10))
-    assert "ROLLOUT HALTED: prod" in waited.stderr and "apilbctl resume prod" in waited.stderr
+    assert "ROLLOUT HALTED: prod, 0 of 3 hosts are done" in waited.stderr and "apilbctl resume prod" in waited.stderr
     daemon.ctl("reconcile", "--wait=60s", "prod", expect=1)
     # A new edit starts over, and mends it.
     edit(daemon, hosts, servers[:2])
@@ -189,7 +189,7 @@ def test_pause_holds_changes_and_no_repairs(daemon, hosts, servers):
     assert daemon.request("POST", "/v1/pause?spec=nobody")[0] == 404
     daemon.ctl("pause", "prod")
     daemon.ctl("pause", "prod")
-    assert "PAUSED: the changes of prod are held" in daemon.ctl("status").stderr
+    assert "PAUSED: changes of prod are held" in daemon.ctl("status").stderr
     daemon.ctl("status", "--wait=5s", "prod")  # nothing is held
     edit(daemon, hosts[:2], servers, {"canary": 0, "parallel": "100%", "settle": "0s"})
     daemon.wait("all are held", lambda: [i["phase"] for i in daemon.instances()] == ["paused"] * 3, patience(15))
