@@ -20,14 +20,14 @@ static struct wanted *wanted_for(struct fleet *fleet, struct member *member, con
 	return wanted_new(fleet->options.settings->owner, spec->name, instance, adopt_id);
 }
 
-/* A change on this host waits: what else the spec has there may need what it gives up. */
-static bool host_waits(struct host *host)
+/* A change on this host waits: what else the spec has there may need what it gives up, a port or a path. */
+static bool host_waits(struct host *host, const char *spec)
 {
 	size_t n;
 	struct instance *const *instances = host_instances(host, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (instances[i]->next && instances[i]->wanted)
+		if (instances[i]->next && instances[i]->wanted && strcmp(instances[i]->spec, spec) == 0)
 			return true;
 	return false;
 }
@@ -38,7 +38,8 @@ static void want(struct fleet *fleet, const struct spec *spec, const struct spec
 	const struct instance *known = host_find(member->host, instance->name);
 	struct wanted *wanted = wanted_for(fleet, member, spec, instance);
 	bool is_new = !known || !known->wanted;
-	bool hold = rollouts_is_paused(fleet->rollouts, spec->name) || (is_new && host_waits(member->host));
+	bool hold = rollouts_is_paused(fleet->rollouts, spec->name) ||
+		    (is_new && host_waits(member->host, spec->name));
 	bool todo;
 
 	if (!member->seen)

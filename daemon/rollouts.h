@@ -4,8 +4,9 @@
  * stopped. What is decided is in core/rollout.h; here it is done, told and
  * written down, so that it goes on after a restart.
  *
- * Only changes of what is in force are held. Repairs never are; what is new and
- * what is removed is held only while the spec is paused.
+ * Only changes of what is in force are held, and with them what is new on a host
+ * where one waits. Repairs never are. All that is new or removed is held only
+ * while the spec is paused.
  */
 #ifndef APILB_ROLLOUTS_H
 #define APILB_ROLLOUTS_H

@@ -99,7 +99,7 @@ static void start_over_instance(struct course *course, struct instance *instance
 	if (!instance->next || instance->record.rollout == UNIT_DONE)
 		instance_end_rollout(instance);
 	instance->record.rollout = UNIT_OUT;
-	instance->unit = unit ? (size_t)(unit - course->rollout.units) : NOT_A_UNIT;
+	instance->unit = unit && instance->next ? (size_t)(unit - course->rollout.units) : NOT_A_UNIT;
 	instance_store(instance, course->rollouts->options.store);
 }
 

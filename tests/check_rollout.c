@@ -46,7 +46,7 @@ static struct rollout rollout_of(const char *letters, struct spec_rollout settin
 {
 	struct rollout rollout = {.settings = settings, .n = strlen(letters), .hosts = strlen(letters)};
 
-	rollout.units = xcalloc(rollout.n, sizeof(*rollout.units));
+	rollout.units = rollout.n ? xcalloc(rollout.n, sizeof(*rollout.units)) : NULL;
 	for (size_t i = 0; i < rollout.n; i++)
 		rollout.units[i] = unit_of(letters[i]);
 	return rollout;
@@ -106,6 +106,7 @@ static const struct {
 	{.name = "nor a pause", "wwww", "....", 1, HOSTS(4), true},
 	{.name = "an acknowledged failure does not stop it", "daww", "..++", 1, HOSTS(4)},
 	{.name = "a failed canary gives way to another one", "awww", ".+..", 1, HOSTS(4)},
+	{.name = "there is nothing to do", "", "", 1, HOSTS(1)},
 	{.name = "all are done", "ddd", "...", 1, HOSTS(1)},
 };
 

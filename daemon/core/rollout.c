@@ -96,7 +96,9 @@ static size_t parallel(const struct rollout *rollout)
 
 static void count(const struct rollout *rollout, struct rollout_outcome *outcome)
 {
-	for (const struct rollout_unit *unit = rollout->units; unit < rollout->units + rollout->n; unit++) {
+	for (size_t i = 0; i < rollout->n; i++) {
+		const struct rollout_unit *unit = &rollout->units[i];
+
 		outcome->done += unit->state == UNIT_DONE;
 		outcome->unreachable += unit->unreachable && unit->state != UNIT_DONE;
 		outcome->changing += is_under_way(unit) && !unit->unreachable;
@@ -125,8 +127,9 @@ static bool admit(struct rollout *rollout, struct rollout_outcome *outcome)
 	size_t left = places(rollout, outcome);
 	bool unseen = false;
 
-	for (struct rollout_unit *unit = rollout->units; unit < rollout->units + rollout->n && left > 0;
-	     unit++) {
+	for (size_t i = 0; i < rollout->n && left > 0; i++) {
+		struct rollout_unit *unit = &rollout->units[i];
+
 		if (unit->state != UNIT_WAITING || unit->unreachable)
 			continue;
 		unseen |= !unit->seen;
@@ -143,7 +146,9 @@ static bool admit(struct rollout *rollout, struct rollout_outcome *outcome)
 
 static void find_looks(struct rollout *rollout, int64_t now_ms, struct rollout_outcome *outcome)
 {
-	for (struct rollout_unit *unit = rollout->units; unit < rollout->units + rollout->n; unit++) {
+	for (size_t i = 0; i < rollout->n; i++) {
+		struct rollout_unit *unit = &rollout->units[i];
+
 		if (unit->state != UNIT_SETTLING || unit->look_at_ms == 0)
 			continue;
 		if (unit->look_at_ms <= now_ms)

@@ -2,9 +2,13 @@
 
 import json
 import time
+from types import SimpleNamespace
+
+import pytest
 
 from lab import spec
 from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, serves
+from lab.hosts import Sshd
 from lab.load import LoadGenerator
 from lab.proc import patience, wait_for
 
@@ -274,6 +278,22 @@ def test_what_is_new_does_not_wait(daemon, hosts, servers):
     assert lists(hosts[1], servers[2])
 
 
+def test_what_is_new_waits_for_the_place_that_another_gives_up(daemon, hosts, servers):
+    deploy(daemon, hosts[:2], servers)
+    second = {"name": "second", "hostConfigPath": "/etc/second/haproxy.cfg"}
+    moved = [spec.instance(host, bindAddress=f"{host.address}:6444") for host in hosts[:2]]
+    new = [spec.instance(host, **second) for host in hosts[:2]]
+    edit(daemon, hosts, servers, {"canary": 1, "parallel": 1, "settle": "3s"}, instances=moved + new)
+    wait_for("the canary", lambda: hosts[0].engine.status("second") == "running", patience(15))
+    assert hosts[1].engine.names() == [NAME]
+    assert "second" in [i["name"] for i in daemon.instances() if i["phase"] == "pending"]
+    daemon.ctl("status", "--wait=60s", "prod")
+    for host in hosts[:2]:
+        assert sorted(host.engine.names()) == [NAME, "second"]
+        serves(endpoint(host))
+        serves(f"{host.address}:6444")
+
+
 def test_a_new_edit_starts_over(daemon, hosts, servers):
     deploy(daemon, hosts, servers)
     edit(daemon, hosts, servers[:2], {"canary": 1, "parallel": 1, "settle": "20s"})
@@ -298,3 +318,45 @@ def test_once_waits_for_its_end(make_daemon, hosts, servers):
     said = daemon.once(expect=1, timeout=patience(40))
     assert "the rollout was halted" in said.stderr
     assert all(lists(host, servers[0]) for host in hosts)
+
+
+@pytest.fixture
+def twelve(lab, local):
+    """Twelve SSH hosts: loopback addresses of one sshd, with one engine. Yields the instances of a spec."""
+    keys = lab.hosts[0].keys
+    local.sh("mkdir -p /run/sshd")
+    sshd = Sshd(SimpleNamespace(name="local", directory=local.directory, keys=keys, within=[]))
+    yield [
+        {
+            "name": f"lb{n}",
+            "host": {"ssh": {"address": f"127.0.1.{n}", "privateKeyFile": str(keys["ed25519"])}},
+            "bindAddress": f"127.0.0.1:{7000 + n}",
+            "hostConfigPath": f"/etc/haproxy-{n}/haproxy.cfg",
+        }
+        for n in range(1, 13)
+    ]
+    sshd.stop(sessions=True)
+
+
+def test_the_window_slides_over_many_hosts(daemon, twelve, local, servers):
+    daemon.drop("prod", spec.document(twelve, servers[:2]))
+    daemon.wait_converged(12, timeout=patience(60))
+    daemon.drop("prod", spec.document(twelve, servers, rollout={"canary": 2, "parallel": "25%", "settle": "2s"}))
+    daemon.reconcile()
+
+    def changed():
+        return [n for n in range(1, 13) if servers[2] in local.read(f"/etc/haproxy-{n}/haproxy.cfg")]
+
+    counts, order = [], []
+    while (status := rollout(daemon)) is not None:
+        done = changed()
+        order += [n for n in done if n not in order]
+        # What is looked at later may have gone on, not back.
+        counts.append((status["done"], status["changing"], len(done)))
+        time.sleep(0.1)
+    daemon.wait_converged(12)
+    assert max(changing for _, changing, _ in counts) == 3, counts
+    assert all(changing <= 2 for done, changing, _ in counts if done < 2), counts
+    assert sorted(order[:2]) == [1, 2]
+    assert sorted(order) == list(range(1, 13))
+    assert any(0 < n < 12 for _, _, n in counts)
