@@ -51,23 +51,24 @@ struct instance *host_wish(struct host *host, const char *name, struct wanted *w
 {
 	struct store *store = host->context->store;
 	struct instance *instance = host_find(host, name);
-	bool is_new = !instance, other;
+	bool is_new = !instance, moved;
+	const struct wanted *before;
 	struct store_instance record;
 
 	if (is_new) {
 		record = record_of(host, wanted->spec, name, wanted->instance.image);
 		instance = host_add(host, &record);
 	}
-	other = !instance->wanted ||
-		!wanted_is_for(instance->wanted, wanted->spec, &wanted->instance, instance->wanted->adopt_id);
-	if (strcmp(instance->record.spec, wanted->spec) != 0) {
+	before = instance->wanted;
+	moved = strcmp(instance->record.spec, wanted->spec) != 0;
+	if (moved) {
 		free(instance->record.spec);
 		instance->record.spec = xstrdup(wanted->spec);
 	}
 	*todo = instance_wish(instance, wanted, hold);
 	/* Written down before anything is made, so that nothing can be made and forgotten; and what is in
 	 * force, so that it is known after a restart. */
-	if (is_new || other || instance->edited)
+	if (is_new || moved || instance->edited || instance->wanted != before)
 		instance_store(instance, store);
 	return instance;
 }

@@ -1,6 +1,7 @@
 """A change goes over the hosts one after the other, and stops when it does harm; repairs never wait."""
 
 import json
+import sqlite3
 import time
 from types import SimpleNamespace
 
@@ -304,6 +305,26 @@ def test_a_new_edit_starts_over(daemon, hosts, servers):
     daemon.ctl("status", "--wait=60s", "prod")
     assert not any(lists(host, servers[1]) for host in hosts)
     assert types(daemon).count("rollout-started") == 2
+
+
+@pytest.mark.parametrize("stored", [None, "{", '{"id": "x", "servers": 5}'])
+def test_what_no_store_knows_is_not_held(daemon, hosts, servers, stored):
+    """An older apilbd did not write down what is in force; or it is damaged."""
+    deploy(daemon, hosts, servers)
+    before = [identity(host) for host in hosts]
+    daemon.stop()
+    with sqlite3.connect(daemon.state_dir / "apilbd.db") as store:
+        store.execute("UPDATE instance SET in_force = ?", (stored,))
+    store.close()
+    content = [spec.instance(host) for host in hosts]
+    daemon.drop("prod", spec.document(content, servers[:2], rollout={"settle": "60s"}))
+    daemon.start()
+    daemon.wait_converged(3)
+    wait_for("the change", lambda: not any(lists(host, servers[2]) for host in hosts), patience(10))
+    assert rollout(daemon) is None
+    assert [identity(host) for host in hosts] == before
+    told = [e["message"] for e in daemon.events() if e["type"] == "store"]
+    assert len(told) == (3 if stored else 0) and all("cannot be read" in text for text in told)
 
 
 def test_once_waits_for_its_end(make_daemon, hosts, servers):
