@@ -27,7 +27,8 @@ static bool host_waits(struct host *host, const char *spec)
 	struct instance *const *instances = host_instances(host, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (instances[i]->next && instances[i]->wanted && strcmp(instances[i]->spec, spec) == 0)
+		if (instances[i]->next && !instance_is_new(instances[i]) &&
+		    strcmp(instances[i]->spec, spec) == 0)
 			return true;
 	return false;
 }
@@ -37,7 +38,7 @@ static void want(struct fleet *fleet, const struct spec *spec, const struct spec
 	struct member *member = fleet_member_for(fleet, &instance->host);
 	const struct instance *known = host_find(member->host, instance->name);
 	struct wanted *wanted = wanted_for(fleet, member, spec, instance);
-	bool is_new = !known || !known->wanted;
+	bool is_new = !known || instance_is_new(known);
 	bool hold = rollouts_is_paused(fleet->rollouts, spec->name) ||
 		    (is_new && host_waits(member->host, spec->name));
 	bool todo;
@@ -59,7 +60,7 @@ static void want_all(struct fleet *fleet, const struct spec *spec, bool is_new)
 		struct member *member = fleet_member_for(fleet, &instance->host);
 		const struct instance *known = host_find(member->host, instance->name);
 
-		if ((!known || !known->mentioned) && (!known || !known->wanted) == is_new)
+		if ((!known || !known->mentioned) && (!known || instance_is_new(known)) == is_new)
 			want(fleet, spec, instance);
 	}
 }

@@ -78,6 +78,8 @@ bool instance_want(struct instance *instance, struct wanted *wanted);
 /* The same, unless it is a change of what is in force already, or `hold` is true: then it waits for its turn.
  * True when there is something to do on the host now. */
 bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold);
+/* Nothing is in force: it was not wanted before, or its host has never been asked for anything. */
+bool instance_is_new(const struct instance *instance);
 /* Its turn has come: what is wanted next is in force. */
 void instance_admit(struct instance *instance);
 /* What was in force before the change is so again, and the change waits. False: nothing was. */

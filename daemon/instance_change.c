@@ -78,11 +78,16 @@ bool instance_want(struct instance *instance, struct wanted *wanted)
 	return changed;
 }
 
+bool instance_is_new(const struct instance *instance)
+{
+	return !instance->wanted || !instance->record.config_path;
+}
+
 bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
 {
-	bool is_new = !instance->wanted, was_held = instance->held;
+	bool is_new = instance_is_new(instance), was_held = instance->held;
 
-	if (is_new ? !hold : same_version(instance->wanted, wanted))
+	if (same_version(instance->wanted, wanted) || (is_new && !hold))
 		return instance_want(instance, wanted);
 	instance->edited |= is_edit(instance, wanted);
 	set_next(instance, wanted);

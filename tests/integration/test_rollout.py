@@ -271,6 +271,18 @@ def test_a_host_that_cannot_be_reached_is_left_out_and_done_later(daemon, hosts,
     assert types(daemon)[-1] == "rollout-done"
 
 
+def test_a_host_that_was_never_reached_has_nothing_to_roll_out(daemon, hosts, servers):
+    hosts[0].link("down")
+    daemon.drop("prod", spec.document([spec.instance(host) for host in hosts], servers, rollout=QUICK))
+    daemon.wait_phase(hosts[0].address, "unreachable", patience(30))
+    edit(daemon, hosts, servers[:2])
+    daemon.wait("the rollout", lambda: rollout(daemon) and rollout(daemon)["total"] == 2, patience(10))
+    wait_rollout(daemon, None)
+    hosts[0].link("up")
+    daemon.wait_converged(3)
+    assert not any(lists(host, servers[2]) for host in hosts)
+
+
 def test_what_is_new_does_not_wait(daemon, hosts, servers):
     deploy(daemon, hosts[:2], servers)
     edit(daemon, hosts, servers[:2], {"canary": 1, "parallel": 1, "settle": "20s"})
