@@ -70,10 +70,13 @@ static void print_instance(const struct style *style, struct json_object *instan
 			   *later = json_list(instance, "later");
 	size_t n = (actions ? json_object_array_length(actions) : 0) +
 		   (later ? json_object_array_length(later) : 0);
+	const char *held = json_text(instance, "held", NULL);
 
-	if (!error && n == 0)
+	if (!error && n == 0 && !held)
 		return;
 	print_line(style, COLOUR_BOLD, "", xstrdup(json_text(instance, "id", "-")));
+	if (held)
+		print_line(style, COLOUR_YELLOW, "  ~ ", xasprintf("held: %s", held));
 	if (error)
 		print_line(style, COLOUR_RED, "  ! ",
 			   xasprintf("%s: %s", json_text(error, "kind", "error"),

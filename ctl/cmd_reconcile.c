@@ -16,12 +16,18 @@ static bool has_ended(const struct balancer *b)
 	return b->phase->final || (strcmp(b->phase_name, "removing") == 0 && b->error);
 }
 
+/* What is as wanted by now is still watched; where only hosts are left that cannot be reached, nothing is. */
+static bool is_on_its_way(const struct status *status)
+{
+	return status_count_rolling(status) > 0 && status_count_converged(status) == status->balancers_n;
+}
+
 /* Every host has been looked at since the request, and the run that did so has ended. */
 static bool all_have_run(const struct status *status, const void *arg)
 {
 	const int64_t *requested_ms = arg;
 
-	if (!status->ready)
+	if (!status->ready || is_on_its_way(status))
 		return false;
 	for (size_t i = 0; i < status->balancers_n; i++)
 		if (status->balancers[i].observed_ms < *requested_ms || !has_ended(&status->balancers[i]))

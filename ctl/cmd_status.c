@@ -11,7 +11,13 @@ static bool all_converged(const struct status *status, const void *arg)
 {
 	(void)arg;
 	return status->ready && status_count_converged(status) == status->balancers_n &&
-	       status_count_invalid(status) == 0;
+	       status_count_invalid(status) == 0 && status_count_rolling(status) == 0;
+}
+
+/* A rollout that has stopped, or is paused, never gets there by itself. */
+static bool nothing_more_comes(const struct status *status, const void *arg)
+{
+	return all_converged(status, arg) || (status->ready && status_count_stopped(status) > 0);
 }
 
 static int status_now(struct ctl *ctl, const char *spec, struct err *err)
@@ -30,7 +36,7 @@ int run_status(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 	const struct options *o = &ctl->options;
 	const struct poll poll = {
 		.spec = n > 0 ? arguments[0] : NULL,
-		.is_over = o->wait ? all_converged : NULL,
+		.is_over = o->wait ? nothing_more_comes : NULL,
 		.wait_ms = o->wait_ms,
 		.watch = o->watch,
 	};
@@ -52,11 +58,17 @@ int run_status(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 		return -1;
 	if (!o->watch)
 		report_status(ctl, &status);
+	if (rc == 0 && o->wait && status_count_stopped(&status) > 0) {
+		fputs("apilbctl: a rollout does not go on by itself:\n", stderr);
+		status_print_missing(&status, stderr);
+	}
 	if (rc > 0) {
 		fprintf(stderr, "apilbctl: not converged after %s:\n",
 			duration_human(o->wait_ms, limit, sizeof(limit)));
 		status_print_missing(&status, stderr);
 	}
+	if (o->wait && !all_converged(&status, NULL))
+		rc = 1;
 	status_clear(&status);
 	return rc > 0 ? EXIT_NOT_CONVERGED : EXIT_DONE;
 }

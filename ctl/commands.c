@@ -194,6 +194,30 @@ const struct command commands[] = {
 		.run = run_reconcile,
 	},
 	{
+		.name = "pause",
+		.arguments = "SPEC",
+		.summary = "hold all changes of a spec; repairs go on",
+		.help = "Edits are taken in, and wait. A host that is just being changed is finished. It\n"
+			"lasts, also over a restart of apilbd, until apilbctl resume.",
+		.options = no_options,
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.outputs = OUTPUT_ALL,
+		.run = run_pause,
+	},
+	{
+		.name = "resume",
+		.arguments = "SPEC",
+		.summary = "go on with changes that are paused, or with a rollout that has stopped",
+		.help = "After a halt it goes on past the hosts that have failed so far; after a revert it\n"
+			"starts over. Exits with 1 when there is nothing to resume.",
+		.options = no_options,
+		.min_arguments = 1,
+		.max_arguments = 1,
+		.outputs = OUTPUT_ALL,
+		.run = run_resume,
+	},
+	{
 		.name = "events",
 		.arguments = "[SPEC]",
 		.summary = "what happened, newest last",

@@ -103,6 +103,8 @@ int exit_code(enum err_kind kind);
 int run_status(struct ctl *ctl, char **arguments, size_t n, struct err *err);
 int run_plan(struct ctl *ctl, char **arguments, size_t n, struct err *err);
 int run_reconcile(struct ctl *ctl, char **arguments, size_t n, struct err *err);
+int run_pause(struct ctl *ctl, char **arguments, size_t n, struct err *err);
+int run_resume(struct ctl *ctl, char **arguments, size_t n, struct err *err);
 int run_events(struct ctl *ctl, char **arguments, size_t n, struct err *err);
 int run_validate(struct ctl *ctl, char **arguments, size_t n, struct err *err);
 int run_render(struct ctl *ctl, char **arguments, size_t n, struct err *err);

@@ -63,12 +63,29 @@ static void read_balancer(struct balancer *b, struct json_object *json)
 	count_servers(b);
 }
 
+static size_t count(struct json_object *json, const char *key)
+{
+	int64_t n = json_number(json, key);
+
+	return n > 0 ? (size_t)n : 0;
+}
+
+static void read_rollout(struct rollout_status *rollout, struct json_object *json)
+{
+	rollout->phase = json ? json_text(json, "phase", "-") : NULL;
+	rollout->stopped = json && strcmp(rollout->phase, "rolling") != 0;
+	rollout->done = count(json, "done");
+	rollout->total = count(json, "total");
+	rollout->why = json_text(json, "why", "no reason is given");
+}
+
 static void read_spec(struct spec_status *spec, struct json_object *json)
 {
 	spec->name = json_text(json, "name", "-");
 	spec->file = json_text(json, "file", spec->name);
 	spec->valid = json_flag(json, "valid");
 	spec->errors = json_list(json, "errors");
+	read_rollout(&spec->rollout, json_map(json, "rollout"));
 }
 
 static int by_urgency(const void *left, const void *right)
@@ -169,5 +186,24 @@ size_t status_count_converged(const struct status *status)
 
 	for (size_t i = 0; i < status->balancers_n; i++)
 		n += status->balancers[i].converged;
+	return n;
+}
+
+size_t status_count_stopped(const struct status *status)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < status->specs_n; i++)
+		n += status->specs[i].rollout.stopped &&
+		     status->specs[i].rollout.done < status->specs[i].rollout.total;
+	return n;
+}
+
+size_t status_count_rolling(const struct status *status)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < status->specs_n; i++)
+		n += status->specs[i].rollout.phase && !status->specs[i].rollout.stopped;
 	return n;
 }

@@ -36,10 +36,19 @@ struct balancer {
 	int64_t observed_ms, changed_ms; /* -1: not yet */
 };
 
+/* A change on its way over the hosts of a spec, or held. */
+struct rollout_status {
+	const char *phase; /* NULL: there is none */
+	bool stopped;      /* it does not go on by itself */
+	size_t done, total;
+	const char *why;
+};
+
 struct spec_status {
 	const char *name, *file;
 	bool valid;
 	struct json_object *errors;
+	struct rollout_status rollout;
 };
 
 struct status {
@@ -68,5 +77,9 @@ bool balancer_is_well(const struct balancer *balancer);
 bool status_has_spec(const struct status *status, const char *name);
 size_t status_count_invalid(const struct status *status);
 size_t status_count_converged(const struct status *status);
+/* Of rollouts that go on by themselves: what is as wanted by now may still be watched. */
+size_t status_count_rolling(const struct status *status);
+/* Of rollouts that somebody has to do something about. A pause that holds nothing is none. */
+size_t status_count_stopped(const struct status *status);
 
 #endif

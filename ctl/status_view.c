@@ -295,6 +295,45 @@ static void print_warnings(const struct status *status, const struct style *styl
 	}
 }
 
+/* "3 of 20 hosts are done" */
+static char *done_text(const struct rollout_status *rollout)
+{
+	if (rollout->total == 0)
+		return xstrdup("nothing waits");
+	return xasprintf("%zu of %zu host%s done", rollout->done, rollout->total,
+			 rollout->total == 1 ? " is" : "s are");
+}
+
+/* What somebody has to know who did not stop it, and what to do. */
+static char *stopped_text(const struct spec_status *spec, const char *done)
+{
+	const struct rollout_status *rollout = &spec->rollout;
+	bool halted = strcmp(rollout->phase, "halted") == 0;
+
+	if (strcmp(rollout->phase, "paused") == 0)
+		return xasprintf(
+			"PAUSED: changes of %s are held, repairs go on (%s); `apilbctl resume %s` goes on",
+			spec->name, done, spec->name);
+	return xasprintf("ROLLOUT %s: %s, %s: %s; `apilbctl resume %s` %s, a new edit starts over",
+			 halted ? "HALTED" : "REVERTED", spec->name, done, rollout->why, spec->name,
+			 halted ? "goes on" : "tries it again");
+}
+
+static void print_rollout(const struct spec_status *spec, const struct style *style, FILE *out)
+{
+	const struct rollout_status *rollout = &spec->rollout;
+	bool loud = rollout->stopped && strcmp(rollout->phase, "paused") != 0;
+	char *done;
+
+	if (!rollout->phase)
+		return;
+	done = done_text(rollout);
+	print_escaped(style, out, loud ? COLOUR_ALARM : COLOUR_YELLOW,
+		      rollout->stopped ? stopped_text(spec, done)
+				       : xasprintf("ROLLOUT of %s: %s", spec->name, done));
+	free(done);
+}
+
 void status_print_errors(const struct status *status, const struct style *style, FILE *out)
 {
 	print_alarm(status, style, out);
@@ -302,6 +341,8 @@ void status_print_errors(const struct status *status, const struct style *style,
 	for (size_t i = 0; i < status->specs_n; i++)
 		if (!status->specs[i].valid)
 			print_invalid(&status->specs[i], style, out);
+	for (size_t i = 0; i < status->specs_n; i++)
+		print_rollout(&status->specs[i], style, out);
 	print_warnings(status, style, out);
 }
 
@@ -364,8 +405,15 @@ void status_print_missing(const struct status *status, FILE *out)
 				      xasprintf("  %s: %s%s%s", b->id, b->phase_name, *why ? ": " : "", why));
 		free(why);
 	}
-	for (size_t i = 0; i < status->specs_n; i++)
-		if (!status->specs[i].valid)
+	for (size_t i = 0; i < status->specs_n; i++) {
+		const struct spec_status *spec = &status->specs[i];
+
+		if (!spec->valid)
 			print_escaped(&plain, out, COLOUR_NONE,
-				      xasprintf("  spec %s is invalid", status->specs[i].name));
+				      xasprintf("  spec %s is invalid", spec->name));
+		if (spec->rollout.phase && !spec->rollout.stopped)
+			print_escaped(&plain, out, COLOUR_NONE,
+				      xasprintf("  the rollout of %s: %zu of %zu hosts are done", spec->name,
+						spec->rollout.done, spec->rollout.total));
+	}
 }

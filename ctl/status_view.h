@@ -21,7 +21,7 @@ char *balancer_signature(const struct balancer *balancer);
 void status_print_table(const struct status *status, bool problems, int64_t now_ms, const struct style *style,
 			FILE *out);
 /* Balancers in front of nothing, what is wrong with the daemon itself, every error of every spec that is not
- * valid, and warnings. */
+ * valid, rollouts, and warnings. */
 void status_print_errors(const struct status *status, const struct style *style, FILE *out);
 /* "2 of 3 balancers converged, 1 failed; 1 spec is invalid" */
 void status_print_summary(const struct status *status, FILE *out);

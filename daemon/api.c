@@ -9,6 +9,7 @@
 #include "common/text.h"
 #include "daemon/clock.h"
 #include "daemon/core/status.h"
+#include "daemon/rollouts.h"
 
 void api_reply_json(struct control_request *request, int status, struct json_object *object)
 {
@@ -106,7 +107,7 @@ static void count_instance(struct tally **tallies, const struct instance *instan
 		HASH_ADD_KEYPTR(hh, *tallies, tally->spec, strlen(tally->spec), tally);
 	}
 	tally->instances++;
-	tally->converged += instance->phase == PHASE_CONVERGED;
+	tally->converged += instance_phase(instance) == PHASE_CONVERGED;
 }
 
 static struct tally *tallies_new(const struct api *api)
@@ -150,8 +151,12 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 			.errors_n = files[i]->errors.n,
 		};
 
+		struct status_rollout rollout;
+
 		if (!api_asks_for(request, spec.name))
 			continue;
+		if (rollouts_status(fleet_rollouts(api->fleet), spec.name, &rollout))
+			spec.rollout = &rollout;
 		HASH_FIND_STR(tallies, spec.name, tally);
 		if (tally) {
 			spec.instances = tally->instances;
@@ -270,6 +275,52 @@ static void post_reconcile(void *arg, struct control_request *request)
 	begin_reconcile(api, request);
 }
 
+/* POST /v1/pause, POST /v1/resume */
+
+static bool names_spec(const struct api *api, struct control_request *request)
+{
+	if (control_param(request, "spec"))
+		return api_knows_spec(api, request);
+	control_error(request, 400, "which spec? Add ?spec=NAME");
+	return false;
+}
+
+static void answer_spec(const struct api *api, struct control_request *request)
+{
+	struct json_object *reply = json_object_new_object();
+
+	json_object_object_add(reply, "specs", specs_json(api, request));
+	api_reply_json(request, 202, reply);
+}
+
+/* Paused is what is asked for: to be so already is no error. */
+static void post_pause(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+
+	if (!names_spec(api, request))
+		return;
+	fleet_pause(api->fleet, control_param(request, "spec"));
+	answer_spec(api, request);
+}
+
+static void post_resume(void *arg, struct control_request *request)
+{
+	const struct api *api = arg;
+	const char *spec = control_param(request, "spec");
+
+	if (!names_spec(api, request))
+		return;
+	if (fleet_resume(api->fleet, spec))
+		answer_spec(api, request);
+	else
+		control_error(
+			request, 409,
+			"nothing is to be resumed: the changes of \"%s\" are not paused, and no rollout "
+			"of it has stopped",
+			spec);
+}
+
 static void get_events(void *arg, struct control_request *request)
 {
 	const struct api *api = arg;
@@ -292,6 +343,7 @@ static void get_healthz(void *arg, struct control_request *request)
 
 const struct control_route api_routes[] = {
 	{"GET", "/v1/status", get_status},         {"GET", "/v1/plan", api_plan},
+	{"POST", "/v1/pause", post_pause},         {"POST", "/v1/resume", post_resume},
 	{"POST", "/v1/reconcile", post_reconcile}, {"GET", "/v1/events", get_events},
 	{"GET", "/v1/state", api_state},           {"GET", "/healthz", get_healthz},
 	{"GET", "/metrics", api_metrics},          {NULL, NULL, NULL},

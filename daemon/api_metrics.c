@@ -12,6 +12,7 @@
 #include "daemon/api.h"
 #include "daemon/core/servers.h"
 #include "daemon/io/docker.h"
+#include "daemon/rollouts.h"
 
 static void family(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -76,14 +77,14 @@ static void count_phase(FILE *out, const struct instance *instance, void *arg)
 	size_t *phases = arg;
 
 	(void)out;
-	phases[instance->phase]++;
+	phases[instance_phase(instance)]++;
 }
 
 static void converged(FILE *out, const struct instance *instance, void *arg)
 {
 	(void)arg;
 	instance_labels(out, "apilb_instance_converged", instance);
-	fprintf(out, "} %d\n", instance->phase == PHASE_CONVERGED);
+	fprintf(out, "} %d\n", instance_phase(instance) == PHASE_CONVERGED);
 }
 
 static enum server_state state_of(const struct instance *instance, const struct spec_server *server)
@@ -208,6 +209,41 @@ static void hosts(const struct api *api, FILE *out)
 	gauge(out, "apilb_hosts_running", "Hosts with a run under way.", fleet_running(api->fleet));
 }
 
+static void rollout_hosts(FILE *out, const char *spec, const char *state, size_t n)
+{
+	fputs("apilb_rollout_hosts{", out);
+	label(out, "spec", spec);
+	fprintf(out, ",state=\"%s\"} %zu\n", state, n);
+}
+
+/* Of each spec that has a rollout, or is paused. */
+static void rollouts(const struct api *api, FILE *out)
+{
+	size_t n;
+	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
+	struct status_rollout status;
+
+	family(out, "apilb_rollout_hosts", "gauge",
+	       "Hosts of a rollout under way by what they have come to.");
+	for (size_t i = 0; i < n; i++) {
+		if (!rollouts_status(fleet_rollouts(api->fleet), files[i]->name, &status))
+			continue;
+		rollout_hosts(out, files[i]->name, "done", status.done);
+		rollout_hosts(out, files[i]->name, "changing", status.changing);
+		rollout_hosts(out, files[i]->name, "failed", status.failed);
+		rollout_hosts(out, files[i]->name, "all", status.total);
+	}
+	family(out, "apilb_rollout_stopped", "gauge",
+	       "1 when a rollout was halted or reverted, or the spec is paused; 0 while it rolls.");
+	for (size_t i = 0; i < n; i++) {
+		if (!rollouts_status(fleet_rollouts(api->fleet), files[i]->name, &status))
+			continue;
+		fputs("apilb_rollout_stopped{", out);
+		label(out, "spec", files[i]->name);
+		fprintf(out, ",phase=\"%s\"} %d\n", status.phase, strcmp(status.phase, "rolling") != 0);
+	}
+}
+
 static void specs(const struct api *api, FILE *out)
 {
 	size_t n;
@@ -219,6 +255,7 @@ static void specs(const struct api *api, FILE *out)
 		label(out, "spec", files[i]->name);
 		fprintf(out, "} %d\n", files[i]->errors.n == 0);
 	}
+	rollouts(api, out);
 	gauge(out, "apilb_spec_dir_readable", "1 when the spec directory could be read at the last attempt.",
 	      fleet_directory_error(api->fleet) == NULL);
 }

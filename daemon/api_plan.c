@@ -221,6 +221,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 
 	json_object_object_add(row, "spec", text_json(instance->spec));
 	json_object_object_add(row, "index", json_object_new_uint64(instance->index));
+	json_object_object_add(row, "held", text_json(instance_held_because(instance)));
 	add_row(plan, (struct row){.spec = json_object_get_string(json_object_object_get(row, "spec")),
 				   .index = instance->index,
 				   .json = row,

@@ -1,54 +1,13 @@
-#include "daemon/fleet.h"
-
 #include <event2/event.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <uthash.h>
 
 #include "common/mem.h"
 #include "daemon/core/spec_state.h"
+#include "daemon/fleet_internal.h"
 #include "daemon/io/watch.h"
 #include "daemon/server_news.h"
-
-/* A host of the fleet. */
-struct member {
-	char *key;
-	struct host *host;
-	bool seen;                 /* wanted by a spec, while the specs are gone through */
-	bool queued;               /* due, waiting for a place */
-	bool running;              /* has a place */
-	struct lane *lane;         /* where it queues or runs */
-	bool settled;              /* has had a verdict since the start, or since more was wanted */
-	size_t place;              /* in the array of hosts */
-	TAILQ_ENTRY(member) entry; /* in the queue */
-	UT_hash_handle hh;         /* by key */
-	UT_hash_handle hh_host;    /* by host */
-};
-
-/* Places to run. */
-struct lane {
-	TAILQ_HEAD(, member) queue;
-	size_t running;
-};
-
-struct fleet {
-	struct fleet_options options;
-	struct host_context context;
-	struct specs *specs;
-	struct watch *watch;
-	struct event *rescan; /* inotify can lose events; the directory may come back */
-	struct member *members, *members_by_host;
-	struct host **hosts; /* the same as an array, for who only reads */
-	size_t hosts_n;
-	size_t unsettled; /* members without a verdict */
-	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
-	struct lane well, failing;
-	TAILQ_HEAD(, fleet_waiter) waiters;
-	bool ready;
-	char *directory_error;
-};
 
 /* The user does not count: another login on a machine finds the same containers. */
 static char *key_of(const struct spec_host *settings)
@@ -93,7 +52,7 @@ static void set_settled(struct fleet *fleet, struct member *member, bool settled
 	member->settled = settled;
 }
 
-static struct member *member_for(struct fleet *fleet, const struct spec_host *settings)
+struct member *fleet_member_for(struct fleet *fleet, const struct spec_host *settings)
 {
 	char *key = key_of(settings);
 	struct member *member;
@@ -111,6 +70,12 @@ static struct member *member_for(struct fleet *fleet, const struct spec_host *se
 	list_host(fleet, member);
 	fleet->unsettled++;
 	return member;
+}
+
+void fleet_make_due(struct fleet *fleet, struct member *member)
+{
+	set_settled(fleet, member, false);
+	host_kick(member->host);
 }
 
 static void member_free(struct fleet *fleet, struct member *member)
@@ -158,6 +123,13 @@ static void on_due(void *arg, struct host *host)
 	fill_places(fleet);
 }
 
+/* Nothing happens any more by itself, if that is so. */
+static void rest(struct fleet *fleet)
+{
+	if (fleet->ready && fleet->unsettled == 0 && rollouts_are_idle(fleet->rollouts))
+		fleet->options.quiet(fleet->options.arg);
+}
+
 static void on_idle(void *arg, struct host *host, bool settled)
 {
 	struct fleet *fleet = arg;
@@ -166,8 +138,10 @@ static void on_idle(void *arg, struct host *host, bool settled)
 
 	member->running = false;
 	member->lane->running--;
-	if (settled)
+	if (settled) {
 		set_settled(fleet, member, true);
+		rollouts_ran(fleet->rollouts, host);
+	}
 	host_instances(host, &instances);
 	if (instances == 0)
 		member_free(fleet, member);
@@ -175,8 +149,19 @@ static void on_idle(void *arg, struct host *host, bool settled)
 	/* Twenty hosts at once leave a megabyte of holes, which nobody needs until they are due again. */
 	if (fleet_running(fleet) == 0)
 		malloc_trim(0);
-	if (fleet->ready && fleet->unsettled == 0)
-		fleet->options.quiet(fleet->options.arg);
+	rest(fleet);
+}
+
+static void on_changed_by_rollout(void *arg, struct host *host)
+{
+	struct fleet *fleet = arg;
+
+	fleet_make_due(fleet, find_member(fleet, host));
+}
+
+static void on_moved(void *arg)
+{
+	rest(arg);
 }
 
 /* Calls each for every instance until it returns true; returns whether it did. */
@@ -255,104 +240,7 @@ static bool is_orphan(void *arg, const struct observed_container *container)
 	       !any_instance(fleet, wants_container, container);
 }
 
-/* What is wanted. */
-
-/* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
- * under way. */
-static struct wanted *wanted_for(struct fleet *fleet, struct member *member, const struct spec *spec,
-				 const struct spec_instance *instance)
-{
-	const struct instance *known = host_find(member->host, instance->name);
-	const char *adopt_id = instance->adopted ? instance->adopted->container_id : NULL;
-
-	if (known && known->wanted && wanted_is_for(known->wanted, spec->name, instance, adopt_id))
-		return wanted_ref(known->wanted);
-	return wanted_new(fleet->options.settings->owner, spec->name, instance, adopt_id);
-}
-
-static void want(struct fleet *fleet, const struct spec *spec, const struct spec_instance *instance)
-{
-	struct member *member = member_for(fleet, &instance->host);
-	struct wanted *wanted = wanted_for(fleet, member, spec, instance);
-
-	if (!member->seen)
-		host_configure(member->host, &instance->host);
-	member->seen = true;
-	if (host_want(member->host, instance->name, wanted)) {
-		set_settled(fleet, member, false);
-		host_kick(member->host);
-	}
-	host_find(member->host, instance->name)->mentioned = true;
-	wanted_unref(wanted);
-}
-
-/* What `state` names and the list does not: that is how flexkube is told to remove it. */
-static void drop(struct fleet *fleet, const struct spec *spec, const struct spec_state_entry *entry)
-{
-	struct member *member = member_for(fleet, &entry->host);
-
-	if (!member->seen)
-		host_configure(member->host, &entry->host);
-	member->seen = true;
-	if (host_drop(member->host, spec->name, entry->name, entry->container_id)) {
-		set_settled(fleet, member, false);
-		host_kick(member->host);
-	}
-}
-
-static void apply_state(struct fleet *fleet, const struct spec *spec)
-{
-	for (size_t i = 0; i < spec->state_n; i++)
-		if (spec_state_is_left(&spec->state[i]))
-			drop(fleet, spec, &spec->state[i]);
-}
-
-/* Whatever no spec in force names any more goes, unless its spec has had no say yet. */
-static void unwant_rest(struct fleet *fleet, struct member *member)
-{
-	size_t n;
-	struct instance *const *instances = host_instances(member->host, &n);
-
-	/* From the end: one that nothing was ever done for goes at once, and the last takes its place. */
-	for (size_t i = n; i-- > 0;) {
-		struct instance *instance = instances[i];
-
-		if (instance->mentioned || !specs_may_remove(fleet->specs, instance->record.spec))
-			continue;
-		if (host_want(member->host, instance->record.name, NULL)) {
-			set_settled(fleet, member, false);
-			host_kick(member->host);
-		}
-	}
-}
-
-static void forget_mentions(struct member *member)
-{
-	size_t n;
-	struct instance *const *instances = host_instances(member->host, &n);
-
-	member->seen = false;
-	for (size_t i = 0; i < n; i++)
-		instances[i]->mentioned = false;
-}
-
-static void apply_specs(struct fleet *fleet)
-{
-	size_t n;
-	struct spec_file *const *files = specs_files(fleet->specs, &n);
-	struct member *member, *tmp;
-
-	HASH_ITER (hh, fleet->members, member, tmp)
-		forget_mentions(member);
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; files[i]->spec && j < files[i]->spec->instances_n; j++)
-			want(fleet, files[i]->spec, &files[i]->spec->instances[j]);
-	for (size_t i = 0; i < n; i++)
-		if (files[i]->spec)
-			apply_state(fleet, files[i]->spec);
-	HASH_ITER (hh, fleet->members, member, tmp)
-		unwant_rest(fleet, member);
-}
+/* The directory. */
 
 static bool has_recorded(void *arg, const char *name)
 {
@@ -411,7 +299,7 @@ static int load(struct fleet *fleet, struct err *err)
 	}
 	watch_listing_clear(&listing);
 	if (changed || !fleet->ready)
-		apply_specs(fleet);
+		fleet_apply_specs(fleet);
 	fleet->ready = true;
 	return rc;
 }
@@ -517,6 +405,24 @@ const char *fleet_watch_trouble(const struct fleet *fleet)
 	return watch_trouble(fleet->watch);
 }
 
+bool fleet_pause(struct fleet *fleet, const char *spec)
+{
+	return rollouts_pause(fleet->rollouts, spec);
+}
+
+bool fleet_resume(struct fleet *fleet, const char *spec)
+{
+	if (!rollouts_resume(fleet->rollouts, spec))
+		return false;
+	fleet_apply_specs(fleet);
+	return true;
+}
+
+struct rollouts *fleet_rollouts(const struct fleet *fleet)
+{
+	return fleet->rollouts;
+}
+
 const struct specs *fleet_specs(const struct fleet *fleet)
 {
 	return fleet->specs;
@@ -544,13 +450,25 @@ bool fleet_is_converged(const struct fleet *fleet)
 		struct instance *const *instances = host_instances(all[i], &n);
 
 		for (size_t j = 0; j < n; j++)
-			if (instances[j]->phase != PHASE_CONVERGED)
+			if (instance_phase(instances[j]) != PHASE_CONVERGED)
 				return false;
 	}
 	return true;
 }
 
 /* Its life. */
+
+static void recall_instance(struct fleet *fleet, const struct spec_host *settings, struct store_instance *row)
+{
+	struct instance *instance = host_add(fleet_member_for(fleet, settings)->host, row);
+	struct err bad;
+
+	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0)
+		events_add(fleet->options.events, LOG_LEVEL_ERROR, instance->spec, instance->id, "store",
+			   "which version of it is in force cannot be read, so what its spec says applies at "
+			   "once: %s",
+			   bad.message);
+}
 
 static int recall_instances(struct fleet *fleet, struct err *err)
 {
@@ -569,7 +487,7 @@ static int recall_instances(struct fleet *fleet, struct err *err)
 				   rows[i].host_url, bad.message);
 			continue;
 		}
-		host_add(member_for(fleet, &settings)->host, &rows[i]);
+		recall_instance(fleet, &settings, &rows[i]);
 		spec_host_clear(&settings);
 	}
 	store_instances_free(rows, n);
@@ -598,6 +516,14 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 	TAILQ_INIT(&fleet->well.queue);
 	TAILQ_INIT(&fleet->failing.queue);
 	TAILQ_INIT(&fleet->waiters);
+	fleet->rollouts = rollouts_new(&(struct rollouts_options){
+		.base = options->base,
+		.store = options->store,
+		.events = options->events,
+		.changed = on_changed_by_rollout,
+		.moved = on_moved,
+		.arg = fleet,
+	});
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
@@ -620,6 +546,7 @@ void fleet_free(struct fleet *fleet)
 	HASH_ITER (hh, fleet->members, member, tmp)
 		member_free(fleet, member);
 	free(fleet->hosts);
+	rollouts_free(fleet->rollouts);
 	server_news_free(fleet->context.server_news);
 	event_free(fleet->rescan);
 	watch_free(fleet->watch);

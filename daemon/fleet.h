@@ -13,6 +13,7 @@
 #include "daemon/specs.h"
 
 struct fleet;
+struct rollouts;
 
 struct fleet_options {
 	struct event_base *base;
@@ -20,7 +21,8 @@ struct fleet_options {
 	const struct ssh_context *ssh;
 	struct store *store;
 	struct events *events;
-	/* Nothing is due any more that has not had its verdict since the start: for --once. From the event
+	/* Nothing is due any more that has not had its verdict since the start, and no rollout gets
+	 * any further by itself: for --once. From the event
 	 * loop; may come again. */
 	void (*quiet)(void *arg);
 	void *arg;
@@ -51,6 +53,12 @@ void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loa
 void fleet_settings_changed(struct fleet *fleet);
 /* Makes due every host that has to do with the spec (NULL: all). Returns how many hosts. */
 size_t fleet_kick(struct fleet *fleet, const char *spec);
+
+/* Holds all changes of a spec, but no repairs; goes on with what was held or has stopped. False: there was
+ * nothing to do. See rollouts.h. */
+bool fleet_pause(struct fleet *fleet, const char *spec);
+bool fleet_resume(struct fleet *fleet, const char *spec);
+struct rollouts *fleet_rollouts(const struct fleet *fleet);
 
 /* True once the directory, or without it the store, has said what is wanted. */
 bool fleet_is_ready(const struct fleet *fleet);

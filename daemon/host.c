@@ -294,10 +294,10 @@ static void on_job_done(void *arg, const struct err *err)
 /* From here on something of it may be on the host: written down before anything is asked for. */
 static void note_asked(struct host *host, struct instance *instance)
 {
-	if (!instance->wanted || instance->record.config_path)
+	if (!instance->wanted || instance->held || instance->record.config_path)
 		return;
 	instance->record.config_path = xstrdup(instance->wanted->instance.config_path);
-	store_put_instance(host->context->store, &instance->record);
+	instance_store(instance, host->context->store);
 }
 
 static void start_job(struct host *host)
@@ -327,13 +327,13 @@ static void start_job(struct host *host)
 	for (size_t i = 0; i < host->instances_n; i++) {
 		struct instance *instance = host->instances[i];
 
-		if (instance->held)
+		if (instance->held && !(host->observing && instance->next))
 			continue;
 		note_asked(host, instance);
 		if (!instance->wanted && !context->may_remove(context->arg, instance))
 			host->deferred = true;
 		else
-			targets[n++] = instance_target(instance);
+			targets[n++] = instance_target(instance, host->observing);
 	}
 	host->job = job_start(&options, targets, n);
 }

@@ -59,9 +59,11 @@ struct instance *host_find(struct host *host, const char *name);
 /* One that is known from the store; the record is taken over. */
 struct instance *host_add(struct host *host, struct store_instance *record);
 struct instance *const *host_instances(const struct host *host, size_t *n);
-/* wanted (counted by the host; NULL: remove it) replaces what was wanted under this name. True when that is a
- * change. */
-bool host_want(struct host *host, const char *name, struct wanted *wanted);
+/* wanted (counted by the host) replaces what was wanted under this name, or waits for its turn: see
+ * instance_wish. todo: whether there is something to do now. */
+struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold, bool *todo);
+/* To be removed; one that nothing was ever done for goes at once. True when that is a change. */
+bool host_unwant(struct host *host, struct instance *instance);
 
 /* This container, which `state` names and no balancer takes over, leaves the host. name: what to call it by.
  * True when that is news; nothing where something of that name is wanted. */

@@ -47,31 +47,46 @@ static struct store_instance record_of(const struct host *host, const char *spec
 	};
 }
 
-bool host_want(struct host *host, const char *name, struct wanted *wanted)
+struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold, bool *todo)
 {
+	struct store *store = host->context->store;
 	struct instance *instance = host_find(host, name);
+	bool is_new = !instance, moved;
+	const struct wanted *before;
 	struct store_instance record;
 
-	if (!instance) {
-		if (!wanted)
-			return false;
-		/* Written down before anything is made, so that nothing can be made and forgotten. */
+	if (is_new) {
 		record = record_of(host, wanted->spec, name, wanted->instance.image);
 		instance = host_add(host, &record);
-		store_put_instance(host->context->store, &instance->record);
-	} else if (!wanted && !instance->record.config_path) {
+	}
+	before = instance->wanted;
+	moved = strcmp(instance->record.spec, wanted->spec) != 0;
+	if (moved) {
+		free(instance->record.spec);
+		instance->record.spec = xstrdup(wanted->spec);
+	}
+	*todo = instance_wish(instance, wanted, hold);
+	/* Written down before anything is made, so that nothing can be made and forgotten; and what is in
+	 * force, so that it is known after a restart. */
+	if (is_new || moved || instance->edited || instance->wanted != before)
+		instance_store(instance, store);
+	return instance;
+}
+
+bool host_unwant(struct host *host, struct instance *instance)
+{
+	if (!instance->record.config_path) {
 		/* A mistyped address, say: its host has never been asked for anything, so there is nothing to
 		 * remove. */
 		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
 			   "its host was never reached: there is nothing to remove");
 		host_drop_instance(host, instance);
 		return true;
-	} else if (wanted && strcmp(instance->record.spec, wanted->spec) != 0) {
-		free(instance->record.spec);
-		instance->record.spec = xstrdup(wanted->spec);
-		store_put_instance(host->context->store, &instance->record);
 	}
-	return instance_want(instance, wanted);
+	if (!instance_want(instance, NULL))
+		return false;
+	instance_store(instance, host->context->store);
+	return true;
 }
 
 bool host_drop(struct host *host, const char *spec, const char *name, const char *container_id)
@@ -79,8 +94,11 @@ bool host_drop(struct host *host, const char *spec, const char *name, const char
 	struct instance *instance = host_find(host, name);
 	struct store_instance record;
 
-	if (instance && instance->wanted)
+	/* One that is only remembered was wanted before the restart, and is not any more. */
+	if (instance && instance->wanted && !instance->held)
 		return false;
+	if (instance && instance->wanted)
+		instance_want(instance, NULL);
 	if (!instance) {
 		record = record_of(host, spec, name, NULL);
 		instance = host_add(host, &record);
@@ -106,7 +124,7 @@ void host_configure(struct host *host, const struct spec_host *settings)
 		free(record->host_url);
 		record->host_url = xstrdup(settings->url);
 		record->host_json = spec_host_to_json(settings);
-		store_put_instance(store, record);
+		instance_store(host->instances[i], store);
 	}
 	/* The session was opened with what does not count any more. */
 	host->reconnect = true;

@@ -21,6 +21,7 @@ struct instance *instance_new(struct store_instance *record)
 	instance->spec = xstrdup(instance->record.spec);
 	instance->phase = PHASE_PENDING;
 	instance->held = true;
+	instance->unit = NOT_A_UNIT;
 	if (instance->record.error_message)
 		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
 	return instance;
@@ -31,6 +32,8 @@ void instance_free(struct instance *instance)
 	if (!instance)
 		return;
 	wanted_unref(instance->wanted);
+	wanted_unref(instance->next);
+	wanted_unref(instance->former);
 	free(instance->drop_id);
 	free(instance->id);
 	free(instance->spec);
@@ -43,43 +46,12 @@ void instance_free(struct instance *instance)
 	free(instance);
 }
 
-static bool is_same(const struct wanted *a, const struct wanted *b)
-{
-	if (!a || !b)
-		return a == b;
-	return strcmp(a->config_sha256, b->config_sha256) == 0 &&
-	       strcmp(a->container_sha256, b->container_sha256) == 0 &&
-	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0;
-}
-
 static void set_text(char **to, const char *text)
 {
 	if (*to == text)
 		return;
 	free(*to);
 	*to = xstrdup(text);
-}
-
-bool instance_want(struct instance *instance, struct wanted *wanted)
-{
-	bool changed = instance->held || !is_same(instance->wanted, wanted);
-
-	instance->held = false;
-	FREE(instance->drop_id);
-	wanted_unref(instance->wanted);
-	instance->wanted = wanted ? wanted_ref(wanted) : NULL;
-	if (wanted) {
-		free(instance->id);
-		free(instance->spec);
-		instance->id = xstrdup(wanted->instance.id);
-		instance->spec = xstrdup(wanted->spec);
-		instance->index = wanted->instance.index;
-	}
-	if (changed && !wanted)
-		instance->phase = PHASE_REMOVING;
-	else if (changed && instance->phase != PHASE_PENDING)
-		instance->phase = PHASE_RECONCILING;
-	return changed;
 }
 
 bool instance_drop(struct instance *instance, const char *container_id)
@@ -103,10 +75,11 @@ bool instance_takes_over(const struct instance *instance, const char *container_
 	return instance->phase != PHASE_CONVERGED || leaving_has(&instance->leaving, container_id);
 }
 
-struct job_target instance_target(const struct instance *instance)
+struct job_target instance_target(const struct instance *instance, bool ahead)
 {
+	struct wanted *wanted = ahead && instance->next ? instance->next : instance->wanted;
 	struct job_target target = {
-		.wanted = instance->wanted ? wanted_ref(instance->wanted) : NULL,
+		.wanted = wanted ? wanted_ref(wanted) : NULL,
 		.name = xstrdup(instance->record.name),
 		.drop_id = xstrdup(instance->drop_id),
 		.config_size = instance->record.config_size,
@@ -270,7 +243,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 		FREE(instance->told_drift);
 	/* What only counts attempts is not worth a commit at each of them. */
 	if (differs || new_error)
-		store_put_instance(store, &instance->record);
+		instance_store(instance, store);
 	tell_transition(instance, before, new_error, events);
 }
 
@@ -297,8 +270,8 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 		.host = instance->record.host_url,
 		.name = instance->record.name,
 		.index = instance->index,
-		.phase = instance->phase,
-		.progress = instance->progress,
+		.phase = instance_phase(instance),
+		.progress = instance->progress ? instance->progress : instance_held_because(instance),
 		.container_id = container ? container->id : instance->record.container_id,
 		.image = container ? container->image
 			 : wanted  ? wanted->instance.image

@@ -16,8 +16,28 @@
 #include "daemon/io/store.h"
 #include "daemon/job.h"
 
+/* Why what is wanted next is not in force yet. */
+struct hold {
+	bool stopped; /* somebody has to do something about it; else its turn comes by itself */
+	char *why;
+};
+
+struct course;
+
 struct instance {
-	struct wanted *wanted; /* NULL: to be removed, unless held */
+	/*
+	 * What is in force: what jobs make true, and repairs restore. NULL: to be
+	 * removed, unless held.
+	 */
+	struct wanted *wanted;
+	struct wanted *next;   /* what the spec wants instead, when its turn comes; NULL: the same */
+	struct wanted *former; /* in force before the change that is being rolled out; NULL: there is none */
+	bool edited;           /* `next` is another one than before, since the specs were gone through */
+	bool kept;             /* no spec wants it any more, but that one's changes are paused */
+	/* Its place in the rollout of its spec (rollouts.h). */
+	struct course *course; /* NULL: no spec in force wants it */
+	size_t unit;           /* NOT_A_UNIT: it has no part in one */
+	const struct hold *hold;
 	bool held; /* known from the store, and its spec has not said yet whether it wants it: left alone */
 	bool mentioned; /* by a spec in force, at the last time that they were gone through */
 	char *drop_id;  /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
@@ -47,17 +67,44 @@ struct instance {
 struct instance *instance_new(struct store_instance *record);
 void instance_free(struct instance *instance);
 
-/* Takes what is wanted (counted; NULL: removal). True when that differs from before in more than its place in
- * a list. */
+#define NOT_A_UNIT SIZE_MAX
+
+/*
+ * What is in force, and what comes next: instance_change.c.
+ */
+
+/* Puts in force what is wanted (counted; NULL: removal). True when that differs from before in more than its
+ * place in a list. */
 bool instance_want(struct instance *instance, struct wanted *wanted);
+/* The same, unless it is a change of what is in force already, or `hold` is true: then it waits for its turn.
+ * True when there is something to do on the host now. */
+bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold);
+/* Nothing is in force: it was not wanted before, or its host has never been asked for anything. */
+bool instance_is_new(const struct instance *instance);
+/* Its turn has come: what is wanted next is in force. */
+void instance_admit(struct instance *instance);
+/* What was in force before the change is so again, and the change waits. False: nothing was. */
+bool instance_revert(struct instance *instance);
+/* Its change is through, or is not wanted any more. */
+void instance_end_rollout(struct instance *instance);
+/* As the last daemon left it. A record of an older apilbd says nothing of it: then the spec has its say at
+ * once. */
+int instance_recall(struct instance *instance, const char *owner, const struct spec_host *host,
+		    struct err *err);
+void instance_store(const struct instance *instance, struct store *store);
+
+/* What it is called by: the phase of what is in force, or that a change of it waits. */
+enum phase instance_phase(const struct instance *instance);
+/* Why a change of it is not in force yet; NULL: there is none. */
+const char *instance_held_because(const struct instance *instance);
 
 /* For one that is not wanted: removes this container, too. True when that is news. */
 bool instance_drop(struct instance *instance, const char *container_id);
 /* Whether `state` hands it this container, and it may still need it. */
 bool instance_takes_over(const struct instance *instance, const char *container_id);
 
-/* What a job is to do for it. */
-struct job_target instance_target(const struct instance *instance);
+/* What a job is to do for it; ahead: with what is wanted next, if anything, as a plan shows it. */
+struct job_target instance_target(const struct instance *instance, bool ahead);
 
 /* What is going on, for people; NULL: nothing any more. */
 void instance_progress(struct instance *instance, const char *text);

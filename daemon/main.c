@@ -236,6 +236,18 @@ static void on_quiet(void *arg)
 	event_base_loopbreak(daemon->base);
 }
 
+static void report_instance(const struct instance *instance, size_t *bad)
+{
+	enum phase phase = instance_phase(instance);
+	const char *held = instance_held_because(instance);
+
+	if (phase == PHASE_CONVERGED)
+		return;
+	(*bad)++;
+	log_error(instance->id, "%s: %s", phase_name(phase),
+		  held && instance->err.kind == ERR_NONE ? held : instance->err.message);
+}
+
 /* One line for each that is not as wanted: nobody is there to ask for status. */
 static void report_once(const struct daemon *daemon)
 {
@@ -247,11 +259,7 @@ static void report_once(const struct daemon *daemon)
 
 		for (size_t j = 0; j < n; j++) {
 			all++;
-			if (instances[j]->phase == PHASE_CONVERGED)
-				continue;
-			bad++;
-			log_error(instances[j]->id, "%s: %s", phase_name(instances[j]->phase),
-				  instances[j]->err.message);
+			report_instance(instances[j], &bad);
 		}
 	}
 	log_info(NULL, "%zu of %zu load balancers are as wanted", all - bad, all);

@@ -459,6 +459,96 @@ START_TEST(a_host_survives_the_store_and_a_copy)
 }
 END_TEST
 
+static const char *const instances[] = {
+	"servers: ['a:1']\n  bindAddress: 127.0.0.1\n  name: lb",
+	"servers: ['a:1']\n  image: haproxy:3.0\n  hostConfigPath: /etc/x/y.cfg\n  bindAddress: [127.0.0.1, "
+	"'[::1]:7443']",
+	"servers: [a.example.com:6443, '[2001:db8::1]:6444']\n  bindAddress: '*'\n  timeouts: {connect: 1s, "
+	"drain: 7m}",
+	"servers: ['a:1']\n  bindAddress: 127.0.0.1\n  runtime: {docker: {host: unix:///run/x.sock}}",
+};
+
+START_TEST(an_instance_survives_the_store)
+{
+	char *text = xasprintf("apiLoadBalancers:\n- host: {ssh: {address: a, password: x}}\n  %s\n",
+			       instances[_i]);
+	struct spec *spec = parse_good(text);
+	const struct spec_instance *instance = &spec->instances[0];
+	char *json = spec_instance_to_json(instance);
+	struct spec_instance restored;
+	struct err err;
+
+	ck_assert_msg(spec_instance_from_json(&restored, &instance->host, json, &err) == 0, "%s",
+		      err.message);
+	ck_assert(spec_instance_equal(&restored, instance));
+	ck_assert_str_eq(restored.id, instance->id);
+	ck_assert_msg(!strstr(json, "password"), "its host is stored for itself: %s", json);
+	spec_instance_clear(&restored);
+	spec_free(spec);
+	free(json);
+	free(text);
+}
+END_TEST
+
+static const struct {
+	const char *json, *why;
+} bad_instances[] = {
+	{"x", "not a JSON object"},
+	{"{}", "id must be set"},
+	{"{\"id\":\"a\"}", "at least one server must be set"},
+	{"{\"id\":\"a\",\"servers\":\"x\"}", "servers must be array"},
+	{"{\"id\":\"a\",\"servers\":[\"a:1\",\"b\"]}", "servers: must be HOST:PORT"},
+	{"{\"id\":\"a\",\"servers\":[\"a:1\",5]}", "servers must be string"},
+	{"{\"id\":\"a\",\"servers\":[\"a:1\"],\"bindAddress\":[\"::1\"],\"timeouts\":[]}",
+	 "timeouts must be object"},
+};
+
+START_TEST(a_damaged_instance_is_an_error)
+{
+	const struct spec_host host = {.engine = SPEC_DEFAULT_ENGINE, .url = "direct", .label = "direct"};
+	struct spec_instance instance;
+	struct err err;
+
+	ck_assert_int_eq(spec_instance_from_json(&instance, &host, bad_instances[_i].json, &err), -1);
+	ck_assert_int_eq(err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(err.message, bad_instances[_i].why), "%s: %s", bad_instances[_i].json,
+		      err.message);
+	ck_assert_ptr_eq(strstr(err.message, "stored instance: "), err.message);
+}
+END_TEST
+
+/* What a newer apilbd knows and an older one did not write. */
+START_TEST(a_field_that_was_not_stored_has_its_default)
+{
+	const struct spec_host host = {.engine = SPEC_DEFAULT_ENGINE, .url = "direct", .label = "direct"};
+	struct spec_instance instance;
+	struct err err;
+
+	ck_assert_int_eq(
+		spec_instance_from_json(
+			&instance, &host,
+			"{\"id\":\"p/direct/x\",\"servers\":[\"a:1\"],\"bindAddress\":[\"127.0.0.1\"]}",
+			&err),
+		0);
+	ck_assert_str_eq(instance.image, SPEC_DEFAULT_IMAGE);
+	ck_assert_int_eq(instance.timeouts.connect_ms, 2000);
+	spec_instance_clear(&instance);
+}
+END_TEST
+
+START_TEST(a_rollout_has_defaults)
+{
+	struct spec *spec = parse_good(ONE "  host: {direct: {}}\n");
+
+	ck_assert_int_eq(spec->rollout.canary, 1);
+	ck_assert_int_eq(spec->rollout.parallel.n, 25);
+	ck_assert(spec->rollout.parallel.percent);
+	ck_assert_int_eq(spec->rollout.settle_ms, 5000);
+	ck_assert_int_eq(spec->rollout.on_failure, ROLLOUT_HALT);
+	spec_free(spec);
+}
+END_TEST
+
 START_TEST(a_host_differs_when_anything_does)
 {
 	static const char *const others[] = {
@@ -582,7 +672,7 @@ static void explains(const char *file, const char *before, const char *after,
 START_TEST(every_field_is_documented)
 {
 	static const struct spec_fields *const tables[] = {&spec_document_fields, &spec_instance_fields,
-							   &spec_ssh_fields};
+							   &spec_ssh_fields, &spec_rollout_fields};
 
 	for (size_t i = 0; i < LENGTH(tables); i++) {
 		explains("man/apilb-spec.5", ".It Cm ", "", tables[i]);
@@ -639,6 +729,10 @@ static void add_hosts(Suite *suite)
 	tcase_add_loop_test(tcase, a_host_survives_the_store_and_a_copy, 0, LENGTH(hosts));
 	tcase_add_test(tcase, a_host_differs_when_anything_does);
 	tcase_add_loop_test(tcase, a_damaged_store_is_an_error, 0, LENGTH(bad_json));
+	tcase_add_loop_test(tcase, an_instance_survives_the_store, 0, LENGTH(instances));
+	tcase_add_loop_test(tcase, a_damaged_instance_is_an_error, 0, LENGTH(bad_instances));
+	tcase_add_test(tcase, a_field_that_was_not_stored_has_its_default);
+	tcase_add_test(tcase, a_rollout_has_defaults);
 	tcase_add_test(tcase, an_instance_outlives_its_spec);
 }
 

@@ -179,6 +179,11 @@ static const struct store_instance full_instance = {
 	.error_message = "in the way",
 	.error_since_ms = 1767312000000,
 	.attempts = 17,
+	.in_force = "{\"id\":\"x\"}",
+	.former = "{\"id\":\"y\"}",
+	.next_version = "0123",
+	.rollout = 3,
+	.served = 1,
 };
 
 START_TEST(every_field_of_an_instance_comes_back)
@@ -208,6 +213,11 @@ START_TEST(every_field_of_an_instance_comes_back)
 	ck_assert_str_eq(v->error_message, full_instance.error_message);
 	ck_assert_int_eq(v->error_since_ms, full_instance.error_since_ms);
 	ck_assert_int_eq(v->attempts, full_instance.attempts);
+	ck_assert_str_eq(v->in_force, full_instance.in_force);
+	ck_assert_str_eq(v->former, full_instance.former);
+	ck_assert_str_eq(v->next_version, full_instance.next_version);
+	ck_assert_int_eq(v->rollout, full_instance.rollout);
+	ck_assert_int_eq(v->served, full_instance.served);
 	store_instance_clear(v);
 	ck_assert_ptr_null(v->host_url);
 	store_instances_free(v, n);
@@ -651,7 +661,7 @@ START_TEST(a_newer_schema_is_refused_and_kept)
 	make_filled();
 	execute("PRAGMA user_version = 99");
 	assert_refused("was written by a newer apilbd (schema 99, this one knows up to ");
-	execute("PRAGMA user_version = 3");
+	execute("PRAGMA user_version = 4");
 	store = open_store(NULL);
 	ck_assert_uint_eq(count_specs(store), 1);
 	store_close(store);
@@ -663,7 +673,10 @@ START_TEST(a_store_of_the_first_schema_is_brought_forward)
 	struct store *store;
 
 	make_filled();
-	execute("DROP TABLE meta; ALTER TABLE instance DROP COLUMN accepted; PRAGMA user_version = 1");
+	execute("DROP TABLE meta; ALTER TABLE instance DROP COLUMN accepted;"
+		"ALTER TABLE instance DROP COLUMN in_force; ALTER TABLE instance DROP COLUMN former;"
+		"ALTER TABLE instance DROP COLUMN next_version; ALTER TABLE instance DROP COLUMN rollout;"
+		"ALTER TABLE instance DROP COLUMN served; PRAGMA user_version = 1");
 	store = open_store(NULL);
 	ck_assert_uint_eq(count_specs(store), 1);
 	ck_assert_ptr_null(store_get_meta(store, "a"));

@@ -33,6 +33,18 @@ static void check_host(const struct spec_host *host)
 	free(json);
 }
 
+static void check_stored(const struct spec_instance *instance)
+{
+	char *json = spec_instance_to_json(instance);
+	struct spec_instance restored;
+	struct err err;
+
+	require(spec_instance_from_json(&restored, &instance->host, json, &err) == 0);
+	require(spec_instance_equal(instance, &restored));
+	spec_instance_clear(&restored);
+	free(json);
+}
+
 /* What goes into haproxy.cfg can end neither a word nor a line there. */
 static void check_words(const struct spec_instance *instance)
 {
@@ -56,6 +68,7 @@ static void check_spec(const struct spec *spec)
 
 		check_words(&spec->instances[i]);
 		check_host(&spec->instances[i].host);
+		check_stored(&spec->instances[i]);
 		spec_instance_copy(&copy, &spec->instances[i]);
 		require(strcmp(copy.id, spec->instances[i].id) == 0);
 		spec_instance_clear(&copy);

@@ -98,9 +98,21 @@ static void dump_state_entry(FILE *out, const struct spec_state_entry *entry)
 	dump_host(out, &entry->host);
 }
 
+/* Only what the spec says of it, since the default is the same for all. */
+static void dump_rollout(FILE *out, const struct spec_rollout *rollout)
+{
+	if (rollout->canary == 1 && rollout->parallel.n == 25 && rollout->parallel.percent &&
+	    rollout->settle_ms == 5000 && rollout->on_failure == ROLLOUT_HALT)
+		return;
+	fprintf(out, "rollout: canary %u, parallel %u%s, settle %" PRId64 " ms, on failure %s\n",
+		rollout->canary, rollout->parallel.n, rollout->parallel.percent ? "%" : "",
+		rollout->settle_ms, rollout->on_failure == ROLLOUT_REVERT ? "revert" : "halt");
+}
+
 void spec_dump(FILE *out, const struct spec *spec)
 {
 	fprintf(out, "spec %s\n", spec->name);
+	dump_rollout(out, &spec->rollout);
 	for (size_t i = 0; i < spec->instances_n; i++)
 		dump_instance(out, &spec->instances[i]);
 	for (size_t i = 0; i < spec->state_n; i++)

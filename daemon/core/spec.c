@@ -198,6 +198,14 @@ static void check_clashes(struct reader *r)
 	spec_claims_free(claims);
 }
 
+static void read_rollout(struct reader *r)
+{
+	struct spec_layers layers = {{given(r->root, "rollout")}};
+
+	r->merge.at = r->root;
+	fields_fill(&spec_rollout_fields, &r->spec->rollout, &layers, &r->merge);
+}
+
 static void read_document(struct reader *r)
 {
 	const struct yaml_value *list = yaml_map_get(r->root, "apiLoadBalancers");
@@ -205,6 +213,7 @@ static void read_document(struct reader *r)
 
 	r->top_ssh = given(r->root, "ssh");
 	fields_check(&spec_document_fields, r->root, r->report);
+	read_rollout(r);
 	if (!list || list->null || (list->kind == YAML_LIST && list->n == 0))
 		check_empty(r, list, state);
 	else if (list->kind == YAML_LIST)

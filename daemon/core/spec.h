@@ -125,6 +125,25 @@ struct spec_state_entry {
 	struct spec_instance *instance; /* it is handed over to, of the same spec; NULL: to none */
 };
 
+/*
+ * How a change goes over the hosts of a spec (rollout.h): `canary` of them first,
+ * then `parallel` at a time, each watched for settle_ms.
+ */
+enum rollout_failure { ROLLOUT_HALT, ROLLOUT_REVERT };
+
+/* A number of hosts, or a share of them. */
+struct spec_share {
+	uint32_t n;
+	bool percent;
+};
+
+struct spec_rollout {
+	uint32_t canary; /* 0: none */
+	struct spec_share parallel;
+	int64_t settle_ms;
+	enum rollout_failure on_failure;
+};
+
 struct spec {
 	char *name; /* base name of the file, without .yaml or .yml */
 	char *file;
@@ -132,6 +151,7 @@ struct spec {
 	size_t instances_n;
 	struct spec_state_entry *state;
 	size_t state_n;
+	struct spec_rollout rollout;
 };
 
 /* line and column count from 1; 0 means the file as a whole. */
@@ -208,5 +228,14 @@ bool spec_host_equal(const struct spec_host *a, const struct spec_host *b);
  */
 char *spec_host_to_json(const struct spec_host *host);
 int spec_host_from_json(struct spec_host *host, const char *json, struct err *err);
+
+/*
+ * The same for all else that an instance is, but for its lines and what `state`
+ * says, so that what is in force is known after a restart. Its host is stored
+ * for itself, and copied in.
+ */
+char *spec_instance_to_json(const struct spec_instance *instance);
+int spec_instance_from_json(struct spec_instance *instance, const struct spec_host *host, const char *json,
+			    struct err *err);
 
 #endif

@@ -71,6 +71,14 @@ static const char *nearest_key(const struct spec_fields *fields, const char *key
 	return nearest;
 }
 
+static const struct spec_field *find_field(const struct spec_fields *fields, const char *key)
+{
+	for (size_t i = 0; i < fields->n; i++)
+		if (strcmp(fields->v[i].key, key) == 0)
+			return &fields->v[i];
+	return NULL;
+}
+
 static void report_unknown_key(const struct spec_fields *fields, struct yaml_value *key,
 			       struct report *report)
 {
@@ -84,16 +92,14 @@ static void report_unknown_key(const struct spec_fields *fields, struct yaml_val
 	for (size_t i = 0; i < fields->n && len < sizeof(known); i++)
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
 					fields->v[i].key);
-	report_value(report, key, "unknown key; did you mean \"%s\"? Known here: %s",
-		     nearest_key(fields, key->text), known);
-}
-
-static const struct spec_field *find_field(const struct spec_fields *fields, const char *key)
-{
-	for (size_t i = 0; i < fields->n; i++)
-		if (strcmp(fields->v[i].key, key) == 0)
-			return &fields->v[i];
-	return NULL;
+	if (fields->above && find_field(fields->above, key->text))
+		report_value(
+			report, key,
+			"unknown key here: it belongs to the top level, for all of the spec. Known here: %s",
+			known);
+	else
+		report_value(report, key, "unknown key; did you mean \"%s\"? Known here: %s",
+			     nearest_key(fields, key->text), known);
 }
 
 /* Whether the value is there and of the right kind; the wrong kind is reported. */

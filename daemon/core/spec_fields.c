@@ -40,7 +40,7 @@ void field_set_pointer(void *base, const struct spec_field *f, void *p)
 	memcpy(field_member(base, f), &p, sizeof(p));
 }
 
-static size_t list_count(const void *base, const struct spec_field *f)
+size_t field_count(const void *base, const struct spec_field *f)
 {
 	size_t n;
 
@@ -62,7 +62,7 @@ static void copy_text(const struct spec_field *f, void *to, const void *from)
 static void copy_list(const struct spec_field *f, void *to, const void *from)
 {
 	const struct spec_storage *storage = f->type->storage;
-	size_t n = list_count(from, f);
+	size_t n = field_count(from, f);
 	char *elements = n ? xcalloc(n, storage->size) : NULL;
 	const char *source = field_pointer(from, f);
 
@@ -96,7 +96,7 @@ static void clear_list(const struct spec_field *f, void *base)
 	const struct spec_storage *storage = f->type->storage;
 	char *elements = field_pointer(base, f);
 
-	for (size_t i = 0; i < list_count(base, f); i++)
+	for (size_t i = 0; i < field_count(base, f); i++)
 		storage->clear(elements + i * storage->size);
 	free(elements);
 	field_set_list(base, f, NULL, 0);
@@ -126,9 +126,9 @@ static bool equal_list(const struct spec_field *f, const void *a, const void *b)
 {
 	const struct spec_storage *storage = f->type->storage;
 	const char *x = field_pointer(a, f), *y = field_pointer(b, f);
-	size_t n = list_count(a, f);
+	size_t n = field_count(a, f);
 
-	if (n != list_count(b, f))
+	if (n != field_count(b, f))
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!storage->equal(x + i * storage->size, y + i * storage->size))

@@ -64,7 +64,8 @@ struct spec_field {
 struct spec_fields {
 	const struct spec_field *v;
 	size_t n;
-	size_t size; /* of the struct, for SHAPE_POINTER */
+	size_t size;                     /* of the struct, for SHAPE_POINTER */
+	const struct spec_fields *above; /* a key of these may have been put too low; NULL: none */
 };
 
 /* Maps, the most specific first, that are merged field by field. Any of them may be NULL. */
@@ -109,9 +110,10 @@ bool field_is_kept(const struct spec_field *f); /* it has a member */
 void *field_member(const void *base, const struct spec_field *f);
 void *field_pointer(const void *base, const struct spec_field *f);
 void field_set_pointer(void *base, const struct spec_field *f, void *p);
+size_t field_count(const void *base, const struct spec_field *f); /* of a list */
 void field_set_list(void *base, const struct spec_field *f, void *elements, size_t n);
 
-/* For the store. Lists are not among a host's fields, so they are not written. */
+/* For the store: all that is kept. */
 struct json_object *fields_to_json(const struct spec_fields *fields, const void *base);
 /* base is zeroed; on failure, what it holds must still be cleared. */
 int fields_from_json(const struct spec_fields *fields, void *base, struct json_object *json, struct err *err);

@@ -1,4 +1,4 @@
-/* A host as JSON, with the keys that a spec has. */
+/* A host, or an instance, as JSON, with the keys that a spec has. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,51 +7,112 @@
 #include "daemon/core/spec_host.h"
 #include "daemon/core/spec_schema.h"
 
+static struct json_object *text_to_json(const struct spec_type *type, const void *member)
+{
+	char *text = type->storage->text(member);
+	struct json_object *json = text ? json_object_new_string(text) : NULL;
+
+	secret_free(text);
+	return json;
+}
+
+static struct json_object *list_to_json(const struct spec_field *f, const void *base)
+{
+	struct json_object *json = json_object_new_array();
+	const char *elements = field_pointer(base, f);
+
+	for (size_t i = 0; i < field_count(base, f); i++)
+		json_object_array_add(json, text_to_json(f->type, elements + i * f->type->storage->size));
+	return json;
+}
+
+static struct json_object *field_to_json(const struct spec_field *f, const void *base)
+{
+	switch (f->type->shape) {
+	case SHAPE_TEXT:
+		return text_to_json(f->type, field_member(base, f));
+	case SHAPE_GROUP:
+		return fields_to_json(f->fields, field_member(base, f));
+	case SHAPE_POINTER:
+		return field_pointer(base, f) ? fields_to_json(f->fields, field_pointer(base, f)) : NULL;
+	default:
+		return list_to_json(f, base);
+	}
+}
+
 struct json_object *fields_to_json(const struct spec_fields *fields, const void *base)
 {
 	struct json_object *json = json_object_new_object();
 
 	for (const struct spec_field *f = fields->v; f < fields->v + fields->n; f++) {
-		if (f->type->shape == SHAPE_TEXT) {
-			char *text = f->type->storage->text(field_member(base, f));
+		struct json_object *value = field_is_kept(f) ? field_to_json(f, base) : NULL;
 
-			if (text)
-				json_object_object_add(json, f->key, json_object_new_string(text));
-			secret_free(text);
-		} else if (field_pointer(base, f)) {
-			json_object_object_add(json, f->key,
-					       fields_to_json(f->fields, field_pointer(base, f)));
-		}
+		if (value)
+			json_object_object_add(json, f->key, value);
 	}
 	return json;
 }
 
-static int text_from_json(const struct spec_field *f, void *base, struct json_object *json, struct err *err)
+static int text_from_json(const struct spec_field *f, void *member, struct json_object *json, struct err *err)
 {
 	const char *text = json_object_get_string(json);
 
+	if (!json_object_is_type(json, json_type_string))
+		return err_set(err, ERR_PERMANENT, "%s must be %s", f->key,
+			       json_type_to_name(json_type_string));
 	if (f->type->check(text, err) < 0)
 		return err_prefix(err, "%s", f->key);
-	f->type->storage->store(field_member(base, f), text);
+	f->type->storage->store(member, text);
 	return 0;
 }
 
+/* It is the base's from the start, so that what is read of it before an error is cleared with it. */
+static int list_from_json(const struct spec_field *f, void *base, struct json_object *json, struct err *err)
+{
+	size_t n = json_object_array_length(json), size = f->type->storage->size;
+	char *elements = xcalloc(n, size);
+
+	for (size_t i = 0; i < n; i++) {
+		field_set_list(base, f, elements, i);
+		if (text_from_json(f, elements + i * size, json_object_array_get_idx(json, i), err) < 0)
+			return -1;
+	}
+	field_set_list(base, f, elements, n);
+	return 0;
+}
+
+static int nothing_from_json(const struct spec_field *f, void *base, struct err *err)
+{
+	if (f->missing)
+		return err_set(err, ERR_PERMANENT, "%s", f->missing);
+	if (f->fallback)
+		f->type->storage->store(field_member(base, f), f->fallback);
+	/* A field that is newer than what was stored has its defaults. */
+	return f->type->shape == SHAPE_GROUP ? fields_from_json(f->fields, field_member(base, f), NULL, err)
+					     : 0;
+}
+
+static const enum json_type json_types[SHAPES] = {
+	[SHAPE_TEXT] = json_type_string,        [SHAPE_LIST] = json_type_array,
+	[SHAPE_TEXT_OR_LIST] = json_type_array, [SHAPE_GROUP] = json_type_object,
+	[SHAPE_POINTER] = json_type_object,
+};
+
 static int field_from_json(const struct spec_field *f, void *base, struct json_object *json, struct err *err)
 {
-	enum json_type wanted = f->type->shape == SHAPE_TEXT ? json_type_string : json_type_object;
+	enum json_type wanted = json_types[f->type->shape];
 	void *sub;
 
-	if (!json && f->missing)
-		return err_set(err, ERR_PERMANENT, "%s", f->missing);
-	if (!json) {
-		if (f->fallback)
-			f->type->storage->store(field_member(base, f), f->fallback);
-		return 0;
-	}
+	if (!json)
+		return nothing_from_json(f, base, err);
 	if (!json_object_is_type(json, wanted))
 		return err_set(err, ERR_PERMANENT, "%s must be %s", f->key, json_type_to_name(wanted));
 	if (wanted == json_type_string)
-		return text_from_json(f, base, json, err);
+		return text_from_json(f, field_member(base, f), json, err);
+	if (wanted == json_type_array)
+		return list_from_json(f, base, json, err);
+	if (f->type->shape == SHAPE_GROUP)
+		return fields_from_json(f->fields, field_member(base, f), json, err);
 	sub = xcalloc(1, f->fields->size);
 	field_set_pointer(base, f, sub);
 	return fields_from_json(f->fields, sub, json, err);
@@ -60,39 +121,102 @@ static int field_from_json(const struct spec_field *f, void *base, struct json_o
 int fields_from_json(const struct spec_fields *fields, void *base, struct json_object *json, struct err *err)
 {
 	for (const struct spec_field *f = fields->v; f < fields->v + fields->n; f++)
-		if (field_from_json(f, base, json_object_object_get(json, f->key), err) < 0)
+		if (field_is_kept(f) &&
+		    field_from_json(f, base, json ? json_object_object_get(json, f->key) : NULL, err) < 0)
 			return -1;
 	return 0;
 }
 
-char *spec_host_to_json(const struct spec_host *host)
+/* The text of the object, which is put. */
+static char *text_of(struct json_object *json)
 {
-	struct json_object *json = fields_to_json(&spec_host_fields, host);
 	char *text = xstrdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
 
 	json_object_put(json);
 	return text;
 }
 
-int spec_host_from_json(struct spec_host *host, const char *text, struct err *err)
+/* NULL with an error: not an object. */
+static struct json_object *object_of(const char *text, struct err *err)
 {
 	/* As deep as a spec can nest one jump in another. */
 	struct json_tokener *tokener = json_tokener_new_ex(SPEC_MAX_DEPTH);
 	struct json_object *json = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
-	int rc;
+
+	json_tokener_free(tokener);
+	if (json_object_is_type(json, json_type_object))
+		return json;
+	json_object_put(json);
+	err_set(err, ERR_PERMANENT, "not a JSON object");
+	return NULL;
+}
+
+static int damaged(struct err *err, const char *what)
+{
+	err->kind = ERR_PERMANENT;
+	return err_prefix(err, "stored %s", what);
+}
+
+char *spec_host_to_json(const struct spec_host *host)
+{
+	return text_of(fields_to_json(&spec_host_fields, host));
+}
+
+int spec_host_from_json(struct spec_host *host, const char *text, struct err *err)
+{
+	struct json_object *json = object_of(text, err);
+	int rc = json ? 0 : -1;
 
 	*host = (struct spec_host){0};
-	if (!json_object_is_type(json, json_type_object))
-		rc = err_set(err, ERR_PERMANENT, "not a JSON object");
-	else
+	if (json)
 		rc = fields_from_json(&spec_host_fields, host, json, err);
 	json_object_put(json);
-	json_tokener_free(tokener);
 	if (rc < 0) {
 		spec_host_clear(host);
-		err->kind = ERR_PERMANENT;
-		return err_prefix(err, "stored host");
+		return damaged(err, "host");
 	}
 	spec_host_name(host);
 	return 0;
+}
+
+/* What is no field of the spec, beside those that are. */
+#define KEY_ID "id"
+#define KEY_INDEX "index"
+
+char *spec_instance_to_json(const struct spec_instance *instance)
+{
+	struct json_object *json = fields_to_json(&spec_instance_fields, instance);
+
+	json_object_object_add(json, KEY_ID, json_object_new_string(instance->id));
+	json_object_object_add(json, KEY_INDEX, json_object_new_uint64(instance->index));
+	return text_of(json);
+}
+
+int spec_instance_from_json(struct spec_instance *instance, const struct spec_host *host, const char *text,
+			    struct err *err)
+{
+	struct json_object *json = object_of(text, err);
+	const char *id;
+	int rc = -1;
+
+	*instance = (struct spec_instance){0};
+	if (!json)
+		return damaged(err, "instance");
+	id = json_object_get_string(json_object_object_get(json, KEY_ID));
+	if (!id)
+		err_set(err, ERR_PERMANENT, KEY_ID " must be set");
+	else
+		rc = fields_from_json(&spec_instance_fields, instance, json, err);
+	if (rc == 0) {
+		instance->id = xstrdup(id);
+		instance->index = (size_t)json_object_get_uint64(json_object_object_get(json, KEY_INDEX));
+		/* `runtime` is a field of both. */
+		FREE(instance->host.engine);
+		spec_host_copy(&instance->host, host);
+	}
+	json_object_put(json);
+	if (rc == 0)
+		return 0;
+	spec_instance_clear(instance);
+	return damaged(err, "instance");
 }

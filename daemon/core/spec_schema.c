@@ -77,6 +77,18 @@ static const struct spec_field timeout_rows[] = {
 };
 static const struct spec_fields timeout_fields = FIELDS(timeout_rows, 0);
 
+/* `rollout`. */
+
+#define ROLLOUT(member) offsetof(struct spec_rollout, member)
+
+static const struct spec_field rollout_rows[] = {
+	KEPT("canary", type_count, ROLLOUT(canary), .fallback = "1"),
+	KEPT("parallel", type_share, ROLLOUT(parallel), .fallback = "25%"),
+	KEPT("settle", type_delay, ROLLOUT(settle_ms), .fallback = "5s"),
+	KEPT("onFailure", type_on_failure, ROLLOUT(on_failure), .fallback = "halt"),
+};
+const struct spec_fields spec_rollout_fields = FIELDS(rollout_rows, sizeof(struct spec_rollout));
+
 /* An instance. The same fields, but for `host`, are known at the top level, as defaults. */
 
 #define INSTANCE(member) offsetof(struct spec_instance, member)
@@ -97,7 +109,12 @@ static const struct spec_field instance_rows[] = {
 	INSTANCE_ROWS,
 	CHECKED("host", type_map, .fields = &transport_fields),
 };
-const struct spec_fields spec_instance_fields = FIELDS(instance_rows, sizeof(struct spec_instance));
+const struct spec_fields spec_instance_fields = {
+	.v = instance_rows,
+	.n = sizeof(instance_rows) / sizeof(instance_rows[0]),
+	.size = sizeof(struct spec_instance),
+	.above = &spec_document_fields,
+};
 
 /* `state`: what flexkube, or `apilbctl state export`, says about one container. */
 
@@ -159,6 +176,7 @@ const struct spec_fields spec_state_entry_fields = FIELDS(state_entry_rows, size
 static const struct spec_field document_rows[] = {
 	INSTANCE_ROWS,
 	CHECKED("ssh", type_map, .fields = &spec_ssh_fields),
+	CHECKED("rollout", type_map, .fields = &spec_rollout_fields),
 	CHECKED("apiLoadBalancers", type_maps, .fields = &spec_instance_fields),
 	CHECKED("state", type_map_map, .fields = &spec_state_entry_fields),
 };

@@ -16,6 +16,8 @@
 #define FINGERPRINT_PREFIX "SHA256:"
 #define FINGERPRINT_CHARS 43 /* base64 of 32 bytes, without padding */
 #define ENGINE_PREFIX "unix://"
+/* More hosts than anybody has. */
+#define MAX_COUNT_DIGITS 6
 #define MAX_HAPROXY_TIME_MS (INT64_C(576) * 60 * 60 * 1000)
 #define MAX_SOCKET_PATH 107 /* unix(7) */
 
@@ -158,6 +160,67 @@ int syntax_duration(const char *text, struct err *err)
 	if (ms <= 0)
 		return err_set(err, ERR_SPEC, "must be a duration longer than 0, such as \"30s\"");
 	return 0;
+}
+
+int syntax_delay(const char *text, struct err *err)
+{
+	int64_t ms;
+
+	if (duration_parse_ms(text, &ms, err) < 0)
+		return -1;
+	if (ms < 0)
+		return err_set(err, ERR_SPEC, "must be a duration of 0 or more, such as \"5s\"");
+	return 0;
+}
+
+/* The digits at the beginning, as a number; UINT32_MAX: none, or too many. */
+static uint32_t leading_count(const char *text, const char **end)
+{
+	size_t len = strspn(text, "0123456789");
+
+	*end = text + len;
+	return len > 0 && len <= MAX_COUNT_DIGITS ? (uint32_t)strtoul(text, NULL, 10) : UINT32_MAX;
+}
+
+int syntax_count(const char *text, struct err *err)
+{
+	const char *end;
+
+	if (leading_count(text, &end) != UINT32_MAX && !*end)
+		return 0;
+	return err_set(err, ERR_SPEC, "must be a number of hosts from 0 to 999999");
+}
+
+int syntax_share(const char *text, struct err *err)
+{
+	const char *end;
+	uint32_t n = leading_count(text, &end);
+	bool percent = strcmp(end, "%") == 0;
+
+	if (n >= 1 && n != UINT32_MAX && (percent ? n <= 100 : !*end))
+		return 0;
+	return err_set(err, ERR_SPEC,
+		       "must be a number of hosts from 1 to 999999, or a share of them from 1%% to 100%%");
+}
+
+static const char *const on_failure_names[] = {[ROLLOUT_HALT] = "halt", [ROLLOUT_REVERT] = "revert"};
+
+int syntax_on_failure(const char *text, struct err *err)
+{
+	for (size_t i = 0; i < sizeof(on_failure_names) / sizeof(on_failure_names[0]); i++)
+		if (strcmp(text, on_failure_names[i]) == 0)
+			return 0;
+	return err_set(err, ERR_SPEC, "must be one of \"halt\" and \"revert\"");
+}
+
+enum rollout_failure on_failure_parse(const char *text)
+{
+	return strcmp(text, on_failure_names[ROLLOUT_REVERT]) == 0 ? ROLLOUT_REVERT : ROLLOUT_HALT;
+}
+
+const char *on_failure_name(enum rollout_failure on_failure)
+{
+	return on_failure_names[on_failure];
 }
 
 /* HAProxy's timers count up to 2^31 ms. */

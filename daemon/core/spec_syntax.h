@@ -28,6 +28,10 @@ int syntax_config_path(const char *text, struct err *err);
 int syntax_file(const char *text, struct err *err);
 int syntax_user(const char *text, struct err *err);
 int syntax_duration(const char *text, struct err *err);
+int syntax_delay(const char *text, struct err *err); /* a duration that may be 0 */
+int syntax_count(const char *text, struct err *err); /* of hosts; may be 0 */
+int syntax_share(const char *text, struct err *err); /* of hosts: a number or a percentage; at least 1 */
+int syntax_on_failure(const char *text, struct err *err);
 int syntax_haproxy_time(const char *text, struct err *err); /* a duration that HAProxy can keep */
 int syntax_port(const char *text, struct err *err);
 int syntax_host_key(const char *text, struct err *err);
@@ -41,6 +45,10 @@ const char *engine_path(const char *text);
 /* The name of a value and back; text has passed syntax_host_key_checking. */
 enum host_key_checking host_key_checking_parse(const char *text);
 const char *host_key_checking_name(enum host_key_checking checking);
+
+/* Likewise. */
+enum rollout_failure on_failure_parse(const char *text);
+const char *on_failure_name(enum rollout_failure on_failure);
 
 /*
  * A DNS name, an IPv4 address, or an IPv6 address with or without brackets:

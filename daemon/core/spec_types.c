@@ -185,6 +185,105 @@ static const struct spec_storage storage_checking = {
 	checking_text,
 };
 
+static void count_store(void *member, const char *text)
+{
+	*(uint32_t *)member = (uint32_t)strtoul(text, NULL, 10);
+}
+
+static void count_copy(void *to, const void *from)
+{
+	*(uint32_t *)to = *(const uint32_t *)from;
+}
+
+static void count_clear(void *member)
+{
+	*(uint32_t *)member = 0;
+}
+
+static bool count_equal(const void *a, const void *b)
+{
+	return *(const uint32_t *)a == *(const uint32_t *)b;
+}
+
+static char *count_text(const void *member)
+{
+	return xasprintf("%" PRIu32, *(const uint32_t *)member);
+}
+
+static const struct spec_storage storage_count = {
+	sizeof(uint32_t), count_store, count_copy, count_clear, count_equal, count_text,
+};
+
+static void share_store(void *member, const char *text)
+{
+	struct spec_share *share = member;
+
+	share->n = (uint32_t)strtoul(text, NULL, 10);
+	share->percent = strchr(text, '%') != NULL;
+}
+
+static void share_copy(void *to, const void *from)
+{
+	*(struct spec_share *)to = *(const struct spec_share *)from;
+}
+
+static void share_clear(void *member)
+{
+	*(struct spec_share *)member = (struct spec_share){0};
+}
+
+static bool share_equal(const void *a, const void *b)
+{
+	const struct spec_share *x = a, *y = b;
+
+	return x->n == y->n && x->percent == y->percent;
+}
+
+static char *share_text(const void *member)
+{
+	const struct spec_share *share = member;
+
+	return xasprintf("%" PRIu32 "%s", share->n, share->percent ? "%" : "");
+}
+
+static const struct spec_storage storage_share = {
+	sizeof(struct spec_share), share_store, share_copy, share_clear, share_equal, share_text,
+};
+
+static void on_failure_store(void *member, const char *text)
+{
+	*(enum rollout_failure *)member = on_failure_parse(text);
+}
+
+static void on_failure_copy(void *to, const void *from)
+{
+	*(enum rollout_failure *)to = *(const enum rollout_failure *)from;
+}
+
+static void on_failure_clear(void *member)
+{
+	*(enum rollout_failure *)member = ROLLOUT_HALT;
+}
+
+static bool on_failure_equal(const void *a, const void *b)
+{
+	return *(const enum rollout_failure *)a == *(const enum rollout_failure *)b;
+}
+
+static char *on_failure_text(const void *member)
+{
+	return xstrdup(on_failure_name(*(const enum rollout_failure *)member));
+}
+
+static const struct spec_storage storage_on_failure = {
+	sizeof(enum rollout_failure),
+	on_failure_store,
+	on_failure_copy,
+	on_failure_clear,
+	on_failure_equal,
+	on_failure_text,
+};
+
 /* Elements of lists. */
 
 static int server_check(const char *text, struct err *err)
@@ -314,6 +413,10 @@ const struct spec_type type_host_key = {SHAPE_TEXT, syntax_host_key, false, &sto
 const struct spec_type type_host_key_checking = {SHAPE_TEXT, syntax_host_key_checking, false,
 						 &storage_checking};
 const struct spec_type type_engine = {SHAPE_TEXT, syntax_engine, false, &storage_engine};
+const struct spec_type type_count = {SHAPE_TEXT, syntax_count, true, &storage_count};
+const struct spec_type type_share = {SHAPE_TEXT, syntax_share, false, &storage_share};
+const struct spec_type type_delay = {SHAPE_TEXT, syntax_delay, false, &storage_duration};
+const struct spec_type type_on_failure = {SHAPE_TEXT, syntax_on_failure, false, &storage_on_failure};
 const struct spec_type type_group = {.shape = SHAPE_GROUP};
 const struct spec_type type_pointer = {.shape = SHAPE_POINTER};
 

@@ -22,6 +22,10 @@ extern const struct spec_type type_haproxy_time;
 extern const struct spec_type type_host_key;
 extern const struct spec_type type_host_key_checking;
 extern const struct spec_type type_engine;
+extern const struct spec_type type_count;
+extern const struct spec_type type_share;
+extern const struct spec_type type_delay;
+extern const struct spec_type type_on_failure;
 extern const struct spec_type type_group;
 extern const struct spec_type type_pointer;
 

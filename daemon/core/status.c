@@ -133,6 +133,25 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 	return object;
 }
 
+static struct json_object *rollout_json(const struct status_rollout *rollout)
+{
+	struct json_object *object;
+
+	if (!rollout)
+		return NULL;
+	object = json_object_new_object();
+	add(object, "phase", text_json(rollout->phase));
+	add(object, "paused", json_object_new_boolean(rollout->paused));
+	add(object, "done", json_object_new_uint64(rollout->done));
+	add(object, "total", json_object_new_uint64(rollout->total));
+	add(object, "changing", json_object_new_uint64(rollout->changing));
+	add(object, "unreachable", json_object_new_uint64(rollout->unreachable));
+	add(object, "failed", json_object_new_uint64(rollout->failed));
+	add(object, "why", text_json(rollout->why));
+	add(object, "since", status_time_json(rollout->since_ms));
+	return object;
+}
+
 struct json_object *status_spec_json(const struct status_spec *spec)
 {
 	struct json_object *object = json_object_new_object();
@@ -155,6 +174,7 @@ struct json_object *status_spec_json(const struct status_spec *spec)
 	add(object, "errors", errors);
 	add(object, "instances", json_object_new_uint64(spec->instances));
 	add(object, "converged", json_object_new_uint64(spec->converged));
+	add(object, "rollout", rollout_json(spec->rollout));
 	return object;
 }
 

@@ -55,12 +55,22 @@ struct status_instance {
 	int64_t observed_at_ms, changed_at_ms, next_run_at_ms;
 };
 
+/* How far a change is (rollout.h); phase: "rolling", "paused", "halted", "reverted". */
+struct status_rollout {
+	const char *phase;
+	size_t done, total, changing, unreachable, failed; /* hosts */
+	const char *why;
+	bool paused; /* also: a rollout may have been stopped before */
+	int64_t since_ms;
+};
+
 struct status_spec {
 	const char *name, *file;
 	bool valid;
 	const struct spec_error *errors;
 	size_t errors_n;
 	size_t instances, converged;
+	const struct status_rollout *rollout; /* NULL: none */
 };
 
 struct json_object *status_instance_json(const struct status_instance *instance);

@@ -52,6 +52,11 @@ static const struct column instance_columns[] = {
 	COLUMN(store_instance, COLUMN_TEXT, error_message),
 	COLUMN(store_instance, COLUMN_INT64, error_since_ms),
 	COLUMN(store_instance, COLUMN_INT64, attempts),
+	COLUMN(store_instance, COLUMN_TEXT, in_force, .secret = true),
+	COLUMN(store_instance, COLUMN_TEXT, former, .secret = true),
+	COLUMN(store_instance, COLUMN_TEXT, next_version),
+	COLUMN(store_instance, COLUMN_INT, rollout),
+	COLUMN(store_instance, COLUMN_INT, served),
 };
 
 static const struct column event_columns[] = {
@@ -479,7 +484,8 @@ int64_t store_events_tail(struct store *store, const char *spec, size_t n)
 
 void store_put_meta(struct store *store, const char *name, const char *value)
 {
-	add_pending(store, ROW_META, PUT, &(struct meta){.name = (char *)name, .value = (char *)value});
+	add_pending(store, ROW_META, value ? PUT : DELETE,
+		    &(struct meta){.name = (char *)name, .value = (char *)value});
 }
 
 char *store_get_meta(struct store *store, const char *name)

@@ -70,6 +70,12 @@ struct store_instance {
 	char *error_message;
 	int64_t error_since_ms;
 	int64_t attempts;
+	/* A change that is being rolled out (core/rollout.h). */
+	char *in_force;     /* spec_instance_to_json: what its host is kept at; NULL: not known */
+	char *former;       /* likewise: what was in force before the change; NULL: there is none */
+	char *next_version; /* of what waits for its turn (struct wanted); NULL: nothing */
+	int rollout;        /* enum unit_state */
+	int served;         /* 1: it had a server that was up before the change */
 };
 void store_put_instance(struct store *store, const struct store_instance *instance);
 void store_delete_instance(struct store *store, const char *host_url, const char *engine, const char *name);
@@ -88,7 +94,7 @@ int64_t store_add_event(struct store *store, const struct store_event *event);
 #define STORE_MAX_EVENTS 10000
 
 /* Single values by name, for what is no row of the above. */
-void store_put_meta(struct store *store, const char *name, const char *value);
+void store_put_meta(struct store *store, const char *name, const char *value); /* value NULL: deletes */
 /* NULL: there is none, or the store cannot be read. The caller frees. */
 char *store_get_meta(struct store *store, const char *name);
 

@@ -30,6 +30,11 @@ static const char *const steps[] = {
 	"  type TEXT, message TEXT);",
 	"CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value TEXT);",
 	"ALTER TABLE instance ADD COLUMN accepted TEXT;",
+	"ALTER TABLE instance ADD COLUMN in_force TEXT;"
+	"ALTER TABLE instance ADD COLUMN former TEXT;"
+	"ALTER TABLE instance ADD COLUMN next_version TEXT;"
+	"ALTER TABLE instance ADD COLUMN rollout INTEGER;"
+	"ALTER TABLE instance ADD COLUMN served INTEGER;",
 };
 
 /*

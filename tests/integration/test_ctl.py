@@ -345,3 +345,29 @@ def test_nothing_that_others_named_reaches_the_screen_raw(fake):
             shown = terminal.read_until("\x1b[?7h" if "watch" in command else None).replace("\r\n", "\n")
         shown = re.sub("\x1b\\[(\\d+m|\\?7[lh]|[HJK])", "", shown)
         assert not set(re.findall("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)), command
+
+
+# pause, resume
+
+
+@pytest.mark.parametrize(
+    "command, said",
+    [
+        ("pause", "Changes are held; what is under way on a host ends, and repairs go on.\n"),
+        ("resume", "Changes go on (apilbctl status --watch shows them).\n"),
+    ],
+)
+def test_pause_and_resume(fake, command, said):
+    daemon = fake({f"POST /v1/{command}": [Reply({"specs": []}, 202), Reply({"error": "nothing is to be resumed"}, 409)]})
+    assert daemon.ctl(command, "prod") == (0, "", said)
+    assert daemon.requests == [(f"POST /v1/{command}", {"spec": "prod"})]
+    assert daemon.ctl(command, "prod") == (1, "", "apilbctl: nothing is to be resumed\n")
+    assert daemon.ctl(command).code == 2
+
+
+def test_plan_says_what_is_held(fake):
+    held = plan("prod/h/a", ["reload HAProxy in container api-lb"]) | {"held": "waits for its turn: 1 of 3 hosts are done"}
+    daemon = fake({"GET /v1/plan": [Reply({"ready": True, "instances": [held]})], "GET /v1/status": [Reply(status())]})
+    result = daemon.ctl("plan")
+    assert result.code == 1
+    assert result.out.startswith("prod/h/a\n  ~ held: waits for its turn: 1 of 3 hosts are done\n  * reload HAProxy")

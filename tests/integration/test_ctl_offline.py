@@ -194,7 +194,7 @@ def commands():
     found = re.findall(
         r"^  ([a-z]+(?: export)?)(?:, ([a-z]+))? ", ctl("--help").out.split("Options:")[0], re.M
     )
-    assert len(found) == 9
+    assert len(found) == 11
     return found
 
 
@@ -213,8 +213,8 @@ def test_help_of_every_command():
 @pytest.mark.parametrize(
     "typed, offered",
     [
-        ("", "diff events help plan reconcile render state status validate version"),
-        ("re", "reconcile render"),
+        ("", "diff events help pause plan reconcile render resume state status validate version"),
+        ("re", "reconcile render resume"),
         ("help st", "state status"),
         ("state ", "export"),
         ("-o ", "json table yaml"),

@@ -200,6 +200,67 @@ apilbctl: not converged after 700ms:
     )
 
 
+def rollout(phase, done=3, total=20, why="node4: HAProxy does not stay up"):
+    return {"phase": phase, "done": done, "total": total, "changing": 0, "unreachable": 0, "failed": 1, "why": why}
+
+
+def with_rollout(*args, balancer=WELL, **kwargs):
+    return Reply(status(balancer, specs=[spec("prod") | {"rollout": rollout(*args, **kwargs)}]))
+
+
+HELD = instance("prod/10.0.0.8/api-lb", "paused", progress="the rollout was halted (node4: refused)")
+
+
+@pytest.mark.parametrize(
+    "phase, line",
+    [
+        ("rolling", "ROLLOUT of prod: 3 of 20 hosts are done"),
+        (
+            "halted",
+            "ROLLOUT HALTED: prod, 3 of 20 hosts are done: node4: HAProxy does not stay up; `apilbctl resume prod` "
+            "goes on, a new edit starts over",
+        ),
+        (
+            "reverted",
+            "ROLLOUT REVERTED: prod, 3 of 20 hosts are done: node4: HAProxy does not stay up; `apilbctl resume prod` "
+            "tries it again, a new edit starts over",
+        ),
+        (
+            "paused",
+            "PAUSED: changes of prod are held, repairs go on (3 of 20 hosts are done); `apilbctl resume prod` goes on",
+        ),
+    ],
+)
+def test_status_says_how_far_a_rollout_is(fake, phase, line):
+    daemon = fake({"GET /v1/status": [with_rollout(phase)]})
+    assert daemon.ctl("status").err == f"{line}\n1 of 1 balancer converged\n"
+
+
+def test_a_pause_that_holds_nothing_is_no_reason_to_wait(fake):
+    daemon = fake({"GET /v1/status": [with_rollout("paused", 0, 0)]})
+    result = daemon.ctl("status", "--wait=10s")
+    assert (result.code, len(daemon.requests)) == (0, 1)
+    assert "(nothing waits)" in result.err
+
+
+@pytest.mark.parametrize("phase", ["halted", "reverted", "paused"])
+def test_wait_does_not_wait_for_what_has_stopped(fake, phase):
+    daemon = fake({"GET /v1/status": [with_rollout(phase, balancer=HELD)]})
+    result = daemon.ctl("status", "--wait=30s")
+    assert (result.code, len(daemon.requests)) == (1, 1)
+    assert "apilbctl resume prod" in result.err
+    assert result.err.endswith(
+        "apilbctl: a rollout does not go on by itself:\n"
+        "  prod/10.0.0.8/api-lb: paused: the rollout was halted (node4: refused)\n"
+    )
+
+
+def test_wait_goes_on_until_the_rollout_has_ended(fake):
+    daemon = fake({"GET /v1/status": [with_rollout("rolling"), with_rollout("rolling", 20), Reply(status(WELL))]})
+    result = daemon.ctl("status", "--wait=10s")
+    assert (result.code, len(daemon.requests)) == (0, 3)
+
+
 def test_wait_lives_through_a_restart_of_the_daemon(fake, path):
     daemon = fake({"GET /v1/status": [Reply(status(FAILED)), Raw(b"")]})
     process = subprocess.Popen(

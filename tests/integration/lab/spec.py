@@ -41,8 +41,13 @@ def direct(name="local-lb", port=7443, **more):
     return made
 
 
-def document(instances, servers, image="haproxy:2.6-lab", **more):
-    return {"image": image, "servers": servers, "apiLoadBalancers": instances, **more}
+# For tests that are about something else than in what order hosts change.
+ALL_AT_ONCE = {"canary": 0, "parallel": "100%", "settle": "0s"}
+
+
+def document(instances, servers, image="haproxy:2.6-lab", rollout=ALL_AT_ONCE, **more):
+    made = {"image": image, "servers": servers, "apiLoadBalancers": instances, "rollout": rollout, **more}
+    return {k: v for k, v in made.items() if v is not None}
 
 
 def write(path, content):

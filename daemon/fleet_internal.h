@@ -1,0 +1,66 @@
+/*
+ * What the files of the fleet share; nobody else includes this. fleet.c has the
+ * hosts: who runs when, and the spec directory. fleet_specs.c has what the specs
+ * in force want of them.
+ */
+#ifndef APILB_FLEET_INTERNAL_H
+#define APILB_FLEET_INTERNAL_H
+
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "daemon/fleet.h"
+#include "daemon/rollouts.h"
+
+/* A host of the fleet. */
+struct member {
+	char *key;
+	struct host *host;
+	bool seen;                 /* wanted by a spec, while the specs are gone through */
+	bool queued;               /* due, waiting for a place */
+	bool running;              /* has a place */
+	struct lane *lane;         /* where it queues or runs */
+	bool settled;              /* has had a verdict since the start, or since more was wanted */
+	size_t place;              /* in the array of hosts */
+	TAILQ_ENTRY(member) entry; /* in the queue */
+	UT_hash_handle hh;         /* by key */
+	UT_hash_handle hh_host;    /* by host */
+};
+
+/* Places to run. */
+struct lane {
+	TAILQ_HEAD(, member) queue;
+	size_t running;
+};
+
+struct fleet {
+	struct fleet_options options;
+	struct host_context context;
+	struct specs *specs;
+	struct rollouts *rollouts;
+	struct watch *watch;
+	struct event *rescan; /* inotify can lose events; the directory may come back */
+	struct member *members, *members_by_host;
+	struct host **hosts; /* the same as an array, for who only reads */
+	size_t hosts_n;
+	size_t unsettled; /* members without a verdict */
+	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
+	struct lane well, failing;
+	TAILQ_HEAD(, fleet_waiter) waiters;
+	bool ready;
+	char *directory_error;
+};
+
+/* fleet.c */
+
+/* The host, which is new if no spec or store has named it before. */
+struct member *fleet_member_for(struct fleet *fleet, const struct spec_host *settings);
+/* Something is to be done on it: now, and its verdict is still to come. */
+void fleet_make_due(struct fleet *fleet, struct member *member);
+
+/* fleet_specs.c */
+
+/* Goes through the specs in force: what they want is put in force, or waits for its turn. */
+void fleet_apply_specs(struct fleet *fleet);
+
+#endif

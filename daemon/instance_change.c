@@ -1,0 +1,206 @@
+/* What is in force of a balancer, and what comes next. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/rollout.h"
+#include "daemon/instance.h"
+
+static bool same_version(const struct wanted *a, const struct wanted *b)
+{
+	return a && b ? strcmp(a->version, b->version) == 0 : a == b;
+}
+
+static bool is_same(const struct wanted *a, const struct wanted *b)
+{
+	if (!a || !b)
+		return a == b;
+	return same_version(a, b) &&
+	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0;
+}
+
+static void replace(struct wanted **to, struct wanted *wanted)
+{
+	struct wanted *before = *to;
+
+	*to = wanted ? wanted_ref(wanted) : NULL;
+	wanted_unref(before);
+}
+
+/* wanted: NULL for nothing. The same as it waited for before, also before a restart, is no edit. */
+static void set_next(struct instance *instance, struct wanted *wanted)
+{
+	const char *before = instance->record.next_version;
+
+	replace(&instance->next, wanted);
+	if (before && wanted && strcmp(before, wanted->version) == 0)
+		return;
+	FREE(instance->record.next_version);
+	if (wanted)
+		instance->record.next_version = xstrdup(wanted->version);
+}
+
+static void take_name(struct instance *instance, const struct wanted *wanted)
+{
+	free(instance->id);
+	free(instance->spec);
+	instance->id = xstrdup(wanted->instance.id);
+	instance->spec = xstrdup(wanted->spec);
+	instance->index = wanted->instance.index;
+}
+
+/* Whether the spec now wants another version than the one that waited. */
+static bool is_edit(const struct instance *instance, const struct wanted *wanted)
+{
+	const char *waited = instance->record.next_version;
+
+	return waited ? !wanted || strcmp(waited, wanted->version) != 0
+		      : instance->wanted && wanted && !same_version(instance->wanted, wanted);
+}
+
+bool instance_want(struct instance *instance, struct wanted *wanted)
+{
+	bool changed = instance->held || !is_same(instance->wanted, wanted);
+
+	instance->edited |= instance->record.next_version && wanted && is_edit(instance, wanted);
+	set_next(instance, NULL);
+	if (!same_version(instance->wanted, wanted))
+		instance_end_rollout(instance);
+	instance->held = false;
+	FREE(instance->drop_id);
+	replace(&instance->wanted, wanted);
+	if (wanted)
+		take_name(instance, wanted);
+	if (changed && !wanted)
+		instance->phase = PHASE_REMOVING;
+	else if (changed && instance->phase != PHASE_PENDING)
+		instance->phase = PHASE_RECONCILING;
+	return changed;
+}
+
+bool instance_is_new(const struct instance *instance)
+{
+	return !instance->wanted || !instance->record.config_path;
+}
+
+bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
+{
+	bool is_new = instance_is_new(instance), was_held = instance->held;
+
+	if (same_version(instance->wanted, wanted) || (is_new && !hold))
+		return instance_want(instance, wanted);
+	instance->edited |= is_edit(instance, wanted);
+	set_next(instance, wanted);
+	take_name(instance, wanted);
+	FREE(instance->drop_id);
+	/* One that nothing is in force for yet is left alone. */
+	instance->held = is_new;
+	return was_held && !is_new;
+}
+
+void instance_admit(struct instance *instance)
+{
+	size_t up = 0;
+
+	for (size_t i = 0; i < instance->observed.servers_n; i++)
+		up += instance->observed.servers[i].state == SERVER_UP;
+	instance->record.served = up > 0;
+	instance->record.rollout = UNIT_CHANGING;
+	/* A version that never proved itself is nothing to go back to. */
+	if (!instance->former)
+		replace(&instance->former, instance->wanted);
+	replace(&instance->wanted, instance->next);
+	set_next(instance, NULL);
+	instance->held = false;
+	if (instance->phase != PHASE_PENDING)
+		instance->phase = PHASE_RECONCILING;
+}
+
+bool instance_revert(struct instance *instance)
+{
+	struct wanted *former = instance->former;
+
+	if (!former)
+		return false;
+	if (!instance->next)
+		set_next(instance, instance->wanted);
+	replace(&instance->wanted, former);
+	instance_end_rollout(instance);
+	instance->phase = PHASE_RECONCILING;
+	return true;
+}
+
+void instance_end_rollout(struct instance *instance)
+{
+	replace(&instance->former, NULL);
+	instance->record.rollout = UNIT_OUT;
+	instance->record.served = 0;
+}
+
+/* The store. */
+
+static int wanted_of(struct wanted **to, const struct instance *instance, const char *owner,
+		     const struct spec_host *host, const char *json, struct err *err)
+{
+	struct spec_instance stored;
+
+	if (!json)
+		return 0;
+	if (spec_instance_from_json(&stored, host, json, err) < 0)
+		return -1;
+	/* The name is what it is stored under. */
+	free(stored.name);
+	stored.name = xstrdup(instance->record.name);
+	*to = wanted_new(owner, instance->record.spec, &stored, NULL);
+	spec_instance_clear(&stored);
+	return 0;
+}
+
+int instance_recall(struct instance *instance, const char *owner, const struct spec_host *host,
+		    struct err *err)
+{
+	struct store_instance *record = &instance->record;
+	int rc = 0;
+
+	if (wanted_of(&instance->wanted, instance, owner, host, record->in_force, err) < 0 ||
+	    wanted_of(&instance->former, instance, owner, host, record->former, err) < 0)
+		rc = -1;
+	if (instance->wanted) {
+		take_name(instance, instance->wanted);
+	} else {
+		FREE(record->next_version);
+		instance_end_rollout(instance);
+	}
+	/* From here on they are written from what they stand for. */
+	FREE(record->in_force);
+	FREE(record->former);
+	return rc;
+}
+
+void instance_store(const struct instance *instance, struct store *store)
+{
+	struct store_instance row = instance->record;
+
+	row.in_force = instance->wanted ? spec_instance_to_json(&instance->wanted->instance) : NULL;
+	row.former = instance->former ? spec_instance_to_json(&instance->former->instance) : NULL;
+	store_put_instance(store, &row);
+	secret_free(row.in_force);
+	secret_free(row.former);
+}
+
+enum phase instance_phase(const struct instance *instance)
+{
+	bool waits = instance->next || instance->kept;
+
+	if (!waits ||
+	    (instance->phase != PHASE_CONVERGED && !(instance->held && instance->phase == PHASE_PENDING)))
+		return instance->phase;
+	return instance->hold && instance->hold->stopped ? PHASE_PAUSED : PHASE_PENDING;
+}
+
+const char *instance_held_because(const struct instance *instance)
+{
+	if (!instance->next && !instance->kept)
+		return NULL;
+	return instance->hold ? instance->hold->why : "it waits for its turn";
+}
