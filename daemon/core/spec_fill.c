@@ -1,4 +1,5 @@
 /* Merging: from maps of the document, and defaults, to a struct. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
@@ -87,6 +88,25 @@ static void store(const struct spec_field *f, void *base, const struct yaml_valu
 	merge->bytes += strlen(value->text);
 }
 
+static void store_fallback(const struct spec_field *f, void *base)
+{
+	const struct spec_storage *storage = f->type->storage;
+	char *words, *word, *rest, *elements = NULL;
+	size_t n = 0;
+
+	if (f->type->shape == SHAPE_TEXT) {
+		storage->store(field_member(base, f), f->fallback);
+		return;
+	}
+	words = xstrdup(f->fallback);
+	for (word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		elements = xreallocarray(elements, n + 1, storage->size);
+		storage->store(elements + n++ * storage->size, word);
+	}
+	field_set_list(base, f, elements, n);
+	free(words);
+}
+
 static void fill_value(const struct spec_field *f, void *base, const struct spec_layers *layers,
 		       struct spec_merge *merge)
 {
@@ -97,7 +117,7 @@ static void fill_value(const struct spec_field *f, void *base, const struct spec
 	if (value)
 		store(f, base, value, merge);
 	else if (f->fallback)
-		f->type->storage->store(field_member(base, f), f->fallback);
+		store_fallback(f, base);
 	else if (f->missing && !layers_broken(layers))
 		report_at(merge->report, merge->at, "%s", f->missing);
 }
