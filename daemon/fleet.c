@@ -328,6 +328,7 @@ static void apply_specs(struct fleet *fleet)
 
 	HASH_ITER (hh, fleet->members, member, tmp)
 		forget_mentions(member);
+	specs_count_sharers(fleet->specs);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; files[i]->spec && j < files[i]->spec->instances_n; j++)
 			want(fleet, files[i]->spec, &files[i]->spec->instances[j]);

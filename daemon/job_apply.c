@@ -272,9 +272,10 @@ static enum step undo(struct job *job, struct job_target *target, const struct a
 /* What each action is made of. */
 static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_PULL] = {pull},
-	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_candidate, start, job_wait_for_verdict,
-				 job_note_image, remove_container},
-	[ACTION_REHEARSE] = {job_create_rehearsal, job_put_rehearsal, start, job_await, remove_container},
+	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_beside, job_put_candidate, start,
+				 job_wait_for_verdict, job_note_image, remove_container},
+	[ACTION_REHEARSE] = {job_create_rehearsal, job_put_beside, job_put_rehearsal, start, job_await,
+			     remove_container},
 	[ACTION_WRITE_CONFIG] = {job_create_helper, job_put_run_dir, job_put_config, job_remove_helper},
 	[ACTION_CREATE] = {create},
 	[ACTION_START] = {start},
@@ -287,8 +288,11 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_RENAME] = {rename_container},
 };
 
-static job_step_fn *next_step(const struct job *job, const struct action *action)
+static job_step_fn *next_step(struct job *job, const struct job_target *target, const struct action *action)
 {
+	if (job->step < JOB_MAX_STEPS && recipes[action->kind][job->step] == job_put_beside &&
+	    target->wanted->files_n == 0)
+		job->step++;
 	return job->step < JOB_MAX_STEPS ? recipes[action->kind][job->step] : NULL;
 }
 
@@ -306,7 +310,7 @@ enum step job_apply(struct job *job, struct job_target *target)
 		return undo(job, target, job_action(job));
 	while (job->action < target->plan.n) {
 		const struct action *action = job_action(job);
-		job_step_fn *step = next_step(job, action);
+		job_step_fn *step = next_step(job, target, action);
 		char *text;
 
 		if (!step) {

@@ -86,7 +86,7 @@ const struct observed_container *job_find_listed(const struct job *job, const ch
 /* job_apply.c: the actions of a plan. Each is a recipe of steps; a step sends one request. */
 enum step job_apply(struct job *job, struct job_target *target);
 enum step job_explain(struct job *job, struct job_target *target);
-#define JOB_MAX_STEPS 6 /* of a recipe */
+#define JOB_MAX_STEPS 7 /* of a recipe */
 typedef void job_step_fn(struct job *job, struct job_target *target, const struct action *action);
 const struct action *job_action(const struct job *job);
 /* For requests: on to the next step, or, with an error, to what is done about a failed action. */
@@ -100,6 +100,7 @@ job_step_fn job_await;
 
 /* job_helper.c: steps of ACTION_CHECK_CONFIG and ACTION_WRITE_CONFIG. */
 job_step_fn job_create_rehearsal, job_put_rehearsal;
+job_step_fn job_put_beside; /* left out where the config needs no files */
 job_step_fn job_create_checker, job_put_candidate, job_wait_for_verdict, job_note_image;
 job_step_fn job_create_helper, job_put_run_dir, job_put_config, job_remove_helper;
 /* HAProxy has not taken the new version, or should not have, and the former one's text is known: it can be

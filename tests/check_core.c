@@ -529,6 +529,7 @@ START_TEST(status_has_the_contracts_shape)
 		.servers = seen,
 		.servers_n = 2,
 		.servers_known = &known,
+		.health_check = &(const struct spec_health_check){.insecure = true},
 		.serves = SERVES_FORMER,
 		.error = &err,
 		.error_since_ms = 1767323045678,
@@ -554,7 +555,7 @@ START_TEST(status_has_the_contracts_shape)
 		"{\"address\":\"10.0.0.2:6443\",\"state\":\"down\",\"draining\":true,\"since\":null,"
 		"\"why\":\"not ready\",\"check\":\"L7OKC\"},"
 		"{\"address\":\"[fd00::1]:6443\",\"state\":\"unknown\",\"since\":null}],"
-		"\"traffic\":\"checked\",\"serves\":\"former\","
+		"\"verifiesServers\":false,\"insecure\":true,\"traffic\":\"checked\",\"serves\":\"former\","
 		"\"lastError\":{\"kind\":\"transient\",\"message\":\"no such luck\","
 		"\"since\":\"2026-01-02T03:04:05.678Z\",\"attempts\":2},"
 		"\"observedAt\":\"2026-01-02T03:04:05.000Z\",\"changedAt\":null,\"nextRunAt\":null}");

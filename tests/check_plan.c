@@ -185,7 +185,7 @@ static void observe_up(struct json_object *names, struct observed_instance *obse
  * absent: not looked at), binds ("other": HAProxy listens elsewhere), adopt (the state hands the container
  * over), up (names of servers that HAProxy sees up), old (those that were succeeded: an array of { "status",
  * "overdue": true or absent }), and, true or absent: "accepted" (the image's HAProxy has checked the config),
- * "config mode" (not what it was), "refused"; foreign, refusal (texts).
+ * "config mode" (not what it was), "refused"; foreign, refusal, lost (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -225,6 +225,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->refused = text_of(given, "refused") != NULL;
+	observed->lost_file = xstrdup(text_of(given, "lost"));
 	observed->refusal = xstrdup(text_of(given, "refusal"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));

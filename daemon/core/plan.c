@@ -134,7 +134,7 @@ static bool is_ours(const struct wanted *wanted, const struct observed_container
 
 /* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
  * again harms nobody. */
-static const char *config_drift(const struct wanted *wanted, const struct observed_instance *observed)
+static const char *text_drift(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	if (!observed->config_known)
 		return "config is not known";
@@ -145,6 +145,14 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 	if (observed->config_mode)
 		return "config file has other permissions";
 	return NULL;
+}
+
+/* The same, with the files beside it. HAProxy has read those: they are for its next start. */
+static const char *config_drift(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	const char *text = text_drift(wanted, observed);
+
+	return text ? text : observed->lost_file;
 }
 
 /* Why the container cannot become what is wanted; NULL when it can, by starting or reloading. The caller
@@ -277,14 +285,14 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
  * up its own for two seconds while it tries again.
  */
 static bool needs_successor(const struct wanted *wanted, const struct observed_instance *observed,
-			    const char *file, bool reload)
+			    bool reload)
 {
 	if (observed->stats == STATS_FAILED)
 		return !observed->refused;
 	if (observed->config_known && !observed->config_exists)
 		return true;
 	if (wanted->mounts_file)
-		return file || reload;
+		return text_drift(wanted, observed) || reload;
 	return reload &&
 	       (observed->refused || strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
@@ -306,7 +314,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		reload = true;
 		reason = reason ? reason : "directory of the stats socket has other permissions";
 	}
-	if (needs_successor(wanted, observed, file, reload)) {
+	if (needs_successor(wanted, observed, reload)) {
 		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");
 		return;
 	}
@@ -388,7 +396,7 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	const struct observed_container *next = observed->next;
 	char *drift = container_drift(wanted, observed, next);
 
-	if (drift || config_drift(wanted, observed) || (observed->current && !is_up(next))) {
+	if (drift || text_drift(wanted, observed) || (observed->current && !is_up(next))) {
 		if (next_serves_alone(observed)) {
 			/* It serves on, under its name, until it is replaced. */
 			if (observed->current)
