@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/file.h"
 #include "common/mem.h"
 #include "common/text.h"
+#include "daemon/core/certificates.h"
 
 static int read_error(struct spec_errors *errors, const char *path)
 {
@@ -31,10 +33,19 @@ static char *read_stream(FILE *in, size_t *len)
 	return text;
 }
 
+static int read_named(void *arg, const char *path, char **text, struct err *err)
+{
+	(void)arg;
+	return file_read(path, CERTIFICATES_MAX_BYTES, text, err);
+}
+
 static void parse(struct spec_list *list, const char *name, const char *text, size_t len)
 {
 	/* Not asked for here: what the daemon has recorded. An empty list is then an error, as in --check. */
-	const struct spec_context context = {.have_agent = getenv("SSH_AUTH_SOCK") != NULL};
+	const struct spec_context context = {
+		.have_agent = getenv("SSH_AUTH_SOCK") != NULL,
+		.read_file = read_named,
+	};
 	struct spec *spec = spec_parse(name, text, len, &context, &list->errors);
 
 	if (!spec)

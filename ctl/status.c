@@ -56,6 +56,9 @@ static void read_balancer(struct balancer *b, struct json_object *json)
 	b->progress = json_text(json, "progress", NULL);
 	b->error = json_text(json_map(json, "lastError"), "message", NULL);
 	b->untested = strcmp(json_text(json, "traffic", ""), "untested") == 0;
+	b->verifies = json_flag(json, "verifiesServers");
+	b->trusting = !b->verifies && !json_flag(json, "insecure") &&
+		      json_object_is_type(json_object_object_get(json, "verifiesServers"), json_type_boolean);
 	b->serves = json_text(json, "serves", "");
 	b->observed_ms = json_time_ms(json, "observedAt");
 	b->changed_ms = json_time_ms(json, "changedAt");

@@ -29,6 +29,8 @@ struct balancer {
 	size_t servers, servers_known, servers_up;
 	bool none_up;         /* every one is known to be down */
 	bool untested;        /* and they get the traffic all the same */
+	bool verifies;        /* its checks verify the API servers' certificates */
+	bool trusting;        /* they do not, and nobody said that this is meant */
 	const char *serves;   /* the version that runs: "wanted", "former", or "" */
 	const char *error;    /* lastError.message, or NULL */
 	const char *progress; /* what is going on right now, or NULL */

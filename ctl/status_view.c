@@ -364,6 +364,20 @@ static void print_phase_counts(const struct status *status, FILE *out)
 	}
 }
 
+/* Where none verifies, that is how it was set up; where some do, the others may have been forgotten. */
+static void print_trusting(const struct status *status, FILE *out)
+{
+	size_t verifies = 0, trusting = 0;
+
+	for (size_t i = 0; i < status->balancers_n; i++) {
+		verifies += status->balancers[i].verifies;
+		trusting += status->balancers[i].trusting;
+	}
+	if (verifies > 0 && trusting > 0)
+		fprintf(out, "; %zu, unlike the others, %s no CA to verify API servers with", trusting,
+			trusting == 1 ? "has" : "have");
+}
+
 void status_print_summary(const struct status *status, FILE *out)
 {
 	size_t invalid = status_count_invalid(status), none_up = status_count_none_up(status), degraded = 0;
@@ -386,6 +400,7 @@ void status_print_summary(const struct status *status, FILE *out)
 		fprintf(out, ", %zu with servers down", degraded);
 	if (invalid > 0)
 		fprintf(out, "; %zu spec%s invalid", invalid, invalid == 1 ? " is" : "s are");
+	print_trusting(status, out);
 	putc('\n', out);
 }
 

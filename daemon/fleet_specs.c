@@ -139,6 +139,7 @@ void fleet_apply_specs(struct fleet *fleet)
 	struct spec_file *const *files = specs_files(fleet->specs, &n);
 	struct member *member, *tmp;
 
+	specs_count_sharers(fleet->specs);
 	rollouts_begin(fleet->rollouts);
 	HASH_ITER (hh, fleet->members, member, tmp)
 		forget_mentions(member);

@@ -301,8 +301,8 @@ static enum step undo(struct job *job, struct job_target *target, const struct a
 /* What each action is made of. */
 static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_PULL] = {pull},
-	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_candidate, start, job_wait_for_verdict,
-				 job_note_image, remove_container},
+	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_beside, job_put_candidate, start,
+				 job_wait_for_verdict, job_note_image, remove_container},
 	/* The directory of its socket first: the balancer may be somebody else's, and have none. */
 	[ACTION_REHEARSE] = {job_create_helper, job_put_run_dir, job_remove_helper, job_create_rehearsal,
 			     job_put_rehearsal, start, job_await, remove_container},
@@ -318,8 +318,11 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_RENAME] = {rename_container},
 };
 
-static job_step_fn *next_step(const struct job *job, const struct action *action)
+static job_step_fn *next_step(struct job *job, const struct job_target *target, const struct action *action)
 {
+	if (job->step < JOB_MAX_STEPS && recipes[action->kind][job->step] == job_put_beside &&
+	    target->wanted->files_n == 0)
+		job->step++;
 	return job->step < JOB_MAX_STEPS ? recipes[action->kind][job->step] : NULL;
 }
 
@@ -337,7 +340,7 @@ enum step job_apply(struct job *job, struct job_target *target)
 		return undo(job, target, job_action(job));
 	while (job->action < target->plan.n) {
 		const struct action *action = job_action(job);
-		job_step_fn *step = next_step(job, action);
+		job_step_fn *step = next_step(job, target, action);
 		char *text;
 
 		if (!step) {

@@ -13,19 +13,54 @@
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
 
-/* One entry into one of the helper's mounts. Not all at once through "/": Podman would write beside the
+/* Entries into one of the helper's mounts. Not all at once through "/": Podman would write beside the
  * mounts. */
-static void put_entry(struct job *job, struct job_target *target, const char *mount,
-		      const struct archive_entry_spec *entry)
+static void put_entries(struct job *job, struct job_target *target, const char *mount,
+			const struct archive_entry_spec *entries, size_t n)
 {
 	char *helper = container_helper_name(target->name);
 	char *tar;
 	size_t len;
 
-	archive_pack(entry, 1, time(NULL), &tar, &len);
+	archive_pack(entries, n, time(NULL), &tar, &len);
 	docker_put_archive(job->docker, helper, mount, tar, len, job_on_step, job);
 	free(tar);
 	free(helper);
+}
+
+static void put_entry(struct job *job, struct job_target *target, const char *mount,
+		      const struct archive_entry_spec *entry)
+{
+	put_entries(job, target, mount, entry, 1);
+}
+
+/* The files that the config refers to, in the balancer's own directory, which is in `mount` under `dir`; and
+ * that directory itself before them, if it is given. */
+static void put_beside(struct job *job, struct job_target *target, const char *mount, const char *dir)
+{
+	const struct wanted *wanted = target->wanted;
+	struct archive_entry_spec *entries = xcalloc(wanted->files_n + 1, sizeof(*entries));
+	char **paths = xcalloc(wanted->files_n + 1, sizeof(*paths));
+	size_t n = 0;
+
+	if (*dir) {
+		paths[n] = xstrdup(dir);
+		entries[n] = (struct archive_entry_spec){
+			.path = paths[n], .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID};
+		n++;
+	}
+	for (size_t i = 0; i < wanted->files_n; i++, n++) {
+		const struct haproxy_file *file = &wanted->files[i];
+
+		paths[n] = xasprintf("%s%s", dir, file->name);
+		entries[n] = (struct archive_entry_spec){
+			.path = paths[n], .mode = BESIDE_MODE, .data = file->text, .len = file->len};
+	}
+	put_entries(job, target, mount, entries, n);
+	for (size_t i = 0; i < n; i++)
+		free(paths[i]);
+	free(paths);
+	free(entries);
 }
 
 void job_remove_helper(struct job *job, struct job_target *target, const struct action *action)
@@ -64,6 +99,20 @@ void job_put_candidate(struct job *job, struct job_target *target, const struct 
 
 	(void)action;
 	put_entry(job, target, "/", &entry);
+}
+
+/*
+ * Whoever checks the config has to find what it refers to, where the balancer
+ * will: so that is on the host before the config is. Nobody looks at it until
+ * a config names it.
+ */
+void job_put_beside(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *mount = xasprintf(HAPROXY_RUN_DIR "/%s", target->name);
+
+	(void)action;
+	put_beside(job, target, mount, "");
+	free(mount);
 }
 
 /* rehearse: a HAProxy that only checks servers */
@@ -145,13 +194,11 @@ void job_create_helper(struct job *job, struct job_target *target, const struct 
 
 void job_put_run_dir(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *path = xasprintf("%s/", target->name);
-	const struct archive_entry_spec entry = {
-		.path = path, .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID};
+	char *dir = xasprintf("%s/", target->name);
 
 	(void)action;
-	put_entry(job, target, HELPER_RUN_DIR, &entry);
-	free(path);
+	put_beside(job, target, HELPER_RUN_DIR, dir);
+	free(dir);
 }
 
 void job_put_config(struct job *job, struct job_target *target, const struct action *action)

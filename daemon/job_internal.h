@@ -104,6 +104,7 @@ job_step_fn job_retire_successor;
 
 /* job_helper.c: steps of ACTION_CHECK_CONFIG and ACTION_WRITE_CONFIG. */
 job_step_fn job_create_rehearsal, job_put_rehearsal;
+job_step_fn job_put_beside; /* left out where the config needs no files */
 job_step_fn job_create_checker, job_put_candidate, job_wait_for_verdict, job_note_image;
 job_step_fn job_create_helper, job_put_run_dir, job_put_config, job_remove_helper;
 /* HAProxy has not taken the new version, or should not have, and the former one's text is known: it can be

@@ -35,7 +35,11 @@ static const struct observed_container *config_view(const struct job_target *tar
 	return sees_the_file(target, observed->next) ? observed->next : NULL;
 }
 
-enum { CONFIG_HEAD, CONFIG_GET, CONFIG_DONE };
+enum {
+	CONFIG_HEAD,
+	CONFIG_GET,
+	CONFIG_DONE, /* from here on one for each of the files beside it */
+};
 
 static void on_config_get(void *arg, const struct docker_reply *reply, const struct err *err)
 {
@@ -120,12 +124,63 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 	job_run(job);
 }
 
+/* The files beside the config: their names tell their content, so a look at the size is enough to see damage.
+ */
+
+static bool is_as_written(const struct haproxy_file *file, const char *path_stat)
+{
+	struct json_object *stat = path_stat ? json_tokener_parse(path_stat) : NULL, *size = NULL;
+	bool is = has_mode(stat, BESIDE_MODE) && json_object_object_get_ex(stat, "size", &size) &&
+		  json_object_get_int64(size) == (int64_t)file->len;
+
+	json_object_put(stat);
+	return is;
+}
+
+static void on_beside_head(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	const struct haproxy_file *file = &target->wanted->files[job->step - CONFIG_DONE];
+	bool is_there = !err && reply->status != 404;
+
+	/* An engine that cannot mount a directory which is gone says so with an error. */
+	if (err && !docker_usable(job->docker)) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (!target->observed.lost_file && (!is_there || !is_as_written(file, reply->path_stat)))
+		target->observed.lost_file =
+			xasprintf("%s is %s", file->name, is_there ? "not as it was written" : "missing");
+	job->step++;
+	job_run(job);
+}
+
+/* They are of interest while the config names them: with another one they are written anyway. */
+static enum step look_beside(struct job *job, struct job_target *target,
+			     const struct observed_container *view)
+{
+	const struct wanted *wanted = target->wanted;
+	size_t i = (size_t)(job->step - CONFIG_DONE);
+	char *path;
+
+	if (i >= wanted->files_n || !target->observed.config_exists ||
+	    strcmp(target->observed.config_sha256, wanted->config_sha256) != 0)
+		return STEP_NEXT;
+	path = haproxy_file_path(target->name, wanted->files[i].name);
+	docker_head_archive(job->docker, view->id, path, on_beside_head, job);
+	free(path);
+	return STEP_WAIT;
+}
+
 enum step job_look_at_config(struct job *job, struct job_target *target)
 {
 	const struct observed_container *view = target->wanted ? config_view(target) : NULL;
 
-	if (!view || job->step == CONFIG_DONE)
+	if (!view)
 		return STEP_NEXT;
+	if (job->step >= CONFIG_DONE)
+		return look_beside(job, target, view);
 	if (job->step == CONFIG_HEAD)
 		docker_head_archive(job->docker, view->id, target->wanted->config_in_container,
 				    on_config_head, job);
@@ -169,6 +224,7 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 {
 	struct job *job = arg;
 	struct observed_instance *observed = &job_current(job)->observed;
+	const struct spec_health_check *health = &job_current(job)->wanted->instance.health_check;
 
 	(void)len;
 	job->query = NULL;
@@ -177,6 +233,8 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 		return;
 	}
 	observed_stats_parse(observed, text);
+	if (health->ca)
+		observed_stats_suspect_certificates(observed, haproxy_name_in_certificates(health));
 	observed->asked_at_ms = clock_now_ms();
 	job->step = STATS_DONE;
 	job_run(job);

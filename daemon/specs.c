@@ -7,6 +7,8 @@
 #include "common/mem.h"
 #include "daemon/core/hash.h"
 #include "daemon/core/spec_fleet.h"
+#include "daemon/core/spec_sharers.h"
+#include "daemon/named_files.h"
 
 struct specs {
 	struct store *store;
@@ -18,6 +20,7 @@ struct specs {
 	struct spec_file *by_name;
 	char **misnamed;
 	size_t misnamed_n;
+	struct named_files *named;
 };
 
 struct specs *specs_new(struct store *store, struct events *events, bool have_agent)
@@ -27,6 +30,7 @@ struct specs *specs_new(struct store *store, struct events *events, bool have_ag
 	specs->store = store;
 	specs->events = events;
 	specs->have_agent = have_agent;
+	specs->named = named_files_new(store);
 	return specs;
 }
 
@@ -57,6 +61,7 @@ void specs_free(struct specs *specs)
 		file_free(specs, specs->files[i]);
 	free(specs->files);
 	misnamed_clear(specs);
+	named_files_free(specs->named);
 	free(specs);
 }
 
@@ -100,7 +105,12 @@ int specs_recall(struct specs *specs, struct err *err)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		/* It was good once: an agent that is missing now must not make it bad. */
-		const struct spec_context context = {.have_agent = true, .have_recorded = true};
+		const struct spec_context context = {
+			.have_agent = true,
+			.have_recorded = true,
+			.read_file = named_files_recall,
+			.read_file_arg = specs->named,
+		};
 		struct spec_errors errors = {0};
 		struct spec_file *file = add(specs, rows[i].name, rows[i].file);
 
@@ -110,6 +120,7 @@ int specs_recall(struct specs *specs, struct err *err)
 		spec_errors_clear(&errors);
 	}
 	store_specs_free(rows, n);
+	named_files_forget(specs->named);
 	return 0;
 }
 
@@ -137,6 +148,7 @@ static void put_in_force(struct specs *specs, struct candidate *candidate)
 							  .file = file->path,
 							  .text = candidate->source->text,
 							  .len = candidate->source->len});
+	named_files_remember(specs->named, file->spec);
 	events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-loaded", "%s: %zu load balancers",
 		   file->path, file->spec->instances_n);
 }
@@ -304,6 +316,8 @@ static struct spec *parse(struct specs *specs, struct spec_file *file, const str
 	const struct spec_context context = {
 		.have_agent = specs->have_agent,
 		.have_recorded = has_recorded,
+		.read_file = named_files_read,
+		.read_file_arg = specs->named,
 	};
 
 	spec_errors_clear(&file->errors);
@@ -333,14 +347,14 @@ static struct spec *judge(struct specs *specs, struct spec_file *file, const str
 }
 
 /* A version with errors is judged again each time: what it clashed with may have changed. */
-static bool is_in_force(const struct spec_file *file, const struct watch_file *source)
+static bool is_in_force(struct specs *specs, const struct spec_file *file, const struct watch_file *source)
 {
 	char sha256[SHA256_HEX_SIZE];
 
 	if (!source->text || !file->spec || file->errors.n > 0)
 		return false;
 	sha256_hex(source->text, source->len, sha256);
-	return strcmp(sha256, file->text_sha256) == 0;
+	return strcmp(sha256, file->text_sha256) == 0 && named_files_unchanged(specs->named, file->spec);
 }
 
 static bool drop_absent(struct specs *specs)
@@ -449,7 +463,7 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		const struct watch_file *source = &listing->files[i];
 		struct spec_file *file = file_for(specs, source);
 
-		if (!file || is_in_force(file, source))
+		if (!file || is_in_force(specs, file, source))
 			continue;
 		candidates[n++] = (struct candidate){
 			.file = file,
@@ -467,6 +481,7 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		spec_free(candidates[i].spec);
 	}
 	free(candidates);
+	named_files_forget(specs->named);
 	return changed;
 }
 
@@ -485,4 +500,16 @@ bool specs_all_valid(const struct specs *specs)
 		if (specs->files[i]->errors.n > 0)
 			return false;
 	return true;
+}
+
+void specs_count_sharers(struct specs *specs)
+{
+	struct spec **in_force = xcalloc(specs->n, sizeof(struct spec *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < specs->n; i++)
+		if (specs->files[i]->spec)
+			in_force[n++] = specs->files[i]->spec;
+	spec_count_sharers(in_force, n);
+	free(in_force);
 }

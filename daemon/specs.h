@@ -4,7 +4,8 @@
  *
  * A new version is taken when it is valid by itself and beside the others that
  * are in force; otherwise its errors are kept for status, and the version
- * before it stays. A directory that cannot be read changes nothing.
+ * before it stays. A directory that cannot be read changes nothing. A version is
+ * new as well when a file that it names has changed, such as a CA.
  */
 #ifndef APILB_SPECS_H
 #define APILB_SPECS_H
@@ -58,6 +59,9 @@ bool specs_may_remove(const struct specs *specs, const char *name);
 
 /* Files of the directory that may have been meant to be specs, in words; at the last look. */
 char *const *specs_misnamed(const struct specs *specs, size_t *n);
+
+/* Tells the instances of all that is in force how many of them share a server (core/spec_sharers.h). */
+void specs_count_sharers(struct specs *specs);
 
 /* Every newest version is in force. */
 bool specs_all_valid(const struct specs *specs);

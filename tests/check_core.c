@@ -13,6 +13,7 @@
 #include "daemon/core/haproxy_log.h"
 #include "daemon/core/observed.h"
 #include "daemon/core/schedule.h"
+#include "daemon/core/spec_sharers.h"
 #include "daemon/core/state.h"
 #include "daemon/core/status.h"
 #include "daemon/core/wanted.h"
@@ -63,6 +64,17 @@ static const char *const others[] = {
 	BALANCER("", "}}, timeouts: {server: 9s}"),
 	BALANCER("", "}}, timeouts: {tunnel: 9s}"),
 	BALANCER("", "}}, timeouts: {drain: 9s}"),
+	BALANCER("healthCheck: {path: /livez}\n", "}}"),
+	BALANCER("", "}}, healthCheck: {interval: 9s}"),
+	BALANCER("", "}}, healthCheck: {expect: 200}"),
+	BALANCER("", "}}, healthCheck: {fall: 1}"),
+	BALANCER("", "}}, healthCheck: {rise: 1}"),
+	BALANCER("", "}}, healthCheck: {insecure: true}"),
+	BALANCER("", "}}, healthCheck: {serverName: x}"),
+	BALANCER("", "}}, maxConnections: 1"),
+	BALANCER("", "}}, balance: first"),
+	BALANCER("", "}}, extraConfig: {global: x}"),
+	BALANCER("", "}}, extraConfig: {frontend: x}"),
 	BALANCER("", "}}, runtime: {docker: {host: 'unix:///x.sock'}}"),
 	"servers: ['10.0.0.1:6443', '10.0.0.2:6443']\n"
 	"apiLoadBalancers: [{bindAddress: 127.0.0.2, host: {ssh: {address: h1, password: x}}}]\n",
@@ -156,6 +168,31 @@ static const struct {
 	{"bindAddress: 127.0.0.1\ntimeouts: {client: 2m, server: 3m}\n", "    timeout client 2m\n"},
 	{"bindAddress: 127.0.0.1\ntimeouts: {client: 2m, server: 3m}\n", "    timeout server 3m\n"},
 	{"bindAddress: 127.0.0.1\ntimeouts: {tunnel: 8h}\n", "    timeout tunnel 8h\n"},
+	{"bindAddress: 127.0.0.1\n", "    http-check expect status 200-299,401,403\n"},
+	{"bindAddress: 127.0.0.1\n",
+	 "    default-server check check-ssl verify none inter 1s fastinter 1s fall 3 rise 2\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {interval: 400ms, fall: 9, rise: 8}\n",
+	 " verify none inter 400ms fastinter 400ms fall 9 rise 8\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {interval: 5s}\n", " inter 5s fastinter 1s "},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {timeout: 700ms}\n", "    timeout check 700ms\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {path: '/livez?x&y=%20$1'}\n",
+	 "    http-check send meth GET uri /livez?x&y=%20$1 ver HTTP/1.1 hdr Host kube-apiserver\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {expect: [200, 3xx, 401-404]}\n",
+	 "    http-check expect status 200,300-399,401-404\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {serverName: api.example.com}\n",
+	 " ver HTTP/1.1 hdr Host api.example.com\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {serverName: api.example.com}\n",
+	 " verify none check-sni api.example.com inter "},
+	{"bindAddress: 127.0.0.1\nmaxConnections: 77\n", "    maxconn 77\n"},
+	{"bindAddress: 127.0.0.1\nbalance: source\n", "    balance source\n"},
+	{"bindAddress: 127.0.0.1\nextraConfig: {global: 'tune.bufsize 1'}\n",
+	 "    # extraConfig\n    tune.bufsize 1\n\ndefaults\n"},
+	{"bindAddress: 127.0.0.1\nextraConfig: {defaults: [a, '  b']}\n",
+	 "    # extraConfig\n    a\n    b\n\nfrontend"},
+	{"bindAddress: 127.0.0.1\nextraConfig: {frontend: \"a\\n\\n b\\n\"}\n",
+	 "    # extraConfig\n    a\n    b\n\nbackend"},
+	{"bindAddress: 127.0.0.1\nextraConfig: {backend: a}\n",
+	 "    server 10.0.0.1:6443 10.0.0.1:6443\n    # extraConfig\n    a\n"},
 	{"bindAddress: 127.0.0.1\nname: lb\n",
 	 "    stats socket \"/var/lib/apilb/lb/${APILB_TOKEN}.sock\" mode 666 level user\n"},
 };
@@ -169,6 +206,127 @@ START_TEST(config_has_line)
 		      config_lines[_i].line, wanted->config);
 	free(yaml);
 	wanted_unref(wanted);
+}
+END_TEST
+
+/* A CA of nobody. */
+#define CA(indent)                                                                         \
+	indent "-----BEGIN CERTIFICATE-----\n" indent                                      \
+	       "MIIBezCCASGgAwIBAgIULtnTmraeprxzoQleUULM7yb58CowCgYIKoZIzj0EAwIw\n" indent \
+	       "EjEQMA4GA1UEAwwHdGVzdCBDQTAgFw0yNjExMjcxNjI5MThaGA8yMTI2MTEwMzE2\n" indent \
+	       "MjkxOFowEjEQMA4GA1UEAwwHdGVzdCBDQTBZMBMGByqGSM49AgEGCCqGSM49AwEH\n" indent \
+	       "A0IABFHBsippC3PWzeLAI1MrGMit5r7mWGizFj4qbqnCqpuznwFcc0Opu+6+AN9R\n" indent \
+	       "C+rGOhJQVtXZQxFyWEbdvaAAR3+jUzBRMB0GA1UdDgQWBBQ5xw8U+ZETuwYjJdWX\n" indent \
+	       "nIPGTqODwjAfBgNVHSMEGDAWgBQ5xw8U+ZETuwYjJdWXnIPGTqODwjAPBgNVHRMB\n" indent \
+	       "Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQCeUCWaOvx2SuHnZWNZGaYCQGeB\n" indent \
+	       "8nieRvWKQeCpQKUawQIgKVtpiBzchSkJROGNPnm51eao0Wk+oiUDJD4ehcrFyuo=\n" indent \
+	       "-----END CERTIFICATE-----\n"
+
+START_TEST(a_ca_lies_beside_the_config)
+{
+	static const char text[] = CA("");
+	struct wanted *wanted = wanted_of(COMMON "bindAddress: 127.0.0.1\nname: lb\n"
+						 "healthCheck:\n  ca: |\n" CA("    "));
+	struct wanted *without = wanted_of(COMMON "bindAddress: 127.0.0.1\nname: lb\n");
+	char hash[SHA256_HEX_SIZE], *line;
+
+	sha256_hex(text, strlen(text), hash);
+	ck_assert_uint_eq(wanted->files_n, 1);
+	ck_assert_uint_eq(without->files_n, 0);
+	ck_assert_str_eq(wanted->files[0].text, text);
+	ck_assert_uint_eq(wanted->files[0].len, strlen(text));
+	line = xasprintf(" verify required ca-file \"/var/lib/apilb/lb/ca-%.12s.pem\" check-sni kubernetes "
+			 "verifyhost kubernetes inter ",
+			 hash);
+	ck_assert_msg(strstr(wanted->config, line), "%s is not in\n%s", line, wanted->config);
+	ck_assert_ptr_nonnull(strstr(line, wanted->files[0].name));
+	/* A reload, and no new container. */
+	ck_assert_str_ne(wanted->description.generation, without->description.generation);
+	ck_assert_str_eq(wanted->description.binds, without->description.binds);
+	ck_assert_str_eq(wanted->container_sha256, without->container_sha256);
+	free(line);
+	wanted_unref(without);
+	wanted_unref(wanted);
+}
+END_TEST
+
+/* Where it listens in the operator's own lines is a matter for a handover as well. */
+START_TEST(own_binds_count_as_binds)
+{
+	struct wanted *base = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *other =
+		wanted_of(COMMON "bindAddress: 127.0.0.1\nextraConfig: {frontend: option x}\n");
+	struct wanted *bind =
+		wanted_of(COMMON "bindAddress: 127.0.0.1\nextraConfig: {frontend: 'bind :7000'}\n");
+
+	ck_assert_str_eq(base->description.binds, other->description.binds);
+	ck_assert_str_ne(base->description.generation, other->description.generation);
+	ck_assert_str_ne(base->description.binds, bind->description.binds);
+	wanted_unref(base);
+	wanted_unref(other);
+	wanted_unref(bind);
+}
+END_TEST
+
+static const struct {
+	size_t sharers;
+	int64_t interval_s;
+} intervals[] = {
+	{0, 1},      {1, 1},      {50, 1},      {51, 2},      {100, 2},      {101, 5},         {250, 5},
+	{251, 10},   {500, 10},   {501, 20},    {1000, 20},   {1001, 50},    {2500, 50},       {2501, 100},
+	{5000, 100}, {5001, 200}, {10000, 200}, {10001, 500}, {25001, 1000}, {1000000, 20000},
+};
+
+START_TEST(checks_become_rarer_with_the_fleet)
+{
+	ck_assert_int_eq(spec_interval_for_ms(intervals[_i].sharers), intervals[_i].interval_s * 1000);
+	ck_assert_uint_le(intervals[_i].sharers, (size_t)intervals[_i].interval_s * SPEC_MAX_CHECKS_PER_S);
+}
+END_TEST
+
+/* A spec of n balancers in front of this server. */
+static struct spec *spec_with(size_t n, const char *server)
+{
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	struct spec *spec;
+
+	fprintf(out, "servers: ['%s']\nbindAddress: 127.0.0.1\nssh: {password: x}\napiLoadBalancers:\n",
+		server);
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "- host: {ssh: {address: h%zu}}\n", i);
+	fclose(out);
+	spec = spec_of(text);
+	free(text);
+	return spec;
+}
+
+START_TEST(sharers_are_counted_across_specs)
+{
+	struct spec *specs[] = {spec_with(30, "10.0.0.1:6443"), spec_with(21, "10.0.0.1:6443"),
+				spec_with(40, "10.0.0.2:6443")};
+	const struct spec_instance *first = &specs[0]->instances[0], *other = &specs[2]->instances[0];
+	struct wanted *wanted = wanted_new("apilb", "prod", first, NULL);
+
+	ck_assert_uint_eq(first->sharers, 30);
+	ck_assert_int_eq(spec_check_interval_ms(first), 1000);
+	ck_assert(wanted_is_for(wanted, "prod", first, NULL));
+	spec_count_sharers(specs, 3);
+	ck_assert_uint_eq(first->sharers, 51);
+	ck_assert_uint_eq(other->sharers, 40);
+	ck_assert_int_eq(spec_check_interval_ms(first), 2000);
+	/* The step is another one: so is the config. */
+	ck_assert(!wanted_is_for(wanted, "prod", first, NULL));
+	wanted_unref(wanted);
+	wanted = wanted_new("apilb", "prod", first, NULL);
+	ck_assert_ptr_nonnull(strstr(wanted->config, " inter 2s fastinter 1s "));
+	/* Within a step nothing changes. */
+	specs[0]->instances[0].sharers = 99;
+	ck_assert(wanted_is_for(wanted, "prod", first, NULL));
+	wanted_unref(wanted);
+	for (size_t i = 0; i < 3; i++)
+		spec_free(specs[i]);
 }
 END_TEST
 
@@ -371,6 +529,7 @@ START_TEST(status_has_the_contracts_shape)
 		.servers = seen,
 		.servers_n = 2,
 		.servers_known = &known,
+		.health_check = &(const struct spec_health_check){.insecure = true},
 		.serves = SERVES_FORMER,
 		.error = &err,
 		.error_since_ms = 1767323045678,
@@ -396,7 +555,7 @@ START_TEST(status_has_the_contracts_shape)
 		"{\"address\":\"10.0.0.2:6443\",\"state\":\"down\",\"draining\":true,\"since\":null,"
 		"\"why\":\"not ready\",\"check\":\"L7OKC\"},"
 		"{\"address\":\"[fd00::1]:6443\",\"state\":\"unknown\",\"since\":null}],"
-		"\"traffic\":\"checked\",\"serves\":\"former\","
+		"\"verifiesServers\":false,\"insecure\":true,\"traffic\":\"checked\",\"serves\":\"former\","
 		"\"lastError\":{\"kind\":\"transient\",\"message\":\"no such luck\","
 		"\"since\":\"2026-01-02T03:04:05.678Z\",\"attempts\":2},"
 		"\"observedAt\":\"2026-01-02T03:04:05.000Z\",\"changedAt\":null,\"nextRunAt\":null}");
@@ -451,6 +610,10 @@ int main(void)
 	tcase_add_test(all, what_is_the_same_is_not_wanted_anew);
 	tcase_add_test(all, config_tells_its_own_generation);
 	tcase_add_loop_test(all, config_has_line, 0, N(config_lines));
+	tcase_add_test(all, a_ca_lies_beside_the_config);
+	tcase_add_test(all, own_binds_count_as_binds);
+	tcase_add_loop_test(all, checks_become_rarer_with_the_fleet, 0, N(intervals));
+	tcase_add_test(all, sharers_are_counted_across_specs);
 	tcase_add_test(all, names_as_servers_are_resolved_at_run_time);
 	tcase_add_loop_test(all, directory_is_mounted_unless_it_is_shared, 0, N(mounts));
 	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);

@@ -187,7 +187,7 @@ static void observe_up(struct json_object *names, struct observed_instance *obse
  * over), up (names of servers that HAProxy sees up), old (those that were succeeded: an array of { "status",
  * "overdue", "undrained": true or absent }), and, true or absent: "silent" (stats failed, for long),
  * "accepted" (the image's HAProxy has checked the config), "config mode" (not what it was), "refused";
- * foreign, refusal (texts).
+ * foreign, refusal, lost (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -228,6 +228,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->silent_long = text_of(given, "silent") != NULL;
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->refused = text_of(given, "refused") != NULL;
+	observed->lost_file = xstrdup(text_of(given, "lost"));
 	observed->refusal = xstrdup(text_of(given, "refusal"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));

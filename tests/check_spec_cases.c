@@ -57,6 +57,15 @@ static char *read_file(const char *dir, const char *name, size_t *len)
 	return text;
 }
 
+/* A file that a spec names lies in its case, whatever directory the spec gives. */
+static int read_named(void *arg, const char *path, char **text, struct err *err)
+{
+	size_t len;
+
+	*text = read_file(arg, strrchr(path, '/') + 1, &len);
+	return *text ? 0 : err_set(err, ERR_SPEC, "%s: No such file or directory", path);
+}
+
 static struct spec_context read_context(const char *dir)
 {
 	size_t len;
@@ -64,6 +73,8 @@ static struct spec_context read_context(const char *dir)
 	struct spec_context context = {
 		.have_agent = text && strstr(text, "agent"),
 		.have_recorded = text && strstr(text, "recorded"),
+		.read_file = read_named,
+		.read_file_arg = (void *)dir,
 	};
 
 	free(text);

@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "daemon/specs.h"
+#include "tests/temp.h"
 
 #define MAX_FILES 8
 
@@ -279,6 +280,74 @@ START_TEST(ten_thousand_files_are_judged_in_one_go)
 }
 END_TEST
 
+/* Certificates by nobody. */
+static const char ca[] = "-----BEGIN CERTIFICATE-----\n"
+			 "MIIBezCCASGgAwIBAgIULtnTmraeprxzoQleUULM7yb58CowCgYIKoZIzj0EAwIw\n"
+			 "EjEQMA4GA1UEAwwHdGVzdCBDQTAgFw0yNjExMjcxNjI5MThaGA8yMTI2MTEwMzE2\n"
+			 "MjkxOFowEjEQMA4GA1UEAwwHdGVzdCBDQTBZMBMGByqGSM49AgEGCCqGSM49AwEH\n"
+			 "A0IABFHBsippC3PWzeLAI1MrGMit5r7mWGizFj4qbqnCqpuznwFcc0Opu+6+AN9R\n"
+			 "C+rGOhJQVtXZQxFyWEbdvaAAR3+jUzBRMB0GA1UdDgQWBBQ5xw8U+ZETuwYjJdWX\n"
+			 "nIPGTqODwjAfBgNVHSMEGDAWgBQ5xw8U+ZETuwYjJdWXnIPGTqODwjAPBgNVHRMB\n"
+			 "Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQCeUCWaOvx2SuHnZWNZGaYCQGeB\n"
+			 "8nieRvWKQeCpQKUawQIgKVtpiBzchSkJROGNPnm51eao0Wk+oiUDJD4ehcrFyuo=\n"
+			 "-----END CERTIFICATE-----\n";
+
+/* One spec that names a file, and a second look at it. */
+static bool update_with_ca(void)
+{
+	char *path = temp_path("ca.crt");
+	char *text = xasprintf("servers: [10.0.0.1:6443]\nbindAddress: 127.0.0.1\n"
+			       "healthCheck: {caFile: %s}\napiLoadBalancers: [{}]\n",
+			       path);
+	const char *const files[MAX_FILES] = {text};
+	bool changed = update_texts(files, false);
+
+	free(text);
+	free(path);
+	return changed;
+}
+
+static const char *ca_in_force(void)
+{
+	return specs_find(specs, "a")->spec->instances[0].health_check.ca;
+}
+
+START_TEST(a_file_that_a_spec_names_is_followed)
+{
+	char *path, *twice = xasprintf("%s%s", ca, ca);
+
+	temp_make();
+	path = temp_path("ca.crt");
+	update_with_ca();
+	ck_assert(!specs_all_valid(specs));
+	ck_assert_ptr_null(specs_find(specs, "a")->spec);
+	write_text(path, ca);
+	ck_assert(update_with_ca());
+	ck_assert(specs_all_valid(specs));
+	ck_assert_str_eq(ca_in_force(), ca);
+	ck_assert(!update_with_ca());
+	write_text(path, twice);
+	ck_assert(update_with_ca());
+	ck_assert_str_eq(ca_in_force(), twice);
+	/* What it was stays in force while it is no good. */
+	write_text(path, "nonsense");
+	ck_assert(!update_with_ca());
+	ck_assert(!specs_all_valid(specs));
+	ck_assert_str_eq(ca_in_force(), twice);
+	unlink(path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert(!update_with_ca());
+	ck_assert_str_eq(ca_in_force(), twice);
+	unlink(path);
+	write_text(path, twice);
+	update_with_ca();
+	ck_assert(specs_all_valid(specs));
+	free(path);
+	free(twice);
+	temp_remove();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("specs");
@@ -292,6 +361,7 @@ int main(void)
 	tcase_add_test(tcase, the_error_stands_at_the_one_who_came_later);
 	tcase_add_test(tcase, a_new_login_counts_when_all_files_of_the_host_have_it);
 	tcase_add_test(tcase, an_empty_list_needs_something_recorded);
+	tcase_add_test(tcase, a_file_that_a_spec_names_is_followed);
 	tcase_add_test(tcase, ten_thousand_files_are_judged_in_one_go);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/haproxy.h"
 #include "daemon/core/spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,7 +57,55 @@ static void check_words(const struct spec_instance *instance)
 	for (size_t i = 0; i < instance->binds_n; i++)
 		require(*instance->binds[i].ip && !strpbrk(instance->binds[i].ip, unsafe) &&
 			instance->binds[i].port);
+	require(!strpbrk(instance->health_check.path, " \t\r\n\"'\\#"));
+	require(!instance->health_check.server_name || !strpbrk(instance->health_check.server_name, unsafe));
+	require(!strpbrk(instance->balance, unsafe));
 	require(!strpbrk(instance->name, unsafe) && !strpbrk(instance->image, unsafe));
+}
+
+/* Sections are ours; the operator's own lines are in one of them. */
+static void check_line(const char *line, size_t len)
+{
+	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.";
+	static const char *const ours[] = {
+		head,
+		"global",
+		"defaults",
+		"resolvers system",
+		"frontend kube-apiserver",
+		"backend kube-apiserver",
+	};
+	static const char *const sections[] = {"global",   "defaults", "listen",
+					       "frontend", "backend",  "peers"};
+
+	if (len == 0)
+		return;
+	if (line[0] != ' ') {
+		bool is_ours = false;
+
+		for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+			is_ours |= strlen(ours[i]) == len && memcmp(line, ours[i], len) == 0;
+		require(is_ours);
+		return;
+	}
+	require(len > 4 && memcmp(line, "    ", 4) == 0);
+	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+		size_t word = strlen(sections[i]);
+
+		require(len < 4 + word || memcmp(line + 4, sections[i], word) != 0 ||
+			(len > 4 + word &&
+			 strchr("-_.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+				line[4 + word])));
+	}
+}
+
+static void check_config(const struct spec_instance *instance)
+{
+	char *config = haproxy_render(instance);
+
+	for (const char *line = config; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		check_line(line, strcspn(line, "\n"));
+	free(config);
 }
 
 static void check_spec(const struct spec *spec)
@@ -67,10 +116,12 @@ static void check_spec(const struct spec *spec)
 		struct spec_instance copy;
 
 		check_words(&spec->instances[i]);
+		check_config(&spec->instances[i]);
 		check_host(&spec->instances[i].host);
 		check_stored(&spec->instances[i]);
 		spec_instance_copy(&copy, &spec->instances[i]);
 		require(strcmp(copy.id, spec->instances[i].id) == 0);
+		require(spec_instance_equal(&copy, &spec->instances[i]));
 		spec_instance_clear(&copy);
 	}
 	for (size_t i = 0; i < spec->state_n; i++)

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "daemon/core/spec_sharers.h"
 #include "daemon/core/spec_state.h"
 
 static void dump_text(FILE *out, int indent, const char *key, const char *text)
@@ -70,6 +71,41 @@ static void dump_timeouts(FILE *out, const struct spec_timeouts *timeouts)
 			i + 1 < sizeof(rows) / sizeof(rows[0]) ? "," : "\n");
 }
 
+static void dump_health_check(FILE *out, const struct spec_instance *i)
+{
+	const struct spec_health_check *health = &i->health_check;
+
+	fprintf(out,
+		"  healthCheck: %s, every %" PRId64 " ms (%zu sharers), timeout %" PRId64
+		" ms, fall %u, rise %u, expect",
+		health->path, spec_check_interval_ms(i), i->sharers, health->timeout_ms, health->fall,
+		health->rise);
+	for (size_t e = 0; e < health->expect_n; e++)
+		fprintf(out, " %u-%u", health->expect[e].from, health->expect[e].to);
+	fputs(health->insecure ? ", insecure\n" : "\n", out);
+	dump_text(out, 4, "caFile", health->ca_file);
+	dump_secret(out, 4, "ca", health->ca);
+	dump_text(out, 4, "serverName", health->server_name);
+}
+
+static void dump_lines(FILE *out, const char *section, char *const *texts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (const char *line = texts[i]; *line; line += strcspn(line, "\n"), line += *line == '\n')
+			fprintf(out, "  extraConfig.%s: %.*s\n", section, (int)strcspn(line, "\n"), line);
+}
+
+static void dump_tuning(FILE *out, const struct spec_instance *i)
+{
+	const struct spec_extra_config *extra = &i->extra_config;
+
+	fprintf(out, "  maxConnections: %u, balance: %s\n", i->max_connections, i->balance);
+	dump_lines(out, "global", extra->global, extra->global_n);
+	dump_lines(out, "defaults", extra->defaults, extra->defaults_n);
+	dump_lines(out, "frontend", extra->frontend, extra->frontend_n);
+	dump_lines(out, "backend", extra->backend, extra->backend_n);
+}
+
 static void dump_instance(FILE *out, const struct spec_instance *i)
 {
 	fprintf(out, "instance %zu, line %zu: %s\n", i->index, i->line, i->id);
@@ -83,6 +119,8 @@ static void dump_instance(FILE *out, const struct spec_instance *i)
 		fprintf(out, i->servers[s].ipv6 ? "  server: [%s]:%u\n" : "  server: %s:%u\n",
 			i->servers[s].host, i->servers[s].port);
 	dump_timeouts(out, &i->timeouts);
+	dump_health_check(out, i);
+	dump_tuning(out, i);
 	dump_host(out, &i->host);
 }
 

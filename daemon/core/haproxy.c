@@ -7,12 +7,19 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/spec_sharers.h"
 
 #define DESCRIPTION "    description \"apilb "
+#define FAST_INTERVAL_MS 1000
 
 char *haproxy_socket_path(const char *name, const char *token)
 {
 	return xasprintf(HAPROXY_RUN_DIR "/%s/%s.sock", name, token);
+}
+
+char *haproxy_file_path(const char *name, const char *file)
+{
+	return xasprintf(HAPROXY_RUN_DIR "/%s/%s", name, file);
 }
 
 char *haproxy_server_name(const struct spec_server *server)
@@ -56,7 +63,7 @@ static bool needs_v6only(const struct spec_instance *instance, const struct spec
 }
 
 /* HAProxy takes one number and one unit. */
-static void render_time(FILE *out, const char *keyword, int64_t ms)
+static void put_time(FILE *out, const char *keyword, int64_t ms)
 {
 	static const struct {
 		int64_t ms;
@@ -66,7 +73,35 @@ static void render_time(FILE *out, const char *keyword, int64_t ms)
 
 	while (ms % units[i].ms != 0)
 		i++;
-	fprintf(out, "    %s %" PRId64 "%s\n", keyword, ms / units[i].ms, units[i].name);
+	fprintf(out, "%s %" PRId64 "%s", keyword, ms / units[i].ms, units[i].name);
+}
+
+static void render_time(FILE *out, const char *keyword, int64_t ms)
+{
+	fputs("    ", out);
+	put_time(out, keyword, ms);
+	putc('\n', out);
+}
+
+static void render_extra_text(FILE *out, const char *text)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		size_t blank = strspn(text, " \t");
+
+		if (blank < len)
+			fprintf(out, "    %.*s\n", (int)(len - blank), text + blank);
+		text += len + (text[len] == '\n');
+	}
+}
+
+/* The operator's own lines, which come last: of what can be said once, HAProxy takes the last. */
+static void render_extra(FILE *out, char *const *texts, size_t n)
+{
+	if (n > 0)
+		fputs("    # extraConfig\n", out);
+	for (size_t i = 0; i < n; i++)
+		render_extra_text(out, texts[i]);
 }
 
 static void render_global(FILE *out, const struct spec_instance *instance)
@@ -74,11 +109,13 @@ static void render_global(FILE *out, const struct spec_instance *instance)
 	char *socket = haproxy_socket_path(instance->name, "${" TOKEN_VARIABLE "}");
 
 	fprintf(out, "    log stdout format raw daemon\n");
-	fprintf(out, "    maxconn 8192\n");
+	fprintf(out, "    maxconn %u\n", instance->max_connections);
 	render_time(out, "hard-stop-after", instance->timeouts.drain_ms);
 	fprintf(out, "    spread-checks 10\n");
+	fprintf(out, "    max-spread-checks 1s\n");
 	fprintf(out, "    stats socket \"%s\" mode 666 level user\n", socket);
 	fprintf(out, "    stats timeout 30s\n");
+	render_extra(out, instance->extra_config.global, instance->extra_config.global_n);
 	free(socket);
 }
 
@@ -94,12 +131,13 @@ static void render_defaults(FILE *out, const struct spec_instance *instance)
 	      "    retries 3\n",
 	      out);
 	render_time(out, "timeout connect", timeouts->connect_ms);
-	render_time(out, "timeout check", 2000);
+	render_time(out, "timeout check", instance->health_check.timeout_ms);
 	render_time(out, "timeout client", timeouts->client_ms);
 	render_time(out, "timeout client-fin", 30000);
 	render_time(out, "timeout server", timeouts->server_ms);
 	render_time(out, "timeout server-fin", 30000);
 	render_time(out, "timeout tunnel", timeouts->tunnel_ms);
+	render_extra(out, instance->extra_config.defaults, instance->extra_config.defaults_n);
 }
 
 static void render_resolvers(FILE *out, const struct spec_instance *instance)
@@ -120,25 +158,103 @@ static void render_binds(FILE *out, const struct spec_instance *instance)
 	}
 }
 
+static bool any_own_bind(const struct spec_extra_config *extra)
+{
+	for (size_t i = 0; i < extra->frontend_n; i++)
+		if (strstr(extra->frontend[i], "bind"))
+			return true;
+	return false;
+}
+
+/* All that says where it listens; rather too much than too little of it. */
+static void render_listeners(FILE *out, const struct spec_instance *instance)
+{
+	render_binds(out, instance);
+	if (any_own_bind(&instance->extra_config))
+		render_extra(out, instance->extra_config.frontend, instance->extra_config.frontend_n);
+}
+
 static void render_frontend(FILE *out, const struct spec_instance *instance)
 {
 	fprintf(out, "\nfrontend kube-apiserver\n");
 	render_binds(out, instance);
 	fprintf(out, "    default_backend kube-apiserver\n");
+	render_extra(out, instance->extra_config.frontend, instance->extra_config.frontend_n);
 }
 
-static void render_backend(FILE *out, const struct spec_instance *instance)
+/* The file's name changes with its content, so that the config does, and is loaded again. */
+static char *ca_name(const char *ca)
 {
-	fputs("\nbackend kube-apiserver\n"
-	      /* Here only: in the frontend it would log every connection. */
-	      "    log global\n"
-	      "    option log-health-checks\n"
-	      "    balance leastconn\n"
-	      "    option httpchk\n"
-	      "    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host kube-apiserver\n"
-	      "    http-check expect rstatus ^(2[0-9][0-9]|401|403)$\n"
-	      "    default-server check check-ssl verify none inter 2s fastinter 1s fall 3 rise 2\n",
-	      out);
+	char hash[SHA256_HEX_SIZE];
+
+	sha256_hex(ca, strlen(ca), hash);
+	return xasprintf("ca-%.12s.pem", hash);
+}
+
+const char *haproxy_name_in_certificates(const struct spec_health_check *health)
+{
+	return health->server_name ? health->server_name : SPEC_DEFAULT_SERVER_NAME;
+}
+
+/* Words of default-server: what a check's TLS looks like. */
+static void put_verification(FILE *out, const struct spec_instance *instance)
+{
+	const struct spec_health_check *health = &instance->health_check;
+	char *name, *path;
+
+	if (!health->ca) {
+		fputs(" verify none", out);
+		if (health->server_name)
+			fprintf(out, " check-sni %s", health->server_name);
+		return;
+	}
+	name = ca_name(health->ca);
+	path = haproxy_file_path(instance->name, name);
+	fprintf(out, " verify required ca-file \"%s\" check-sni %s verifyhost %s", path,
+		haproxy_name_in_certificates(health), haproxy_name_in_certificates(health));
+	free(path);
+	free(name);
+}
+
+static void render_expect(FILE *out, const struct spec_health_check *health)
+{
+	fputs("    http-check expect status ", out);
+	for (size_t i = 0; i < health->expect_n; i++) {
+		const struct spec_statuses *statuses = &health->expect[i];
+
+		fprintf(out, i ? ",%u" : "%u", statuses->from);
+		if (statuses->to != statuses->from)
+			fprintf(out, "-%u", statuses->to);
+	}
+	putc('\n', out);
+}
+
+/* While a server is on its way up or down, it is asked at least once a second. */
+static int64_t fast_interval_ms(const struct spec_instance *instance)
+{
+	int64_t ms = spec_check_interval_ms(instance);
+
+	return ms < FAST_INTERVAL_MS ? ms : FAST_INTERVAL_MS;
+}
+
+static void render_check(FILE *out, const struct spec_instance *instance)
+{
+	const struct spec_health_check *health = &instance->health_check;
+
+	fprintf(out,
+		"    option httpchk\n"
+		"    http-check send meth GET uri %s ver HTTP/1.1 hdr Host %s\n",
+		health->path, health->server_name ? health->server_name : "kube-apiserver");
+	render_expect(out, health);
+	fputs("    default-server check check-ssl", out);
+	put_verification(out, instance);
+	put_time(out, " inter", spec_check_interval_ms(instance));
+	put_time(out, " fastinter", fast_interval_ms(instance));
+	fprintf(out, " fall %u rise %u\n", health->fall, health->rise);
+}
+
+static void render_servers(FILE *out, const struct spec_instance *instance)
+{
 	for (size_t i = 0; i < instance->servers_n; i++) {
 		const struct spec_server *server = &instance->servers[i];
 		char *name = haproxy_server_name(server);
@@ -149,6 +265,20 @@ static void render_backend(FILE *out, const struct spec_instance *instance)
 		free(name);
 		free(address);
 	}
+}
+
+static void render_backend(FILE *out, const struct spec_instance *instance)
+{
+	fprintf(out,
+		"\nbackend kube-apiserver\n"
+		/* Here only: in the frontend it would log every connection. */
+		"    log global\n"
+		"    option log-health-checks\n"
+		"    balance %s\n",
+		instance->balance);
+	render_check(out, instance);
+	render_servers(out, instance);
+	render_extra(out, instance->extra_config.backend, instance->extra_config.backend_n);
 }
 
 typedef void render_fn(FILE *out, const struct spec_instance *instance);
@@ -202,7 +332,7 @@ char *haproxy_render(const struct spec_instance *instance)
 	char *body = text_of(render_body, instance, generation);
 	char *text;
 
-	free(text_of(render_binds, instance, binds));
+	free(text_of(render_listeners, instance, binds));
 	text = xasprintf("%s" DESCRIPTION "%s %.*s\"\n%s", head, generation, BINDS_HEX_SIZE - 1, binds, body);
 	free(body);
 	return text;
@@ -239,4 +369,22 @@ struct haproxy_description haproxy_description_of(const char *config)
 	const char *found = strstr(config, DESCRIPTION);
 
 	return description(found ? found + strlen(DESCRIPTION) : "");
+}
+
+struct haproxy_file *haproxy_files(const struct spec_instance *instance, size_t *n)
+{
+	struct haproxy_file *files = xcalloc(1, sizeof(*files));
+	const char *ca = instance->health_check.ca;
+
+	*n = 0;
+	if (ca)
+		files[(*n)++] = (struct haproxy_file){.name = ca_name(ca), .text = ca, .len = strlen(ca)};
+	return files;
+}
+
+void haproxy_files_free(struct haproxy_file *files, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(files[i].name);
+	free(files);
 }

@@ -25,7 +25,29 @@
 /* "/var/lib/apilb/NAME/TOKEN.sock"; the caller frees. */
 char *haproxy_socket_path(const char *name, const char *token);
 
-/* The same without its frontend: what has it finds out which servers are up, and is in nobody's way. The
+/* Which name API servers must have in their certificates, if these are verified. */
+const char *haproxy_name_in_certificates(const struct spec_health_check *health_check);
+
+/* "/var/lib/apilb/NAME/FILE"; the caller frees. */
+char *haproxy_file_path(const char *name, const char *file);
+
+/*
+ * A file that the config refers to: it lies beside the stats socket, in the
+ * balancer's own directory, which every container that gets the config sees at
+ * the same path. Its name has the beginning of its hash in it: another content is
+ * another file, and another config.
+ */
+struct haproxy_file {
+	char *name; /* "ca-0123456789ab.pem" */
+	const char *text;
+	size_t len;
+};
+
+/* All that the config of the instance refers to; their texts are the instance's. */
+struct haproxy_file *haproxy_files(const struct spec_instance *instance, size_t *n);
+void haproxy_files_free(struct haproxy_file *files, size_t n);
+
+/* The config without its frontend: what has it finds out which servers are up, and is in nobody's way. The
  * caller frees. */
 char *haproxy_render_rehearsal(const struct spec_instance *instance);
 /* The caller frees. */

@@ -367,6 +367,7 @@ void observed_instance_clear(struct observed_instance *instance)
 	free(instance->old);
 	free(instance->foreign);
 	free(instance->refusal);
+	free(instance->lost_file);
 	free(instance->config);
 	free(instance->stats_error);
 	free(instance->haproxy_version);

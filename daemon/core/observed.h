@@ -115,6 +115,7 @@ struct observed_instance {
 	bool config_known;
 	bool config_exists;
 	bool config_mode; /* its permissions are not CONFIG_MODE */
+	char *lost_file; /* beside the config: it is missing there, or not as it was written; NULL: none is */
 	char config_sha256[SHA256_HEX_SIZE];
 	char *config; /* text; NULL when it was not read (it is as it was when last read) */
 
@@ -144,5 +145,8 @@ void observed_instance_slim(struct observed_instance *instance);
 /* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, to
  * FAILED. */
 void observed_stats_parse(struct observed_instance *instance, const char *text);
+/* HAProxy before 2.8 says no more of a refused certificate than that the handshake failed: for a balancer
+ * that verifies certificates, words that do. name: that they must have. */
+void observed_stats_suspect_certificates(struct observed_instance *instance, const char *name);
 
 #endif

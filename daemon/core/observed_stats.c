@@ -192,3 +192,17 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 		instance->stats_error = xstrdup("the stats socket's answer is not HAProxy's");
 	}
 }
+
+void observed_stats_suspect_certificates(struct observed_instance *instance, const char *name)
+{
+	for (size_t i = 0; i < instance->servers_n; i++) {
+		struct observed_server *server = &instance->servers[i];
+
+		if (!server->why || strcmp(server->check, "L6RSP") != 0)
+			continue;
+		free(server->why);
+		server->why = xasprintf("the TLS handshake failed: most likely its certificate is not by "
+					"healthCheck's CA, or not for \"%s\"",
+					name);
+	}
+}

@@ -206,7 +206,7 @@ static bool is_ours(const struct wanted *wanted, const struct observed_container
 
 /* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
  * again harms nobody. */
-static const char *config_drift(const struct wanted *wanted, const struct observed_instance *observed)
+static const char *text_drift(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	if (!observed->config_known)
 		return "config is not known";
@@ -217,6 +217,14 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 	if (observed->config_mode)
 		return "config file has other permissions";
 	return NULL;
+}
+
+/* The same, with the files beside it. HAProxy has read those: they are for its next start. */
+static const char *config_drift(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	const char *text = text_drift(wanted, observed);
+
+	return text ? text : observed->lost_file;
 }
 
 /* Why the container cannot become what is wanted; NULL when it can, by starting or reloading. The caller
@@ -376,7 +384,7 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
  * up its own for two seconds while it tries again.
  */
 static bool needs_successor(const struct wanted *wanted, const struct observed_instance *observed,
-			    const char *file, bool reload)
+			    bool reload)
 {
 	/* A moment of silence is no reason: its connections would have to leave. */
 	if (observed->stats == STATS_FAILED)
@@ -384,7 +392,7 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 	if (observed->config_known && !observed->config_exists)
 		return true;
 	if (wanted->mounts_file)
-		return file || reload;
+		return text_drift(wanted, observed) || reload;
 	return reload &&
 	       (observed->refused || strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
@@ -413,7 +421,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		reload = true;
 		reason = reason ? reason : dir_mode;
 	}
-	if (needs_successor(wanted, observed, file, reload)) {
+	if (needs_successor(wanted, observed, reload)) {
 		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");
 		return;
 	}
@@ -435,7 +443,8 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 	const char *drift = config_drift(wanted, observed);
 
 	/* It would go on with the inode that it has mounted. */
-	if (drift && (wanted->mounts_file || (observed->config_known && !observed->config_exists))) {
+	if (text_drift(wanted, observed) &&
+	    (wanted->mounts_file || (observed->config_known && !observed->config_exists))) {
 		plan_replace(wanted, observed, plan, drift);
 		return;
 	}
@@ -560,7 +569,7 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	const struct observed_container *next = observed->next;
 	struct observed_instance rest = *observed;
 	char *drift = container_drift(wanted, observed, next);
-	bool is_wanted = !drift && !config_drift(wanted, observed) && (!observed->current || is_up(next));
+	bool is_wanted = !drift && !text_drift(wanted, observed) && (!observed->current || is_up(next));
 
 	free(drift);
 	if (is_wanted) {

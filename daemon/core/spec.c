@@ -8,8 +8,10 @@
 #include "common/mem.h"
 #include "daemon/core/spec_fields.h"
 #include "daemon/core/spec_fleet.h"
+#include "daemon/core/spec_health.h"
 #include "daemon/core/spec_host.h"
 #include "daemon/core/spec_schema.h"
+#include "daemon/core/spec_sharers.h"
 #include "daemon/core/spec_state.h"
 #include "daemon/core/spec_syntax.h"
 #include "daemon/core/yaml_tree.h"
@@ -28,6 +30,7 @@ struct reader {
 	struct yaml_value *root;
 	struct yaml_value *top_ssh;
 	struct known_host *known;
+	struct spec_files *files;
 	struct report *report;
 	struct spec_merge merge;
 };
@@ -77,7 +80,9 @@ static void read_instance(struct reader *r, struct spec_instance *instance, stru
 	instance->line = map->line;
 	instance->column = map->column;
 	r->merge.at = map;
+	spec_health_check(r->files, map, r->report);
 	fields_fill(&spec_instance_fields, instance, &layers, &r->merge);
+	spec_health_settle(r->files, &instance->health_check, &layers, &r->merge);
 	spec_host_merge(&instance->host, map, NULL, r->top_ssh, r->context, &r->merge);
 	if (instance->host.label && instance->name)
 		instance->id = xasprintf("%s/%s/%s", r->spec->name, instance->host.label, instance->name);
@@ -214,6 +219,7 @@ static void read_document(struct reader *r)
 	r->top_ssh = given(r->root, "ssh");
 	fields_check(&spec_document_fields, r->root, r->report);
 	read_rollout(r);
+	spec_health_check(r->files, r->root, r->report);
 	if (!list || list->null || (list->kind == YAML_LIST && list->n == 0))
 		check_empty(r, list, state);
 	else if (list->kind == YAML_LIST)
@@ -272,7 +278,10 @@ struct spec *spec_parse(const char *file, const char *text, size_t len, const st
 	r.spec = xcalloc(1, sizeof(*r.spec));
 	r.spec->file = xstrdup(file);
 	r.spec->name = name_of(file);
+	r.files = spec_files_new(context);
 	read_tree(&r, tree);
+	r.spec->sources = spec_files_sources(r.files, &r.spec->sources_n);
+	spec_files_free(r.files);
 	forget_hosts(&r);
 	yaml_tree_free(tree);
 	if (report->errors.n) {
@@ -280,6 +289,7 @@ struct spec *spec_parse(const char *file, const char *text, size_t len, const st
 		r.spec = NULL;
 	} else {
 		spec_state_match(r.spec);
+		spec_count_sharers(&r.spec, 1);
 	}
 	report_finish(report, errors);
 	free(report);
@@ -301,6 +311,9 @@ void spec_free(struct spec *spec)
 		spec_instance_clear(&spec->instances[i]);
 	for (size_t i = 0; i < spec->state_n; i++)
 		state_entry_clear(&spec->state[i]);
+	for (size_t i = 0; i < spec->sources_n; i++)
+		free(spec->sources[i].path);
+	free(spec->sources);
 	free(spec->instances);
 	free(spec->state);
 	free(spec->name);
@@ -311,8 +324,11 @@ void spec_free(struct spec *spec)
 /* The engine is a field of the instance (`runtime`) and of its host; each may clear or copy it first. */
 void spec_instance_copy(struct spec_instance *to, const struct spec_instance *from)
 {
-	*to = (struct spec_instance){
-		.index = from->index, .line = from->line, .column = from->column, .id = xstrdup(from->id)};
+	*to = (struct spec_instance){.index = from->index,
+				     .line = from->line,
+				     .column = from->column,
+				     .id = xstrdup(from->id),
+				     .sharers = from->sharers};
 	fields_copy(&spec_instance_fields, to, from);
 	FREE(to->host.engine);
 	spec_host_copy(&to->host, &from->host);
@@ -321,6 +337,7 @@ void spec_instance_copy(struct spec_instance *to, const struct spec_instance *fr
 bool spec_instance_equal(const struct spec_instance *a, const struct spec_instance *b)
 {
 	return a->index == b->index && strcmp(a->id, b->id) == 0 &&
+	       spec_check_interval_ms(a) == spec_check_interval_ms(b) &&
 	       fields_equal(&spec_instance_fields, a, b) && spec_host_equal(&a->host, &b->host);
 }
 

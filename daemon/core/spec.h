@@ -14,12 +14,15 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/core/hash.h"
 
 #define SPEC_DEFAULT_IMAGE "haproxy:3.2.21-alpine"
 #define SPEC_DEFAULT_NAME "api-loadbalancer-haproxy"
 #define SPEC_DEFAULT_CONFIG_PATH "/etc/haproxy/haproxy.cfg"
 #define SPEC_DEFAULT_ENGINE "/var/run/docker.sock"
 #define SPEC_DEFAULT_BIND_PORT 6443
+/* It is in the certificates that kubeadm, k3s, kops and others make for API servers. */
+#define SPEC_DEFAULT_SERVER_NAME "kubernetes"
 
 /* Limits that keep any input harmless. */
 #define SPEC_MAX_BYTES (16u << 20)
@@ -95,6 +98,31 @@ struct spec_timeouts {
 	int64_t drain_ms;
 };
 
+/* HTTP statuses, both ends included. */
+struct spec_statuses {
+	uint16_t from, to;
+};
+
+/* How HAProxy finds out which servers it may use. */
+struct spec_health_check {
+	char *path;
+	int64_t interval_ms; /* 0: by the size of the fleet, spec_check_interval_ms() */
+	int64_t timeout_ms;
+	unsigned fall, rise;
+	struct spec_statuses *expect;
+	size_t expect_n;
+	char *ca; /* PEM text, the spec's own or read from ca_file; NULL: certificates are not verified */
+	char *ca_file; /* where it was read from; NULL: it was not */
+	char *server_name;
+	bool insecure; /* that nothing is verified is meant */
+};
+
+/* The operator's own lines, at the end of the sections. Each text may hold several lines. */
+struct spec_extra_config {
+	char **global, **defaults, **frontend, **backend;
+	size_t global_n, defaults_n, frontend_n, backend_n;
+};
+
 struct spec_state_entry;
 
 /* One wanted balancer, after merging and with every default filled in. */
@@ -113,6 +141,11 @@ struct spec_instance {
 	struct spec_state_entry
 		*adopted; /* hands it a container over; NULL: none. The spec's; copies have NULL */
 	struct spec_timeouts timeouts;
+	struct spec_health_check health_check;
+	unsigned max_connections;
+	char *balance; /* HAProxy's word for the algorithm */
+	struct spec_extra_config extra_config;
+	size_t sharers; /* balancers that check the busiest of its servers, spec_count_sharers() */
 };
 
 /* A container that `state` hands over to us: identified by ID, without our labels. */
@@ -144,6 +177,12 @@ struct spec_rollout {
 	enum rollout_failure on_failure;
 };
 
+/* A file that a spec names and that belongs to what it says, as it was read. */
+struct spec_source {
+	char *path;
+	char sha256[SHA256_HEX_SIZE];
+};
+
 struct spec {
 	char *name; /* base name of the file, without .yaml or .yml */
 	char *file;
@@ -152,6 +191,8 @@ struct spec {
 	struct spec_state_entry *state;
 	size_t state_n;
 	struct spec_rollout rollout;
+	struct spec_source *sources;
+	size_t sources_n;
 };
 
 /* line and column count from 1; 0 means the file as a whole. */
@@ -171,6 +212,13 @@ struct spec_errors {
 struct spec_context {
 	bool have_agent;    /* SSH_AUTH_SOCK is set: counts as a way to authenticate */
 	bool have_recorded; /* the store holds instances of this spec: an empty list removes them */
+	/*
+	 * Gives the text of a file that the spec names (caFile), which the caller
+	 * frees; or -1 and an error that names the file. NULL: files are not read,
+	 * and what they hold is as if not given.
+	 */
+	int (*read_file)(void *arg, const char *path, char **text, struct err *err);
+	void *read_file_arg;
 };
 
 /*

@@ -165,8 +165,9 @@ static void check_twice(const struct spec_type *type, struct yaml_value *value, 
 	HASH_ADD_KEYPTR(hh, *elements, element->meaning, strlen(element->meaning), element);
 }
 
-static void check_items(const struct spec_type *type, struct yaml_value *list, struct report *report)
+static void check_items(const struct spec_field *f, struct yaml_value *list, struct report *report)
 {
+	const struct spec_type *type = f->type;
 	struct element *elements = NULL, *element, *tmp;
 
 	for (size_t i = 0; i < list->n; i++) {
@@ -177,7 +178,7 @@ static void check_items(const struct spec_type *type, struct yaml_value *list, s
 			expect(YAML_TEXT, item, report);
 		else
 			check_syntax(type, item, report);
-		if (type->storage && !item->marked)
+		if (type->storage && !f->repeats && !item->marked)
 			check_twice(type, item, &elements, report);
 		report_up(report, before);
 	}
@@ -191,13 +192,13 @@ static void check_items(const struct spec_type *type, struct yaml_value *list, s
 static void check_list(const struct spec_field *f, struct yaml_value *value, struct report *report)
 {
 	if (expect(YAML_LIST, value, report))
-		check_items(f->type, value, report);
+		check_items(f, value, report);
 }
 
 static void check_text_or_list(const struct spec_field *f, struct yaml_value *value, struct report *report)
 {
 	if (value->kind == YAML_LIST)
-		check_items(f->type, value, report);
+		check_items(f, value, report);
 	else if (value->kind == YAML_MAP)
 		report_value(report, value, "must be a text or a list, not a map");
 	else

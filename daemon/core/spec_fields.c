@@ -181,3 +181,22 @@ bool fields_equal(const struct spec_fields *fields, const void *a, const void *b
 			return false;
 	return true;
 }
+
+void field_store_fallback(const struct spec_field *f, void *base)
+{
+	const struct spec_storage *storage = f->type->storage;
+	char *words, *word, *rest, *elements = NULL;
+	size_t n = 0;
+
+	if (f->type->shape == SHAPE_TEXT) {
+		storage->store(field_member(base, f), f->fallback);
+		return;
+	}
+	words = xstrdup(f->fallback);
+	for (word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+		elements = xreallocarray(elements, n + 1, storage->size);
+		storage->store(elements + n++ * storage->size, word);
+	}
+	field_set_list(base, f, elements, n);
+	free(words);
+}

@@ -56,9 +56,10 @@ struct spec_field {
 	size_t offset;
 	size_t count_offset;              /* of a list's count */
 	const struct spec_fields *fields; /* of the map, or of each of the maps */
-	const char *fallback;             /* the default, as it would be written; NULL: none */
-	const char *missing;              /* the error when it is given nowhere; NULL: it may be missing */
-	const char *rival;                /* key of the other way to say the same; not both in one map */
+	const char *fallback; /* the default, as it would be written, a list's with blanks; NULL: none */
+	const char *missing;  /* the error when it is given nowhere; NULL: it may be missing */
+	const char *rival;    /* key of the other way to say the same; not both in one map */
+	bool repeats;         /* a list may hold the same twice */
 };
 
 struct spec_fields {
@@ -112,6 +113,8 @@ void *field_pointer(const void *base, const struct spec_field *f);
 void field_set_pointer(void *base, const struct spec_field *f, void *p);
 size_t field_count(const void *base, const struct spec_field *f); /* of a list */
 void field_set_list(void *base, const struct spec_field *f, void *elements, size_t n);
+/* Where it has one: of a list the words of its text. */
+void field_store_fallback(const struct spec_field *f, void *base);
 
 /* For the store: all that is kept. */
 struct json_object *fields_to_json(const struct spec_fields *fields, const void *base);

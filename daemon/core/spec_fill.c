@@ -1,4 +1,5 @@
 /* Merging: from maps of the document, and defaults, to a struct. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
@@ -97,7 +98,7 @@ static void fill_value(const struct spec_field *f, void *base, const struct spec
 	if (value)
 		store(f, base, value, merge);
 	else if (f->fallback)
-		f->type->storage->store(field_member(base, f), f->fallback);
+		field_store_fallback(f, base);
 	else if (f->missing && !layers_broken(layers))
 		report_at(merge->report, merge->at, "%s", f->missing);
 }

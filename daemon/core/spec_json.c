@@ -26,11 +26,22 @@ static struct json_object *list_to_json(const struct spec_field *f, const void *
 	return json;
 }
 
+/* Without a default, nothing is as good as not given: an `interval` of 0, say. */
+static bool is_given(const struct spec_field *f, const void *base)
+{
+	const struct spec_storage *storage = f->type->storage;
+	void *nothing = xcalloc(1, storage->size);
+	bool is = f->fallback || !storage->equal(field_member(base, f), nothing);
+
+	free(nothing);
+	return is;
+}
+
 static struct json_object *field_to_json(const struct spec_field *f, const void *base)
 {
 	switch (f->type->shape) {
 	case SHAPE_TEXT:
-		return text_to_json(f->type, field_member(base, f));
+		return is_given(f, base) ? text_to_json(f->type, field_member(base, f)) : NULL;
 	case SHAPE_GROUP:
 		return fields_to_json(f->fields, field_member(base, f));
 	case SHAPE_POINTER:
@@ -86,7 +97,7 @@ static int nothing_from_json(const struct spec_field *f, void *base, struct err 
 	if (f->missing)
 		return err_set(err, ERR_PERMANENT, "%s", f->missing);
 	if (f->fallback)
-		f->type->storage->store(field_member(base, f), f->fallback);
+		field_store_fallback(f, base);
 	/* A field that is newer than what was stored has its defaults. */
 	return f->type->shape == SHAPE_GROUP ? fields_from_json(f->fields, field_member(base, f), NULL, err)
 					     : 0;
@@ -182,6 +193,7 @@ int spec_host_from_json(struct spec_host *host, const char *text, struct err *er
 /* What is no field of the spec, beside those that are. */
 #define KEY_ID "id"
 #define KEY_INDEX "index"
+#define KEY_SHARERS "sharers"
 
 char *spec_instance_to_json(const struct spec_instance *instance)
 {
@@ -189,6 +201,8 @@ char *spec_instance_to_json(const struct spec_instance *instance)
 
 	json_object_object_add(json, KEY_ID, json_object_new_string(instance->id));
 	json_object_object_add(json, KEY_INDEX, json_object_new_uint64(instance->index));
+	/* How often it checks its servers: as long as it is not told otherwise, that stays. */
+	json_object_object_add(json, KEY_SHARERS, json_object_new_uint64(instance->sharers));
 	return text_of(json);
 }
 
@@ -210,6 +224,7 @@ int spec_instance_from_json(struct spec_instance *instance, const struct spec_ho
 	if (rc == 0) {
 		instance->id = xstrdup(id);
 		instance->index = (size_t)json_object_get_uint64(json_object_object_get(json, KEY_INDEX));
+		instance->sharers = (size_t)json_object_get_uint64(json_object_object_get(json, KEY_SHARERS));
 		/* `runtime` is a field of both. */
 		FREE(instance->host.engine);
 		spec_host_copy(&instance->host, host);

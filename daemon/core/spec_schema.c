@@ -89,21 +89,58 @@ static const struct spec_field rollout_rows[] = {
 };
 const struct spec_fields spec_rollout_fields = FIELDS(rollout_rows, sizeof(struct spec_rollout));
 
+/* `healthCheck`. What `interval` is without one: spec_sharers.h. */
+
+#define HEALTH(member) offsetof(struct spec_health_check, member)
+
+static const struct spec_field health_rows[] = {
+	KEPT("path", type_check_path, HEALTH(path), .fallback = "/readyz"),
+	KEPT("interval", type_haproxy_time, HEALTH(interval_ms)),
+	KEPT("timeout", type_haproxy_time, HEALTH(timeout_ms), .fallback = "2s"),
+	KEPT("fall", type_check_count, HEALTH(fall), .fallback = "3"),
+	KEPT("rise", type_check_count, HEALTH(rise), .fallback = "2"),
+	KEPT("expect", type_statuses, HEALTH(expect), .count_offset = HEALTH(expect_n),
+	     .fallback = "2xx 401 403"),
+	KEPT("ca", type_certificates, HEALTH(ca), .rival = "caFile"),
+	KEPT("caFile", type_file, HEALTH(ca_file), .rival = "ca"),
+	KEPT("serverName", type_server_name, HEALTH(server_name)),
+	KEPT("insecure", type_flag, HEALTH(insecure)),
+};
+const struct spec_fields spec_health_fields = FIELDS(health_rows, 0);
+
+/* `extraConfig`. */
+
+#define EXTRA(section)                                                                \
+	KEPT(#section, type_extra_lines, offsetof(struct spec_extra_config, section), \
+	     .count_offset = offsetof(struct spec_extra_config, section##_n), .repeats = true)
+
+static const struct spec_field extra_rows[] = {
+	EXTRA(global),
+	EXTRA(defaults),
+	EXTRA(frontend),
+	EXTRA(backend),
+};
+static const struct spec_fields extra_fields = FIELDS(extra_rows, 0);
+
 /* An instance. The same fields, but for `host`, are known at the top level, as defaults. */
 
 #define INSTANCE(member) offsetof(struct spec_instance, member)
 
-#define INSTANCE_ROWS                                                                                    \
-	KEPT("image", type_image, INSTANCE(image), .fallback = SPEC_DEFAULT_IMAGE),                      \
-		KEPT("servers", type_servers, INSTANCE(servers), .count_offset = INSTANCE(servers_n),    \
-		     .missing = "at least one server must be set, here or at the top level"),            \
-		KEPT("name", type_container_name, INSTANCE(name), .fallback = SPEC_DEFAULT_NAME),        \
-		KEPT("hostConfigPath", type_config_path, INSTANCE(config_path),                          \
-		     .fallback = SPEC_DEFAULT_CONFIG_PATH),                                              \
-		KEPT("bindAddress", type_binds, INSTANCE(binds), .count_offset = INSTANCE(binds_n),      \
-		     .missing = "bindAddress can't be empty: it must be set, here or at the top level"), \
-		KEPT("runtime", type_group, INSTANCE(host), .fields = &runtime_fields),                  \
-		KEPT("timeouts", type_group, INSTANCE(timeouts), .fields = &timeout_fields)
+#define INSTANCE_ROWS                                                                                        \
+	KEPT("image", type_image, INSTANCE(image), .fallback = SPEC_DEFAULT_IMAGE),                          \
+		KEPT("servers", type_servers, INSTANCE(servers), .count_offset = INSTANCE(servers_n),        \
+		     .missing = "at least one server must be set, here or at the top level"),                \
+		KEPT("name", type_container_name, INSTANCE(name), .fallback = SPEC_DEFAULT_NAME),            \
+		KEPT("hostConfigPath", type_config_path, INSTANCE(config_path),                              \
+		     .fallback = SPEC_DEFAULT_CONFIG_PATH),                                                  \
+		KEPT("bindAddress", type_binds, INSTANCE(binds), .count_offset = INSTANCE(binds_n),          \
+		     .missing = "bindAddress can't be empty: it must be set, here or at the top level"),     \
+		KEPT("runtime", type_group, INSTANCE(host), .fields = &runtime_fields),                      \
+		KEPT("timeouts", type_group, INSTANCE(timeouts), .fields = &timeout_fields),                 \
+		KEPT("healthCheck", type_group, INSTANCE(health_check), .fields = &spec_health_fields),      \
+		KEPT("maxConnections", type_max_connections, INSTANCE(max_connections), .fallback = "8192"), \
+		KEPT("balance", type_balance, INSTANCE(balance), .fallback = "leastconn"),                   \
+		KEPT("extraConfig", type_group, INSTANCE(extra_config), .fields = &extra_fields)
 
 static const struct spec_field instance_rows[] = {
 	INSTANCE_ROWS,

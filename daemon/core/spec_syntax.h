@@ -38,6 +38,16 @@ int syntax_host_key(const char *text, struct err *err);
 int syntax_host_key_checking(const char *text, struct err *err);
 int syntax_private_key(const char *text, struct err *err);
 
+/* What becomes part of HAProxy's config: spec_haproxy.c. */
+int syntax_check_path(const char *text, struct err *err);
+int syntax_check_count(const char *text, struct err *err); /* 1 to 100 */
+int syntax_certificates(const char *text, struct err *err);
+int syntax_server_name(const char *text, struct err *err);
+int syntax_max_connections(const char *text, struct err *err);
+int syntax_balance(const char *text, struct err *err);
+int syntax_extra_lines(const char *text, struct err *err);
+int statuses_parse(const char *text, struct spec_statuses *statuses, struct err *err); /* "2xx" */
+
 /* "unix:///run/docker.sock"; the second gives the path in it. */
 int syntax_engine(const char *text, struct err *err);
 const char *engine_path(const char *text);

@@ -120,6 +120,64 @@ static const struct spec_storage storage_port = {
 	sizeof(uint16_t), port_store, port_copy, port_clear, port_equal, port_text,
 };
 
+static void count_store(void *member, const char *text)
+{
+	*(unsigned *)member = (unsigned)strtoul(text, NULL, 10);
+}
+
+static void count_copy(void *to, const void *from)
+{
+	*(unsigned *)to = *(const unsigned *)from;
+}
+
+static void count_clear(void *member)
+{
+	*(unsigned *)member = 0;
+}
+
+static bool count_equal(const void *a, const void *b)
+{
+	return *(const unsigned *)a == *(const unsigned *)b;
+}
+
+static char *count_text(const void *member)
+{
+	return xasprintf("%u", *(const unsigned *)member);
+}
+
+static const struct spec_storage storage_count = {
+	sizeof(unsigned), count_store, count_copy, count_clear, count_equal, count_text,
+};
+
+static void flag_store(void *member, const char *text)
+{
+	*(bool *)member = strcmp(text, "true") == 0;
+}
+
+static void flag_copy(void *to, const void *from)
+{
+	*(bool *)to = *(const bool *)from;
+}
+
+static void flag_clear(void *member)
+{
+	*(bool *)member = false;
+}
+
+static bool flag_equal(const void *a, const void *b)
+{
+	return *(const bool *)a == *(const bool *)b;
+}
+
+static char *flag_text(const void *member)
+{
+	return xstrdup(*(const bool *)member ? "true" : "false");
+}
+
+static const struct spec_storage storage_flag = {
+	sizeof(bool), flag_store, flag_copy, flag_clear, flag_equal, flag_text,
+};
+
 static void duration_store(void *member, const char *text)
 {
 	struct err err;
@@ -183,35 +241,6 @@ static const struct spec_storage storage_checking = {
 	checking_clear,
 	checking_equal,
 	checking_text,
-};
-
-static void count_store(void *member, const char *text)
-{
-	*(uint32_t *)member = (uint32_t)strtoul(text, NULL, 10);
-}
-
-static void count_copy(void *to, const void *from)
-{
-	*(uint32_t *)to = *(const uint32_t *)from;
-}
-
-static void count_clear(void *member)
-{
-	*(uint32_t *)member = 0;
-}
-
-static bool count_equal(const void *a, const void *b)
-{
-	return *(const uint32_t *)a == *(const uint32_t *)b;
-}
-
-static char *count_text(const void *member)
-{
-	return xasprintf("%" PRIu32, *(const uint32_t *)member);
-}
-
-static const struct spec_storage storage_count = {
-	sizeof(uint32_t), count_store, count_copy, count_clear, count_equal, count_text,
 };
 
 static void share_store(void *member, const char *text)
@@ -376,6 +405,53 @@ static const struct spec_storage storage_bind = {
 	sizeof(struct spec_bind), bind_store, bind_copy, bind_free, bind_equal, bind_text,
 };
 
+static int statuses_check(const char *text, struct err *err)
+{
+	struct spec_statuses statuses;
+
+	return statuses_parse(text, &statuses, err);
+}
+
+static void statuses_store(void *member, const char *text)
+{
+	struct err err;
+
+	statuses_parse(text, member, &err);
+}
+
+static void statuses_copy(void *to, const void *from)
+{
+	*(struct spec_statuses *)to = *(const struct spec_statuses *)from;
+}
+
+static void statuses_clear(void *member)
+{
+	*(struct spec_statuses *)member = (struct spec_statuses){0};
+}
+
+static bool statuses_equal(const void *a, const void *b)
+{
+	const struct spec_statuses *x = a, *y = b;
+
+	return x->from == y->from && x->to == y->to;
+}
+
+static char *statuses_text(const void *member)
+{
+	const struct spec_statuses *statuses = member;
+
+	return xasprintf("%u-%u", statuses->from, statuses->to);
+}
+
+static const struct spec_storage storage_statuses = {
+	sizeof(struct spec_statuses),
+	statuses_store,
+	statuses_copy,
+	statuses_clear,
+	statuses_equal,
+	statuses_text,
+};
+
 /* Values that are only checked. */
 
 static int bool_check(const char *text, struct err *err)
@@ -417,6 +493,15 @@ const struct spec_type type_count = {SHAPE_TEXT, syntax_count, true, &storage_co
 const struct spec_type type_share = {SHAPE_TEXT, syntax_share, false, &storage_share};
 const struct spec_type type_delay = {SHAPE_TEXT, syntax_delay, false, &storage_duration};
 const struct spec_type type_on_failure = {SHAPE_TEXT, syntax_on_failure, false, &storage_on_failure};
+const struct spec_type type_check_path = {SHAPE_TEXT, syntax_check_path, false, &storage_string};
+const struct spec_type type_check_count = {SHAPE_TEXT, syntax_check_count, true, &storage_count};
+const struct spec_type type_statuses = {SHAPE_TEXT_OR_LIST, statuses_check, false, &storage_statuses};
+const struct spec_type type_certificates = {SHAPE_TEXT, syntax_certificates, false, &storage_string};
+const struct spec_type type_server_name = {SHAPE_TEXT, syntax_server_name, false, &storage_string};
+const struct spec_type type_flag = {SHAPE_TEXT, bool_check, true, &storage_flag};
+const struct spec_type type_max_connections = {SHAPE_TEXT, syntax_max_connections, true, &storage_count};
+const struct spec_type type_balance = {SHAPE_TEXT, syntax_balance, false, &storage_string};
+const struct spec_type type_extra_lines = {SHAPE_TEXT_OR_LIST, syntax_extra_lines, false, &storage_string};
 const struct spec_type type_group = {.shape = SHAPE_GROUP};
 const struct spec_type type_pointer = {.shape = SHAPE_POINTER};
 

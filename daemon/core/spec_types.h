@@ -26,6 +26,15 @@ extern const struct spec_type type_count;
 extern const struct spec_type type_share;
 extern const struct spec_type type_delay;
 extern const struct spec_type type_on_failure;
+extern const struct spec_type type_check_path;
+extern const struct spec_type type_check_count;
+extern const struct spec_type type_statuses;
+extern const struct spec_type type_certificates;
+extern const struct spec_type type_server_name;
+extern const struct spec_type type_flag;
+extern const struct spec_type type_max_connections;
+extern const struct spec_type type_balance;
+extern const struct spec_type type_extra_lines;
 extern const struct spec_type type_group;
 extern const struct spec_type type_pointer;
 

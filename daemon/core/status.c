@@ -98,6 +98,12 @@ static const char *traffic_of(const struct status_instance *instance)
 					    instance->servers, instance->servers_n, instance->fallback));
 }
 
+/* null: no spec says so any more. */
+static struct json_object *verifies_json(const struct spec_health_check *health_check)
+{
+	return health_check ? json_object_new_boolean(health_check->ca != NULL) : NULL;
+}
+
 struct json_object *status_instance_json(const struct status_instance *instance)
 {
 	static const char *const serves[] = {
@@ -123,6 +129,9 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 	for (size_t i = 0; i < instance->wanted_servers_n; i++)
 		json_object_array_add(servers, server_json(&instance->wanted_servers[i], instance));
 	add(object, "servers", servers);
+	add(object, "verifiesServers", verifies_json(instance->health_check));
+	if (instance->health_check && instance->health_check->insecure)
+		add(object, "insecure", json_object_new_boolean(true));
 	add(object, "traffic", text_json(traffic_of(instance)));
 	add(object, "serves", text_json(serves[instance->serves]));
 	add(object, "lastError",

@@ -46,8 +46,9 @@ struct status_instance {
 	size_t wanted_servers_n;
 	const struct observed_server *servers; /* how HAProxy sees them */
 	size_t servers_n;
-	const struct servers *servers_known; /* since when; NULL: not known */
-	bool fallback;                       /* see struct observed_instance */
+	const struct spec_health_check *health_check; /* as it is wanted; NULL: not known */
+	const struct servers *servers_known;          /* since when; NULL: not known */
+	bool fallback;                                /* see struct observed_instance */
 	enum serves serves;
 	const struct err *error; /* kind ERR_NONE or NULL: none */
 	int64_t error_since_ms;

@@ -120,6 +120,7 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	wanted->owner = xstrdup(owner);
 	wanted->adopt_id = xstrdup(adopt_id);
 
+	wanted->files = haproxy_files(&wanted->instance, &wanted->files_n);
 	wanted->config = haproxy_render(instance);
 	wanted->config_len = strlen(wanted->config);
 	sha256_hex(wanted->config, wanted->config_len, wanted->config_sha256);
@@ -174,6 +175,7 @@ void wanted_unref(struct wanted *wanted)
 {
 	if (!wanted || --wanted->references > 0)
 		return;
+	haproxy_files_free(wanted->files, wanted->files_n);
 	spec_instance_clear(&wanted->instance);
 	free(wanted->spec);
 	free(wanted->owner);

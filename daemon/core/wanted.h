@@ -24,6 +24,8 @@ struct wanted {
 	char *config;
 	size_t config_len;
 	char config_sha256[SHA256_HEX_SIZE];
+	struct haproxy_file *files; /* that the config refers to, and that lie beside the stats socket */
+	size_t files_n;
 	struct haproxy_description description; /* what HAProxy will say of it */
 	/*
 	 * The file itself is mounted, since its directory is not the balancer's
@@ -71,6 +73,8 @@ struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const c
 #define WANTED_UID 65534
 /* Of the config file: no secret in it, and HAProxy's user has to read it. */
 #define CONFIG_MODE 0644
+/* Of the files beside the stats socket, likewise. */
+#define BESIDE_MODE 0644
 /* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
 #define RUN_DIR_MODE 0755
 

@@ -305,7 +305,8 @@ static bool is_at_tab(const struct builder *b, const char *text, size_t len)
 
 	for (size_t line = 1; text && line < b->line; line++) {
 		text = memchr(text, '\n', (size_t)(end - text));
-		text += text != NULL;
+		if (text)
+			text++;
 	}
 	for (; text && text < end && strchr(" \t-", *text) && *text; text++)
 		if (*text == '\t')

@@ -92,6 +92,26 @@ prod  10.0.0.7  api-lb  failed  haproxy:9.9  ?/2      2d5h  no such image: hapro
     )
 
 
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([{}], ""),
+        ([{"verifiesServers": False}], "; 1, unlike the others, has no CA to verify API servers with"),
+        ([{"verifiesServers": False}] * 2, "; 2, unlike the others, have no CA to verify API servers with"),
+        ([{"verifiesServers": False, "insecure": True}], ""),
+        ([{"verifiesServers": True}], ""),
+    ],
+)
+def test_status_counts_who_does_not_verify_while_others_do(fake, others, said):
+    """Among those that say nothing about it nobody is counted."""
+    rows = [instance(f"prod/h{n}/b", **more) for n, more in enumerate(others)]
+    ones = [instance("prod/one/b", verifiesServers=verifies) for verifies in (True, False)]
+    daemon = fake({"GET /v1/status": [Reply(status(one, *rows)) for one in ones]})
+    total = len(rows) + 1
+    assert daemon.ctl("status").err == f"{total} of {total} balancers converged{said}\n"
+    assert ("unlike" in daemon.ctl("status").err) == ({"verifiesServers": True} in others)
+
+
 def test_status_shows_every_error_of_an_invalid_spec(fake):
     daemon = fake({"GET /v1/status": [Reply(status(WELL, specs=[spec("prod"), BAD_SPEC]))]})
     assert daemon.ctl("status") == (

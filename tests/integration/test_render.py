@@ -1,15 +1,19 @@
 """What apilbctl renders, both HAProxys accept: -c, the real check, on every row."""
 
+import re
 import tarfile
 
 import pytest
 
 from lab import images, spec
+from lab.certificates import Authority
 from lab.daemon import ctl
 from lab.proc import LAB, run
 
 ONE = ["10.0.0.1:6443"]
 MANY = [f"10.0.{n // 250}.{n % 250 + 1}:6443" for n in range(500)]
+
+BALANCE = ["leastconn", "roundrobin", "static-rr", "source", "first", "random"]
 
 # name: (servers, what the instance says)
 ROWS = {
@@ -28,6 +32,34 @@ ROWS = {
     "many binds": (ONE, {"bindAddress": ["127.0.0.1", "127.0.0.2:9000", "[::1]:6443", "192.0.2.1:1"]}),
     "odd name": (ONE, {"name": "a_b.c-D9"}),
     "config in /etc": (ONE, {"hostConfigPath": "/etc/x.cfg"}),
+    "health check": (
+        ONE,
+        {
+            "healthCheck": {
+                "path": "/livez?exclude=etcd&x=%20$!()*+,;=:@~",
+                "interval": "1500ms",
+                "timeout": "700ms",
+                "fall": 100,
+                "rise": 1,
+                "expect": ["200", "3xx", "401-404"],
+                "serverName": "api.example.com",
+                "insecure": True,
+            },
+        },
+    ),
+    "few connections": (ONE, {"maxConnections": 1}),
+    **{f"balance {word}": (ONE, {"balance": word}) for word in BALANCE},
+    "own lines": (
+        ONE,
+        {
+            "extraConfig": {
+                "global": "tune.bufsize 32768\nspread-checks 20",
+                "defaults": ["option tcp-smart-accept", "option tcp-smart-connect"],
+                "frontend": ".if version_atleast(2.4)\n  option tcplog\n.else\n  nonsense\n.endif\n\n# a remark\n",
+                "backend": "stick-table type ip size 100k expire 1h\nstick on src\n",
+            },
+        },
+    ),
 }
 
 
@@ -66,6 +98,19 @@ def accepted(haproxy_roots, config):
 def test_haproxy_accepts(haproxy_roots, tmp_path, row):
     servers, more = ROWS[row]
     accepted(haproxy_roots, render(tmp_path, servers, **more))
+
+
+def test_haproxy_accepts_a_ca(haproxy_roots, tmp_path):
+    """From a text and from a file: the same config, which names a file beside it."""
+    file = Authority(tmp_path, "ca").file
+    text = file.read_text()
+    config = render(tmp_path, ONE, healthCheck={"ca": text, "serverName": "api.example.com"})
+    assert config == render(tmp_path, ONE, healthCheck={"caFile": str(file), "serverName": "api.example.com"})
+    path = re.search(r'ca-file "(\S+)"', config)[1]
+    for root in haproxy_roots.values():
+        (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        (root / path[1:]).write_text(text)
+    accepted(haproxy_roots, config)
 
 
 def test_the_longest_name_that_is_valid_is_accepted(haproxy_roots, tmp_path):

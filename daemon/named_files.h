@@ -1,0 +1,32 @@
+/*
+ * The files that specs name and that belong to what they say, such as a CA:
+ * read once a look at the spec directory, however many specs name them, and
+ * remembered by the store, so that a last good version is whole after a restart.
+ */
+#ifndef APILB_NAMED_FILES_H
+#define APILB_NAMED_FILES_H
+
+#include <stdbool.h>
+
+#include "daemon/core/spec.h"
+#include "daemon/io/store.h"
+
+struct named_files;
+
+struct named_files *named_files_new(struct store *store); /* store may be NULL */
+void named_files_free(struct named_files *files);         /* NULL is fine */
+
+/* For spec_context.read_file; arg is a struct named_files. The first as the file is, the second as it was
+ * when a version that names it was last put in force, or, if that is not known, as it is. */
+int named_files_read(void *arg, const char *path, char **text, struct err *err);
+int named_files_recall(void *arg, const char *path, char **text, struct err *err);
+
+/* Whether all that the spec names is still as it was when the spec was parsed. */
+bool named_files_unchanged(struct named_files *files, const struct spec *spec);
+/* The spec is in force now, with what it names. */
+void named_files_remember(struct named_files *files, const struct spec *spec);
+
+/* The look is over. */
+void named_files_forget(struct named_files *files);
+
+#endif
