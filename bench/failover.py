@@ -4,7 +4,7 @@
     failover.py [--runs N] [--only FAULT]... [--config NAME|FILE]... [--haproxy VERSION] [--json]
 
 Compares our config with those of others: see failover_configs.py; and
-failover_faults.py for what goes wrong. A FILE is a config to try out. Each
+failover_faults.py for what goes wrong, and what should come of it at most. A FILE is a config to try out. Each
 measurement has servers, HAProxy and clients, and a network, of its own
 (failover_cell.py). Several run at once; the last column tells how late the
 clients themselves were at worst, which is how little the rest can be trusted.
@@ -109,6 +109,12 @@ def cell_text(value, width):
     return f"{value:>{width}}" if isinstance(value, int) else f"{value:>{width}.2f}"
 
 
+def verdict(row, targets):
+    """Which targets are missed, and what they are."""
+    missed = [f"{key} {row[key]:.3g} (at most {most})" for key, most in targets.items() if (row[key] or 0) > most]
+    return "missed: " + ", ".join(missed) if missed else "met"
+
+
 def show(table, options, took):
     print(
         f"\nfailover: HAProxy {options.haproxy}, {options.runs} runs of each, {options.parallel} at a time,"
@@ -116,10 +122,11 @@ def show(table, options, took):
     )
     for fault in options.only:
         print(f"\n{fault}: {FAULTS[fault].what}")
-        print(f"{'':12}" + "".join(f"{heading:>{width}}" for heading, _, width in COLUMNS))
+        print(f"{'':12}" + "".join(f"{heading:>{width}}" for heading, _, width in COLUMNS) + "  targets")
         for config in options.config:
             row = table[fault][config]
-            print(f"{Path(config).stem:12}" + "".join(cell_text(row[key], width) for _, key, width in COLUMNS))
+            cells = "".join(cell_text(row[key], width) for _, key, width in COLUMNS)
+            print(f"{Path(config).stem:12}{cells}  {verdict(row, FAULTS[fault].targets)}")
 
 
 def run(options):

@@ -91,7 +91,16 @@ def from_file(path):
     return config
 
 
-CONFIGS = {"apilb": ours, "flexkube": flexkube, "kubespray": kubespray}
+# `apilb-no-lua`: what it is where guard.lua cannot be loaded.
+CONFIGS = {"apilb": ours, "apilb-no-lua": ours, "flexkube": flexkube, "kubespray": kubespray}
+GUARD = Path(__file__).resolve().parent.parent / "daemon/core/guard.lua"
+
+
+def scripts_of(name):
+    """What lies beside the config in /cell: for a config of one's own, whatever lies beside that."""
+    if name in CONFIGS:
+        return [GUARD] if name == "apilb" else []
+    return list(Path(name).resolve().parent.glob("*.lua"))
 
 
 def config_named(name):

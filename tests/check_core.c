@@ -145,8 +145,16 @@ static const struct {
 	{"bindAddress: '[::]:7443'\n", "    bind [::]:7443\n"},
 	/* Both wildcards of one port: IPv6 must leave IPv4 its own. */
 	{"bindAddress: ['0.0.0.0:7443', '[::]:7443']\n", "    bind [::]:7443 v6only\n"},
-	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443 10.0.0.1:6443\n"},
-	{"bindAddress: 127.0.0.1\n", "    default-server check check-ssl verify none"},
+	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443 10.0.0.1:6443 check\n"},
+	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443-untested 10.0.0.1:6443 backup\n"},
+	/* From 3.3 on they may not have the same name. */
+	{"bindAddress: 127.0.0.1\n", "\nfrontend clients\n"},
+	{"bindAddress: 127.0.0.1\n", "\nbackend kube-apiserver\n"},
+	{"bindAddress: 127.0.0.1\n", "    http-check expect error-status L7OKC rstatus "},
+	{"bindAddress: 127.0.0.1\n", "    lua-load \"${APILB_GUARD}\"\n"},
+	{"bindAddress: 127.0.0.1\n", "    timeout connect 800ms\n"},
+	{"bindAddress: 127.0.0.1\n",
+	 "    default-server check-ssl verify none inter 1s fastinter 50ms fall 2 rise 2 "},
 	{"bindAddress: 127.0.0.1\n", "    mode tcp\n"},
 	{"bindAddress: 127.0.0.1\n", "    timeout tunnel 24h\n"},
 	{"bindAddress: 127.0.0.1\n", "    hard-stop-after 5m\n"},
@@ -179,9 +187,9 @@ START_TEST(names_as_servers_are_resolved_at_run_time)
 
 	ck_assert_ptr_nonnull(strstr(wanted->config, "\nresolvers system\n    parse-resolv-conf\n"));
 	ck_assert_ptr_nonnull(strstr(wanted->config,
-				     "server cp1.example:6443 cp1.example:6443 resolvers system "
+				     "server cp1.example:6443 cp1.example:6443 check resolvers system "
 				     "init-addr last,libc,none\n"));
-	ck_assert_ptr_nonnull(strstr(wanted->config, "server fd00::1:6443 [fd00::1]:6443\n"));
+	ck_assert_ptr_nonnull(strstr(wanted->config, "server fd00::1:6443 [fd00::1]:6443 check\n"));
 	wanted_unref(wanted);
 }
 END_TEST

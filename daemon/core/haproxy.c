@@ -9,6 +9,13 @@
 #include "common/mem.h"
 
 #define DESCRIPTION "    description \"apilb "
+#define GUARDED "APILB_GUARDED"
+
+/* How an API server is asked whether it is ready. docs/haproxy.md reckons what follows from these. */
+static const struct {
+	int64_t interval_ms, fast_ms, timeout_ms;
+	int fall, rise;
+} checks = {.interval_ms = 1000, .fast_ms = 50, .timeout_ms = 2000, .fall = 2, .rise = 2};
 
 char *haproxy_socket_path(const char *name, const char *token)
 {
@@ -56,7 +63,7 @@ static bool needs_v6only(const struct spec_instance *instance, const struct spec
 }
 
 /* HAProxy takes one number and one unit. */
-static void render_time(FILE *out, const char *keyword, int64_t ms)
+static void render_value(FILE *out, const char *keyword, int64_t ms)
 {
 	static const struct {
 		int64_t ms;
@@ -66,7 +73,29 @@ static void render_time(FILE *out, const char *keyword, int64_t ms)
 
 	while (ms % units[i].ms != 0)
 		i++;
-	fprintf(out, "    %s %" PRId64 "%s\n", keyword, ms / units[i].ms, units[i].name);
+	fprintf(out, " %s %" PRId64 "%s", keyword, ms / units[i].ms, units[i].name);
+}
+
+static void render_time(FILE *out, const char *keyword, int64_t ms)
+{
+	fputs("   ", out);
+	render_value(out, keyword, ms);
+	fputs("\n", out);
+}
+
+/* Loaded where there is one, by an HAProxy that has Lua; what follows from it asks for GUARDED. */
+static void render_guard(FILE *out)
+{
+	fputs("    .if feature(LUA)\n"
+	      "    .if defined(" GUARD_VARIABLE ")\n"
+	      "    .if version_atleast(3.1)\n"
+	      "    tune.lua.bool-sample-conversion normal\n"
+	      "    .endif\n"
+	      "    lua-load \"${" GUARD_VARIABLE "}\"\n"
+	      "    setenv " GUARDED " yes\n"
+	      "    .endif\n"
+	      "    .endif\n",
+	      out);
 }
 
 static void render_global(FILE *out, const struct spec_instance *instance)
@@ -79,6 +108,7 @@ static void render_global(FILE *out, const struct spec_instance *instance)
 	fprintf(out, "    spread-checks 10\n");
 	fprintf(out, "    stats socket \"%s\" mode 666 level user\n", socket);
 	fprintf(out, "    stats timeout 30s\n");
+	render_guard(out);
 	free(socket);
 }
 
@@ -89,12 +119,18 @@ static void render_defaults(FILE *out, const struct spec_instance *instance)
 	fputs("\ndefaults\n"
 	      "    mode tcp\n"
 	      "    option clitcpka\n"
+	      "    clitcpka-idle 30s\n"
+	      "    clitcpka-intvl 5s\n"
+	      "    clitcpka-cnt 3\n"
 	      "    option srvtcpka\n"
+	      "    srvtcpka-idle 30s\n"
+	      "    srvtcpka-intvl 5s\n"
+	      "    srvtcpka-cnt 3\n"
 	      "    option redispatch 1\n"
 	      "    retries 3\n",
 	      out);
 	render_time(out, "timeout connect", timeouts->connect_ms);
-	render_time(out, "timeout check", 2000);
+	render_time(out, "timeout check", checks.timeout_ms);
 	render_time(out, "timeout client", timeouts->client_ms);
 	render_time(out, "timeout client-fin", 30000);
 	render_time(out, "timeout server", timeouts->server_ms);
@@ -122,9 +158,35 @@ static void render_binds(FILE *out, const struct spec_instance *instance)
 
 static void render_frontend(FILE *out, const struct spec_instance *instance)
 {
-	fprintf(out, "\nfrontend kube-apiserver\n");
+	/* A name of its own: from 3.3 on HAProxy refuses a frontend that is named as its backend. */
+	fprintf(out, "\nfrontend clients\n");
 	render_binds(out, instance);
 	fprintf(out, "    default_backend kube-apiserver\n");
+}
+
+static void render_default_server(FILE *out)
+{
+	fputs("    default-server check-ssl verify none", out);
+	render_value(out, "inter", checks.interval_ms);
+	render_value(out, "fastinter", checks.fast_ms);
+	fprintf(out, " fall %d rise %d slowstart 10s\n", checks.fall, checks.rise);
+	fputs("    .if defined(" GUARDED ")\n"
+	      "    .else\n"
+	      "    default-server on-marked-down shutdown-sessions\n"
+	      "    .endif\n",
+	      out);
+}
+
+static void render_server(FILE *out, const struct spec_server *server, const char *name_more,
+			  const char *role)
+{
+	char *name = haproxy_server_name(server);
+	char *address = haproxy_server_address(server);
+
+	fprintf(out, "    server %s%s %s %s%s\n", name, name_more, address, role,
+		is_address(server) ? "" : " resolvers system init-addr last,libc,none");
+	free(name);
+	free(address);
 }
 
 static void render_backend(FILE *out, const struct spec_instance *instance)
@@ -134,21 +196,16 @@ static void render_backend(FILE *out, const struct spec_instance *instance)
 	      "    log global\n"
 	      "    option log-health-checks\n"
 	      "    balance leastconn\n"
+	      "    option allbackups\n"
 	      "    option httpchk\n"
 	      "    http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host kube-apiserver\n"
-	      "    http-check expect rstatus ^(2[0-9][0-9]|401|403)$\n"
-	      "    default-server check check-ssl verify none inter 2s fastinter 1s fall 3 rise 2\n",
+	      "    http-check expect error-status L7OKC rstatus ^(2[0-9][0-9]|401|403)$\n",
 	      out);
-	for (size_t i = 0; i < instance->servers_n; i++) {
-		const struct spec_server *server = &instance->servers[i];
-		char *name = haproxy_server_name(server);
-		char *address = haproxy_server_address(server);
-
-		fprintf(out, "    server %s %s%s\n", name, address,
-			is_address(server) ? "" : " resolvers system init-addr last,libc,none");
-		free(name);
-		free(address);
-	}
+	render_default_server(out);
+	for (size_t i = 0; i < instance->servers_n; i++)
+		render_server(out, &instance->servers[i], "", "check");
+	for (size_t i = 0; i < instance->servers_n; i++)
+		render_server(out, &instance->servers[i], "-untested", "backup");
 }
 
 typedef void render_fn(FILE *out, const struct spec_instance *instance);

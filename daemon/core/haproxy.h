@@ -21,6 +21,9 @@
 #define HAPROXY_RUN_DIR "/var/lib/apilb"
 #define TOKEN_VARIABLE "APILB_TOKEN"
 #define TOKEN_HEX_SIZE 9
+/* The environment's, too: where guard.lua is in the container. Without it, and in an HAProxy without Lua, the
+ * config does what it can without. */
+#define GUARD_VARIABLE "APILB_GUARD"
 
 /* "/var/lib/apilb/NAME/TOKEN.sock"; the caller frees. */
 char *haproxy_socket_path(const char *name, const char *token);

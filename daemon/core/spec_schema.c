@@ -69,7 +69,7 @@ static const struct spec_fields transport_fields = FIELDS(transport_rows, 0);
 #define TIMEOUT(member) offsetof(struct spec_timeouts, member)
 
 static const struct spec_field timeout_rows[] = {
-	KEPT("connect", type_haproxy_time, TIMEOUT(connect_ms), .fallback = "2s"),
+	KEPT("connect", type_haproxy_time, TIMEOUT(connect_ms), .fallback = "800ms"),
 	KEPT("client", type_haproxy_time, TIMEOUT(client_ms), .fallback = "1m"),
 	KEPT("server", type_haproxy_time, TIMEOUT(server_ms), .fallback = "1m"),
 	KEPT("tunnel", type_haproxy_time, TIMEOUT(tunnel_ms), .fallback = "24h"),
