@@ -33,9 +33,14 @@ local function check(server, state)
 	end
 end
 
+-- Once for each check: cut again and again, it would have the fewest connections, and get all new ones.
 local function is_silent(state)
 	state.waited = state.waited and state.waited + 1
-	return state.waited and state.waited > SILENT
+	if not state.waited or state.waited <= SILENT then
+		return false
+	end
+	state.waited = nil
+	return true
 end
 
 local function is_down(stats, state)

@@ -170,7 +170,10 @@ static void render_default_server(FILE *out)
 	render_value(out, "inter", checks.interval_ms);
 	render_value(out, "fastinter", checks.fast_ms);
 	fprintf(out, " fall %d rise %d slowstart 10s\n", checks.fall, checks.rise);
-	fputs("    .if defined(" GUARDED ")\n"
+	fputs("    .if version_atleast(2.8)\n"
+	      "    default-server observe layer4 error-limit 1 on-error fastinter\n"
+	      "    .endif\n"
+	      "    .if defined(" GUARDED ")\n"
 	      "    .else\n"
 	      "    default-server on-marked-down shutdown-sessions\n"
 	      "    .endif\n",
