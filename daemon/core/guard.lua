@@ -16,6 +16,9 @@ local PAUSE_MS, SILENT = 1000, looks(1600)
 
 local function ask(server)
 	local host, port = server:get_addr():match("^%[?(.-)%]?:(%d+)$")
+	if not host then
+		return -- its name is not resolved
+	end
 	local socket = core.tcp()
 	socket:settimeout(2 * SILENT * LOOK_MS / 1000)
 	socket:connect_ssl(host, tonumber(port))
