@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests/integration"))
 
 # pylint: disable=wrong-import-position
-from failover_configs import CONFIGS  # noqa: E402
+from failover_configs import COMPARED, CONFIGS  # noqa: E402
 from failover_faults import FAULTS  # noqa: E402
 from lab.images import SUITES, haproxy_image  # noqa: E402
 from lab.load import make_certificate  # noqa: E402
@@ -148,13 +148,14 @@ def main():
     parser = argparse.ArgumentParser(description="Measures what clients notice when an API server fails.")
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--only", action="append", metavar="FAULT", choices=FAULTS, help=f"one of {', '.join(FAULTS)}")
-    parser.add_argument("--config", action="append", metavar="NAME", help=f"{', '.join(CONFIGS)}, or a file")
+    names = f"{', '.join(CONFIGS)}, or a file; without, {', '.join(COMPARED)}"
+    parser.add_argument("--config", action="append", metavar="NAME", help=names)
     parser.add_argument("--haproxy", default="2.6", choices=SUITES, help="its version (2.6)")
     parser.add_argument("--parallel", type=int, default=3, help="how many measurements run at once (3)")
     parser.add_argument("--json", action="store_true", help="every value, for other programs")
     options = parser.parse_args()
     options.only = options.only or list(FAULTS)
-    options.config = options.config or list(CONFIGS)
+    options.config = options.config or list(COMPARED)
     if os.geteuid() != 0 or "APILB_BUILD" not in os.environ:
         sys.exit("run it by `make bench`, as root")
     began = time.monotonic()

@@ -29,6 +29,7 @@ LOOPS, PAUSE_S = 4, 0.05  # clients that open connections, one after the other
 STREAMS, LINE_S = 24, 0.1  # clients that hold one
 LIMIT_S = 20  # so long does a client wait
 LATE_S = 3  # so long it should wait at most
+IN_USE_S = 0.2  # a connection that ends so soon after its server was killed was in use there
 LOST = (OSError, EOFError, asyncio.TimeoutError, ValueError)
 
 
@@ -148,6 +149,7 @@ class Cell:
         self.began = None  # when the fault came
         self.news = []  # [begun, wait, the server that answered or None]
         self.waiting = {}  # {client: since when}
+        self.strikes = []  # when a server was killed, stopped or cut off
         self.cuts = []  # (when, server) of streams that were cut though their server was well
         self.unwanted = []  # [server, from, until]: when no new connection should get there
         self.lag = 0
@@ -243,6 +245,7 @@ class Cell:
 
     def doomed(self, server):
         """Called before a fault: whoever is connected there will notice."""
+        self.strikes.append(time.monotonic())
         for stream in self.streams:
             stream.affected |= stream.server is server
 
@@ -264,7 +267,15 @@ class Cell:
         """Those begun since the fault. One that waits at the end, and has for longer than it should, has failed."""
         now = time.monotonic()
         news = self.news + [[since, now - since, None] for since in self.waiting.values() if now - since > LATE_S]
-        return [[begun - self.began, wait, name] for begun, wait, name in news if begun >= self.began]
+        return [
+            [begun - self.began, wait, name]
+            for begun, wait, name in news
+            if begun >= self.began and not (name is None and self.was_in_use(begun, begun + wait))
+        ]
+
+    def was_in_use(self, begun, ended):
+        """Did it end because its server was struck just then? That is not a new connection's fate, nor avoidable."""
+        return any(begun < struck <= ended < struck + IN_USE_S for struck in self.strikes)
 
     def result(self):
         for stream in self.streams:

@@ -93,6 +93,7 @@ def from_file(path):
 
 # `apilb-no-lua`: what it is where guard.lua cannot be loaded.
 CONFIGS = {"apilb": ours, "apilb-no-lua": ours, "flexkube": flexkube, "kubespray": kubespray}
+COMPARED = ("apilb", "flexkube", "kubespray")
 GUARD = Path(__file__).resolve().parent.parent / "daemon/core/guard.lua"
 
 
