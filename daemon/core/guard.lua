@@ -8,11 +8,15 @@ local BACKEND = "kube-apiserver"
 local LOOK_MS = 100
 local function looks(ms) return ms / LOOK_MS end
 
+-- What the config says, so that this asks no more often than HAProxy does.
+local INTERVAL_MS = tonumber(os.getenv("APILB_INTERVAL_MS")) or 1000
+local CONNECT_MS = tonumber(os.getenv("APILB_CONNECT_MS")) or 800
+
 -- A check that timed out, and how long its server has to be DOWN. Who is just waiting to be connected (L4) is left the
 -- time to be tried elsewhere. Refused is not hanging: the kernel has told whoever had to know.
-local HANGS = { L4TOUT = looks(900), L6TOUT = 0 }
--- For checks that are made here: pause, and how long is silence.
-local PAUSE_MS, SILENT = 1000, looks(1600)
+local HANGS = { L4TOUT = looks(CONNECT_MS + LOOK_MS), L6TOUT = 0 }
+-- For checks that are made here: as long as two of HAProxy's that fail.
+local SILENT = looks(2 * CONNECT_MS)
 
 local function ask(server)
 	local host, port = server:get_addr():match("^%[?(.-)%]?:(%d+)$")
@@ -27,7 +31,7 @@ end
 
 local function check(server, state)
 	while true do
-		core.msleep(PAUSE_MS)
+		core.msleep(math.floor(INTERVAL_MS * (0.9 + 0.2 * math.random())))
 		if state.unchecked then
 			state.waited = 0
 			ask(server)

@@ -84,14 +84,17 @@ static void render_time(FILE *out, const char *keyword, int64_t ms)
 }
 
 /* Loaded where there is one, by an HAProxy that has Lua; what follows from it asks for GUARDED. */
-static void render_guard(FILE *out)
+static void render_guard(FILE *out, const struct spec_instance *instance)
 {
 	fputs("    .if feature(LUA)\n"
 	      "    .if defined(" GUARD_VARIABLE ")\n"
 	      "    .if version_atleast(3.1)\n"
 	      "    tune.lua.bool-sample-conversion normal\n"
-	      "    .endif\n"
-	      "    lua-load \"${" GUARD_VARIABLE "}\"\n"
+	      "    .endif\n",
+	      out);
+	fprintf(out, "    setenv APILB_INTERVAL_MS %" PRId64 "\n", checks.interval_ms);
+	fprintf(out, "    setenv APILB_CONNECT_MS %" PRId64 "\n", instance->timeouts.connect_ms);
+	fputs("    lua-load \"${" GUARD_VARIABLE "}\"\n"
 	      "    setenv " GUARDED " yes\n"
 	      "    .endif\n"
 	      "    .endif\n",
@@ -108,7 +111,7 @@ static void render_global(FILE *out, const struct spec_instance *instance)
 	fprintf(out, "    spread-checks 10\n");
 	fprintf(out, "    stats socket \"%s\" mode 666 level user\n", socket);
 	fprintf(out, "    stats timeout 30s\n");
-	render_guard(out);
+	render_guard(out, instance);
 	free(socket);
 }
 
