@@ -4,7 +4,7 @@
     failover.py [--runs N] [--only FAULT]... [--config NAME|FILE]... [--haproxy VERSION] [--json]
 
 Compares our config with those of others: see failover_configs.py; and
-failover_faults.py for what goes wrong. A FILE is a config to try out. Each
+failover_faults.py for what goes wrong, and what should come of it at most. A FILE is a config to try out. Each
 measurement has servers, HAProxy and clients, and a network, of its own
 (failover_cell.py). Several run at once; the last column tells how late the
 clients themselves were at worst, which is how little the rest can be trusted.
@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests/integration"))
 
 # pylint: disable=wrong-import-position
-from failover_configs import CONFIGS  # noqa: E402
+from failover_configs import COMPARED, CONFIGS  # noqa: E402
 from failover_faults import FAULTS  # noqa: E402
 from lab.images import SUITES, haproxy_image  # noqa: E402
 from lab.load import make_certificate  # noqa: E402
@@ -109,6 +109,12 @@ def cell_text(value, width):
     return f"{value:>{width}}" if isinstance(value, int) else f"{value:>{width}.2f}"
 
 
+def verdict(row, targets):
+    """Which targets are missed, and what they are."""
+    missed = [f"{key} {row[key]:.3g} (at most {most})" for key, most in targets.items() if (row[key] or 0) > most]
+    return "missed: " + ", ".join(missed) if missed else "met"
+
+
 def show(table, options, took):
     print(
         f"\nfailover: HAProxy {options.haproxy}, {options.runs} runs of each, {options.parallel} at a time,"
@@ -116,10 +122,11 @@ def show(table, options, took):
     )
     for fault in options.only:
         print(f"\n{fault}: {FAULTS[fault].what}")
-        print(f"{'':12}" + "".join(f"{heading:>{width}}" for heading, _, width in COLUMNS))
+        print(f"{'':12}" + "".join(f"{heading:>{width}}" for heading, _, width in COLUMNS) + "  targets")
         for config in options.config:
             row = table[fault][config]
-            print(f"{Path(config).stem:12}" + "".join(cell_text(row[key], width) for _, key, width in COLUMNS))
+            cells = "".join(cell_text(row[key], width) for _, key, width in COLUMNS)
+            print(f"{Path(config).stem:12}{cells}  {verdict(row, FAULTS[fault].targets)}")
 
 
 def run(options):
@@ -141,13 +148,14 @@ def main():
     parser = argparse.ArgumentParser(description="Measures what clients notice when an API server fails.")
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--only", action="append", metavar="FAULT", choices=FAULTS, help=f"one of {', '.join(FAULTS)}")
-    parser.add_argument("--config", action="append", metavar="NAME", help=f"{', '.join(CONFIGS)}, or a file")
+    names = f"{', '.join(CONFIGS)}, or a file; without, {', '.join(COMPARED)}"
+    parser.add_argument("--config", action="append", metavar="NAME", help=names)
     parser.add_argument("--haproxy", default="2.6", choices=SUITES, help="its version (2.6)")
     parser.add_argument("--parallel", type=int, default=3, help="how many measurements run at once (3)")
     parser.add_argument("--json", action="store_true", help="every value, for other programs")
     options = parser.parse_args()
     options.only = options.only or list(FAULTS)
-    options.config = options.config or list(CONFIGS)
+    options.config = options.config or list(COMPARED)
     if os.geteuid() != 0 or "APILB_BUILD" not in os.environ:
         sys.exit("run it by `make bench`, as root")
     began = time.monotonic()

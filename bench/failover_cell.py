@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -28,6 +29,8 @@ ADDRESSES = {f"s{n}": f"127.0.2.{n}" for n in (1, 2, 3)}
 LOOPS, PAUSE_S = 4, 0.05  # clients that open connections, one after the other
 STREAMS, LINE_S = 24, 0.1  # clients that hold one
 LIMIT_S = 20  # so long does a client wait
+LATE_S = 3  # so long it should wait at most
+IN_USE_S = 0.2  # a connection that ends so soon after its server was killed was in use there
 LOST = (OSError, EOFError, asyncio.TimeoutError, ValueError)
 
 
@@ -73,6 +76,9 @@ class Server:
         self.process.kill()
         self.process.wait()
 
+    def close_port(self):
+        self.process.terminate()
+
     def hang(self):
         self.alive = False
         self.process.send_signal(signal.SIGSTOP)
@@ -95,9 +101,11 @@ class Balancer:
         (directory / "sockets" / configs.NAME).mkdir()
         text = configs.config_named(config)([f"{a}:{configs.PORT}" for a in ADDRESSES.values()])
         (directory / "haproxy.cfg").write_text(text)
-        for script in Path(config).resolve().parent.glob("*.lua") if config not in configs.CONFIGS else ():
-            shutil.copy(script, directory)
         environment = {"PATH": "/usr/local/sbin:/bin", "APILB_TOKEN": configs.TOKEN}
+        for script in configs.scripts_of(config):
+            shutil.copy(script, directory)
+        for path in re.findall(r'lua-load "/var/lib/apilb/(\S+)"', text):
+            shutil.copy(configs.GUARD, directory / "sockets" / path)
         argv = ["/usr/sbin/chroot", root, "/usr/local/sbin/haproxy", "-W", "-db", "-f", "/cell/haproxy.cfg"]
         self.log = open(directory / "haproxy.log", "wb")
         self.process = subprocess.Popen(
@@ -141,6 +149,8 @@ class Cell:
         self.streams = [Stream() for _ in range(STREAMS)]
         self.began = None  # when the fault came
         self.news = []  # [begun, wait, the server that answered or None]
+        self.waiting = {}  # {client: since when}
+        self.strikes = []  # when a server was killed, stopped or cut off
         self.cuts = []  # (when, server) of streams that were cut though their server was well
         self.unwanted = []  # [server, from, until]: when no new connection should get there
         self.lag = 0
@@ -172,14 +182,16 @@ class Cell:
             writer.transport.abort()
             raise
 
-    async def open_connections(self):
+    async def open_connections(self, client):
         while True:
             begun, name = time.monotonic(), None
+            self.waiting[client] = begun
             try:
                 name, _, writer = await asyncio.wait_for(self.ask("/version"), LIMIT_S)
                 writer.transport.abort()
             except LOST:
                 pass
+            del self.waiting[client]
             self.news.append([begun, time.monotonic() - begun, name])
             await asyncio.sleep(PAUSE_S)
 
@@ -234,6 +246,7 @@ class Cell:
 
     def doomed(self, server):
         """Called before a fault: whoever is connected there will notice."""
+        self.strikes.append(time.monotonic())
         for stream in self.streams:
             stream.affected |= stream.server is server
 
@@ -242,7 +255,7 @@ class Cell:
         tasks = [asyncio.ensure_future(c) for c in clients]
         # The others only then, so that `leastconn` and `roundrobin` spread the streams alike.
         await self.connected()
-        tasks += [asyncio.ensure_future(self.open_connections()) for _ in range(LOOPS)]
+        tasks += [asyncio.ensure_future(self.open_connections(n)) for n in range(LOOPS)]
         await self.settle(fault.old_worker)
         if fault.before:
             await fault.before(self)
@@ -251,12 +264,26 @@ class Cell:
         await asyncio.sleep(max(0, fault.seconds - self.now()))
         return self.result()
 
+    def new_connections(self):
+        """Those begun since the fault. One that waits at the end, and has for longer than it should, has failed."""
+        now = time.monotonic()
+        news = self.news + [[since, now - since, None] for since in self.waiting.values() if now - since > LATE_S]
+        return [
+            [begun - self.began, wait, name]
+            for begun, wait, name in news
+            if begun >= self.began and not (name is None and self.was_in_use(begun, begun + wait))
+        ]
+
+    def was_in_use(self, begun, ended):
+        """Did it end because its server was struck just then? That is not a new connection's fate, nor avoidable."""
+        return any(begun < struck <= ended < struck + IN_USE_S for struck in self.strikes)
+
     def result(self):
         for stream in self.streams:
             stream.count()
         for row in self.unwanted:
             row[2] = row[2] or self.now()
-        new = [[b - self.began, w, n] for b, w, n in self.news if b + w >= self.began]
+        new = self.new_connections()
         return {
             "new": new,
             "late": sum(self.is_late(*row) for row in new),

@@ -91,7 +91,19 @@ def from_file(path):
     return config
 
 
-CONFIGS = {"apilb": ours, "flexkube": flexkube, "kubespray": kubespray}
+def ours_without_lua(servers):
+    """What it is where guard.lua cannot be loaded."""
+    return ours(servers).replace("feature(LUA)", "feature(NO_SUCH_FEATURE)")
+
+
+CONFIGS = {"apilb": ours, "apilb-no-lua": ours_without_lua, "flexkube": flexkube, "kubespray": kubespray}
+COMPARED = ("apilb", "flexkube", "kubespray")
+GUARD = Path(__file__).resolve().parent.parent / "daemon/core/guard.lua"
+
+
+def scripts_of(name):
+    """What lies beside the config in /cell: for a config of one's own, whatever lies beside that."""
+    return [] if name in CONFIGS else list(Path(name).resolve().parent.glob("*.lua"))
 
 
 def config_named(name):

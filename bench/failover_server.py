@@ -7,10 +7,12 @@ PROBES_FILE holds what /livez, /readyz and /healthz answer, one line each:
 `/readyz 500`; what is not in it answers 200. `GET /stream` is a connection
 that stays: NAME, then every line is sent back. Everything else is answered with NAME.
 
-One process, so that it can be killed, stopped and started like a real one.
+One process, so that it can be killed, stopped and started like a real one. SIGTERM
+closes its port; connections that stand go on.
 """
 
 import asyncio
+import signal
 import ssl
 import sys
 from pathlib import Path
@@ -57,8 +59,8 @@ async def main(name, address, certificate, key, probes):
     server = await asyncio.start_server(
         lambda r, w: serve(name, Path(probes), r, w), address, PORT, ssl=context, backlog=512
     )
-    async with server:
-        await server.serve_forever()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -157,8 +157,16 @@ static const struct {
 	{"bindAddress: '[::]:7443'\n", "    bind [::]:7443\n"},
 	/* Both wildcards of one port: IPv6 must leave IPv4 its own. */
 	{"bindAddress: ['0.0.0.0:7443', '[::]:7443']\n", "    bind [::]:7443 v6only\n"},
-	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443 10.0.0.1:6443\n"},
-	{"bindAddress: 127.0.0.1\n", "    default-server check check-ssl verify none"},
+	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443 10.0.0.1:6443 check\n"},
+	{"bindAddress: 127.0.0.1\n", "    server 10.0.0.1:6443-untested 10.0.0.1:6443 backup\n"},
+	/* From 3.3 on they may not have the same name. */
+	{"bindAddress: 127.0.0.1\n", "\nfrontend clients\n"},
+	{"bindAddress: 127.0.0.1\n", "\nbackend kube-apiserver\n"},
+	{"bindAddress: 127.0.0.1\n", "    http-check expect error-status L7OKC status 200-299,401,403\n"},
+	{"bindAddress: 127.0.0.1\n", "    lua-load \"/var/lib/apilb/api-loadbalancer-haproxy/guard-"},
+	{"bindAddress: 127.0.0.1\n", "    timeout connect 800ms\n"},
+	{"bindAddress: 127.0.0.1\n",
+	 "    default-server check-ssl verify none inter 1s fastinter 50ms fall 2 rise 2 "},
 	{"bindAddress: 127.0.0.1\n", "    mode tcp\n"},
 	{"bindAddress: 127.0.0.1\n", "    timeout tunnel 24h\n"},
 	{"bindAddress: 127.0.0.1\n", "    hard-stop-after 5m\n"},
@@ -168,17 +176,17 @@ static const struct {
 	{"bindAddress: 127.0.0.1\ntimeouts: {client: 2m, server: 3m}\n", "    timeout client 2m\n"},
 	{"bindAddress: 127.0.0.1\ntimeouts: {client: 2m, server: 3m}\n", "    timeout server 3m\n"},
 	{"bindAddress: 127.0.0.1\ntimeouts: {tunnel: 8h}\n", "    timeout tunnel 8h\n"},
-	{"bindAddress: 127.0.0.1\n", "    http-check expect status 200-299,401,403\n"},
+	{"bindAddress: 127.0.0.1\n", "    http-check expect error-status L7OKC status 200-299,401,403\n"},
 	{"bindAddress: 127.0.0.1\n",
-	 "    default-server check check-ssl verify none inter 1s fastinter 1s fall 3 rise 2\n"},
+	 "    default-server check-ssl verify none inter 1s fastinter 50ms fall 2 rise 2 slowstart 10s\n"},
 	{"bindAddress: 127.0.0.1\nhealthCheck: {interval: 400ms, fall: 9, rise: 8}\n",
-	 " verify none inter 400ms fastinter 400ms fall 9 rise 8\n"},
-	{"bindAddress: 127.0.0.1\nhealthCheck: {interval: 5s}\n", " inter 5s fastinter 1s "},
+	 " verify none inter 400ms fastinter 50ms fall 9 rise 8 slowstart 10s\n"},
+	{"bindAddress: 127.0.0.1\nhealthCheck: {interval: 5s}\n", " inter 5s fastinter 50ms "},
 	{"bindAddress: 127.0.0.1\nhealthCheck: {timeout: 700ms}\n", "    timeout check 700ms\n"},
 	{"bindAddress: 127.0.0.1\nhealthCheck: {path: '/livez?x&y=%20$1'}\n",
 	 "    http-check send meth GET uri /livez?x&y=%20$1 ver HTTP/1.1 hdr Host kube-apiserver\n"},
 	{"bindAddress: 127.0.0.1\nhealthCheck: {expect: [200, 3xx, 401-404]}\n",
-	 "    http-check expect status 200,300-399,401-404\n"},
+	 "    http-check expect error-status L7OKC status 200,300-399,401-404\n"},
 	{"bindAddress: 127.0.0.1\nhealthCheck: {serverName: api.example.com}\n",
 	 " ver HTTP/1.1 hdr Host api.example.com\n"},
 	{"bindAddress: 127.0.0.1\nhealthCheck: {serverName: api.example.com}\n",
@@ -192,7 +200,7 @@ static const struct {
 	{"bindAddress: 127.0.0.1\nextraConfig: {frontend: \"a\\n\\n b\\n\"}\n",
 	 "    # extraConfig\n    a\n    b\n\nbackend"},
 	{"bindAddress: 127.0.0.1\nextraConfig: {backend: a}\n",
-	 "    server 10.0.0.1:6443 10.0.0.1:6443\n    # extraConfig\n    a\n"},
+	 "    server 10.0.0.1:6443 10.0.0.1:6443 check\n    # extraConfig\n    a\n"},
 	{"bindAddress: 127.0.0.1\nname: lb\n",
 	 "    stats socket \"/var/lib/apilb/lb/${APILB_TOKEN}.sock\" mode 666 level user\n"},
 };
@@ -231,15 +239,16 @@ START_TEST(a_ca_lies_beside_the_config)
 	char hash[SHA256_HEX_SIZE], *line;
 
 	sha256_hex(text, strlen(text), hash);
-	ck_assert_uint_eq(wanted->files_n, 1);
-	ck_assert_uint_eq(without->files_n, 0);
-	ck_assert_str_eq(wanted->files[0].text, text);
-	ck_assert_uint_eq(wanted->files[0].len, strlen(text));
+	ck_assert_uint_eq(wanted->files_n, 2);
+	ck_assert_uint_eq(without->files_n, 1); /* guard.lua */
+	ck_assert_msg(strncmp(without->files[0].name, "guard-", 6) == 0, "%s", without->files[0].name);
+	ck_assert_str_eq(wanted->files[1].text, text);
+	ck_assert_uint_eq(wanted->files[1].len, strlen(text));
 	line = xasprintf(" verify required ca-file \"/var/lib/apilb/lb/ca-%.12s.pem\" check-sni kubernetes "
 			 "verifyhost kubernetes inter ",
 			 hash);
 	ck_assert_msg(strstr(wanted->config, line), "%s is not in\n%s", line, wanted->config);
-	ck_assert_ptr_nonnull(strstr(line, wanted->files[0].name));
+	ck_assert_ptr_nonnull(strstr(line, wanted->files[1].name));
 	/* A reload, and no new container. */
 	ck_assert_str_ne(wanted->description.generation, without->description.generation);
 	ck_assert_str_eq(wanted->description.binds, without->description.binds);
@@ -320,7 +329,7 @@ START_TEST(sharers_are_counted_across_specs)
 	ck_assert(!wanted_is_for(wanted, "prod", first, NULL));
 	wanted_unref(wanted);
 	wanted = wanted_new("apilb", "prod", first, NULL);
-	ck_assert_ptr_nonnull(strstr(wanted->config, " inter 2s fastinter 1s "));
+	ck_assert_ptr_nonnull(strstr(wanted->config, " inter 2s fastinter 50ms "));
 	/* Within a step nothing changes. */
 	specs[0]->instances[0].sharers = 99;
 	ck_assert(wanted_is_for(wanted, "prod", first, NULL));
@@ -337,9 +346,9 @@ START_TEST(names_as_servers_are_resolved_at_run_time)
 
 	ck_assert_ptr_nonnull(strstr(wanted->config, "\nresolvers system\n    parse-resolv-conf\n"));
 	ck_assert_ptr_nonnull(strstr(wanted->config,
-				     "server cp1.example:6443 cp1.example:6443 resolvers system "
+				     "server cp1.example:6443 cp1.example:6443 check resolvers system "
 				     "init-addr last,libc,none\n"));
-	ck_assert_ptr_nonnull(strstr(wanted->config, "server fd00::1:6443 [fd00::1]:6443\n"));
+	ck_assert_ptr_nonnull(strstr(wanted->config, "server fd00::1:6443 [fd00::1]:6443 check\n"));
 	wanted_unref(wanted);
 }
 END_TEST

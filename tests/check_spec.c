@@ -531,7 +531,7 @@ START_TEST(a_field_that_was_not_stored_has_its_default)
 			&err),
 		0);
 	ck_assert_str_eq(instance.image, SPEC_DEFAULT_IMAGE);
-	ck_assert_int_eq(instance.timeouts.connect_ms, 2000);
+	ck_assert_int_eq(instance.timeouts.connect_ms, 800);
 	spec_instance_clear(&instance);
 }
 END_TEST

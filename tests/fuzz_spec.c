@@ -72,7 +72,7 @@ static void check_line(const char *line, size_t len)
 		"global",
 		"defaults",
 		"resolvers system",
-		"frontend kube-apiserver",
+		"frontend clients",
 		"backend kube-apiserver",
 	};
 	static const char *const sections[] = {"global",   "defaults", "listen",

@@ -2,7 +2,7 @@
  * A wanted instance -> the text of its haproxy.cfg, for HAProxy 2.4 and later.
  * docs/haproxy.md gives the reason and the source of every line.
  *
- * The text holds `description "apilb GENERATION BINDS"`. GENERATION is the SHA-256
+ * The text holds `description "apilb GENERATION BINDS [guarded]"`. GENERATION is the SHA-256
  * of the rest, BINDS the beginning of that of the `bind` lines. HAProxy repeats
  * them in `show info`, and so tells which version of the file the running process
  * has loaded, and whether it listens where it should.
@@ -38,12 +38,12 @@ char *haproxy_file_path(const char *name, const char *file);
  * another file, and another config.
  */
 struct haproxy_file {
-	char *name; /* "ca-0123456789ab.pem" */
+	char *name; /* "ca-0123456789ab.pem", "guard-0123456789ab.lua" */
 	const char *text;
 	size_t len;
 };
 
-/* All that the config of the instance refers to; their texts are the instance's. */
+/* All that the config of the instance refers to; their texts are the instance's, or constant. */
 struct haproxy_file *haproxy_files(const struct spec_instance *instance, size_t *n);
 void haproxy_files_free(struct haproxy_file *files, size_t n);
 
@@ -59,6 +59,7 @@ char *haproxy_render(const struct spec_instance *instance);
 struct haproxy_description {
 	char generation[SHA256_HEX_SIZE];
 	char binds[BINDS_HEX_SIZE];
+	bool guarded; /* its HAProxy has Lua, and so guard.lua */
 };
 
 /* From what HAProxy repeats: "apilb GENERATION BINDS". */

@@ -69,7 +69,7 @@ static const struct spec_fields transport_fields = FIELDS(transport_rows, 0);
 #define TIMEOUT(member) offsetof(struct spec_timeouts, member)
 
 static const struct spec_field timeout_rows[] = {
-	KEPT("connect", type_haproxy_time, TIMEOUT(connect_ms), .fallback = "2s"),
+	KEPT("connect", type_haproxy_time, TIMEOUT(connect_ms), .fallback = "800ms"),
 	KEPT("client", type_haproxy_time, TIMEOUT(client_ms), .fallback = "1m"),
 	KEPT("server", type_haproxy_time, TIMEOUT(server_ms), .fallback = "1m"),
 	KEPT("tunnel", type_haproxy_time, TIMEOUT(tunnel_ms), .fallback = "24h"),
@@ -97,7 +97,7 @@ static const struct spec_field health_rows[] = {
 	KEPT("path", type_check_path, HEALTH(path), .fallback = "/readyz"),
 	KEPT("interval", type_haproxy_time, HEALTH(interval_ms)),
 	KEPT("timeout", type_haproxy_time, HEALTH(timeout_ms), .fallback = "2s"),
-	KEPT("fall", type_check_count, HEALTH(fall), .fallback = "3"),
+	KEPT("fall", type_check_count, HEALTH(fall), .fallback = "2"),
 	KEPT("rise", type_check_count, HEALTH(rise), .fallback = "2"),
 	KEPT("expect", type_statuses, HEALTH(expect), .count_offset = HEALTH(expect_n),
 	     .fallback = "2xx 401 403"),

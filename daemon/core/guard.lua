@@ -1,0 +1,87 @@
+-- Ends the connections to a server that hangs, so that their clients go to another one.
+--
+-- HAProxy's own way, `on-marked-down shutdown-sessions`, does that with whatever is DOWN. It also cuts connections
+-- that a server which has closed its port is still serving to their end, and those that are about to be tried with
+-- another server. And a worker that a reload has left behind, with its connections, checks no server any more.
+local BACKEND = "kube-apiserver"
+-- Time is counted in looks, not taken from a clock: then being stopped for a while is not taken for silence.
+local LOOK_MS = 100
+local function looks(ms) return ms / LOOK_MS end
+
+-- What the config says, so that this asks no more often than HAProxy does.
+local INTERVAL_MS = tonumber(os.getenv("APILB_INTERVAL_MS")) or 1000
+local CONNECT_MS = tonumber(os.getenv("APILB_CONNECT_MS")) or 800
+
+-- A check that timed out, and how long its server has to be DOWN. Who is just waiting to be connected (L4) is left the
+-- time to be tried elsewhere. Refused is not hanging: the kernel has told whoever had to know.
+local HANGS = { L4TOUT = looks(CONNECT_MS + LOOK_MS), L6TOUT = 0 }
+-- For checks that are made here: as long as two of HAProxy's that fail.
+local SILENT = looks(2 * CONNECT_MS)
+
+local function ask(server)
+	local host, port = server:get_addr():match("^%[?(.-)%]?:(%d+)$")
+	if not host then
+		return -- its name is not resolved
+	end
+	local socket = core.tcp()
+	socket:settimeout(2 * SILENT * LOOK_MS / 1000)
+	socket:connect_ssl(host, tonumber(port))
+	socket:close()
+end
+
+local function check(server, state)
+	while true do
+		core.msleep(math.floor(INTERVAL_MS * (0.9 + 0.2 * math.random())))
+		if state.unchecked then
+			state.waited = 0
+			ask(server)
+			state.waited = nil
+		end
+	end
+end
+
+-- Once for each check: cut again and again, it would have the fewest connections, and get all new ones.
+local function is_silent(state)
+	state.waited = state.waited and state.waited + 1
+	if not state.waited or state.waited <= SILENT then
+		return false
+	end
+	state.waited = nil
+	return true
+end
+
+local function is_down(stats, state)
+	if stats["status"]:sub(1, 4) ~= "DOWN" then
+		state.down, state.limit = 0, nil
+		return false
+	end
+	state.down = state.down + 1
+	state.limit = state.limit or HANGS[stats["check_status"]]
+	return state.limit and state.down > state.limit
+end
+
+local function look(server, state)
+	local stats = server:get_stats()
+	local used = stats["scur"] > 0
+	local checked = stats["check_status"] and core.get_info()["Stopping"] == 0
+	state.unchecked = used and not checked
+	local hangs = checked and is_down(stats, state) or not checked and is_silent(state)
+	if used and hangs then
+		server:shut_sess()
+	end
+end
+
+local function guard(server, state)
+	while true do
+		core.msleep(LOOK_MS)
+		look(server, state)
+	end
+end
+
+core.register_init(function()
+	for _, server in pairs(core.backends[BACKEND].servers) do
+		local state = { down = 0 }
+		core.register_task(function() guard(server, state) end)
+		core.register_task(function() check(server, state) end)
+	end
+end)
