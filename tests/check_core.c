@@ -200,7 +200,7 @@ static const struct {
 	{"bindAddress: 127.0.0.1\nextraConfig: {frontend: \"a\\n\\n b\\n\"}\n",
 	 "    # extraConfig\n    a\n    b\n\nbackend"},
 	{"bindAddress: 127.0.0.1\nextraConfig: {backend: a}\n",
-	 "    server 10.0.0.1:6443 10.0.0.1:6443 check\n    # extraConfig\n    a\n"},
+	 "    server 10.0.0.1:6443-untested 10.0.0.1:6443 backup\n    # extraConfig\n    a\n"},
 	{"bindAddress: 127.0.0.1\nname: lb\n",
 	 "    stats socket \"/var/lib/apilb/lb/${APILB_TOKEN}.sock\" mode 666 level user\n"},
 };
