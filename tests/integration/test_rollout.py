@@ -9,6 +9,7 @@ import pytest
 
 from lab import spec
 from lab.fleet import CONFIG, NAME, deploy, deploy_local, endpoint, identity, serves
+from lab.flexkube import Balancer, ssh
 from lab.hosts import Sshd
 from lab.load import LoadGenerator
 from lab.proc import patience, wait_for
@@ -224,6 +225,28 @@ def test_pause_holds_changes_and_no_repairs(daemon, hosts, servers):
     daemon.wait_converged(2)
     assert lists(hosts[0], servers[2]) and lists(hosts[1], servers[2])
     assert hosts[2].engine.names() == []
+
+
+def test_pause_holds_what_is_added_and_what_the_state_gives_up(daemon, hosts, servers):
+    deploy(daemon, hosts[:1], servers)
+    old = Balancer(hosts[2], endpoint(hosts[2]), servers)
+    serves(endpoint(hosts[2]))
+    daemon.ctl("pause", "prod")
+    edit(daemon, hosts[:2], servers, state={"0": old.state(ssh(hosts[2]))})
+    daemon.wait("it is held", lambda: (found := daemon.instance(hosts[1].address)) and found["phase"] == "paused")
+    daemon.restart()
+    daemon.wait("it is held", lambda: (found := daemon.instance(hosts[1].address)) and found["phase"] == "paused")
+    daemon.wait("a look", lambda: daemon.instance(hosts[0].address)["observedAt"], patience(10))
+    plan = json.loads(daemon.ctl("-o", "json", "plan", "prod", expect=1).stdout)
+    (new,) = [i for i in plan["instances"] if hosts[1].address in i["id"]]
+    assert new["held"] and [action["action"] for action in new["actions"]][-1] == "await"
+    assert hosts[1].engine.names() == []
+    assert not old.gone()
+    serves(endpoint(hosts[2]))
+    daemon.ctl("resume", "prod")
+    wait_for("the state's container to go", old.gone, patience(20))
+    daemon.ctl("status", "--wait=60s", "prod")
+    serves(endpoint(hosts[1]))
 
 
 def test_a_crash_in_the_middle_forgets_nothing(daemon, hosts, servers):
