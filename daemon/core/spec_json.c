@@ -181,14 +181,40 @@ int spec_host_from_json(struct spec_host *host, const char *text, struct err *er
 
 /* What is no field of the spec, beside those that are. */
 #define KEY_ID "id"
-#define KEY_INDEX "index"
+
+/* Numbers that do not come from the instance's own map. What its version depends on must be here. */
+static const struct {
+	const char *key;
+	size_t offset; /* of a size_t */
+} counts[] = {
+	{"index", offsetof(struct spec_instance, index)},
+};
+#define N_COUNTS (sizeof(counts) / sizeof(counts[0]))
+
+static void counts_to_json(const struct spec_instance *instance, struct json_object *json)
+{
+	for (size_t i = 0; i < N_COUNTS; i++) {
+		const size_t *n = (const void *)((const char *)instance + counts[i].offset);
+
+		json_object_object_add(json, counts[i].key, json_object_new_uint64(*n));
+	}
+}
+
+static void counts_from_json(struct spec_instance *instance, struct json_object *json)
+{
+	for (size_t i = 0; i < N_COUNTS; i++) {
+		size_t *n = (void *)((char *)instance + counts[i].offset);
+
+		*n = (size_t)json_object_get_uint64(json_object_object_get(json, counts[i].key));
+	}
+}
 
 char *spec_instance_to_json(const struct spec_instance *instance)
 {
 	struct json_object *json = fields_to_json(&spec_instance_fields, instance);
 
 	json_object_object_add(json, KEY_ID, json_object_new_string(instance->id));
-	json_object_object_add(json, KEY_INDEX, json_object_new_uint64(instance->index));
+	counts_to_json(instance, json);
 	return text_of(json);
 }
 
@@ -209,7 +235,7 @@ int spec_instance_from_json(struct spec_instance *instance, const struct spec_ho
 		rc = fields_from_json(&spec_instance_fields, instance, json, err);
 	if (rc == 0) {
 		instance->id = xstrdup(id);
-		instance->index = (size_t)json_object_get_uint64(json_object_object_get(json, KEY_INDEX));
+		counts_from_json(instance, json);
 		/* `runtime` is a field of both. */
 		FREE(instance->host.engine);
 		spec_host_copy(&instance->host, host);
