@@ -7,11 +7,16 @@
 #include "daemon/core/spec_host.h"
 #include "daemon/core/spec_schema.h"
 
+/* NULL: it was not given. That is so as well where a member holds what no spec can say, such as a duration of
+ * 0: it would not be taken back. */
 static struct json_object *text_to_json(const struct spec_type *type, const void *member)
 {
 	char *text = type->storage->text(member);
-	struct json_object *json = text ? json_object_new_string(text) : NULL;
+	struct json_object *json = NULL;
+	struct err err;
 
+	if (text && type->check(text, &err) == 0)
+		json = json_object_new_string(text);
 	secret_free(text);
 	return json;
 }
