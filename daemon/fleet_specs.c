@@ -148,7 +148,7 @@ void fleet_apply_specs(struct fleet *fleet)
 			if (files[i]->spec)
 				want_all(fleet, files[i]->spec, is_new);
 	for (size_t i = 0; i < n; i++)
-		if (files[i]->spec)
+		if (files[i]->spec && !rollouts_is_paused(fleet->rollouts, files[i]->name))
 			apply_state(fleet, files[i]->spec);
 	for (size_t i = 0; i < n; i++)
 		if (files[i]->spec)

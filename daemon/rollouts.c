@@ -82,6 +82,7 @@ static void course_free(struct course *course)
 	free(course->rollout.units);
 	free(course->hosts);
 	free(course->hold.why);
+	free(course->progress);
 	free(course->why);
 	free(course->spec);
 	free(course);
@@ -278,18 +279,19 @@ static void act(struct course *course)
 static void set_hold(struct course *course)
 {
 	const struct rollout *rollout = &course->rollout;
-	char *progress = rollout_progress(rollout, &course->outcome);
 	bool halted = rollout->stop != ROLLOUT_RUNS;
 
+	free(course->progress);
+	course->progress = rollout_progress(rollout, &course->outcome);
 	free(course->hold.why);
 	course->hold.stopped = rollout->paused || halted;
 	if (halted)
 		course->hold.why = xasprintf("the rollout was %s (%s)", rollout_stop_name(rollout->stop),
 					     course->why ? course->why : "-");
 	else
-		course->hold.why = xasprintf(
-			"%s: %s", rollout->paused ? "changes are paused" : "waits for its turn", progress);
-	free(progress);
+		course->hold.why =
+			xasprintf("%s: %s", rollout->paused ? "changes are paused" : "waits for its turn",
+				  course->progress);
 }
 
 static void end_instance(struct course *course, struct instance *instance, void *arg)
@@ -436,7 +438,9 @@ bool rollouts_status(struct rollouts *rollouts, const char *spec, struct status_
 		.changing = course->outcome.changing,
 		.unreachable = course->outcome.unreachable,
 		.failed = course->outcome.failed,
-		.why = course->why ? course->why : course->hold.why,
+		.why = course->why       ? course->why
+		       : rollout->paused ? course->hold.why
+					 : course->progress,
 		.paused = rollout->paused,
 		.since_ms = course->since_ms,
 	};

@@ -21,6 +21,7 @@ struct course {
 	struct rollout_outcome outcome;
 	struct hold hold;
 	char *why;        /* it stopped; NULL: it has not */
+	char *progress;   /* in words */
 	int64_t since_ms; /* Unix time: of its start, or of its end; 0: there is none */
 	bool met;         /* a spec in force has this name */
 	bool edited;

@@ -148,6 +148,7 @@ static const struct {
 	{"dfww", ROLLOUT_HALTED, "1 of 4 hosts are done, 1 failed", false, true, false, 0},
 	{"dfcw", ROLLOUT_HALTED, "1 of 4 hosts are done, 1 failed", false, false, false, 0},
 	{"ddad", ROLLOUT_RUNS, "3 of 4 hosts are done, 1 failed", false, true, false, 0},
+	{"c", ROLLOUT_RUNS, "0 of 1 host is done", false, false, false, 0},
 	{"wwww", ROLLOUT_REVERTED, "0 of 4 hosts are done", false, true, false, 0},
 	{"wwww", ROLLOUT_RUNS, "0 of 4 hosts are done", false, false, false, 0},
 };

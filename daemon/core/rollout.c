@@ -176,7 +176,8 @@ char *rollout_progress(const struct rollout *rollout, const struct rollout_outco
 	char *failed = outcome->failed ? xasprintf(", %zu failed", outcome->failed) : xstrdup("");
 	char *away = outcome->unreachable ? xasprintf(", %zu cannot be reached", outcome->unreachable)
 					  : xstrdup("");
-	char *text = xasprintf("%zu of %zu hosts are done%s%s", outcome->done, rollout->n, failed, away);
+	char *text = xasprintf("%zu of %zu host%s done%s%s", outcome->done, rollout->n,
+			       rollout->n == 1 ? " is" : "s are", failed, away);
 
 	free(failed);
 	free(away);

@@ -7,11 +7,16 @@
 #include "daemon/core/spec_host.h"
 #include "daemon/core/spec_schema.h"
 
+/* NULL: it was not given. That is so as well where a member holds what no spec can say, such as a duration of
+ * 0: it would not be taken back. */
 static struct json_object *text_to_json(const struct spec_type *type, const void *member)
 {
 	char *text = type->storage->text(member);
-	struct json_object *json = text ? json_object_new_string(text) : NULL;
+	struct json_object *json = NULL;
+	struct err err;
 
+	if (text && type->check(text, &err) == 0)
+		json = json_object_new_string(text);
 	secret_free(text);
 	return json;
 }
@@ -26,22 +31,11 @@ static struct json_object *list_to_json(const struct spec_field *f, const void *
 	return json;
 }
 
-/* Without a default, nothing is as good as not given: an `interval` of 0, say. */
-static bool is_given(const struct spec_field *f, const void *base)
-{
-	const struct spec_storage *storage = f->type->storage;
-	void *nothing = xcalloc(1, storage->size);
-	bool is = f->fallback || !storage->equal(field_member(base, f), nothing);
-
-	free(nothing);
-	return is;
-}
-
 static struct json_object *field_to_json(const struct spec_field *f, const void *base)
 {
 	switch (f->type->shape) {
 	case SHAPE_TEXT:
-		return is_given(f, base) ? text_to_json(f->type, field_member(base, f)) : NULL;
+		return text_to_json(f->type, field_member(base, f));
 	case SHAPE_GROUP:
 		return fields_to_json(f->fields, field_member(base, f));
 	case SHAPE_POINTER:
@@ -192,17 +186,41 @@ int spec_host_from_json(struct spec_host *host, const char *text, struct err *er
 
 /* What is no field of the spec, beside those that are. */
 #define KEY_ID "id"
-#define KEY_INDEX "index"
-#define KEY_SHARERS "sharers"
+
+/* Numbers that do not come from the instance's own map. What its version depends on must be here. */
+static const struct {
+	const char *key;
+	size_t offset; /* of a size_t */
+} counts[] = {
+	{"index", offsetof(struct spec_instance, index)},
+	{"sharers", offsetof(struct spec_instance, sharers)},
+};
+#define N_COUNTS (sizeof(counts) / sizeof(counts[0]))
+
+static void counts_to_json(const struct spec_instance *instance, struct json_object *json)
+{
+	for (size_t i = 0; i < N_COUNTS; i++) {
+		const size_t *n = (const void *)((const char *)instance + counts[i].offset);
+
+		json_object_object_add(json, counts[i].key, json_object_new_uint64(*n));
+	}
+}
+
+static void counts_from_json(struct spec_instance *instance, struct json_object *json)
+{
+	for (size_t i = 0; i < N_COUNTS; i++) {
+		size_t *n = (void *)((char *)instance + counts[i].offset);
+
+		*n = (size_t)json_object_get_uint64(json_object_object_get(json, counts[i].key));
+	}
+}
 
 char *spec_instance_to_json(const struct spec_instance *instance)
 {
 	struct json_object *json = fields_to_json(&spec_instance_fields, instance);
 
 	json_object_object_add(json, KEY_ID, json_object_new_string(instance->id));
-	json_object_object_add(json, KEY_INDEX, json_object_new_uint64(instance->index));
-	/* How often it checks its servers: as long as it is not told otherwise, that stays. */
-	json_object_object_add(json, KEY_SHARERS, json_object_new_uint64(instance->sharers));
+	counts_to_json(instance, json);
 	return text_of(json);
 }
 
@@ -223,8 +241,7 @@ int spec_instance_from_json(struct spec_instance *instance, const struct spec_ho
 		rc = fields_from_json(&spec_instance_fields, instance, json, err);
 	if (rc == 0) {
 		instance->id = xstrdup(id);
-		instance->index = (size_t)json_object_get_uint64(json_object_object_get(json, KEY_INDEX));
-		instance->sharers = (size_t)json_object_get_uint64(json_object_object_get(json, KEY_SHARERS));
+		counts_from_json(instance, json);
 		/* `runtime` is a field of both. */
 		FREE(instance->host.engine);
 		spec_host_copy(&instance->host, host);

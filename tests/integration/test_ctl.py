@@ -358,7 +358,8 @@ def test_nothing_that_others_named_reaches_the_screen_raw(fake):
     ],
 )
 def test_pause_and_resume(fake, command, said):
-    daemon = fake({f"POST /v1/{command}": [Reply({"specs": []}, 202), Reply({"error": "nothing is to be resumed"}, 409)]})
+    refusal = Reply({"error": "nothing is to be resumed"}, 409)
+    daemon = fake({f"POST /v1/{command}": [Reply({"specs": []}, 202), refusal]})
     assert daemon.ctl(command, "prod") == (0, "", said)
     assert daemon.requests == [(f"POST /v1/{command}", {"spec": "prod"})]
     assert daemon.ctl(command, "prod") == (1, "", "apilbctl: nothing is to be resumed\n")
@@ -366,7 +367,8 @@ def test_pause_and_resume(fake, command, said):
 
 
 def test_plan_says_what_is_held(fake):
-    held = plan("prod/h/a", ["reload HAProxy in container api-lb"]) | {"held": "waits for its turn: 1 of 3 hosts are done"}
+    held = plan("prod/h/a", ["reload HAProxy in container api-lb"])
+    held["held"] = "waits for its turn: 1 of 3 hosts are done"
     daemon = fake({"GET /v1/plan": [Reply({"ready": True, "instances": [held]})], "GET /v1/status": [Reply(status())]})
     result = daemon.ctl("plan")
     assert result.code == 1

@@ -48,8 +48,8 @@ def wait_states(daemon, *wanted, part=""):
 
 
 def beside(host):
-    """The files beside the stats socket."""
-    return {name for name in host.run("ls", BESIDE).split() if not name.endswith(".sock")}
+    """The CAs beside the stats socket."""
+    return {name for name in host.run("ls", BESIDE).split() if name.startswith("ca-")}
 
 
 def events(daemon, *types):
@@ -180,7 +180,7 @@ def test_checks_become_rarer_as_the_fleet_grows(daemon, hosts, servers):
     """The interval counts the balancers of all specs that share a server, reachable or not."""
     host = hosts[0]
     deploy(daemon, [host], servers)
-    assert " inter 1s fastinter 1s " in host.read(CONFIG)
+    assert " inter 1s fastinter 50ms " in host.read(CONFIG)
     before = identity(host)
     others = [{"host": {"ssh": {"address": BRIDGE, "port": 1 + n, "password": "x"}}, "bindAddress": "127.0.0.1"} for n in range(50)]
     daemon.drop("others", spec.document(others[:49], servers[:1]))
@@ -188,7 +188,7 @@ def test_checks_become_rarer_as_the_fleet_grows(daemon, hosts, servers):
     daemon.ctl("reconcile", "prod", "--wait")
     assert " inter 1s " in host.read(CONFIG), "50 are few enough"
     daemon.drop("others", spec.document(others, servers[:1]))
-    wait_for("the next step", lambda: " inter 2s fastinter 1s " in host.read(CONFIG), patience(15))
+    wait_for("the next step", lambda: " inter 2s fastinter 50ms " in host.read(CONFIG), patience(15))
     daemon.wait("a reload", lambda: events(daemon, "reload") == ["reload"], patience(15))
     # What a spec says counts, and a fleet that shrinks goes back.
     deploy(daemon, [host], servers, healthCheck={"interval": "700ms"})

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from lab import spec
-from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, serves
+from lab.fleet import CONFIG, NAME, deploy, deploy_local, endpoint, identity, serves
+from lab.flexkube import Balancer, ssh
 from lab.hosts import Sshd
 from lab.load import LoadGenerator
 from lab.proc import patience, wait_for
@@ -226,6 +227,28 @@ def test_pause_holds_changes_and_no_repairs(daemon, hosts, servers):
     assert hosts[2].engine.names() == []
 
 
+def test_pause_holds_what_is_added_and_what_the_state_gives_up(daemon, hosts, servers):
+    deploy(daemon, hosts[:1], servers)
+    old = Balancer(hosts[2], endpoint(hosts[2]), servers)
+    serves(endpoint(hosts[2]))
+    daemon.ctl("pause", "prod")
+    edit(daemon, hosts[:2], servers, state={"0": old.state(ssh(hosts[2]))})
+    daemon.wait("it is held", lambda: (found := daemon.instance(hosts[1].address)) and found["phase"] == "paused")
+    daemon.restart()
+    daemon.wait("it is held", lambda: (found := daemon.instance(hosts[1].address)) and found["phase"] == "paused")
+    daemon.wait("a look", lambda: daemon.instance(hosts[0].address)["observedAt"], patience(10))
+    plan = json.loads(daemon.ctl("-o", "json", "plan", "prod", expect=1).stdout)
+    (new,) = [i for i in plan["instances"] if hosts[1].address in i["id"]]
+    assert new["held"] and [action["action"] for action in new["actions"]][-1] == "await"
+    assert hosts[1].engine.names() == []
+    assert not old.gone()
+    serves(endpoint(hosts[2]))
+    daemon.ctl("resume", "prod")
+    wait_for("the state's container to go", old.gone, patience(20))
+    daemon.ctl("status", "--wait=60s", "prod")
+    serves(endpoint(hosts[1]))
+
+
 def test_a_crash_in_the_middle_forgets_nothing(daemon, hosts, servers):
     deploy(daemon, hosts, servers[:2])
     edit(daemon, hosts, servers, {"canary": 1, "parallel": 1, "settle": "3s"})
@@ -265,6 +288,7 @@ def test_a_host_that_cannot_be_reached_is_left_out_and_done_later(daemon, hosts,
     daemon.wait("the count", lambda: rollout(daemon)["done"] == 2, patience(20))
     status = rollout(daemon)
     assert (status["phase"], status["unreachable"], status["failed"]) == ("rolling", 1, 0)
+    assert status["why"] == "2 of 3 hosts are done, 1 cannot be reached"
     hosts[0].link("up")
     daemon.ctl("status", "--wait=90s", "prod", timeout=patience(100))
     assert lists(hosts[0], servers[2])
@@ -289,6 +313,22 @@ def test_what_is_new_does_not_wait(daemon, hosts, servers):
     wait_for("the new one", lambda: hosts[2].engine.status(NAME) == "running", patience(15))
     assert rollout(daemon)["total"] == 2
     assert lists(hosts[1], servers[2])
+
+
+def test_all_that_a_spec_has_on_a_host_changes_together(daemon, local, servers):
+    deploy_local(daemon, servers, name="prod", count=3)
+    content = [spec.direct(f"lb{n}", 7443 + n) for n in range(3)]
+    edit(daemon, [], servers[:2], instances=content)
+    assert rollout(daemon)["total"] == 1
+    daemon.wait_converged(3)
+    wait_rollout(daemon, None)
+    # One that did not change has no part in it: that it fails is its own affair.
+    content[0]["bindAddress"] = ["192.0.2.77:7443"]
+    edit(daemon, [], servers[:2], instances=content)
+    wait_rollout(daemon, "halted")
+    content[1]["servers"] = servers
+    edit(daemon, [], servers[:2], instances=content)
+    daemon.wait("the edit", lambda: types(daemon).count("rollout-started") == 3, patience(10))
 
 
 def test_what_is_new_waits_for_the_place_that_another_gives_up(daemon, hosts, servers):
