@@ -92,7 +92,8 @@ class Bench:
             self.head()
         self.measure("config change, apilbd", options.configs, self.changer.change_config)
         self.measure("image change, apilbd", options.images, self.changer.change_image)
-        # From here on the others' turn: nobody is to repair what they do.
+        # From here on the others' turn: nobody is to repair what they do, nor to remove what is still leaving.
+        wait_for("the former containers to have left", self.changer.is_alone, 60)
         self.daemon.stop()
         for what, change in (
             ("docker restart", lambda: by_restart(engine)),
