@@ -106,8 +106,10 @@ static void fill_lane(struct lane *lane, size_t places)
 	}
 }
 
-static void fill_places(struct fleet *fleet)
+void fleet_fill_places(struct fleet *fleet)
 {
+	if (fleet->applying)
+		return;
 	fill_lane(&fleet->well, (size_t)fleet->options.settings->concurrency);
 	fill_lane(&fleet->failing, (size_t)fleet->options.settings->concurrency);
 }
@@ -120,7 +122,7 @@ static void on_due(void *arg, struct host *host)
 	member->queued = true;
 	member->lane = host_failures(host) > 0 ? &fleet->failing : &fleet->well;
 	TAILQ_INSERT_TAIL(&member->lane->queue, member, entry);
-	fill_places(fleet);
+	fleet_fill_places(fleet);
 }
 
 /* Nothing happens any more by itself, if that is so. */
@@ -145,7 +147,7 @@ static void on_idle(void *arg, struct host *host, bool settled)
 	host_instances(host, &instances);
 	if (instances == 0)
 		member_free(fleet, member);
-	fill_places(fleet);
+	fleet_fill_places(fleet);
 	/* Twenty hosts at once leave a megabyte of holes, which nobody needs until they are due again. */
 	if (fleet_running(fleet) == 0)
 		malloc_trim(0);
@@ -210,10 +212,23 @@ static bool is_unseen_twin(const struct instance *instance, const void *name)
 	return instance->wanted && instance->observed_at_ms == 0 && strcmp(instance->record.name, name) == 0;
 }
 
-/* Until they have been seen nobody knows whether they are this very container. */
+/* What may take its place: a new name, say. */
+static bool is_unproven_peer(const struct instance *instance, const void *arg)
+{
+	const struct store_instance *record = arg;
+
+	return instance->wanted && instance->phase != PHASE_CONVERGED &&
+	       strcmp(instance->record.host_url, record->host_url) == 0 &&
+	       strcmp(instance->record.engine, record->engine) == 0 &&
+	       strcmp(instance->record.spec, record->spec) == 0;
+}
+
+/* Until twins have been seen nobody knows whether they are this very container; until what may take its place
+ * serves, it does. */
 static bool may_remove(void *arg, const struct instance *instance)
 {
-	return !any_instance(arg, is_unseen_twin, instance->record.name);
+	return !any_instance(arg, is_unseen_twin, instance->record.name) &&
+	       !any_instance(arg, is_unproven_peer, &instance->record);
 }
 
 struct search_of_id {
@@ -360,7 +375,7 @@ void fleet_settings_changed(struct fleet *fleet)
 
 	fleet->context.resync_ms = ms;
 	event_add(fleet->rescan, &every);
-	fill_places(fleet);
+	fleet_fill_places(fleet);
 }
 
 /* What others ask. */

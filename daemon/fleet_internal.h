@@ -47,6 +47,7 @@ struct fleet {
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
 	struct lane well, failing;
 	TAILQ_HEAD(, fleet_waiter) waiters;
+	bool applying; /* the specs are being gone through: nobody runs on half of what they say */
 	bool ready;
 	char *directory_error;
 };
@@ -57,6 +58,8 @@ struct fleet {
 struct member *fleet_member_for(struct fleet *fleet, const struct spec_host *settings);
 /* Something is to be done on it: now, and its verdict is still to come. */
 void fleet_make_due(struct fleet *fleet, struct member *member);
+/* Hosts that are due run as far as there are places. */
+void fleet_fill_places(struct fleet *fleet);
 
 /* fleet_specs.c */
 

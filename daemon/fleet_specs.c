@@ -139,6 +139,7 @@ void fleet_apply_specs(struct fleet *fleet)
 	struct spec_file *const *files = specs_files(fleet->specs, &n);
 	struct member *member, *tmp;
 
+	fleet->applying = true;
 	specs_count_sharers(fleet->specs);
 	rollouts_begin(fleet->rollouts);
 	HASH_ITER (hh, fleet->members, member, tmp)
@@ -156,4 +157,6 @@ void fleet_apply_specs(struct fleet *fleet)
 	HASH_ITER (hh, fleet->members, member, tmp)
 		unwant_rest(fleet, member);
 	rollouts_end(fleet->rollouts);
+	fleet->applying = false;
+	fleet_fill_places(fleet);
 }

@@ -300,6 +300,20 @@ static void note_asked(struct host *host, struct instance *instance)
 	instance_store(instance, host->context->store);
 }
 
+/* One whose spec has others on the host, to which its clients go, is not cut off; see struct job_target. */
+static int64_t leave_ms(const struct host *host, const struct instance *instance)
+{
+	if (instance->wanted || instance->drop_id)
+		return 0;
+	for (size_t i = 0; i < host->instances_n; i++) {
+		const struct instance *other = host->instances[i];
+
+		if (other->wanted && strcmp(other->record.spec, instance->record.spec) == 0)
+			return other->wanted->instance.timeouts.drain_ms;
+	}
+	return 0;
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -330,10 +344,13 @@ static void start_job(struct host *host)
 		if (instance->held && !(host->observing && instance->next))
 			continue;
 		note_asked(host, instance);
-		if (!instance->wanted && !context->may_remove(context->arg, instance))
+		if (!instance->wanted && !context->may_remove(context->arg, instance)) {
 			host->deferred = true;
-		else
-			targets[n++] = instance_target(instance, host->observing);
+			instance_progress(instance, "stays until what takes its place has converged");
+			continue;
+		}
+		targets[n] = instance_target(instance, host->observing);
+		targets[n++].leave_ms = leave_ms(host, instance);
 	}
 	host->job = job_start(&options, targets, n);
 }

@@ -40,8 +40,8 @@ struct host_context {
 	/* See struct job_options. */
 	bool (*is_orphan)(void *arg, const struct observed_container *container);
 	bool (*is_wanted)(void *arg, const struct observed_container *container);
-	/* It is to be removed: not before those of the same name that are wanted elsewhere have been seen;
-	 * they may be this very one. */
+	/* It is to be removed: not before those of the same name that are wanted elsewhere have been seen
+	 * (they may be this very one), nor before what its spec has on the host instead serves. */
 	bool (*may_remove)(void *arg, const struct instance *instance);
 	void *arg;
 };

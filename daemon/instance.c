@@ -80,6 +80,7 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 	struct wanted *wanted = ahead && instance->next ? instance->next : instance->wanted;
 	struct job_target target = {
 		.wanted = wanted ? wanted_ref(wanted) : NULL,
+		.former = instance->former ? wanted_ref(instance->former) : NULL,
 		.name = xstrdup(instance->record.name),
 		.drop_id = xstrdup(instance->drop_id),
 		.config_size = instance->record.config_size,

@@ -291,7 +291,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (target->wanted)
 		plan_instance(target->wanted, &target->observed, &target->plan);
 	else
-		plan_removal(&target->observed, &target->plan);
+		plan_removal(target->name, &target->observed, target->leave_ms > 0, &target->plan);
 	/* Both come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
 		return job_look_at_image(job, target);
@@ -384,7 +384,7 @@ static enum step phase_verify(struct job *job)
 		struct job_target *target = &job->targets[i];
 
 		if (target->err.kind == ERR_NONE && !target->wanted)
-			target->removed = true;
+			target->removed = !target->leave_ms || target->observed.old_n == 0;
 	}
 	return STEP_NEXT;
 }
@@ -406,6 +406,7 @@ struct job *job_start(const struct job_options *options, struct job_target *targ
 void job_target_clear(struct job_target *target)
 {
 	wanted_unref(target->wanted);
+	wanted_unref(target->former);
 	free(target->name);
 	free(target->drop_id);
 	free(target->config_mtime);

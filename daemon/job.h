@@ -33,6 +33,10 @@ struct job_target {
 	/* In. */
 	struct wanted *wanted; /* counted by the job; NULL: remove what has this name and is ours */
 	char *name;
+	struct wanted *former; /* in force before the change that `wanted` is, counted by the job; NULL: there
+				  is none. In. */
+	int64_t leave_ms; /* without `wanted`: others serve in its place, and its connections may go on for so
+			     long; 0: it is stopped. In. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
 			*/
 	/* What the config file was when last read: when size and mtime still are, it is not read again. In

@@ -265,6 +265,11 @@ static bool waits_stopped(const struct job *job, const struct job_target *target
 	       current && (current->status == CONTAINER_EXITED || current->status == CONTAINER_CREATED);
 }
 
+static bool revives(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	return job_revives_former(job, target, action) && job_has_former(job, target, action);
+}
+
 static void start_current(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)action;
@@ -283,6 +288,8 @@ static const struct {
 	{job_has_former, job_remove_helper},
 	{runs_unhealthy, prepare_reload},
 	{runs_unhealthy, reload},
+	{revives, stop},
+	{revives, start_current},
 	{waits_stopped, start_current},
 };
 

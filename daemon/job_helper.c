@@ -217,22 +217,61 @@ void job_put_config(struct job *job, struct job_target *target, const struct act
 	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
 }
 
-/* HAProxy has not taken the new version and runs the former, whose text we have. */
-bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action)
+static bool is_generation(const char *config, const char *generation)
 {
-	const struct observed_instance *observed = &target->observed;
-	struct haproxy_description former;
+	return generation[0] && strcmp(haproxy_description_of(config).generation, generation) == 0;
+}
+
+static bool ran(const struct observed_container *container)
+{
+	return container &&
+	       (container->status == CONTAINER_EXITED || container->status == CONTAINER_RESTARTING);
+}
+
+bool job_revives_former(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	const struct observed_container *current = target->observed.current;
 
 	(void)job;
-	if (action->kind != ACTION_AWAIT || !observed->config || observed->stats != STATS_ANSWERED)
-		return false;
-	former = haproxy_description_of(observed->config);
-	return former.generation[0] && strcmp(former.generation, observed->loaded.generation) == 0;
+	return action->kind == ACTION_AWAIT && ran(current) && strcmp(action->container, current->id) == 0 &&
+	       target->former && current->container_sha256 &&
+	       strcmp(target->former->container_sha256, current->container_sha256) == 0;
+}
+
+/* The text of the version before; NULL: not known. It is in the file at the look, or what was in force before
+ * the change; the one that HAProxy has loaded, or, when it does not run, had. */
+static const char *former_text(const struct job *job, const struct job_target *target,
+			       const struct action *action)
+{
+	const struct observed_instance *observed = &target->observed;
+	const char *known = target->former ? target->former->config : NULL;
+
+	if (job_revives_former(job, target, action))
+		return known;
+	if (observed->stats != STATS_ANSWERED)
+		return NULL;
+	if (observed->config && is_generation(observed->config, observed->loaded.generation))
+		return observed->config;
+	return known && is_generation(known, observed->loaded.generation) ? known : NULL;
+}
+
+/* What comes between the writing and the proof: if it fails, nobody has loaded the new version. */
+static bool is_before_proof(const struct action *action)
+{
+	return action->kind == ACTION_CREATE || action->kind == ACTION_START ||
+	       action->kind == ACTION_RELOAD || action->kind == ACTION_AWAIT;
+}
+
+bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	const char *text = is_before_proof(action) ? former_text(job, target, action) : NULL;
+
+	return text && strcmp(text, target->wanted->config) != 0;
 }
 
 void job_put_former(struct job *job, struct job_target *target, const struct action *action)
 {
-	const char *text = target->observed.config;
+	const char *text = former_text(job, target, action);
 	const struct archive_entry_spec entry = {
 		.path = strrchr(target->wanted->instance.config_path, '/') + 1,
 		.mode = CONFIG_MODE,
@@ -240,7 +279,6 @@ void job_put_former(struct job *job, struct job_target *target, const struct act
 		.len = strlen(text),
 	};
 
-	(void)action;
 	target->config_size = -1;
 	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
 }

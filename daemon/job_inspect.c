@@ -51,7 +51,8 @@ static bool is_old_of(const struct job_target *target, const struct observed_con
 static void add_old(struct job_target *target, struct observed_container *old)
 {
 	int64_t now = clock_monotonic_ms();
-	int64_t limit = (target->wanted ? target->wanted->instance.timeouts.drain_ms : 0) + DRAIN_GRACE_MS;
+	int64_t drain_ms = target->wanted ? target->wanted->instance.timeouts.drain_ms : target->leave_ms;
+	int64_t limit = drain_ms + DRAIN_GRACE_MS;
 
 	old->undrained = !leaving_has(&target->leaving, old->id);
 	old->overdue = now - leaving_since(&target->leaving, old->id, now) > limit;

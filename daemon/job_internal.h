@@ -111,5 +111,7 @@ job_step_fn job_create_helper, job_put_run_dir, job_put_config, job_remove_helpe
  * put back. */
 bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action);
 job_step_fn job_put_former;
+/* The container that does not come up with the new version was made for the former, which is known. */
+bool job_revives_former(const struct job *job, const struct job_target *target, const struct action *action);
 
 #endif

@@ -187,7 +187,7 @@ static void observe_up(struct json_object *names, struct observed_instance *obse
  * over), up (names of servers that HAProxy sees up), old (those that were succeeded: an array of { "status",
  * "overdue", "undrained": true or absent }), and, true or absent: "silent" (stats failed, for long),
  * "accepted" (the image's HAProxy has checked the config), "config mode" (not what it was), "refused";
- * foreign, refusal, lost (texts).
+ * "leave" (a removal that lets connections end); foreign, refusal, lost (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -299,7 +299,7 @@ static void check_case(const char *dir)
 	ck_assert_msg(given != NULL, "%s/observed.json is not JSON", dir);
 	observe(wanted, given, &observed);
 	if (removal)
-		plan_removal(&observed, &plan);
+		plan_removal(wanted->instance.name, &observed, text_of(given, "leave") != NULL, &plan);
 	else
 		plan_instance(wanted, &observed, &plan);
 	text = plan_text(&plan);

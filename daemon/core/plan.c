@@ -283,10 +283,10 @@ static void add_removal(struct plan *plan, const struct observed_container *cont
  * told to leave; whether what has such a name has been is not known after a
  * crash, and it is told so once more (plan_old).
  */
-static void add_leaving(struct plan *plan, const struct wanted *wanted,
-			const struct observed_container *container, const char *reason)
+static void add_leaving(struct plan *plan, const char *balancer, const struct observed_container *container,
+			const char *reason)
 {
-	char *name = container_old_name(wanted->instance.name, container->id);
+	char *name = container_old_name(balancer, container->id);
 
 	if (strcmp(container->name, name) != 0)
 		add(plan, ACTION_RENAME, container->name, container->id, name, reason);
@@ -303,7 +303,7 @@ static void add_retirement(struct plan *plan, const struct wanted *wanted,
 	    (is_ours_by_label(wanted, container) && !observed_runs_haproxy(container)))
 		add_removal(plan, container, reason);
 	else
-		add_leaving(plan, wanted, container, reason);
+		add_leaving(plan, wanted->instance.name, container, reason);
 }
 
 /* From the moment when the successor runs. */
@@ -317,13 +317,14 @@ static void plan_takeover(const struct wanted *wanted, const struct observed_con
 }
 
 /* Those that were succeeded, when they have left, or should have. */
-static void plan_old(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
+static void plan_old(const char *balancer, const struct observed_instance *observed, struct plan *plan)
 {
 	for (size_t i = 0; i < observed->old_n; i++) {
 		const struct observed_container *old = observed->old[i];
 
 		if (old->status == CONTAINER_RUNNING && old->undrained)
-			add_leaving(plan, wanted, old, "was succeeded, and may not have been told to leave");
+			add_leaving(plan, balancer, old,
+				    "was succeeded, and may not have been told to leave");
 		else if (old->status == CONTAINER_RUNNING && !old->overdue)
 			add_later(plan, old->name, old->id);
 		else if (old->status != CONTAINER_REMOVING)
@@ -632,7 +633,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	}
 	if (observed->helper)
 		add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
-	plan_old(wanted, observed, plan);
+	plan_old(wanted->instance.name, observed, plan);
 	if (observed->next) {
 		plan_interrupted(wanted, observed, plan);
 		return;
@@ -644,14 +645,22 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	plan_present(wanted, observed, plan);
 }
 
-void plan_removal(const struct observed_instance *observed, struct plan *plan)
+void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan)
 {
+	static const char reason[] = "no spec wants it any more";
 	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
 
 	memset(plan, 0, sizeof(*plan));
-	for (size_t i = 0; i < observed->old_n; i++)
-		add_removal(plan, observed->old[i], "no spec wants it any more");
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i])
-			add_removal(plan, all[i], "no spec wants it any more");
+	if (leave)
+		plan_old(name, observed, plan);
+	for (size_t i = 0; i < observed->old_n && !leave; i++)
+		add_removal(plan, observed->old[i], reason);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if (!all[i])
+			continue;
+		if (leave && all[i] != observed->helper && all[i]->status == CONTAINER_RUNNING)
+			add_leaving(plan, name, all[i], reason);
+		else
+			add_removal(plan, all[i], reason);
+	}
 }

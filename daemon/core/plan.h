@@ -74,7 +74,8 @@ struct plan {
 void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan);
 /* Takes everything of an instance that is no longer wanted off its host; files stay. All containers given are
  * ours. */
-void plan_removal(const struct observed_instance *observed, struct plan *plan);
+/* leave: others serve in its place, and its connections may end by themselves. name: of the balancer. */
+void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan);
 /* Of the wanted image, that is; else what runs, or has run, goes on. */
 bool plan_makes_container(const struct plan *plan);
 void plan_clear(struct plan *plan);
