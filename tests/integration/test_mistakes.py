@@ -1,0 +1,230 @@
+"""A mistake in a spec, and then another mishap: neither costs a balancer that serves."""
+
+import json
+import subprocess
+import time
+
+from lab import spec
+from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, serves, stats
+from lab.flexkube import Balancer, ssh
+from lab.images import NEW
+from lab.load import LoadGenerator, ask
+from lab.proc import patience, wait_for
+from test_change import Watch, change, events
+from test_safety import unusable
+
+NOBODY = ["10.77.0.254:1", "10.77.0.254:2"]
+NEXT = f"{NAME}-apilb-next"
+TYPO = "haproxy:9.9-typo"
+# An image that does this instead of HAProxy, but when a config is tried.
+INSTEAD = 'case "$*" in *apilb-check*) exec "$@";; esac; '
+
+
+def make_image(host, tag, *changes):
+    """From the running container's."""
+    more = {"changes": "\n".join(changes)} if changes else {}
+    host.engine.call("POST", "/commit", {}, container=NAME, repo="haproxy", tag=tag, **more)
+    return f"haproxy:{tag}"
+
+
+def entrypoint(script):
+    return "ENTRYPOINT " + json.dumps(["/bin/sh", "-c", INSTEAD + script, "x"])
+
+
+def bind_what_is_not_there(daemon, host, content):
+    content["apiLoadBalancers"][0]["bindAddress"] = unusable(host)
+    daemon.drop("prod", content)
+
+
+def test_stopped_after_a_refused_edit(daemon, hosts, servers):
+    host = hosts[0]
+    content = deploy(daemon, [host], servers)
+    good = host.read(CONFIG)
+    bind_what_is_not_there(daemon, host, content)
+    daemon.wait_error(host.address, "192.0.2.77")
+    wait_for("the former config", lambda: host.read(CONFIG) == good, patience(15))
+    host.engine.act(NAME, "stop", t=0)
+    wait_for("it to serve again", lambda: ask(endpoint(host), 1), patience(40))
+    wait_for("the former config", lambda: host.read(CONFIG) == good, patience(15))
+
+
+def test_killed_while_a_bad_successor_is_awaited(daemon, hosts, servers):
+    host = hosts[0]
+    content = deploy(daemon, [host], servers)
+    good = host.read(CONFIG)
+    bind_what_is_not_there(daemon, host, content)
+    wait_for("the successor", lambda: host.engine.status(NEXT), patience(15))
+    daemon.crash()
+    daemon.start()
+    daemon.wait_error(host.address, "192.0.2.77", patience(30))
+    wait_for("the former config, for the next restart", lambda: host.read(CONFIG) == good, patience(30))
+    host.engine.act(NAME, "restart", t=0)
+    wait_for("it to serve again", lambda: ask(endpoint(host), 1), patience(10))
+
+
+def test_takeover_to_servers_that_do_not_answer(daemon, hosts, servers):
+    host = hosts[0]
+    old = Balancer(host, f"{host.address}:6443", servers)
+    serves(endpoint(host))
+    with LoadGenerator([endpoint(host)], rate=10) as load:
+        daemon.drop("prod", spec.document([spec.instance(host)], NOBODY, state={"0": old.state(ssh(host))}))
+        daemon.wait_error(host.address, "none of the 2 wanted servers up", patience(30))
+        wait_for("some load", lambda: load.total > 30, patience(10))
+    load.assert_unharmed()
+    assert host.engine.names() == [NAME] and not events(daemon, "drain")
+
+
+def test_servers_that_do_not_answer_and_no_stats_socket(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    good = host.read(CONFIG)
+    daemon.stop()
+    host.sh(f"rm /var/lib/apilb/{NAME}/*.sock")
+    daemon.drop("prod", spec.document([spec.instance(host)], NOBODY))
+    daemon.start()
+    daemon.wait_error(host.address, "none of the 2 wanted servers up", patience(30))
+    assert host.read(CONFIG) == good
+    serves(endpoint(host))
+
+
+def test_killed_while_a_dead_successor_of_flexkubes_is_awaited(daemon, hosts, servers):
+    host = hosts[0]
+    old = Balancer(host, f"{host.address}:6443", servers)
+    serves(endpoint(host))
+    dead = make_image(host, "dead", entrypoint("exec sleep 1000"))
+    state = {"0": old.state(ssh(host))}
+    with LoadGenerator([endpoint(host)], rate=20) as load:
+        daemon.drop("prod", spec.document([spec.instance(host)], servers, image=dead, state=state))
+        wait_for("the successor", lambda: host.engine.status(NEXT) == "running", patience(20))
+        daemon.crash()
+        daemon.drop("prod", spec.document([spec.instance(host)], servers, state=state))
+        daemon.start()
+        daemon.wait_converged(1, timeout=patience(30))
+        wait_for("some load", lambda: load.total > 60, patience(10))
+    load.assert_unharmed()
+
+
+def test_new_name_is_a_handover(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    watch = Watch(endpoint(host))
+    with LoadGenerator([endpoint(host)], rate=20) as load:
+        # With a slip of the pen: what is there stays.
+        daemon.drop("prod", spec.document([spec.instance(host, name="other")], servers, image=TYPO))
+        daemon.wait_error("/other", "9.9-typo")
+        assert host.engine.status(NAME) == "running"
+        daemon.drop("prod", spec.document([spec.instance(host, name="other")], servers))
+        wait_for("the new one", lambda: host.engine.status("other") == "running", patience(20))
+        wait_for("the old one to be told to leave", lambda: host.engine.status(NAME) is None, patience(20))
+        wait_for("some load", lambda: load.total > 60, patience(10))
+    load.assert_unharmed()
+    assert watch.answers(), "connections live on"
+    watch.close()
+    wait_for("nothing else to be left", lambda: host.engine.names() == ["other"], patience(20))
+
+
+def test_stats_directory_that_the_engine_made_anew(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    daemon.stop()
+    host.engine.act(NAME, "stop", t=0)
+    host.sh("rm -rf /var/lib/apilb")
+    host.engine.act(NAME, "start")
+    daemon.start()
+    daemon.wait_converged(1, timeout=patience(40))
+    serves(endpoint(host))
+
+
+def test_stopped_and_paused_while_an_image_is_not_to_be_had(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    daemon.drop("prod", spec.document([spec.instance(host)], servers, image=TYPO))
+    daemon.wait_error(host.address, "9.9-typo")
+    host.engine.act(NAME, "stop", t=0)
+    wait_for("it to serve again", lambda: ask(endpoint(host), 1), patience(30))
+    host.engine.act(NAME, "pause")
+    wait_for("it to go on", lambda: host.engine.status(NAME) == "running", patience(30))
+
+
+def test_connections_of_a_successor_that_is_given_up_live_on(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    other = 'sed "s/description.*/description \\"x\\"/" /usr/local/etc/haproxy/haproxy.cfg >/dev/shm/x.cfg; '
+    odd = make_image(host, "odd", entrypoint(other + "exec haproxy -W -db -f /dev/shm/x.cfg"))
+    with LoadGenerator([endpoint(host)], rate=20) as load:
+        daemon.drop("prod", spec.document([spec.instance(host)], servers, image=odd))
+        wait_for("the successor", lambda: host.engine.status(NEXT) == "running", patience(20))
+        time.sleep(1)
+        watches = [Watch(endpoint(host)) for _ in range(20)]
+        wait_for("it to be given up", lambda: host.engine.status(NEXT) is None, patience(30))
+        assert all(watch.answers() for watch in watches)
+    load.assert_unharmed()
+    assert host.engine.status(NAME) == "running"
+    for watch in watches:
+        watch.close()
+    wait_for("it to leave", lambda: host.engine.names() == [NAME], patience(20))
+
+
+def test_image_with_a_volume(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    change(daemon, [host], servers, image=make_image(host, "volume", "VOLUME /data"))
+    made = len(events(daemon, "create"))
+    time.sleep(3)
+    assert daemon.instances()[0]["phase"] == "converged" and len(events(daemon, "create")) == made == 2
+
+
+HOLD = """
+import glob, os, socket, time
+os.setuid(12345)
+end, held = time.monotonic() + 10, []
+while time.monotonic() < end:
+    for path in glob.glob("/var/lib/apilb/*/*.sock"):
+        one = socket.socket(socket.AF_UNIX)
+        one.settimeout(0.2)
+        try:
+            one.connect(path)
+            held.append(one)
+        except OSError:
+            pass
+    time.sleep(0.01)
+"""
+
+
+def is_silent(host):
+    try:
+        stats(host, "show info")
+        return False
+    except AssertionError:
+        return True
+
+
+def test_local_user_who_holds_the_stats_socket(daemon, hosts, servers):
+    """apilbd has patience with a silent socket: a container that serves is not replaced for that."""
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    before = identity(host)
+    holder = subprocess.Popen([*host.within, "/usr/bin/python3", "-c", HOLD])
+    try:
+        wait_for("silence", lambda: is_silent(host), 8)
+    finally:
+        holder.wait()
+    time.sleep(3)
+    daemon.wait_converged(1, timeout=patience(60))
+    assert identity(host) == before and not events(daemon, "drain")
+
+
+def test_tag_that_means_another_image_by_now(daemon, hosts, servers):
+    """A reload is checked by the HAProxy that will load it."""
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    other = host.engine.call("GET", f"/images/{NEW}/json")["Id"]
+    moving = make_image(host, "moving")
+    change(daemon, [host], servers, image=moving)
+    image = host.engine.inspect(NAME)["Image"]
+    host.engine.call("POST", f"/images/{other}/tag", repo="haproxy", tag="moving")
+    # The new one would not take this.
+    wrong = "tune.bufsize 16384\n.if version_atleast(3.0)\nno-such-keyword\n.endif"
+    change(daemon, [host], servers[:2], image=moving, extraConfig={"global": wrong})
+    assert host.engine.inspect(NAME)["Image"] == image and "Version: 2.6" in stats(host, "show info")
+    assert daemon.instances()[0]["phase"] == "converged" and servers[2] not in host.read(CONFIG)
