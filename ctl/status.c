@@ -56,6 +56,8 @@ static void read_balancer(struct balancer *b, struct json_object *json)
 	b->progress = json_text(json, "progress", NULL);
 	b->error = json_text(json_map(json, "lastError"), "message", NULL);
 	b->untested = strcmp(json_text(json, "traffic", ""), "untested") == 0;
+	b->unguarded = !json_flag(json, "guarded") &&
+		       json_object_is_type(json_object_object_get(json, "guarded"), json_type_boolean);
 	b->verifies = json_flag(json, "verifiesServers");
 	b->trusting = !b->verifies && !json_flag(json, "insecure") &&
 		      json_object_is_type(json_object_object_get(json, "verifiesServers"), json_type_boolean);

@@ -30,6 +30,7 @@ struct balancer {
 	bool none_up;         /* every one is known to be down */
 	bool untested;        /* and they get the traffic all the same */
 	bool verifies;        /* its checks verify the API servers' certificates */
+	bool unguarded;       /* its HAProxy has no Lua to run guard.lua with */
 	bool trusting;        /* they do not, and nobody said that this is meant */
 	const char *serves;   /* the version that runs: "wanted", "former", or "" */
 	const char *error;    /* lastError.message, or NULL */

@@ -378,6 +378,18 @@ static void print_trusting(const struct status *status, FILE *out)
 			trusting == 1 ? "has" : "have");
 }
 
+static void print_unguarded(const struct status *status, FILE *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < status->balancers_n; i++)
+		n += status->balancers[i].unguarded;
+	if (n > 0)
+		fprintf(out,
+			"; %zu %s an HAProxy without Lua: connections to an API server that hangs end later",
+			n, n == 1 ? "has" : "have");
+}
+
 void status_print_summary(const struct status *status, FILE *out)
 {
 	size_t invalid = status_count_invalid(status), none_up = status_count_none_up(status), degraded = 0;
@@ -401,6 +413,7 @@ void status_print_summary(const struct status *status, FILE *out)
 	if (invalid > 0)
 		fprintf(out, "; %zu spec%s invalid", invalid, invalid == 1 ? " is" : "s are");
 	print_trusting(status, out);
+	print_unguarded(status, out);
 	putc('\n', out);
 }
 

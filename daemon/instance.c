@@ -282,6 +282,7 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 		.config_path = wanted ? wanted->instance.config_path : instance->record.config_path,
 		.config_sha256 = instance->record.config_sha256,
 		.wanted_servers = wanted ? wanted->instance.servers : NULL,
+		.loaded = instance->observed.loaded.generation[0] ? &instance->observed.loaded : NULL,
 		.health_check = wanted ? &wanted->instance.health_check : NULL,
 		.wanted_servers_n = wanted ? wanted->instance.servers_n : 0,
 		.servers = instance->observed.servers,

@@ -132,6 +132,7 @@ struct json_object *status_instance_json(const struct status_instance *instance)
 	add(object, "verifiesServers", verifies_json(instance->health_check));
 	if (instance->health_check && instance->health_check->insecure)
 		add(object, "insecure", json_object_new_boolean(true));
+	add(object, "guarded", instance->loaded ? json_object_new_boolean(instance->loaded->guarded) : NULL);
 	add(object, "traffic", text_json(traffic_of(instance)));
 	add(object, "serves", text_json(serves[instance->serves]));
 	add(object, "lastError",

@@ -47,6 +47,7 @@ struct status_instance {
 	const struct observed_server *servers; /* how HAProxy sees them */
 	size_t servers_n;
 	const struct spec_health_check *health_check; /* as it is wanted; NULL: not known */
+	const struct haproxy_description *loaded;     /* by the HAProxy that runs; NULL: it did not say */
 	const struct servers *servers_known;          /* since when; NULL: not known */
 	bool fallback;                                /* see struct observed_instance */
 	enum serves serves;
