@@ -564,7 +564,8 @@ START_TEST(status_has_the_contracts_shape)
 		"{\"address\":\"10.0.0.2:6443\",\"state\":\"down\",\"draining\":true,\"since\":null,"
 		"\"why\":\"not ready\",\"check\":\"L7OKC\"},"
 		"{\"address\":\"[fd00::1]:6443\",\"state\":\"unknown\",\"since\":null}],"
-		"\"verifiesServers\":false,\"insecure\":true,\"traffic\":\"checked\",\"serves\":\"former\","
+		"\"verifiesServers\":false,\"insecure\":true,\"guarded\":null,\"traffic\":\"checked\","
+		"\"serves\":\"former\","
 		"\"lastError\":{\"kind\":\"transient\",\"message\":\"no such luck\","
 		"\"since\":\"2026-01-02T03:04:05.678Z\",\"attempts\":2},"
 		"\"observedAt\":\"2026-01-02T03:04:05.000Z\",\"changedAt\":null,\"nextRunAt\":null}");
