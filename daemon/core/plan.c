@@ -1,6 +1,4 @@
-#include "daemon/core/plan.h"
-
-#include <stdarg.h>
+/* What is to be done: the decisions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,75 +6,8 @@
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/core/container_name.h"
+#include "daemon/core/plan_internal.h"
 #include "daemon/core/spec_state.h"
-
-static const struct {
-	const char *name;
-	const char *before, *after; /* around the name; an argument follows */
-} kinds[ACTION_KINDS] = {
-	[ACTION_PULL] = {"pull", "pull image ", ""},
-	[ACTION_CHECK_CONFIG] = {"check-config", "check the config with HAProxy of ", ""},
-	[ACTION_REHEARSE] = {"rehearse", "see that HAProxy of ", " finds a server up"},
-	[ACTION_WRITE_CONFIG] = {"write-config", "write ", ""},
-	[ACTION_CREATE] = {"create", "create container ", ""},
-	[ACTION_START] = {"start", "start container ", ""},
-	[ACTION_UNPAUSE] = {"unpause", "unpause container ", ""},
-	[ACTION_RELOAD] = {"reload", "reload HAProxy in container ", ""},
-	[ACTION_AWAIT] = {"await", "wait until HAProxy in container ", " has loaded the config"},
-	[ACTION_DRAIN] = {"drain", "drain container ", ""},
-	[ACTION_STOP] = {"stop", "stop container ", " gracefully"},
-	[ACTION_REMOVE] = {"remove", "remove container ", ""},
-	[ACTION_RENAME] = {"rename", "rename container ", " to "},
-};
-
-const char *action_name(enum action_kind kind)
-{
-	return kinds[kind].name;
-}
-
-char *action_text(const struct action *action)
-{
-	return xasprintf("%s%s%s%s", kinds[action->kind].before, action->name, kinds[action->kind].after,
-			 action->argument ? action->argument : "");
-}
-
-static void append(struct action **actions, size_t *n, struct action action)
-{
-	*actions = xreallocarray(*actions, *n + 1, sizeof(**actions));
-	action.name = xstrdup(action.name);
-	action.container = xstrdup(action.container ? action.container : action.name);
-	action.argument = xstrdup(action.argument);
-	action.reason = xstrdup(action.reason);
-	action.image_id = xstrdup(action.image_id);
-	(*actions)[(*n)++] = action;
-}
-
-/* The only way into the list. container may be NULL: then the name serves. */
-static void add(struct plan *plan, enum action_kind kind, const char *name, const char *container,
-		const char *argument, const char *reason)
-{
-	append(&plan->actions, &plan->n,
-	       (struct action){.kind = kind,
-			       .name = (char *)name,
-			       .container = (char *)container,
-			       .argument = (char *)argument,
-			       .reason = (char *)reason});
-}
-
-static void add_later(struct plan *plan, const char *name, const char *container)
-{
-	append(&plan->later, &plan->later_n,
-	       (struct action){.kind = ACTION_REMOVE,
-			       .name = (char *)name,
-			       .container = (char *)container,
-			       .reason = "when its last connection has ended, or the drain timeout is over"});
-}
-
-static void add_for(struct plan *plan, enum action_kind kind, const struct observed_container *container,
-		    const char *reason)
-{
-	add(plan, kind, container->name, container->id, NULL, reason);
-}
 
 /* It runs another config, and does not say what that is good for. */
 static bool may_have_servers_up(const struct wanted *wanted, const struct observed_instance *observed)
@@ -128,12 +59,11 @@ static void add_trial(struct plan *plan, enum action_kind kind, const struct wan
 {
 	char *helper = container_helper_name(wanted->instance.name);
 
-	append(&plan->actions, &plan->n,
-	       (struct action){.kind = kind,
-			       .name = wanted->instance.image,
-			       .container = helper,
-			       .image_id = (char *)image_id,
-			       .reason = (char *)reason});
+	plan_append(plan, (struct action){.kind = kind,
+					  .name = wanted->instance.image,
+					  .container = helper,
+					  .image_id = (char *)image_id,
+					  .reason = (char *)reason});
 	free(helper);
 }
 
@@ -147,7 +77,7 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 	char *helper = container_helper_name(wanted->instance.name);
 
 	if (!image_id && observed->image_known && !observed->image_present)
-		add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
+		plan_add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
 	if (!observed->config_accepted)
 		add_trial(plan, ACTION_CHECK_CONFIG, wanted, image_id,
 			  "this host's HAProxy has not checked it yet");
@@ -156,35 +86,8 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 			  may_have_servers_up(wanted, observed)
 				  ? "nobody knows which servers are up for the balancer that runs"
 				  : "no server that is up now is wanted any more");
-	add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, helper, NULL, reason);
+	plan_add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, helper, NULL, reason);
 	free(helper);
-}
-
-static void actions_free(struct action *actions, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(actions[i].container);
-		free(actions[i].name);
-		free(actions[i].argument);
-		free(actions[i].reason);
-		free(actions[i].image_id);
-	}
-	free(actions);
-}
-
-bool plan_makes_container(const struct plan *plan)
-{
-	for (size_t i = 0; i < plan->n; i++)
-		if (plan->actions[i].kind == ACTION_CREATE)
-			return true;
-	return false;
-}
-
-void plan_clear(struct plan *plan)
-{
-	actions_free(plan->actions, plan->n);
-	actions_free(plan->later, plan->later_n);
-	memset(plan, 0, sizeof(*plan));
 }
 
 static bool is_up(const struct observed_container *container)
@@ -254,8 +157,8 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 
 static void add_start(struct plan *plan, const char *name, const char *reason)
 {
-	add(plan, ACTION_CREATE, name, NULL, NULL, reason);
-	add(plan, ACTION_START, name, NULL, NULL, reason);
+	plan_add(plan, ACTION_CREATE, name, NULL, NULL, reason);
+	plan_add(plan, ACTION_START, name, NULL, NULL, reason);
 }
 
 static void plan_create(const struct wanted *wanted, const struct observed_instance *observed,
@@ -264,16 +167,16 @@ static void plan_create(const struct wanted *wanted, const struct observed_insta
 	/* Always: the directory of the stats socket must be there before the container. */
 	add_write(plan, wanted, observed, NULL, reason);
 	add_start(plan, wanted->instance.name, reason);
-	add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
+	plan_add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 }
 
 static void add_removal(struct plan *plan, const struct observed_container *container, const char *reason)
 {
 	if (container->status == CONTAINER_PAUSED)
-		add_for(plan, ACTION_UNPAUSE, container, reason);
+		plan_add_for(plan, ACTION_UNPAUSE, container, reason);
 	if (is_up(container))
-		add_for(plan, ACTION_STOP, container, reason);
-	add_for(plan, ACTION_REMOVE, container, reason);
+		plan_add_for(plan, ACTION_STOP, container, reason);
+	plan_add_for(plan, ACTION_REMOVE, container, reason);
 }
 
 /*
@@ -281,39 +184,48 @@ static void add_removal(struct plan *plan, const struct observed_container *cont
  * restart what it was asked to signal, nor does a reboot bring it back. It is
  * renamed before it is signalled, so what has the balancer's name has not been
  * told to leave; whether what has such a name has been is not known after a
- * crash, and it is told so once more (plan_old).
+ * crash, and it is told so once more (plan_old). heir: takes the name over at
+ * once; NULL: nobody does.
  */
 static void add_leaving(struct plan *plan, const char *balancer, const struct observed_container *container,
-			const char *reason)
+			const char *heir, const char *reason)
 {
 	char *name = container_old_name(balancer, container->id);
 
 	if (strcmp(container->name, name) != 0)
-		add(plan, ACTION_RENAME, container->name, container->id, name, reason);
-	add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
-	add_later(plan, name, container->id);
+		plan_add(plan, ACTION_RENAME, container->name, container->id, name, reason);
+	if (heir)
+		plan_add(plan, ACTION_RENAME, heir, NULL, balancer, reason);
+	plan_add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
+	plan_add_later(plan, name, container->id);
 	free(name);
 }
 
 static void add_retirement(struct plan *plan, const struct wanted *wanted,
-			   const struct observed_container *container, const char *reason)
+			   const struct observed_container *container, const char *heir, const char *reason)
 {
+	const char *name = wanted->instance.name;
+
 	/* What is no HAProxy may take the signal for something else, and go on listening. */
-	if (container->status != CONTAINER_RUNNING ||
-	    (is_ours_by_label(wanted, container) && !observed_runs_haproxy(container)))
-		add_removal(plan, container, reason);
-	else
-		add_leaving(plan, wanted->instance.name, container, reason);
+	if (container->status == CONTAINER_RUNNING &&
+	    (!is_ours_by_label(wanted, container) || observed_runs_haproxy(container))) {
+		add_leaving(plan, name, container, heir, reason);
+		return;
+	}
+	add_removal(plan, container, reason);
+	if (heir)
+		plan_add(plan, ACTION_RENAME, heir, NULL, name, reason);
 }
 
 /* From the moment when the successor runs. */
 static void plan_takeover(const struct wanted *wanted, const struct observed_container *old, const char *next,
 			  struct plan *plan, const char *reason)
 {
-	add(plan, ACTION_AWAIT, next, NULL, NULL, reason);
+	plan_add(plan, ACTION_AWAIT, next, NULL, NULL, reason);
 	if (old)
-		add_retirement(plan, wanted, old, reason);
-	add(plan, ACTION_RENAME, next, NULL, wanted->instance.name, reason);
+		add_retirement(plan, wanted, old, next, reason);
+	else
+		plan_add(plan, ACTION_RENAME, next, NULL, wanted->instance.name, reason);
 }
 
 /* Those that were succeeded, when they have left, or should have. */
@@ -323,10 +235,10 @@ static void plan_old(const char *balancer, const struct observed_instance *obser
 		const struct observed_container *old = observed->old[i];
 
 		if (old->status == CONTAINER_RUNNING && old->undrained)
-			add_leaving(plan, balancer, old,
+			add_leaving(plan, balancer, old, NULL,
 				    "was succeeded, and may not have been told to leave");
 		else if (old->status == CONTAINER_RUNNING && !old->overdue)
-			add_later(plan, old->name, old->id);
+			plan_add_later(plan, old->name, old->id);
 		else if (old->status != CONTAINER_REMOVING)
 			add_removal(plan, old,
 				    is_up(old) ? "was succeeded, and has not left within the drain timeout"
@@ -355,7 +267,7 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 	if (!can_share_ports(old)) {
 		add_removal(plan, old, reason);
 		add_start(plan, wanted->instance.name, reason);
-		add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
+		plan_add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 		return;
 	}
 	next = container_next_name(wanted->instance.name);
@@ -371,7 +283,7 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 
 	/* Its connections may still be alive: they get the time to end that those of any other have. */
 	if (old.status == CONTAINER_PAUSED) {
-		add_for(plan, ACTION_UNPAUSE, &old, reason);
+		plan_add_for(plan, ACTION_UNPAUSE, &old, reason);
 		old.status = CONTAINER_RUNNING;
 	}
 	plan_replace_running(wanted, observed, &old, plan, reason);
@@ -429,8 +341,8 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	if (file || observed->stats == STATS_DIR_MODE)
 		add_write(plan, wanted, observed, current, reason);
 	if (reload) {
-		add_for(plan, ACTION_RELOAD, current, reason);
-		add_for(plan, ACTION_AWAIT, current, reason);
+		plan_add_for(plan, ACTION_RELOAD, current, reason);
+		plan_add_for(plan, ACTION_AWAIT, current, reason);
 	}
 	if (!file && !reload && observed->stats != STATS_ANSWERED)
 		err_set(&plan->trouble, ERR_TRANSIENT, "the running config cannot be verified: %s",
@@ -453,10 +365,10 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 		drift = dir_mode;
 	if (drift)
 		add_write(plan, wanted, observed, observed->current, drift);
-	add_for(plan, ACTION_UNPAUSE, observed->current, paused);
+	plan_add_for(plan, ACTION_UNPAUSE, observed->current, paused);
 	if (drift)
-		add_for(plan, ACTION_RELOAD, observed->current, drift);
-	add_for(plan, ACTION_AWAIT, observed->current, paused);
+		plan_add_for(plan, ACTION_RELOAD, observed->current, drift);
+	plan_add_for(plan, ACTION_AWAIT, observed->current, paused);
 }
 
 /*
@@ -479,9 +391,9 @@ static void plan_restarting(const struct wanted *wanted, const struct observed_i
 	reason = reason ? reason : "HAProxy ends as soon as it is started";
 	add_write(plan, wanted, observed, current, reason);
 	/* Not left to the restart policy, which waits longer each time. */
-	add_for(plan, ACTION_STOP, current, reason);
-	add_for(plan, ACTION_START, current, reason);
-	add_for(plan, ACTION_AWAIT, current, reason);
+	plan_add_for(plan, ACTION_STOP, current, reason);
+	plan_add_for(plan, ACTION_START, current, reason);
+	plan_add_for(plan, ACTION_AWAIT, current, reason);
 }
 
 static void plan_current(const struct wanted *wanted, const struct observed_instance *observed,
@@ -499,8 +411,8 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 		/* Always written: with the container down its directory cannot be asked for through HAProxy.
 		 */
 		add_write(plan, wanted, observed, current, file ? file : reason);
-		add_for(plan, ACTION_START, current, reason);
-		add_for(plan, ACTION_AWAIT, current, reason);
+		plan_add_for(plan, ACTION_START, current, reason);
+		plan_add_for(plan, ACTION_AWAIT, current, reason);
 		break;
 	case CONTAINER_PAUSED:
 		plan_paused(wanted, observed, plan);
@@ -555,8 +467,8 @@ static void plan_keep_next(const struct wanted *wanted, const struct observed_in
 	struct observed_container renamed = *observed->next;
 
 	if (observed->current)
-		add_retirement(plan, wanted, observed->current, interrupted);
-	add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
+		add_retirement(plan, wanted, observed->current, NULL, interrupted);
+	plan_add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
 	renamed.name = wanted->instance.name;
 	rest.current = &renamed;
 	rest.next = NULL;
@@ -575,12 +487,12 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	free(drift);
 	if (is_wanted) {
 		if (!is_up(next))
-			add_for(plan, ACTION_START, next, interrupted);
+			plan_add_for(plan, ACTION_START, next, interrupted);
 		plan_takeover(wanted, observed->current, next->name, plan, interrupted);
 	} else if (next_serves_alone(observed)) {
 		plan_keep_next(wanted, observed, plan);
 	} else {
-		add_retirement(plan, wanted, next, interrupted);
+		add_retirement(plan, wanted, next, NULL, interrupted);
 		rest.next = NULL;
 		plan_present(wanted, &rest, plan);
 	}
@@ -632,7 +544,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 		return;
 	}
 	if (observed->helper)
-		add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
+		plan_add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
 	plan_old(wanted->instance.name, observed, plan);
 	if (observed->next) {
 		plan_interrupted(wanted, observed, plan);
@@ -659,7 +571,7 @@ void plan_removal(const char *name, const struct observed_instance *observed, bo
 		if (!all[i])
 			continue;
 		if (leave && all[i] != observed->helper && all[i]->status == CONTAINER_RUNNING)
-			add_leaving(plan, name, all[i], reason);
+			add_leaving(plan, name, all[i], NULL, reason);
 		else
 			add_removal(plan, all[i], reason);
 	}

@@ -192,7 +192,7 @@ def test_checks_become_rarer_as_the_fleet_grows(daemon, hosts, servers):
     daemon.wait("a reload", lambda: events(daemon, "reload") == ["reload"], patience(15))
     # What a spec says counts, and a fleet that shrinks goes back.
     deploy(daemon, [host], servers, healthCheck={"interval": "700ms"})
-    wait_for("its own", lambda: " inter 700ms fastinter 700ms " in host.read(CONFIG), patience(15))
+    wait_for("its own", lambda: " inter 700ms fastinter 50ms " in host.read(CONFIG), patience(15))
     deploy(daemon, [host], servers)
     wait_for("the step", lambda: " inter 2s " in host.read(CONFIG), patience(15))
     daemon.remove("others")

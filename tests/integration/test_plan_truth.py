@@ -27,11 +27,14 @@ BALANCERS, ROUNDS, AT_LEAST = 8, 8, 300
 
 # What an action is to the engine: the events, in this order. H is the helper, N what the action is done to.
 WRITE = ("create H", "extract-to-dir H", "extract-to-dir H", "destroy H")
-TRIED_OUT = ("create H", "extract-to-dir H", "start H", "destroy H")
+# With what the config refers to, beside it.
+CHECK = ("create H", "extract-to-dir H", "extract-to-dir H", "start H", "destroy H")
+# First the directory of its socket.
+REHEARSE = ("create H", "extract-to-dir H", "destroy H", "create H", "extract-to-dir H", "start H", "destroy H")
 MEANS = {
     "pull": ("pull N",),
-    "check-config": TRIED_OUT,
-    "rehearse": TRIED_OUT,
+    "check-config": CHECK,
+    "rehearse": REHEARSE,
     "write-config": WRITE,
     "create": ("create N",),
     "start": ("start N",),

@@ -50,7 +50,7 @@ def test_api_server_that_is_not_ready_is_left_out(daemon, hosts, servers, apis):
     wait_for("api2 to be left out", lambda: backends(endpoint(hosts[0])) == {"api1", "api3"}, 15)
     down = daemon.wait("status to know", lambda: [s for s in daemon.instances()[0]["servers"] if s["state"] == "down"])
     assert [s["address"] for s in down] == [servers[1]]
-    assert "DOWN" in hosts[0].engine.logs(NAME), "the log tells the transition"
+    assert "is stopping" in hosts[0].engine.logs(NAME), "the log tells the transition"
     apis[1].fail(False)
     daemon.wait("all up again", lambda: all(s["state"] == "up" for s in daemon.instances()[0]["servers"]), 15)
 

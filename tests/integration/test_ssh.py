@@ -5,6 +5,7 @@ names another build of it (sanitizers), APILB_WRAPPER a program that runs it
 (valgrind). Needs root: sshd only lets other users in then.
 """
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -104,12 +105,12 @@ class Sshd:
         found, parents = [], [self.process.pid]
         while parents:
             pid = parents.pop()
-            for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-                try:
-                    found += (pids := [int(p) for p in task.read_text().split()])
-                except (FileNotFoundError, ProcessLookupError):
-                    pids = []
-                parents += pids
+            # Any of them may go while we look.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+                    pids = [int(p) for p in task.read_text().split()]
+                    found += pids
+                    parents += pids
         return found
 
     def signal_sessions(self, number):

@@ -1,0 +1,19 @@
+/*
+ * What the files of the plan share; nobody else includes this. plan.c decides
+ * what is to be done, plan_list.c keeps the list.
+ */
+#ifndef APILB_CORE_PLAN_INTERNAL_H
+#define APILB_CORE_PLAN_INTERNAL_H
+
+#include "daemon/core/plan.h"
+
+/* Everything is copied. An action without a container is done to what has its name. */
+void plan_append(struct plan *plan, struct action action);
+void plan_add(struct plan *plan, enum action_kind kind, const char *name, const char *container,
+	      const char *argument, const char *reason);
+void plan_add_for(struct plan *plan, enum action_kind kind, const struct observed_container *container,
+		  const char *reason);
+/* Its removal, when its last connection has ended. */
+void plan_add_later(struct plan *plan, const char *name, const char *container);
+
+#endif
