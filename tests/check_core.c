@@ -168,6 +168,8 @@ static const struct {
 	{"bindAddress: 127.0.0.1\n",
 	 "    default-server check-ssl verify none inter 1s fastinter 50ms fall 2 rise 2 "},
 	{"bindAddress: 127.0.0.1\n", "    mode tcp\n"},
+	{"bindAddress: 127.0.0.1\n", "    clitcpka-idle 30s\n    clitcpka-intvl 5s\n    clitcpka-cnt 3\n"},
+	{"bindAddress: 127.0.0.1\n", "    srvtcpka-idle 30s\n    srvtcpka-intvl 5s\n    srvtcpka-cnt 3\n"},
 	{"bindAddress: 127.0.0.1\n", "    timeout tunnel 24h\n"},
 	{"bindAddress: 127.0.0.1\n", "    hard-stop-after 5m\n"},
 	{"bindAddress: 127.0.0.1\ntimeouts: {drain: 90s}\n", "    hard-stop-after 90s\n"},

@@ -92,6 +92,7 @@ static const struct {
 	 8},
 	{.name = "at least one", "dww", ".+.", 1, PERCENT(1)},
 	{.name = "all of them", "wwww", "++++", 0, PERCENT(100)},
+	{.name = "also those that cannot be reached: nobody has to wait", "wu?w", "++++", 0, PERCENT(100)},
 	{.name = "who cannot be reached is no canary", "uwww", ".+..", 1, HOSTS(4)},
 	{.name = "nor is one that was let in and went away", "xwww", ".+..", 1, HOSTS(4)},
 	{.name = "and takes no place", "dxuwww", "...++.", 1, HOSTS(2)},

@@ -85,7 +85,13 @@ static void render_defaults(FILE *out, const struct spec_instance *instance)
 	fputs("\ndefaults\n"
 	      "    mode tcp\n"
 	      "    option clitcpka\n"
+	      "    clitcpka-idle 30s\n"
+	      "    clitcpka-intvl 5s\n"
+	      "    clitcpka-cnt 3\n"
 	      "    option srvtcpka\n"
+	      "    srvtcpka-idle 30s\n"
+	      "    srvtcpka-intvl 5s\n"
+	      "    srvtcpka-cnt 3\n"
 	      "    option redispatch 1\n"
 	      "    retries 3\n",
 	      out);

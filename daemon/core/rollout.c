@@ -125,17 +125,19 @@ static size_t places(const struct rollout *rollout, const struct rollout_outcome
 static bool admit(struct rollout *rollout, struct rollout_outcome *outcome)
 {
 	size_t left = places(rollout, outcome);
+	/* Nobody has to wait for anybody, whoever can be reached when. */
+	bool all_at_once = !outcome->canary && parallel(rollout) >= rollout->hosts;
 	bool unseen = false;
 
 	for (size_t i = 0; i < rollout->n && left > 0; i++) {
 		struct rollout_unit *unit = &rollout->units[i];
 
-		if (unit->state != UNIT_WAITING || unit->unreachable)
+		if (unit->state != UNIT_WAITING || (unit->unreachable && !all_at_once))
 			continue;
 		unseen |= !unit->seen;
 		if (unseen && outcome->canary)
 			break;
-		if (!unit->seen)
+		if (!unit->seen && !all_at_once)
 			continue;
 		unit->admit = true;
 		outcome->admitted++;

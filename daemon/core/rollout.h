@@ -7,7 +7,7 @@
  * wanted and, after `settle`, a fresh look still finds it so, with a server that
  * is up if it had one before. One that fails stops the rollout. One that cannot
  * be reached takes no place, is no canary and no failure: its turn comes when it
- * is back.
+ * is back, unless there are places for all.
  */
 #ifndef APILB_CORE_ROLLOUT_H
 #define APILB_CORE_ROLLOUT_H
