@@ -11,7 +11,7 @@
 #include "ctl/report.h"
 
 struct totals {
-	size_t balancers, changed, actions, errors;
+	size_t balancers, changed, actions, held, errors;
 };
 
 static const struct {
@@ -98,6 +98,8 @@ static struct totals count(struct json_object *instances)
 
 		t.actions += n;
 		t.changed += n > 0;
+		if (json_text(instance, "held", NULL))
+			t.held += n;
 		t.errors += json_map(instance, "error") != NULL;
 	}
 	return t;
@@ -120,7 +122,11 @@ static void print_summary(const struct totals *t, const char *id)
 	if (t->errors > 0)
 		printf("; %zu of %zu could not be looked at or changed", t->errors, t->balancers);
 	puts(".");
-	if (t->actions > 0 && id)
+	if (t->held > 0)
+		printf("%zu of these actions %s held: a run does not do them before their turn comes, or "
+		       "\"apilbctl resume\".\n",
+		       t->held, t->held == 1 ? "is" : "are");
+	else if (t->actions > 0 && id)
 		printf("This is plan %s: \"apilbctl reconcile --plan=%s\" runs it if nothing has changed by "
 		       "then.\n",
 		       id, id);

@@ -122,7 +122,12 @@ static const char *cause_of(const struct balancer *b)
 /* Do clients notice? Of a host that cannot be reached nobody knows. */
 static void print_serving(const struct balancer *b, FILE *out)
 {
-	if (b->servers_up == 0 || !*b->serves || strcmp(b->phase_name, "unreachable") == 0)
+	if (!*b->serves || strcmp(b->phase_name, "unreachable") == 0)
+		return;
+	/* Its servers are others than those that are wanted. */
+	if (b->servers_up == 0 && b->servers_known == 0 && strcmp(b->serves, "former") == 0)
+		fputs("; the former version goes on running", out);
+	if (b->servers_up == 0)
 		return;
 	fprintf(out, "; %s goes on serving (%zu/%zu servers up)",
 		strcmp(b->serves, "former") == 0 ? "the former version" : "it", b->servers_up, b->servers);

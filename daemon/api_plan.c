@@ -98,10 +98,33 @@ static void answer_plan(const struct plan_request *plan, const char *id)
 	api_reply_json(plan->request, 200, reply);
 }
 
+/* One whose actions wait for something else than a run; NULL: there is none. */
+static struct json_object *held_row(const struct plan_request *plan)
+{
+	for (size_t i = 0; i < plan->rows_n; i++) {
+		struct json_object *row = plan->rows[i].json;
+
+		if (json_object_object_get(row, "held") &&
+		    json_object_array_length(json_object_object_get(row, "actions")) > 0)
+			return row;
+	}
+	return NULL;
+}
+
 static void answer_apply(const struct plan_request *plan, const char *id)
 {
+	struct json_object *held;
 	size_t actions = 0;
 
+	held = held_row(plan);
+	if (strcmp(id, plan->expected) == 0 && held) {
+		control_error(plan->request, 409,
+			      "plan %s has changes that are held, and a run does not do them. Nothing was "
+			      "done. %s: %s",
+			      id, json_object_get_string(json_object_object_get(held, "id")),
+			      json_object_get_string(json_object_object_get(held, "held")));
+		return;
+	}
 	if (strcmp(id, plan->expected) == 0) {
 		api_answer_reconcile(plan->api, plan->request);
 		return;

@@ -207,17 +207,40 @@ static bool is_wanted(void *arg, const struct observed_container *container)
 	return any_instance(arg, wants_container, container);
 }
 
-static bool is_unseen_twin(const struct instance *instance, const void *name)
+/* It may be this very container: nobody knows before it has been seen; and a mistyped address never is. */
+static bool is_unseen_twin(const struct instance *instance, const void *arg)
 {
-	return instance->wanted && instance->observed_at_ms == 0 && strcmp(instance->record.name, name) == 0;
+	const struct store_instance *record = &((const struct instance *)arg)->record;
+
+	return (instance->wanted || instance->next) && strcmp(instance->record.name, record->name) == 0 &&
+	       (instance->observed_at_ms == 0 ||
+		(!instance->record.config_path && strcmp(instance->record.spec, record->spec) == 0));
 }
 
-/* What may take its place: a new name, say. */
+static size_t servers_up(const struct instance *instance)
+{
+	size_t up = 0;
+
+	for (size_t i = 0; i < instance->observed.servers_n; i++)
+		up += instance->observed.servers[i].state == SERVER_UP;
+	return up;
+}
+
+/* It is as wanted and serves, or serves no worse than the one that leaves. */
+static bool is_proven(const struct instance *instance, const struct instance *leaving)
+{
+	return instance->wanted && instance->phase == PHASE_CONVERGED &&
+	       (servers_up(instance) > 0 ||
+		(leaving->observed.stats == STATS_ANSWERED && servers_up(leaving) == 0));
+}
+
+/* What may take its place, under a new name, say. */
 static bool is_unproven_peer(const struct instance *instance, const void *arg)
 {
-	const struct store_instance *record = arg;
+	const struct instance *leaving = arg;
+	const struct store_instance *record = &leaving->record;
 
-	return instance->wanted && instance->phase != PHASE_CONVERGED &&
+	return (instance->wanted || instance->next) && !is_proven(instance, leaving) &&
 	       strcmp(instance->record.host_url, record->host_url) == 0 &&
 	       strcmp(instance->record.engine, record->engine) == 0 &&
 	       strcmp(instance->record.spec, record->spec) == 0;
@@ -227,8 +250,7 @@ static bool is_unproven_peer(const struct instance *instance, const void *arg)
  * serves, it does. */
 static bool may_remove(void *arg, const struct instance *instance)
 {
-	return !any_instance(arg, is_unseen_twin, instance->record.name) &&
-	       !any_instance(arg, is_unproven_peer, &instance->record);
+	return !any_instance(arg, is_unseen_twin, instance) && !any_instance(arg, is_unproven_peer, instance);
 }
 
 struct search_of_id {

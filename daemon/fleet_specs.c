@@ -27,7 +27,7 @@ static bool host_waits(struct host *host, const char *spec)
 	struct instance *const *instances = host_instances(host, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (instances[i]->next && !instance_is_new(instances[i]) &&
+		if (instances[i]->mentioned && instances[i]->next && !instance_is_new(instances[i]) &&
 		    strcmp(instances[i]->spec, spec) == 0)
 			return true;
 	return false;

@@ -239,10 +239,25 @@ static bool is_orphan(void *arg, const struct observed_container *container)
 	return host->context->is_orphan(host->context->arg, container);
 }
 
+/* A plan shows what goes when the changes of its spec do. */
+static bool goes_ahead(const struct host *host, const struct observed_container *container)
+{
+	for (size_t i = 0; i < host->instances_n && host->observing; i++) {
+		const struct instance *instance = host->instances[i];
+
+		if (instance->kept && instance->record.container_id &&
+		    strcmp(instance->record.container_id, container->id) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool is_wanted(void *arg, const struct observed_container *container)
 {
 	struct host *host = arg;
 
+	if (goes_ahead(host, container))
+		return false;
 	return host->context->is_wanted(host->context->arg, container);
 }
 
@@ -314,6 +329,19 @@ static int64_t leave_ms(const struct host *host, const struct instance *instance
 	return 0;
 }
 
+/* Counted. What is put back into the file when that one's successor under another name does not come up. */
+static struct wanted *displaced_by(const struct host *host, const struct instance *instance)
+{
+	for (size_t i = 0; i < host->instances_n && instance->wanted; i++) {
+		const struct instance *other = host->instances[i];
+
+		if (!other->wanted && other->former &&
+		    strcmp(other->former->instance.config_path, instance->wanted->instance.config_path) == 0)
+			return wanted_ref(other->former);
+	}
+	return NULL;
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -340,16 +368,20 @@ static void start_job(struct host *host)
 	host->deferred = false;
 	for (size_t i = 0; i < host->instances_n; i++) {
 		struct instance *instance = host->instances[i];
+		bool stays;
 
 		if (instance->held && !(host->observing && instance->next))
 			continue;
 		note_asked(host, instance);
-		if (!instance->wanted && !context->may_remove(context->arg, instance)) {
-			host->deferred = true;
-			instance_progress(instance, "stays until what takes its place has converged");
+		stays = !instance->wanted && !context->may_remove(context->arg, instance);
+		host->deferred |= stays;
+		if (stays)
+			instance_progress(instance, "stays until what takes its place serves");
+		if (stays && !host->observing)
 			continue;
-		}
 		targets[n] = instance_target(instance, host->observing);
+		targets[n].stays = stays;
+		targets[n].displaced = displaced_by(host, instance);
 		targets[n++].leave_ms = leave_ms(host, instance);
 	}
 	host->job = job_start(&options, targets, n);

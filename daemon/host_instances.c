@@ -208,11 +208,20 @@ static void drop_removed(struct host *host, struct instance *instance, const str
 	host_drop_instance(host, instance);
 }
 
+static bool may_remove_any(const struct host *host)
+{
+	for (size_t i = 0; i < host->instances_n; i++)
+		if (!host->instances[i]->wanted && !host->instances[i]->held &&
+		    host->context->may_remove(host->context->arg, host->instances[i]))
+			return true;
+	return false;
+}
+
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 {
 	const struct host_context *context = host->context;
 	unsigned attempts = 0;
-	bool soon = host->deferred;
+	bool soon = false, failing = false;
 	int64_t resync_ms;
 
 	for (size_t i = 0; i < n; i++) {
@@ -238,7 +247,12 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		soon |= target->changed && (has_unchecked_servers(instance) || instance->observed.old_n > 0);
 		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;
+		failing |= target->err.kind != ERR_NONE;
 	}
+	/* What had to stay may go now; or it does when the others, which are well, have been seen elsewhere.
+	 */
+	host->again |= host->deferred && may_remove_any(host);
+	soon |= host->deferred && !failing;
 	if (attempts > 0)
 		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice());
 	resync_ms = schedule_resync_ms(context->resync_ms, host_dice());

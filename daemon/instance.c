@@ -39,6 +39,7 @@ void instance_free(struct instance *instance)
 	free(instance->spec);
 	free(instance->progress);
 	free(instance->told_drift);
+	free(instance->refusal);
 	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
 	servers_clear(&instance->servers);
@@ -77,7 +78,8 @@ bool instance_takes_over(const struct instance *instance, const char *container_
 
 struct job_target instance_target(const struct instance *instance, bool ahead)
 {
-	struct wanted *wanted = ahead && instance->next ? instance->next : instance->wanted;
+	struct wanted *in_force = ahead && instance->next ? instance->next : instance->wanted;
+	struct wanted *wanted = ahead && instance->kept ? NULL : in_force;
 	struct job_target target = {
 		.wanted = wanted ? wanted_ref(wanted) : NULL,
 		.former = instance->former ? wanted_ref(instance->former) : NULL,
@@ -94,7 +96,7 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
 	if (instance->refused[0] && clock_monotonic_ms() < instance->refused_until_ms)
-		target.refusal = xstrdup(instance->record.error_message);
+		target.refusal = xstrdup(instance->refusal);
 	/* Only one that was right counts as known. */
 	if (instance->err.kind == ERR_NONE) {
 		target.known_id = xstrdup(instance->record.container_id);
@@ -220,6 +222,7 @@ static void note_refusal(struct instance *instance, const struct job_target *tar
 	for (unsigned i = 1; i < instance->refusals && delay_ms < REFUSAL_MAX_MS; i++)
 		delay_ms *= 2;
 	instance->refused_until_ms = clock_monotonic_ms() + (instance->refusals++ == 0 ? 0 : delay_ms);
+	set_text(&instance->refusal, err->message);
 }
 
 void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,

@@ -33,11 +33,11 @@ static void set_next(struct instance *instance, struct wanted *wanted)
 	const char *before = instance->record.next_version;
 
 	replace(&instance->next, wanted);
-	if (before && wanted && strcmp(before, wanted->version) == 0)
+	if (before && wanted && strcmp(before, wanted->said) == 0)
 		return;
 	FREE(instance->record.next_version);
 	if (wanted)
-		instance->record.next_version = xstrdup(wanted->version);
+		instance->record.next_version = xstrdup(wanted->said);
 }
 
 static void take_name(struct instance *instance, const struct wanted *wanted)
@@ -49,13 +49,13 @@ static void take_name(struct instance *instance, const struct wanted *wanted)
 	instance->index = wanted->instance.index;
 }
 
-/* Whether the spec now wants another version than the one that waited. */
+/* Whether the spec now says something else than what waited, not only another rendering of it. */
 static bool is_edit(const struct instance *instance, const struct wanted *wanted)
 {
 	const char *waited = instance->record.next_version;
 
-	return waited ? !wanted || strcmp(waited, wanted->version) != 0
-		      : instance->wanted && wanted && !same_version(instance->wanted, wanted);
+	return waited ? !wanted || strcmp(waited, wanted->said) != 0
+		      : instance->wanted && wanted && strcmp(instance->wanted->said, wanted->said) != 0;
 }
 
 bool instance_want(struct instance *instance, struct wanted *wanted)
@@ -66,6 +66,9 @@ bool instance_want(struct instance *instance, struct wanted *wanted)
 	set_next(instance, NULL);
 	if (!same_version(instance->wanted, wanted))
 		instance_end_rollout(instance);
+	/* It may have to stay for a while, with what it has. */
+	if (!wanted && instance->wanted)
+		replace(&instance->former, instance->wanted);
 	instance->held = false;
 	FREE(instance->drop_id);
 	replace(&instance->wanted, wanted);
@@ -89,7 +92,7 @@ bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
 
 	if (same_version(instance->wanted, wanted) || (is_new && !hold))
 		return instance_want(instance, wanted);
-	instance->edited |= is_edit(instance, wanted);
+	instance->edited |= is_edit(instance, wanted) || (is_new && !instance->record.next_version);
 	set_next(instance, wanted);
 	take_name(instance, wanted);
 	FREE(instance->drop_id);
@@ -169,7 +172,7 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 		take_name(instance, instance->wanted);
 	} else {
 		FREE(record->next_version);
-		instance_end_rollout(instance);
+		record->rollout = UNIT_OUT;
 	}
 	/* From here on they are written from what they stand for. */
 	FREE(record->in_force);

@@ -292,6 +292,8 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		plan_instance(target->wanted, &target->observed, &target->plan);
 	else
 		plan_removal(target->name, &target->observed, target->leave_ms > 0, &target->plan);
+	if (target->stays)
+		plan_put_off(&target->plan);
 	/* Both come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
 		return job_look_at_image(job, target);
@@ -407,6 +409,7 @@ void job_target_clear(struct job_target *target)
 {
 	wanted_unref(target->wanted);
 	wanted_unref(target->former);
+	wanted_unref(target->displaced);
 	free(target->name);
 	free(target->drop_id);
 	free(target->config_mtime);

@@ -35,6 +35,9 @@ struct job_target {
 	char *name;
 	struct wanted *former; /* in force before the change that `wanted` is, counted by the job; NULL: there
 				  is none. In. */
+	struct wanted *displaced; /* of another balancer, which leaves, and whose config file this one's is,
+				     counted by the job; NULL: there is none. In. */
+	bool stays;               /* without `wanted`: what is planned for it is for later. In. */
 	int64_t leave_ms; /* without `wanted`: others serve in its place, and its connections may go on for so
 			     long; 0: it is stopped. In. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.

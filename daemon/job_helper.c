@@ -248,6 +248,8 @@ static const char *former_text(const struct job *job, const struct job_target *t
 
 	if (job_revives_former(job, target, action))
 		return known;
+	if (target->displaced && observed->stats != STATS_ANSWERED)
+		return target->displaced->config;
 	if (observed->stats != STATS_ANSWERED)
 		return NULL;
 	if (observed->config && is_generation(observed->config, observed->loaded.generation))

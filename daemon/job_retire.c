@@ -24,8 +24,9 @@ static void on_told(void *arg, const struct docker_reply *reply, const struct er
 {
 	struct job *job = arg;
 
+	/* By ID: it has another name by now. */
 	if (err) {
-		remove_it(job);
+		docker_remove(job->docker, job->retired_id, true, job_on_step, job);
 		return;
 	}
 	leaving_add(&job_current(job)->leaving, job->retired_id, clock_monotonic_ms());

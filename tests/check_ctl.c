@@ -266,7 +266,7 @@ static const struct {
 	/* Do the clients notice? */
 	{SERVING("failed", "former", "up"), "refused; the former version goes on serving (1/1 servers up)"},
 	{SERVING("failed", "wanted", "up"), "refused; it goes on serving (1/1 servers up)"},
-	{SERVING("failed", "former", "unknown"), "refused"},
+	{SERVING("failed", "former", "unknown"), "refused; the former version goes on running"},
 	{SERVING("unreachable", "wanted", "up"), "refused"},
 	/* The cause first. */
 	{FROM_HOST "ssh://r@10.0.0.5:22: 10.0.0.5 port 22: connection refused\"}", "connection refused"},

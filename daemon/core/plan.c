@@ -382,6 +382,10 @@ static void plan_restarting(const struct wanted *wanted, const struct observed_i
 	const struct observed_container *current = observed->current;
 	const char *reason = config_drift(wanted, observed);
 
+	if (observed->refusal) {
+		err_set(&plan->trouble, ERR_PERMANENT, "%s", observed->refusal);
+		return;
+	}
 	if (!reason && observed->refused) {
 		err_set(&plan->trouble, ERR_PERMANENT,
 			"HAProxy ends as soon as it is started (exit code %lld)",

@@ -78,6 +78,8 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan);
 /* Of the wanted image, that is; else what runs, or has run, goes on. */
 bool plan_makes_container(const struct plan *plan);
+/* All of it is for later. */
+void plan_put_off(struct plan *plan);
 void plan_clear(struct plan *plan);
 
 /* The balancer that runs has a server that is up, or may have, as it could not be asked: a new version of it

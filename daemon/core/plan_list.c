@@ -96,6 +96,17 @@ bool plan_makes_container(const struct plan *plan)
 	return false;
 }
 
+void plan_put_off(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->later_n; i++)
+		append(&plan->actions, &plan->n, plan->later[i]);
+	actions_free(plan->later, plan->later_n);
+	plan->later = plan->actions;
+	plan->later_n = plan->n;
+	plan->actions = NULL;
+	plan->n = 0;
+}
+
 void plan_clear(struct plan *plan)
 {
 	actions_free(plan->actions, plan->n);

@@ -106,6 +106,18 @@ static struct json_object *labels(const struct wanted *wanted)
 	return object;
 }
 
+/* Neither its place in the list nor how many share its servers is what its spec says of it. */
+static void hash_said(const struct spec_instance *instance, char hash[SHA256_HEX_SIZE])
+{
+	struct spec_instance said = *instance;
+	char *text;
+
+	said.index = said.sharers = 0;
+	text = spec_instance_to_json(&said);
+	sha256_hex(text, strlen(text), hash);
+	secret_free(text);
+}
+
 struct wanted *wanted_new(const char *owner, const char *spec, const struct spec_instance *instance,
 			  const char *adopt_id)
 {
@@ -121,6 +133,7 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	wanted->adopt_id = xstrdup(adopt_id);
 
 	wanted->files = haproxy_files(&wanted->instance, &wanted->files_n);
+	hash_said(instance, wanted->said);
 	wanted->config = haproxy_render(instance);
 	wanted->config_len = strlen(wanted->config);
 	sha256_hex(wanted->config, wanted->config_len, wanted->config_sha256);

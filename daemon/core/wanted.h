@@ -36,6 +36,7 @@ struct wanted {
 	char *config_in_container;              /* where the container sees the config */
 	struct json_object *create;             /* body of POST /containers/create, with labels */
 	char container_sha256[SHA256_HEX_SIZE]; /* of the body without its labels */
+	char said[SHA256_HEX_SIZE];             /* of what the spec says of it, however that is rendered */
 	char version[SHA256_HEX_SIZE];          /* stands for container and config together */
 	char *adopt_id; /* container that the spec's `state` hands over under this name; NULL: none */
 };

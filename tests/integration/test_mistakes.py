@@ -228,3 +228,85 @@ def test_tag_that_means_another_image_by_now(daemon, hosts, servers):
     change(daemon, [host], servers[:2], image=moving, extraConfig={"global": wrong})
     assert host.engine.inspect(NAME)["Image"] == image and "Version: 2.6" in stats(host, "show info")
     assert daemon.instances()[0]["phase"] == "converged" and servers[2] not in host.read(CONFIG)
+
+
+ONE_BY_ONE = {"canary": 1, "parallel": 1, "settle": "1s"}
+
+
+def all_serve(hosts):
+    return all(ask(endpoint(host), 1) for host in hosts)
+
+
+def test_new_name_while_a_rollout_is_halted(daemon, hosts, servers):
+    """What is removed on a host, and what takes its place, go together."""
+    deploy(daemon, hosts, servers, rollout=ONE_BY_ONE)
+    with LoadGenerator([endpoint(host) for host in hosts[1:]], rate=10) as load:
+        daemon.drop("prod", spec.document([spec.instance(h) for h in hosts], NOBODY, rollout=ONE_BY_ONE))
+        daemon.wait("the halt", lambda: (daemon.spec("prod")["rollout"] or {}).get("phase") == "halted", patience(30))
+        renamed = [spec.instance(h, name="other") for h in hosts]
+        daemon.drop("prod", spec.document(renamed, servers, rollout=ONE_BY_ONE))
+        wait_for("the new ones", lambda: all(h.engine.status("other") == "running" for h in hosts), patience(60))
+        wait_for("the old ones to be told", lambda: all(h.engine.status(NAME) is None for h in hosts), patience(30))
+    load.assert_unharmed()
+    wait_for("the old ones to leave", lambda: all(h.engine.names() == ["other"] for h in hosts), patience(20))
+    assert all_serve(hosts)
+
+
+def test_mistyped_address(daemon, hosts, servers):
+    """The balancer that was there stays: the one that is wanted may be this very one, and has not been seen."""
+    host = hosts[0]
+    content = deploy(daemon, [host], servers)
+    content["apiLoadBalancers"][0]["host"]["ssh"]["address"] = "10.77.0.250"
+    content["apiLoadBalancers"][0]["host"]["ssh"].update(connectionTimeout="1s", retryTimeout="1s")
+    with LoadGenerator([endpoint(host)], rate=10) as load:
+        daemon.drop("prod", content)
+        daemon.wait("the other to be unreachable", lambda: (daemon.instance("10.77.0.250") or {}).get("phase") == "unreachable", patience(20))
+        time.sleep(4)
+        wait_for("some load", lambda: load.total > 60, patience(10))
+    load.assert_unharmed()
+    assert host.engine.status(NAME) == "running"
+    deploy(daemon, [host], servers)
+    assert host.engine.names() == [NAME]
+
+
+def test_new_name_and_servers_that_do_not_answer(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    daemon.drop("prod", spec.document([spec.instance(host, name="other")], NOBODY))
+    daemon.wait("the other", lambda: (daemon.instance("/other") or {}).get("phase") in ("converged", "failed"), patience(20))
+    time.sleep(3)
+    assert host.engine.status(NAME) == "running"
+    assert "stays" in daemon.instance(f"/{NAME}")["progress"]
+
+
+def test_new_name_that_does_not_come_up_and_a_restart(daemon, hosts, servers):
+    """Both have the same config file: the one that stays finds its own in it again."""
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    good = host.read(CONFIG)
+    daemon.drop("prod", spec.document([spec.instance(host, name="other", bindAddress=unusable(host))], servers))
+    daemon.wait_error("/other", "192.0.2.77", patience(30))
+    wait_for("its config", lambda: host.read(CONFIG) == good, patience(20))
+    host.engine.act(NAME, "restart", t=0)
+    wait_for("it to serve again", lambda: ask(endpoint(host), 1), patience(10))
+
+
+def test_once_finishes_a_new_name(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    daemon.stop()
+    daemon.drop("prod", spec.document([spec.instance(host, name="other")], servers))
+    daemon.once()
+    assert host.engine.names() == ["other"]
+
+
+def test_removal_that_is_paused_is_in_the_plan(daemon, hosts, servers):
+    deploy(daemon, hosts[:2], servers)
+    daemon.ctl("pause", "prod")
+    daemon.drop("prod", spec.document([spec.instance(hosts[0])], servers))
+    daemon.ctl("reconcile")
+    plan = daemon.ctl("plan", expect=1).text
+    assert f"remove container {NAME}" in plan and "held" in plan
+    assert hosts[1].engine.status(NAME) == "running"
+    daemon.ctl("resume", "prod")
+    wait_for("the removal", lambda: hosts[1].engine.status(NAME) is None, patience(20))

@@ -125,10 +125,12 @@ LATER = ("kill N", "stop N", "destroy N")
 
 def later_than(row):
     """What of it may have become due by the end of the run: as the engine tells it, and as the daemon does."""
-    names = [action["target"] for action in row["later"]]
+    later = row["later"]
+    names = [action["target"] for action in later]
     return (
-        [event.replace(" N", f" {name}") for name in names for event in LATER],
-        [text for name in names for text in (f"remove container {name}", f"stop container {name} gracefully")],
+        [event.replace(" N", f" {name}") for name in names for event in LATER] + meant_by(row, later),
+        [text for name in names for text in (f"remove container {name}", f"stop container {name} gracefully")]
+        + [action["text"] for action in later],
     )
 
 
