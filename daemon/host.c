@@ -373,7 +373,7 @@ static void start_job(struct host *host)
 		if (instance->held && !(host->observing && instance->next))
 			continue;
 		note_asked(host, instance);
-		stays = !instance->wanted && !context->may_remove(context->arg, instance);
+		stays = !instance->wanted && !instance->next && !context->may_remove(context->arg, instance);
 		host->deferred |= stays;
 		if (stays)
 			instance_progress(instance, "stays until what takes its place serves");

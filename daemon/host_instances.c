@@ -244,6 +244,9 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		else if (target->wanted && target->observed.stats == STATS_ANSWERED)
 			server_news_look(context->server_news, instance, &target->observed);
 		instance_settle(instance, target, &target->err, context->store, context->events);
+		if (!instance->wanted && instance->observed.old_n > 0)
+			instance_progress(instance,
+					  "drains: goes with its last connection, or at the drain timeout");
 		soon |= target->changed && (has_unchecked_servers(instance) || instance->observed.old_n > 0);
 		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;

@@ -286,8 +286,9 @@ static void set_hold(struct course *course)
 	free(course->hold.why);
 	course->hold.stopped = rollout->paused || halted;
 	if (halted)
-		course->hold.why = xasprintf("the rollout was %s (%s)", rollout_stop_name(rollout->stop),
-					     course->why ? course->why : "-");
+		/* Why is said once, of the rollout: it may be long. */
+		course->hold.why =
+			xasprintf("the rollout was %s, see there", rollout_stop_name(rollout->stop));
 	else
 		course->hold.why =
 			xasprintf("%s: %s", rollout->paused ? "changes are paused" : "waits for its turn",
