@@ -160,12 +160,34 @@ static void reload(struct job *job, struct job_target *target, const struct acti
 
 /* SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's own kill is right: what it has
  * signalled it does not start again, neither when it ends nor after a reboot. */
+static void on_drain_in_vain(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad, failure = job->failure;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	/* It has left by itself: that is what was wanted of it. */
+	if (!err && (!container || container->status != CONTAINER_RUNNING))
+		job_on_step(job, reply, NULL);
+	else
+		job_action_failed(job, &failure);
+	observed_container_free(container);
+}
+
 static void on_drained(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
+	const char *id = job_action(job)->container;
 
+	if (err && docker_usable(job->docker)) {
+		job->failure = *err;
+		docker_inspect(job->docker, id, on_drain_in_vain, job);
+		return;
+	}
 	if (!err)
-		leaving_add(&job_current(job)->leaving, job_action(job)->container, clock_monotonic_ms());
+		leaving_add(&job_current(job)->leaving, id, clock_monotonic_ms());
 	job_on_step(job, reply, err);
 }
 

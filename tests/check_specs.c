@@ -362,6 +362,12 @@ int main(void)
 	tcase_add_test(tcase, a_new_login_counts_when_all_files_of_the_host_have_it);
 	tcase_add_test(tcase, an_empty_list_needs_something_recorded);
 	tcase_add_test(tcase, a_file_that_a_spec_names_is_followed);
+	suite_add_tcase(suite, tcase);
+	/* This measures time; what stretches time (valgrind) leaves it out by this tag. */
+	tcase = tcase_create("time");
+	tcase_set_timeout(tcase, 120);
+	tcase_set_tags(tcase, "time");
+	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, ten_thousand_files_are_judged_in_one_go);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -68,12 +68,7 @@ static void check_line(const char *line, size_t len)
 {
 	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.";
 	static const char *const ours[] = {
-		head,
-		"global",
-		"defaults",
-		"resolvers system",
-		"frontend clients",
-		"backend kube-apiserver",
+		head, "global", "defaults", "resolvers system", "frontend clients", "backend kube-apiserver",
 	};
 	static const char *const sections[] = {"global",   "defaults", "listen",
 					       "frontend", "backend",  "peers"};
