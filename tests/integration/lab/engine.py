@@ -12,7 +12,7 @@ from .proc import CGROUP, Process, patience
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=60):
         super().__init__("engine", timeout=timeout)
         self.path = str(path)
 
