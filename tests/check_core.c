@@ -135,6 +135,10 @@ START_TEST(config_tells_its_own_generation)
 	ck_assert_str_eq(loaded.generation, a->description.generation);
 	ck_assert_str_eq(loaded.binds, a->description.binds);
 	ck_assert_str_ne(a->description.binds, b->description.binds);
+	ck_assert(!loaded.guarded);
+	free(line);
+	line = xasprintf("apilb %s %s guarded", a->description.generation, a->description.binds);
+	ck_assert(haproxy_description_parse(line).guarded);
 	loaded = haproxy_description_parse("somebody else's");
 	ck_assert_str_eq(loaded.generation, "");
 	ck_assert_str_eq(loaded.binds, "");
