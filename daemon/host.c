@@ -375,6 +375,7 @@ static void start_job(struct host *host)
 		note_asked(host, instance);
 		stays = !instance->wanted && !instance->next && !context->may_remove(context->arg, instance);
 		host->deferred |= stays;
+		instance->stays = stays;
 		if (stays)
 			instance_progress(instance, "stays until what takes its place serves");
 		if (stays && !host->observing)

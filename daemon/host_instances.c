@@ -208,10 +208,11 @@ static void drop_removed(struct host *host, struct instance *instance, const str
 	host_drop_instance(host, instance);
 }
 
-static bool may_remove_any(const struct host *host)
+/* Of those that had to stay: others that leave may take minutes, and are not worth a run after the other. */
+static bool may_any_go(const struct host *host)
 {
 	for (size_t i = 0; i < host->instances_n; i++)
-		if (!host->instances[i]->wanted && !host->instances[i]->held &&
+		if (host->instances[i]->stays &&
 		    host->context->may_remove(host->context->arg, host->instances[i]))
 			return true;
 	return false;
@@ -254,7 +255,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 	}
 	/* What had to stay may go now; or it does when the others, which are well, have been seen elsewhere.
 	 */
-	host->again |= host->deferred && may_remove_any(host);
+	host->again |= host->deferred && may_any_go(host);
 	soon |= host->deferred && !failing;
 	if (attempts > 0)
 		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice());

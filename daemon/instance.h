@@ -33,6 +33,7 @@ struct instance {
 	struct wanted *next;   /* what the spec wants instead, when its turn comes; NULL: the same */
 	struct wanted *former; /* in force before the change that is being rolled out; NULL: there is none */
 	bool edited;           /* `next` is another one than before, since the specs were gone through */
+	bool stays;            /* not wanted, and had to stay in the last run: see may_remove in host.h */
 	bool kept;             /* no spec wants it any more, but that one's changes are paused */
 	/* Its place in the rollout of its spec (rollouts.h). */
 	struct course *course; /* NULL: no spec in force wants it */

@@ -77,7 +77,7 @@ def test_old_workers_do_not_pile_up(changer, capsys):
     """Each has a connection that does not end: they leave with the drain timeout."""
     changer.now["timeouts"] = {"drain": "2s"}
     changer.apply()
-    seen, reloads = [], 30
+    seen, reloads = [], 100
     with contextlib.ExitStack() as held:
         for _ in range(reloads):
             held.enter_context(hold(endpoint(changer.host)))
