@@ -166,117 +166,6 @@ static void on_moved(void *arg)
 	rest(arg);
 }
 
-/* Calls each for every instance until it returns true; returns whether it did. */
-typedef bool some_instance(const struct instance *instance, const void *arg);
-
-static bool any_instance(const struct fleet *fleet, some_instance *is, const void *arg)
-{
-	struct member *member, *tmp;
-	size_t n;
-
-	HASH_ITER (hh, fleet->members, member, tmp) {
-		struct instance *const *instances = host_instances(member->host, &n);
-
-		for (size_t i = 0; i < n; i++)
-			if (is(instances[i], arg))
-				return true;
-	}
-	return false;
-}
-
-/* One that has got another name by hand is not what the instance looks for any more: that one is made anew.
- */
-static bool wants_container(const struct instance *instance, const void *arg)
-{
-	const struct observed_container *container = arg;
-	const struct store_instance *record = &instance->record;
-
-	return instance->wanted &&
-	       ((record->container_id && strcmp(record->container_id, container->id) == 0 &&
-		 strcmp(record->name, container->name) == 0) ||
-		instance_takes_over(instance, container->id));
-}
-
-/*
- * One engine may be reached by several addresses, and a host may get another
- * one in its spec: a container that an instance of ours stands for stays,
- * whatever it looks like from here.
- */
-static bool is_wanted(void *arg, const struct observed_container *container)
-{
-	return any_instance(arg, wants_container, container);
-}
-
-/* It may be this very container: nobody knows before it has been seen; and a mistyped address never is. */
-static bool is_unseen_twin(const struct instance *instance, const void *arg)
-{
-	const struct store_instance *record = &((const struct instance *)arg)->record;
-
-	return (instance->wanted || instance->next) && strcmp(instance->record.name, record->name) == 0 &&
-	       (instance->observed_at_ms == 0 ||
-		(!instance->record.config_path && strcmp(instance->record.spec, record->spec) == 0));
-}
-
-static size_t servers_up(const struct instance *instance)
-{
-	size_t up = 0;
-
-	for (size_t i = 0; i < instance->observed.servers_n; i++)
-		up += instance->observed.servers[i].state == SERVER_UP;
-	return up;
-}
-
-/* It is as wanted and serves, or serves no worse than the one that leaves. */
-static bool is_proven(const struct instance *instance, const struct instance *leaving)
-{
-	return instance->wanted && instance->phase == PHASE_CONVERGED &&
-	       (servers_up(instance) > 0 ||
-		(leaving->observed.stats == STATS_ANSWERED && servers_up(leaving) == 0));
-}
-
-/* What may take its place, under a new name, say. */
-static bool is_unproven_peer(const struct instance *instance, const void *arg)
-{
-	const struct instance *leaving = arg;
-	const struct store_instance *record = &leaving->record;
-
-	return (instance->wanted || instance->next) && !is_proven(instance, leaving) &&
-	       strcmp(instance->record.host_url, record->host_url) == 0 &&
-	       strcmp(instance->record.engine, record->engine) == 0 &&
-	       strcmp(instance->record.spec, record->spec) == 0;
-}
-
-/* Until twins have been seen nobody knows whether they are this very container; until what may take its place
- * serves, it does. */
-static bool may_remove(void *arg, const struct instance *instance)
-{
-	return !any_instance(arg, is_unseen_twin, instance) && !any_instance(arg, is_unproven_peer, instance);
-}
-
-struct search_of_id {
-	const struct fleet *fleet;
-	const char *id;
-};
-
-/* One that is being removed has no claim on what was made for it, whatever that is called by now. */
-static bool keeps_id(const struct instance *instance, const void *arg)
-{
-	const struct search_of_id *search = arg;
-
-	return strcmp(instance->id, search->id) == 0 &&
-	       (instance->wanted || instance->held || !may_remove((void *)search->fleet, instance));
-}
-
-static bool is_orphan(void *arg, const struct observed_container *container)
-{
-	const struct fleet *fleet = arg;
-	const struct search_of_id search = {fleet, container->instance};
-
-	return specs_may_remove(fleet->specs, container->spec) &&
-	       !(container->instance && any_instance(fleet, keeps_id, &search)) &&
-	       !any_instance(fleet, wants_container, container);
-}
-
 /* The directory. */
 
 static bool has_recorded(void *arg, const char *name)
@@ -545,9 +434,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.owner = options->settings->owner,
 		.due = on_due,
 		.idle = on_idle,
-		.is_orphan = is_orphan,
-		.is_wanted = is_wanted,
-		.may_remove = may_remove,
+		.removal = fleet_removal,
 		.arg = fleet,
 	};
 	TAILQ_INIT(&fleet->well.queue);

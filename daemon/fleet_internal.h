@@ -61,6 +61,9 @@ void fleet_make_due(struct fleet *fleet, struct member *member);
 /* Hosts that are due run as far as there are places. */
 void fleet_fill_places(struct fleet *fleet);
 
+/* fleet_removal.c: what struct host_context asks for. */
+struct removal *fleet_removal(void *arg, const struct host *ahead);
+
 /* fleet_specs.c */
 
 /* Goes through the specs in force: what they want is put in force, or waits for its turn. */

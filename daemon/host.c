@@ -232,33 +232,11 @@ static struct stream_opening *open_stream(void *arg, const char *path, int64_t t
 			 : stream_open_unix(host->context->base, path, timeout_ms, cb, cb_arg);
 }
 
-static bool is_orphan(void *arg, const struct observed_container *container)
+static struct removal *removal_for_job(void *arg)
 {
 	struct host *host = arg;
 
-	return host->context->is_orphan(host->context->arg, container);
-}
-
-/* A plan shows what goes when the changes of its spec do. */
-static bool goes_ahead(const struct host *host, const struct observed_container *container)
-{
-	for (size_t i = 0; i < host->instances_n && host->observing; i++) {
-		const struct instance *instance = host->instances[i];
-
-		if (instance->kept && instance->record.container_id &&
-		    strcmp(instance->record.container_id, container->id) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_wanted(void *arg, const struct observed_container *container)
-{
-	struct host *host = arg;
-
-	if (goes_ahead(host, container))
-		return false;
-	return host->context->is_wanted(host->context->arg, container);
+	return host->context->removal(host->context->arg, host->observing ? host : NULL);
 }
 
 /* A plan reads the files. What has changed and kept size and time of its last change is to be read by the
@@ -346,6 +324,7 @@ static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
 	struct job_target *targets = xcalloc(host->instances_n, sizeof(*targets));
+	struct removal *removal = NULL;
 	size_t n = 0;
 	const struct job_options options = {
 		.base = context->base,
@@ -354,8 +333,7 @@ static void start_job(struct host *host)
 		/* A plan is for who asks; what is due goes first. */
 		.observe_only = !TAILQ_EMPTY(&host->plans) && until_due_ms(host) > 0,
 		.open = open_stream,
-		.is_orphan = is_orphan,
-		.is_wanted = is_wanted,
+		.removal = removal_for_job,
 		.tell = host_news,
 		.done = on_job_done,
 		.arg = host,
@@ -373,7 +351,7 @@ static void start_job(struct host *host)
 		if (instance->held && !(host->observing && instance->next))
 			continue;
 		note_asked(host, instance);
-		stays = !instance->wanted && !instance->next && !context->may_remove(context->arg, instance);
+		stays = !instance->wanted && !instance->next && !host_may_go(host, instance, &removal);
 		host->deferred |= stays;
 		instance->stays = stays;
 		if (stays)
@@ -385,6 +363,7 @@ static void start_job(struct host *host)
 		targets[n].displaced = displaced_by(host, instance);
 		targets[n++].leave_ms = leave_ms(host, instance);
 	}
+	removal_free(removal);
 	host->job = job_start(&options, targets, n);
 }
 

@@ -37,12 +37,12 @@ struct host_context {
 	/* It has run and needs its place no more. settled: its instances have reached a verdict (not a mere
 	 * attempt to connect). */
 	void (*idle)(void *arg, struct host *host, bool settled);
-	/* See struct job_options. */
-	bool (*is_orphan)(void *arg, const struct observed_container *container);
-	bool (*is_wanted)(void *arg, const struct observed_container *container);
-	/* It is to be removed: not before those of the same name that are wanted elsewhere have been seen
-	 * (they may be this very one), nor before what its spec has on the host instead serves. */
-	bool (*may_remove)(void *arg, const struct instance *instance);
+	/*
+	 * What is known of all balancers now, for what may go from a host. ahead:
+	 * as it will be when the changes of that host's specs go on that are
+	 * paused, as a plan shows it; NULL: as it is. The caller frees it.
+	 */
+	struct removal *(*removal)(void *arg, const struct host *ahead);
 	void *arg;
 };
 

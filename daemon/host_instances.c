@@ -208,14 +208,25 @@ static void drop_removed(struct host *host, struct instance *instance, const str
 	host_drop_instance(host, instance);
 }
 
+bool host_may_go(const struct host *host, const struct instance *instance, struct removal **removal)
+{
+	const struct claim leaving = instance_claim(instance, false);
+
+	if (!*removal)
+		*removal = host->context->removal(host->context->arg, NULL);
+	return removal_of_balancer(*removal, &leaving) == REMOVAL_ALLOWED;
+}
+
 /* Of those that had to stay: others that leave may take minutes, and are not worth a run after the other. */
 static bool may_any_go(const struct host *host)
 {
-	for (size_t i = 0; i < host->instances_n; i++)
-		if (host->instances[i]->stays &&
-		    host->context->may_remove(host->context->arg, host->instances[i]))
-			return true;
-	return false;
+	struct removal *removal = NULL;
+	bool may = false;
+
+	for (size_t i = 0; i < host->instances_n && !may; i++)
+		may = host->instances[i]->stays && host_may_go(host, host->instances[i], &removal);
+	removal_free(removal);
+	return may;
 }
 
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n)

@@ -65,15 +65,44 @@ bool instance_drop(struct instance *instance, const char *container_id)
 	return news;
 }
 
-bool instance_takes_over(const struct instance *instance, const char *container_id)
+/*
+ * The container that `state` hands it, as long as it may need that. Once it is as
+ * wanted it needs no other container, but for the connections of the one that it
+ * succeeded.
+ */
+static const char *taken_over(const struct instance *instance)
 {
 	const char *adopt_id = instance->wanted ? instance->wanted->adopt_id : NULL;
 
-	if (!adopt_id || !spec_state_means(adopt_id, container_id))
-		return false;
-	/* Once it is as wanted it needs no other container, but for the connections of the one that it
-	 * succeeded. */
-	return instance->phase != PHASE_CONVERGED || leaving_has(&instance->leaving, container_id);
+	if (!adopt_id || instance->phase != PHASE_CONVERGED)
+		return adopt_id;
+	for (size_t i = 0; i < instance->leaving.n; i++)
+		if (spec_state_means(adopt_id, instance->leaving.v[i].id))
+			return instance->leaving.v[i].id;
+	return NULL;
+}
+
+struct claim instance_claim(const struct instance *instance, bool ahead)
+{
+	const struct store_instance *record = &instance->record;
+
+	return (struct claim){
+		.host_url = record->host_url,
+		.engine = record->engine,
+		.name = record->name,
+		.id = instance->id,
+		.spec = record->spec,
+		.container_id = record->container_id,
+		.takes_over = taken_over(instance),
+		.wanted = instance->wanted && !(ahead && instance->kept),
+		.waits = instance->next != NULL,
+		.unasked = instance->held,
+		.seen = instance->observed_at_ms != 0,
+		.made = record->config_path != NULL,
+		.converged = instance->phase == PHASE_CONVERGED,
+		.answers = instance->observed.stats == STATS_ANSWERED,
+		.servers_up = observed_servers_up(&instance->observed),
+	};
 }
 
 struct job_target instance_target(const struct instance *instance, bool ahead)

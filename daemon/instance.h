@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/core/removal.h"
 #include "daemon/core/servers.h"
 #include "daemon/core/status.h"
 #include "daemon/core/wanted.h"
@@ -102,8 +103,9 @@ const char *instance_held_because(const struct instance *instance);
 
 /* For one that is not wanted: removes this container, too. True when that is news. */
 bool instance_drop(struct instance *instance, const char *container_id);
-/* Whether `state` hands it this container, and it may still need it. */
-bool instance_takes_over(const struct instance *instance, const char *container_id);
+/* What it stands for when a container is to go. ahead: as if the change that its pause holds back were made.
+ * All strings stay the instance's. */
+struct claim instance_claim(const struct instance *instance, bool ahead);
 
 /* What a job is to do for it; ahead: with what is wanted next, if anything, as a plan shows it. */
 struct job_target instance_target(const struct instance *instance, bool ahead);

@@ -103,11 +103,7 @@ bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
 
 void instance_admit(struct instance *instance)
 {
-	size_t up = 0;
-
-	for (size_t i = 0; i < instance->observed.servers_n; i++)
-		up += instance->observed.servers[i].state == SERVER_UP;
-	instance->record.served = up > 0;
+	instance->record.served = observed_servers_up(&instance->observed) > 0;
 	instance->record.rollout = UNIT_CHANGING;
 	/* A version that never proved itself is nothing to go back to. */
 	if (!instance->former)

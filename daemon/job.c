@@ -196,6 +196,32 @@ static void listed_clear(struct job *job)
 		observed_container_free(job->listed[i]);
 	FREE(job->listed);
 	job->listed_n = 0;
+	removal_free(job->removal);
+	job->removal = NULL;
+}
+
+static const struct removal *removal(struct job *job)
+{
+	if (!job->removal)
+		job->removal = job->options.removal(job->options.arg);
+	return job->removal;
+}
+
+static struct removal_container question(const struct observed_container *container)
+{
+	return (struct removal_container){
+		.id = container->id,
+		.name = container->name,
+		.instance = container->instance,
+		.spec = container->spec,
+	};
+}
+
+bool job_is_wanted(struct job *job, const struct observed_container *container)
+{
+	const struct removal_container asked = question(container);
+
+	return removal_is_wanted(removal(job), &asked);
 }
 
 const struct observed_container *job_find_listed(const struct job *job, const char *name)
@@ -226,6 +252,13 @@ static bool is_stray(const struct job *job, const struct observed_container *con
 	return false;
 }
 
+static bool is_orphan(struct job *job, const struct observed_container *container)
+{
+	const struct removal_container asked = question(container);
+
+	return is_stray(job, container) || removal_of_container(removal(job), &asked) == REMOVAL_ALLOWED;
+}
+
 /* Containers that are ours, and that nobody asked us about: removed when no spec can want them. */
 static void adopt_orphans(struct job *job)
 {
@@ -234,8 +267,7 @@ static void adopt_orphans(struct job *job)
 		char *name; /* "api-lb-apilb-next" belongs to api-lb */
 
 		container_role_of(container->name, &name);
-		if (has_target(job, name) ||
-		    (!is_stray(job, container) && !job->options.is_orphan(job->options.arg, container))) {
+		if (has_target(job, name) || !is_orphan(job, container)) {
 			free(name);
 			continue;
 		}

@@ -15,6 +15,7 @@
 
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
+#include "daemon/core/removal.h"
 #include "daemon/core/wanted.h"
 #include "daemon/io/stream.h"
 #include "daemon/leaving.h"
@@ -77,11 +78,9 @@ struct job_options {
 	 */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 				       void *cb_arg);
-	/* A container that is ours and that no target names: may it go? */
-	bool (*is_orphan)(void *arg, const struct observed_container *container);
-	/* One that is to be removed: is it what another instance wants, which reaches this engine by another
-	 * way? */
-	bool (*is_wanted)(void *arg, const struct observed_container *container);
+	/* What is known of all balancers, for what may go from this host; asked for once a look at most.
+	 * Taken over. */
+	struct removal *(*removal)(void *arg);
 	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
 	 * events. */
 	void (*tell)(void *arg, const struct job_target *target, enum job_news news, const char *type,

@@ -30,11 +30,11 @@ static struct observed_container *copy_of(const struct observed_container *liste
 	return copy;
 }
 
-static struct observed_container *copy_removable(const struct job *job, const char *name)
+static struct observed_container *copy_removable(struct job *job, const char *name)
 {
 	const struct observed_container *listed = job_find_listed(job, name);
 
-	return listed && !job->options.is_wanted(job->options.arg, listed) ? copy_of(listed) : NULL;
+	return listed && !job_is_wanted(job, listed) ? copy_of(listed) : NULL;
 }
 
 static bool is_old_of(const struct job_target *target, const struct observed_container *container)
@@ -132,7 +132,7 @@ static void take_adopted(struct job *job, struct job_target *target, struct obse
 
 	if (is_known(observed, container->id)) {
 		observed_container_free(container);
-	} else if (!target->wanted && job->options.is_wanted(job->options.arg, container)) {
+	} else if (!target->wanted && job_is_wanted(job, container)) {
 		err_set(&target->err, ERR_TRANSIENT,
 			"container %s (%.12s) stays until the balancer that takes it over has converged",
 			container->name, container->id);

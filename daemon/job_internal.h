@@ -33,6 +33,7 @@ struct job {
 
 	struct observed_container **listed; /* all that carry our owner label */
 	size_t listed_n;
+	struct removal *removal; /* of this look; NULL: nothing has asked for it yet */
 
 	/* Where it stands. */
 	size_t phase;
@@ -71,6 +72,9 @@ void job_request_failed(struct job *job, const struct err *err);
 enum step job_inspect(struct job *job, struct job_target *target);
 /* Made by us (container may be NULL), whatever version of the target it is. */
 bool job_is_ours(const struct job_target *target, const struct observed_container *container);
+
+/* One that somebody wants to be gone: a balancer that is wanted stands for it, by another address, say. */
+bool job_is_wanted(struct job *job, const struct observed_container *container);
 
 /* job_observe.c: phases of one target. */
 enum step job_look_at_config(struct job *job, struct job_target *target);

@@ -494,6 +494,11 @@ bool specs_may_remove(const struct specs *specs, const char *name)
 	return !file || file->spec;
 }
 
+bool specs_have_looked(const struct specs *specs)
+{
+	return specs->looked;
+}
+
 bool specs_all_valid(const struct specs *specs)
 {
 	for (size_t i = 0; i < specs->n; i++)

@@ -57,6 +57,9 @@ const struct spec_file *specs_find(const struct specs *specs, const char *name);
  */
 bool specs_may_remove(const struct specs *specs, const char *name);
 
+/* The directory has been read once. */
+bool specs_have_looked(const struct specs *specs);
+
 /* Files of the directory that may have been meant to be specs, in words; at the last look. */
 char *const *specs_misnamed(const struct specs *specs, size_t *n);
 

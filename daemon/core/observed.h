@@ -145,6 +145,8 @@ void observed_instance_slim(struct observed_instance *instance);
 /* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, to
  * FAILED. */
 void observed_stats_parse(struct observed_instance *instance, const char *text);
+/* How many of its servers HAProxy takes for up. */
+size_t observed_servers_up(const struct observed_instance *instance);
 /* HAProxy before 2.8 says no more of a refused certificate than that the handshake failed: for a balancer
  * that verifies certificates, words that do. name: that they must have. */
 void observed_stats_suspect_certificates(struct observed_instance *instance, const char *name);

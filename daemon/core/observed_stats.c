@@ -206,3 +206,12 @@ void observed_stats_suspect_certificates(struct observed_instance *instance, con
 					name);
 	}
 }
+
+size_t observed_servers_up(const struct observed_instance *instance)
+{
+	size_t up = 0;
+
+	for (size_t i = 0; i < instance->servers_n; i++)
+		up += instance->servers[i].state == SERVER_UP;
+	return up;
+}

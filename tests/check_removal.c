@@ -1,0 +1,235 @@
+/*
+ * May this container go? By example: each folder of tests/cases/removal is a
+ * case, which its README explains.
+ *
+ * After a deliberate change: APILB_UPDATE_CASES=1 make check, and read the diff.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/removal.h"
+#include "daemon/core/yaml_tree.h"
+
+#define CASES TOP_SRCDIR "/tests/cases/removal"
+
+static const struct yaml_limits limits = {.max_bytes = 1 << 16, .max_values = 4096, .max_depth = 8};
+
+static char *read_file(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t len = 0;
+
+	if (!file)
+		return NULL;
+	ck_assert_int_ge(getdelim(&text, &len, '\0', file), 0);
+	fclose(file);
+	return text;
+}
+
+static const char *text_of(const struct yaml_value *map, const char *key)
+{
+	const struct yaml_value *value = yaml_map_get(map, key);
+
+	return value && !value->null ? value->text : NULL;
+}
+
+static size_t number_of(const struct yaml_value *map)
+{
+	return map ? map->n : 0;
+}
+
+/* The words of `is`: what holds for a balancer. "up" counts. */
+static void set_word(struct claim *claim, const char *word)
+{
+	const struct {
+		const char *word;
+		bool *is;
+	} words[] = {
+		{"wanted", &claim->wanted},   {"waits", &claim->waits}, {"unasked", &claim->unasked},
+		{"seen", &claim->seen},       {"made", &claim->made},   {"converged", &claim->converged},
+		{"answers", &claim->answers},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(words[i].word, word) == 0) {
+			*words[i].is = true;
+			return;
+		}
+	}
+	ck_assert_msg(strcmp(word, "up") == 0, "a balancer cannot be \"%s\"", word);
+	claim->servers_up++;
+}
+
+static char *or_made(const char *given, char *made)
+{
+	if (given) {
+		free(made);
+		return xstrdup(given);
+	}
+	return made;
+}
+
+/* All but name, spec and host follows from these when it is not given. */
+static void read_claim(struct claim *claim, const struct yaml_value *given)
+{
+	char *words = xstrdup(text_of(given, "is")), *rest = words, *word;
+	const char *name = text_of(given, "name"), *spec = text_of(given, "spec"),
+		   *host = text_of(given, "host");
+
+	ck_assert_msg(name && spec && host, "a balancer has name, spec and host");
+	*claim = (struct claim){.host_url = host, .engine = "", .name = name, .spec = spec};
+	claim->id = or_made(text_of(given, "id"), xasprintf("%s/%s", spec, name));
+	claim->container_id = text_of(given, "container");
+	claim->takes_over = text_of(given, "takes_over");
+	while (rest && (word = strsep(&rest, " ")) != NULL)
+		if (*word)
+			set_word(claim, word);
+	free(words);
+}
+
+static bool leaves(const struct claim *claim)
+{
+	return !claim->wanted && !claim->waits && !claim->unasked;
+}
+
+static void print(FILE *out, const char *what, enum removal_verdict verdict)
+{
+	fprintf(out, "%s: %s: %s\n", what, verdict == REMOVAL_ALLOWED ? "goes" : "stays",
+		removal_why(verdict));
+}
+
+static void print_container(FILE *out, const struct removal *removal, const struct yaml_value *given)
+{
+	const struct removal_container container = {
+		.id = text_of(given, "id"),
+		.name = text_of(given, "name"),
+		.instance = text_of(given, "of"),
+		.spec = text_of(given, "spec"),
+	};
+	char *what = xasprintf("container %s (%s)", container.name, container.id);
+
+	print(out, what, removal_of_container(removal, &container));
+	free(what);
+}
+
+static void print_balancer(FILE *out, const struct removal *removal, const struct claim *claim)
+{
+	char *what = xasprintf("balancer %s on %s", claim->id, claim->host_url);
+
+	print(out, what, removal_of_balancer(removal, claim));
+	free(what);
+}
+
+static char *answers_to(const struct yaml_value *root)
+{
+	const struct yaml_value *balancers = yaml_map_get(root, "balancers");
+	const struct yaml_value *containers = yaml_map_get(root, "containers");
+	const struct yaml_value *silent = yaml_map_get(root, "silent");
+	size_t n = number_of(balancers), len;
+	struct claim *claims = xcalloc(n + 1, sizeof(*claims));
+	struct removal *removal = removal_new();
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+
+	if (yaml_map_get(root, "nothing_read"))
+		removal_nothing_read(removal);
+	for (size_t i = 0; i < number_of(silent); i++)
+		removal_add_silent(removal, silent->items[i]->text);
+	for (size_t i = 0; i < n; i++) {
+		read_claim(&claims[i], balancers->items[i]);
+		removal_add(removal, &claims[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		if (leaves(&claims[i]))
+			print_balancer(out, removal, &claims[i]);
+	for (size_t i = 0; i < number_of(containers); i++)
+		print_container(out, removal, containers->items[i]);
+	fclose(out);
+	removal_free(removal);
+	for (size_t i = 0; i < n; i++)
+		free((char *)claims[i].id);
+	free(claims);
+	return text;
+}
+
+static void run_case(const char *name)
+{
+	char *known = xasprintf(CASES "/%s/known.yaml", name),
+	     *expected = xasprintf(CASES "/%s/expected.txt", name);
+	char *text = read_file(known), *wanted, *got;
+	struct yaml_tree *tree;
+	struct err err;
+	FILE *file;
+
+	ck_assert_msg(text, "%s is missing", known);
+	tree = yaml_tree_parse(text, strlen(text), &limits, NULL, NULL, &err);
+	ck_assert_msg(tree, "%s: %s", name, err.message);
+	got = answers_to(yaml_tree_root(tree));
+	ck_assert_msg(*got, "%s asks nothing", name);
+	if (getenv("APILB_UPDATE_CASES")) {
+		file = fopen(expected, "w");
+		fputs(got, file);
+		fclose(file);
+	}
+	wanted = read_file(expected);
+	ck_assert_msg(wanted && strcmp(wanted, got) == 0, "%s:\n%s\nexpected:\n%s", name, got,
+		      wanted ? wanted : "(nothing: there is no expected.txt)");
+	yaml_tree_free(tree);
+	free(wanted);
+	free(got);
+	free(text);
+	free(known);
+	free(expected);
+}
+
+static int is_case(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.' && strcmp(entry->d_name, "README") != 0;
+}
+
+START_TEST(cases)
+{
+	struct dirent **found;
+	int n = scandir(CASES, &found, is_case, alphasort);
+
+	ck_assert_int_ge(n, 25);
+	for (int i = 0; i < n; i++) {
+		run_case(found[i]->d_name);
+		free(found[i]);
+	}
+	free(found);
+}
+END_TEST
+
+/* Every word that the header promises is there, and no two verdicts read the same. */
+START_TEST(words)
+{
+	for (int a = 0; a < REMOVAL_VERDICTS; a++) {
+		ck_assert_ptr_nonnull(removal_why(a));
+		for (int b = 0; b < a; b++)
+			ck_assert_str_ne(removal_why(a), removal_why(b));
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("removal");
+	TCase *tc = tcase_create("cases");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tc, cases);
+	tcase_add_test(tc, words);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
