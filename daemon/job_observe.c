@@ -50,6 +50,8 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 	size_t len;
 
 	if (err) {
+		/* Size and time are of a text that nobody has read. */
+		target->config_size = -1;
 		job_request_failed(job, err);
 		return;
 	}

@@ -1,0 +1,555 @@
+/*
+ * A run on one host, against a machine in memory and with a clock that turns by
+ * itself: every action, every drift, and a failure at each request of each.
+ */
+#include <check.h>
+#include <event2/event.h>
+#include <json-c/json.h>
+#include <json-c/json_pointer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/container_name.h"
+#include "daemon/core/spec.h"
+#include "daemon/job.h"
+#include "tests/fake_engine.h"
+#include "tests/turned_clock.h"
+
+#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+
+#define OWNER "apilb"
+#define OLD "haproxy:2.6"
+#define NEW "haproxy:3.0"
+#define BYSTANDER "lb-of-others"
+#define CONFIG "/etc/haproxy-lb/haproxy.cfg"
+
+/* What carries over from run to run, as an instance does it. */
+struct place {
+	struct event_base *base;
+	struct fake_machine machine;
+	struct fake_engine *engine;
+	struct wanted *wanted; /* NULL: it is to be removed */
+	struct job_target last;
+	bool done;
+	struct err err; /* of the host as a whole */
+	char *told;
+};
+
+static struct wanted *wanted_of(const char *image, const char *port, const char *servers)
+{
+	const struct spec_context context = {.have_agent = true};
+	struct spec_errors errors = {0};
+	char *yaml = xasprintf("image: %s\n"
+			       "apiLoadBalancers:\n"
+			       "- name: lb\n"
+			       "  host: {direct: {}}\n"
+			       "  bindAddress: 192.0.2.9:%s\n"
+			       "  hostConfigPath: " CONFIG "\n"
+			       "  servers: [%s]\n",
+			       image, port, servers);
+	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	struct wanted *wanted;
+
+	ck_assert_msg(spec != NULL, "%s", errors.n ? spec_error_text(&errors.v[0]) : "");
+	wanted = wanted_new(OWNER, spec->name, &spec->instances[0], NULL);
+	spec_free(spec);
+	free(yaml);
+	return wanted;
+}
+
+static void want(struct place *place, const char *image, const char *port, const char *servers)
+{
+	wanted_unref(place->wanted);
+	place->wanted = image ? wanted_of(image, port, servers) : NULL;
+}
+
+static void open_place(struct place *place)
+{
+	*place = (struct place){.base = event_base_new(), .told = xstrdup("")};
+	fake_machine_init(&place->machine);
+	fake_add_image(&place->machine, OLD);
+	fake_add_image(&place->machine, NEW);
+	place->engine = fake_engine_new(place->base, &place->machine);
+	place->last.config_size = -1;
+	want(place, OLD, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+}
+
+static void close_place(struct place *place)
+{
+	job_target_clear(&place->last);
+	wanted_unref(place->wanted);
+	fake_engine_free(place->engine);
+	fake_machine_clear(&place->machine);
+	event_base_free(place->base);
+	free(place->told);
+}
+
+static void on_told(void *arg, const struct job_target *target, enum job_news news, const char *type,
+		    const char *text)
+{
+	struct place *place = arg;
+	char *before = place->told;
+
+	(void)target;
+	if (news == JOB_PROGRESS)
+		return;
+	place->told = xasprintf("%s%s: %s\n", before, type, text);
+	free(before);
+}
+
+static void on_done(void *arg, const struct err *err)
+{
+	struct place *place = arg;
+
+	place->done = true;
+	place->err = err ? *err : (struct err){.kind = ERR_NONE};
+}
+
+static struct stream_opening *open_stream(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
+					  void *cb_arg)
+{
+	struct place *place = arg;
+
+	return fake_engine_open(place->engine, path, timeout_ms, cb, cb_arg);
+}
+
+static struct removal *nobody_else(void *arg)
+{
+	(void)arg;
+	return removal_new();
+}
+
+/* What an instance remembers from one run to the next (instance_settle, instance_target). */
+static struct job_target target_of(const struct place *place)
+{
+	const struct job_target *last = &place->last;
+	struct job_target target = {
+		.wanted = place->wanted ? wanted_ref(place->wanted) : NULL,
+		.name = xstrdup("lb"),
+		.config_size = last->config_size,
+		.config_mtime = xstrdup(last->config_mtime),
+		.accepted = xstrdup(last->accepted),
+	};
+
+	memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
+	leaving_copy(&target.leaving, &last->leaving);
+	if (last->err.kind == ERR_NONE && last->observed.current) {
+		target.known_id = xstrdup(last->observed.current->id);
+		target.known_started_at = xstrdup(last->observed.current->started_at);
+	}
+	return target;
+}
+
+/* What went wrong with the request that was to fail; and whether the run ends there, as when its host is
+ * wanted no more, and whether all is forgotten then, as when the daemon is killed. */
+static const struct mishap {
+	const char *name;
+	enum fake_fault how;
+	bool cancelled, forgotten;
+} mishaps[] = {
+	{"was cut before it was read", FAULT_CUT_BEFORE, false, false},
+	{"was cut before its answer", FAULT_CUT_AFTER, false, false},
+	{"was refused", FAULT_REFUSED, false, false},
+	{"was never answered", FAULT_SILENT, false, false},
+	{"met a full disk", FAULT_DISK_FULL, false, false},
+	{"was cancelled", FAULT_SILENT, true, false},
+	{"was the last before a kill", FAULT_CUT_BEFORE, true, true},
+	{"was the last that a kill let through", FAULT_CUT_AFTER, true, true},
+};
+
+static void forget(struct place *place)
+{
+	job_target_clear(&place->last);
+	place->last = (struct job_target){.config_size = -1};
+}
+
+/* mishap: of the request that fails; NULL: none does. */
+static void run_until(struct place *place, const struct mishap *mishap)
+{
+	const struct job_options options = {
+		.base = place->base,
+		.owner = OWNER,
+		.engine = "/run/docker.sock",
+		.open = open_stream,
+		.removal = nobody_else,
+		.tell = on_told,
+		.done = on_done,
+		.arg = place,
+	};
+	struct job_target *targets = xcalloc(1, sizeof(*targets));
+	struct job *job;
+	size_t n;
+
+	FREE(place->machine.history);
+	free(place->told);
+	place->told = xstrdup("");
+	place->done = false;
+	targets[0] = target_of(place);
+	job = job_start(&options, targets, 1);
+	while (!place->done && !(mishap && mishap->cancelled && fake_engine_has_failed(place->engine)))
+		event_base_loop(place->base, EVLOOP_ONCE);
+	if (place->done) {
+		targets = job_targets(job, &n);
+		job_target_clear(&place->last);
+		place->last = targets[0];
+		targets[0] = (struct job_target){.config_size = -1};
+		if (place->last.err.kind == ERR_NONE)
+			place->last.err = place->err;
+	}
+	job_free(job);
+	if (mishap && mishap->forgotten)
+		forget(place);
+}
+
+static void run(struct place *place)
+{
+	run_until(place, NULL);
+}
+
+static const struct fake_container *balancer(const struct place *place)
+{
+	const struct fake_container *found = fake_find(&place->machine, "lb");
+
+	return found && strcmp(found->name, "lb") == 0 ? found : NULL;
+}
+
+static size_t containers(const struct place *place)
+{
+	size_t n = 0;
+
+	for (const struct fake_container *c = place->machine.containers; c; c = c->next)
+		n += strcmp(c->name, BYSTANDER) != 0;
+	return n;
+}
+
+/* Somebody else's, of a name that begins like one of ours. */
+static void add_bystander(struct place *place)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "Image", json_object_new_string(OLD));
+	fake_create(&place->machine, BYSTANDER, request)->status = FAKE_RUNNING;
+}
+
+static void expect_bystander(const struct place *place, const char *when)
+{
+	const struct fake_container *bystander = fake_find(&place->machine, BYSTANDER);
+
+	ck_assert_msg(bystander && bystander->status == FAKE_RUNNING, "%s: the bystander was touched\n%s",
+		      when, place->machine.history);
+}
+
+static const char *image_of(const struct fake_container *container)
+{
+	struct json_object *image = NULL;
+
+	json_object_object_get_ex(container->request, "Image", &image);
+	return json_object_get_string(image);
+}
+
+static void expect_as_wanted(const struct place *place, const char *when)
+{
+	const struct fake_file *file = fake_file_find(&place->machine, CONFIG);
+
+	ck_assert_msg(place->last.err.kind == ERR_NONE, "%s: %s\n%s", when, place->last.err.message,
+		      place->told);
+	ck_assert_msg(balancer(place) && containers(place) == 1, "%s: %zu containers\n%s%s", when,
+		      containers(place), place->told, place->machine.history);
+	ck_assert_msg(balancer(place)->status == FAKE_RUNNING && balancer(place)->loaded,
+		      "%s: it does not run", when);
+	ck_assert_str_eq(image_of(balancer(place)), place->wanted->instance.image);
+	ck_assert_msg(file && strcmp(file->text, place->wanted->config) == 0, "%s: the file is another",
+		      when);
+	ck_assert_msg(strcmp(balancer(place)->loaded, place->wanted->config) == 0,
+		      "%s: another config is loaded", when);
+}
+
+/* Each is how the world is changed after all was well, and runs until it is so again. */
+
+static void change_servers(struct place *place)
+{
+	want(place, OLD, "7443", "'192.0.2.1:6443', '192.0.2.3:6443'");
+}
+
+static void change_image(struct place *place)
+{
+	want(place, NEW, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+}
+
+static void change_port(struct place *place)
+{
+	want(place, OLD, "7444", "'192.0.2.1:6443', '192.0.2.2:6443'");
+}
+
+static void change_image_and_servers(struct place *place)
+{
+	want(place, NEW, "7443", "'192.0.2.3:6443'");
+}
+
+static void change_image_to_be_pulled(struct place *place)
+{
+	want(place, "registry.example.org/haproxy:3.1", "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+}
+
+static void not_wanted(struct place *place)
+{
+	want(place, NULL, NULL, NULL);
+}
+
+static struct fake_container *the_balancer(struct place *place)
+{
+	return fake_find(&place->machine, "lb");
+}
+
+static void container_removed(struct place *place)
+{
+	fake_remove(&place->machine, the_balancer(place));
+}
+
+static void never_made(struct place *place)
+{
+	fake_remove(&place->machine, the_balancer(place));
+	fake_file_remove(&place->machine, CONFIG);
+	fake_file_remove(&place->machine, "/etc/haproxy-lb");
+	fake_file_remove(&place->machine, "/var/lib/apilb/lb");
+	forget(place);
+}
+
+static void container_stopped(struct place *place)
+{
+	fake_end(the_balancer(place), 0);
+}
+
+static void container_paused(struct place *place)
+{
+	the_balancer(place)->status = FAKE_PAUSED;
+}
+
+static void file_edited(struct place *place)
+{
+	fake_file_write(&place->machine, CONFIG, "# mine\n", strlen("# mine\n"), 0644);
+}
+
+static void file_removed(struct place *place)
+{
+	fake_file_remove(&place->machine, CONFIG);
+}
+
+static void file_hidden(struct place *place)
+{
+	fake_file_find(&place->machine, CONFIG)->mode = 0600;
+}
+
+static void made_otherwise(struct place *place)
+{
+	json_object_object_add(the_balancer(place)->request, "StopSignal", json_object_new_string("SIGTERM"));
+}
+
+static void made_by_another_user(struct place *place)
+{
+	json_object_object_add(the_balancer(place)->request, "User", json_object_new_string("0"));
+}
+
+static void old_config_loaded(struct place *place)
+{
+	struct fake_container *container = the_balancer(place);
+	char *other = xstrdup(container->loaded);
+
+	memcpy(strstr(other, "description \"apilb ") + strlen("description \"apilb "), "0000", 4);
+	free(container->loaded);
+	container->loaded = other;
+}
+
+enum {
+	SERVES = 1,  /* all the time, and so it must go on */
+	LASTING = 2, /* connections last until the next run at least */
+};
+
+static const struct world {
+	const char *name;
+	void (*change)(struct place *place);
+	unsigned flags;
+} worlds[] = {
+	{"servers changed", change_servers, SERVES},
+	{"image changed", change_image, SERVES},
+	{"port changed", change_port, SERVES},
+	{"image and servers changed", change_image_and_servers, SERVES},
+	{"image changed, connections last", change_image, SERVES | LASTING},
+	{"servers changed, connections last", change_servers, SERVES | LASTING},
+	{"image must be pulled", change_image_to_be_pulled, SERVES},
+	{"not wanted any more", not_wanted, 0},
+	{"never made", never_made, 0},
+	{"container removed", container_removed, 0},
+	{"container stopped", container_stopped, 0},
+	{"container paused", container_paused, 0},
+	{"config edited", file_edited, SERVES},
+	{"config removed", file_removed, SERVES},
+	{"config hidden", file_hidden, SERVES},
+	{"made otherwise", made_otherwise, SERVES},
+	/* Two users cannot share a port: the one has to go before the other comes. */
+	{"made by another user", made_by_another_user, 0},
+	{"another config loaded", old_config_loaded, SERVES},
+};
+
+static void begin(struct place *place)
+{
+	open_place(place);
+	add_bystander(place);
+	run(place);
+	expect_as_wanted(place, "at first");
+}
+
+START_TEST(what_is_new_is_made_and_then_left_alone)
+{
+	struct place place;
+
+	begin(&place);
+	run(&place);
+	expect_as_wanted(&place, "the second time");
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(what_is_not_wanted_any_more_goes)
+{
+	struct place place;
+
+	begin(&place);
+	want(&place, NULL, NULL, NULL);
+	run(&place);
+	ck_assert(place.last.removed);
+	ck_assert_uint_eq(containers(&place), 0);
+	close_place(&place);
+}
+END_TEST
+
+/* Until all is as wanted; each run may take back what it could not end. */
+#define RUNS 4
+
+/* Connections of those that were told to leave end at last. */
+static void end_connections(struct place *place)
+{
+	for (struct fake_container *c = place->machine.containers; c; c = c->next)
+		if (c->leaves)
+			fake_end(c, 0);
+}
+
+static bool is_as_wanted(const struct place *place)
+{
+	return place->last.err.kind == ERR_NONE && containers(place) == (place->wanted ? 1 : 0);
+}
+
+static void recover(struct place *place)
+{
+	for (int i = 0; i < RUNS; i++) {
+		run(place);
+		if (is_as_wanted(place))
+			return;
+		end_connections(place);
+		turned_clock_turn(60000);
+	}
+}
+
+/* Brings a place to where the change of the world begins, and makes it. */
+static void enter(struct place *place, const struct world *world)
+{
+	begin(place);
+	place->machine.lasting = world->flags & LASTING;
+	world->change(place);
+}
+
+static void expect_no_outage(const struct place *place, const struct world *world, const char *when)
+{
+	ck_assert_msg(!(world->flags & SERVES) || fake_engine_outages(place->engine) == 0,
+		      "%s: an outage\n%s\n%s", when, place->told, place->machine.history);
+}
+
+START_TEST(a_change_is_made_true)
+{
+	const struct world *world = &worlds[_i];
+	struct place place;
+
+	enter(&place, world);
+	recover(&place);
+	expect_no_outage(&place, world, world->name);
+	ck_assert_msg(is_as_wanted(&place), "%s: %s", world->name, place.last.err.message);
+	if (place.wanted)
+		expect_as_wanted(&place, world->name);
+	run(&place);
+	ck_assert_msg(place.machine.history == NULL, "%s: not quiet: %s", world->name, place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
+/* How many requests a change takes when all goes well. */
+static size_t requests_of(const struct world *world)
+{
+	struct place place;
+	size_t before, n;
+
+	enter(&place, world);
+	before = fake_engine_requests(place.engine);
+	run(&place);
+	n = fake_engine_requests(place.engine) - before;
+	close_place(&place);
+	return n;
+}
+
+/* One request of a change fails: who served goes on to serve, and the runs after it mend all. */
+static void try_mishap(const struct world *world, size_t nth, const struct mishap *mishap)
+{
+	char *when = xasprintf("%s, request %zu %s", world->name, nth, mishap->name);
+	struct place place;
+
+	enter(&place, world);
+	fake_engine_fail(place.engine, nth, mishap->how);
+	run_until(&place, mishap);
+	ck_assert_msg(fake_engine_has_failed(place.engine), "%s: there was no such request", when);
+	expect_no_outage(&place, world, when);
+	expect_bystander(&place, when);
+	recover(&place);
+	expect_no_outage(&place, world, when);
+	if (place.wanted)
+		expect_as_wanted(&place, when);
+	else
+		ck_assert_msg(is_as_wanted(&place), "%s: something is left\n%s", when, place.machine.history);
+	close_place(&place);
+	free(when);
+}
+
+START_TEST(any_request_may_fail)
+{
+	const struct world *world = &worlds[_i];
+	size_t n = requests_of(world);
+
+	for (int i = 0; i < N(mishaps); i++)
+		for (size_t nth = 1; nth <= n; nth++)
+			try_mishap(world, nth, &mishaps[i]);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("run");
+	TCase *tcase = tcase_create("run"), *faults = tcase_create("faults");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tcase, what_is_new_is_made_and_then_left_alone);
+	tcase_add_loop_test(tcase, a_change_is_made_true, 0, N(worlds));
+	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
+	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
+	tcase_set_timeout(faults, 600);
+	tcase_set_tags(faults, "long");
+	tcase_add_loop_test(faults, any_request_may_fail, 0, N(worlds));
+	suite_add_tcase(suite, tcase);
+	suite_add_tcase(suite, faults);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}

@@ -1,0 +1,20 @@
+/*
+ * A clock that turns by itself when there is nothing else to do.
+ *
+ * Linked into a test program it takes the place of the C library's
+ * clock_gettime and epoll_wait, for libevent, too: when the loop would sleep
+ * until its next timer, the clock is there at once. So minutes of backoff,
+ * timeouts and drains pass in no time, always the same, however busy the
+ * machine is. A loop that would sleep for ever is a test that waits for
+ * nothing: the program ends with a message.
+ */
+#ifndef APILB_TESTS_TURNED_CLOCK_H
+#define APILB_TESTS_TURNED_CLOCK_H
+
+#include <stdint.h>
+
+/* Since the program's start. */
+int64_t turned_clock_ms(void);
+void turned_clock_turn(int64_t ms);
+
+#endif
