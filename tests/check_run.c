@@ -83,6 +83,7 @@ static void close_place(struct place *place)
 	fake_engine_free(place->engine);
 	fake_machine_clear(&place->machine);
 	event_base_free(place->base);
+	turned_clock_begin();
 	free(place->told);
 }
 

@@ -23,6 +23,11 @@ void turned_clock_turn(int64_t ms)
 	turned_ms += ms;
 }
 
+void turned_clock_begin(void)
+{
+	turned_ms = 0;
+}
+
 /* Those two of the C library. What it does itself, such as making temporary names, has the machine's clock.
  */
 
