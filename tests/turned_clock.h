@@ -16,8 +16,8 @@
 /* Since the program's start. */
 int64_t turned_clock_ms(void);
 void turned_clock_turn(int64_t ms);
-/* Back to the start, when no event loop knows of it any more: Check, which measures each test with this clock,
- * cannot count the hours of all of them. */
+/* Back to the start, when no event loop knows of it any more: Check, which measures each test with this
+ * clock, cannot count the hours of all of them. */
 void turned_clock_begin(void);
 
 #endif
