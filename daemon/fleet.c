@@ -128,7 +128,8 @@ static void on_due(void *arg, struct host *host)
 /* Nothing happens any more by itself, if that is so. */
 static void rest(struct fleet *fleet)
 {
-	if (fleet->ready && fleet->unsettled == 0 && rollouts_are_idle(fleet->rollouts))
+	if (fleet->ready && fleet->unsettled == 0 && !event_pending(fleet->found, EV_TIMEOUT, NULL) &&
+	    rollouts_are_idle(fleet->rollouts))
 		fleet->options.quiet(fleet->options.arg);
 }
 
@@ -163,6 +164,23 @@ static void on_changed_by_rollout(void *arg, struct host *host)
 
 static void on_moved(void *arg)
 {
+	rest(arg);
+}
+
+/* Hosts are seen in swarms: once for all of a swarm, since it goes over all specs. */
+static void on_found(void *arg)
+{
+	struct fleet *fleet = arg;
+
+	if (!event_pending(fleet->found, EV_TIMEOUT, NULL))
+		evtimer_add(fleet->found, &(struct timeval){.tv_usec = 100000});
+}
+
+static void on_found_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fleet_apply_specs(arg);
 	rest(arg);
 }
 
@@ -434,6 +452,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.owner = options->settings->owner,
 		.due = on_due,
 		.idle = on_idle,
+		.found = on_found,
 		.removal = fleet_removal,
 		.arg = fleet,
 	};
@@ -450,6 +469,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 	});
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
+	fleet->found = evtimer_new(options->base, on_found_timer, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
 	fleet_settings_changed(fleet);
 	if (specs_recall(fleet->specs, err) != 0 || recall_instances(fleet, err) != 0) {
@@ -472,6 +492,7 @@ void fleet_free(struct fleet *fleet)
 	free(fleet->hosts);
 	rollouts_free(fleet->rollouts);
 	server_news_free(fleet->context.server_news);
+	event_free(fleet->found);
 	event_free(fleet->rescan);
 	watch_free(fleet->watch);
 	specs_free(fleet->specs);

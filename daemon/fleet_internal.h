@@ -39,6 +39,7 @@ struct fleet {
 	struct specs *specs;
 	struct rollouts *rollouts;
 	struct watch *watch;
+	struct event *found;  /* hosts have other versions than the store knew: the specs are gone through */
 	struct event *rescan; /* inotify can lose events; the directory may come back */
 	struct member *members, *members_by_host;
 	struct host **hosts; /* the same as an array, for who only reads */

@@ -65,13 +65,25 @@ static void want_all(struct fleet *fleet, const struct spec *spec, bool is_new)
 	}
 }
 
-static void meet_all(struct fleet *fleet, const struct spec *spec)
-{
-	for (size_t i = 0; i < spec->instances_n; i++) {
-		const struct spec_instance *instance = &spec->instances[i];
-		struct host *host = fleet_member_for(fleet, &instance->host)->host;
+/* Its newest version may be what such a host has; the last good one that the store knows may be older. */
+static const struct hold waits_for_file = {
+	.stopped = true,
+	.why = (char *)"its host has another version than the store knows, and the newest one of the spec is "
+		       "not valid",
+};
 
-		rollouts_meet(fleet->rollouts, spec, host, host_find(host, instance->name));
+static void meet_all(struct fleet *fleet, const struct spec_file *file)
+{
+	const struct spec *spec = file->spec;
+
+	for (size_t i = 0; i < spec->instances_n; i++) {
+		struct host *host = fleet_member_for(fleet, &spec->instances[i].host)->host;
+		struct instance *instance = host_find(host, spec->instances[i].name);
+
+		if (instance->as_found && file->errors.n > 0)
+			instance->hold = &waits_for_file;
+		else
+			rollouts_meet(fleet->rollouts, spec, host, instance);
 	}
 }
 
@@ -153,7 +165,7 @@ void fleet_apply_specs(struct fleet *fleet)
 			apply_state(fleet, files[i]->spec);
 	for (size_t i = 0; i < n; i++)
 		if (files[i]->spec)
-			meet_all(fleet, files[i]->spec);
+			meet_all(fleet, files[i]);
 	HASH_ITER (hh, fleet->members, member, tmp)
 		unwant_rest(fleet, member);
 	rollouts_end(fleet->rollouts);

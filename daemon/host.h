@@ -37,6 +37,9 @@ struct host_context {
 	/* It has run and needs its place no more. settled: its instances have reached a verdict (not a mere
 	 * attempt to connect). */
 	void (*idle)(void *arg, struct host *host, bool settled);
+	/* A first look has found something else than what was recorded: the specs are to be gone through
+	 * again. */
+	void (*found)(void *arg);
 	/*
 	 * What is known of all balancers now, for what may go from a host. ahead:
 	 * as it will be when the changes of that host's specs go on that are

@@ -229,6 +229,31 @@ static bool may_any_go(const struct host *host)
 	return may;
 }
 
+static void tell_found(struct host *host, const struct instance *instance, enum first_look look)
+{
+	static const char *const words[] = {
+		[LOOK_NONE] = NULL,
+		[LOOK_KEEP] = NULL,
+		[LOOK_ADOPT] = "its host has what the spec wants already, which the store did not know",
+		[LOOK_LEAVE] = "its host has another version than the store knows, and keeps it until it is "
+			       "its turn to change",
+	};
+
+	if (words[look])
+		events_add(host->context->events, LOG_LEVEL_WARNING, instance->spec, instance->id, "found",
+			   "%s", words[look]);
+}
+
+/* Before the verdict: that is on what is in force then. */
+static void note_found(struct host *host, struct instance *instance, const struct job_target *target)
+{
+	if (instance->wanted != target->wanted || !instance_found(instance, target->look))
+		return;
+	tell_found(host, instance, target->look);
+	instance_store(instance, host->context->store);
+	host->context->found(host->context->arg);
+}
+
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 {
 	const struct host_context *context = host->context;
@@ -251,6 +276,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 			drop_removed(host, instance, target);
 			continue;
 		}
+		note_found(host, instance, target);
 		if (instance->wanted != target->wanted)
 			host->again = true; /* the world has moved on meanwhile */
 		else if (target->wanted && target->observed.stats == STATS_ANSWERED)

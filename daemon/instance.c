@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "daemon/clock.h"
+#include "daemon/core/rollout.h"
 #include "daemon/core/spec_state.h"
 
 #define REFUSAL_FIRST_MS 30000
@@ -118,6 +119,12 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 		.config_mtime = xstrdup(instance->record.config_mtime),
 	};
 
+	/* One that is to be had back from it is not what the host is to keep. */
+	target.next = instance->next && instance->record.rollout != UNIT_REVERTING
+			      ? wanted_ref(instance->next)
+			      : NULL;
+	target.unproven = target.wanted && !ahead && !instance->proven;
+	target.under_way = instance_is_under_way(instance);
 	target.accepted = xstrdup(instance->record.accepted);
 	target.silent_since_ms = instance->silent_since_ms;
 	leaving_copy(&target.leaving, &instance->leaving);
@@ -230,7 +237,7 @@ static void tell_transition(const struct instance *instance, enum phase before, 
 			   instance->phase == PHASE_REMOVING ? "removing-failed"
 							     : phase_name(instance->phase),
 			   "%s", err->message);
-	else if (instance->phase == PHASE_CONVERGED && before != PHASE_CONVERGED)
+	else if (instance->phase == PHASE_CONVERGED && before != PHASE_CONVERGED && !instance->as_found)
 		events_add(events, LOG_LEVEL_INFO, instance->spec, instance->id, "converged",
 			   "as wanted: container %.12s, %zu servers, config %.12s",
 			   instance->record.container_id ? instance->record.container_id : "-",
@@ -274,6 +281,10 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	instance->phase = outdated && instance->wanted ? PHASE_RECONCILING : phase_after(instance, err);
 	if (instance->phase == PHASE_CONVERGED)
 		FREE(instance->told_drift);
+	if (instance->phase == PHASE_CONVERGED && instance->record.rollout == UNIT_REVERTING) {
+		instance->record.rollout = UNIT_OUT;
+		differs = true;
+	}
 	/* What only counts attempts is not worth a commit at each of them. */
 	if (differs || new_error)
 		instance_store(instance, store);

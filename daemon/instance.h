@@ -33,9 +33,16 @@ struct instance {
 	struct wanted *wanted;
 	struct wanted *next;   /* what the spec wants instead, when its turn comes; NULL: the same */
 	struct wanted *former; /* in force before the change that is being rolled out; NULL: there is none */
-	bool edited;           /* `next` is another one than before, since the specs were gone through */
-	bool stays;            /* not wanted, and had to stay in the last run: see may_remove in host.h */
-	bool kept;             /* no spec wants it any more, but that one's changes are paused */
+	/*
+	 * What is in force is not mere record: its host was seen to have it, or to have
+	 * nothing that serves, or its turn came, since the start. Until then
+	 * the host is asked first (core/first_look.h).
+	 */
+	bool proven;
+	bool as_found; /* its host has another version, which stays until the turn of `next` */
+	bool edited;   /* `next` is another one than before, since the specs were gone through */
+	bool stays;    /* not wanted, and had to stay in the last run: see may_remove in host.h */
+	bool kept;     /* no spec wants it any more, but that one's changes are paused */
 	/* Its place in the rollout of its spec (rollouts.h). */
 	struct course *course; /* NULL: no spec in force wants it */
 	size_t unit;           /* NOT_A_UNIT: it has no part in one */
@@ -88,6 +95,9 @@ bool instance_is_new(const struct instance *instance);
 void instance_admit(struct instance *instance);
 /* What was in force before the change is so again, and the change waits. False: nothing was. */
 bool instance_revert(struct instance *instance);
+/* What a run has found at the first look (LOOK_NONE: nothing). True when something else is in force, or comes
+ * next, than before. */
+bool instance_found(struct instance *instance, enum first_look look);
 /* Its change is through, or is not wanted any more. */
 void instance_end_rollout(struct instance *instance);
 /* As the last daemon left it. A record of an older apilbd says nothing of it: then the spec has its say at
@@ -98,6 +108,8 @@ void instance_store(const struct instance *instance, struct store *store);
 
 /* What it is called by: the phase of what is in force, or that a change of it waits. */
 enum phase instance_phase(const struct instance *instance);
+/* The record says that its host is just being brought to what is in force. */
+bool instance_is_under_way(const struct instance *instance);
 /* Why a change of it is not in force yet; NULL: there is none. */
 const char *instance_held_because(const struct instance *instance);
 

@@ -66,6 +66,9 @@ bool instance_want(struct instance *instance, struct wanted *wanted)
 	set_next(instance, NULL);
 	if (!same_version(instance->wanted, wanted))
 		instance_end_rollout(instance);
+	/* Should it be wanted again, its host may not be as it was. */
+	if (!wanted)
+		instance->proven = instance->as_found = false;
 	/* It may have to stay for a while, with what it has. */
 	if (!wanted && instance->wanted)
 		replace(&instance->former, instance->wanted);
@@ -90,7 +93,9 @@ bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
 {
 	bool is_new = instance_is_new(instance), was_held = instance->held;
 
-	if (same_version(instance->wanted, wanted) || (is_new && !hold))
+	if (instance->as_found && same_version(instance->next, wanted))
+		return false;
+	if (!instance->as_found && (same_version(instance->wanted, wanted) || (is_new && !hold)))
 		return instance_want(instance, wanted);
 	instance->edited |= is_edit(instance, wanted) || (is_new && !instance->record.next_version);
 	set_next(instance, wanted);
@@ -98,7 +103,7 @@ bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
 	FREE(instance->drop_id);
 	/* One that nothing is in force for yet is left alone. */
 	instance->held = is_new;
-	return was_held && !is_new;
+	return (was_held && !is_new) || instance->as_found;
 }
 
 void instance_admit(struct instance *instance)
@@ -106,11 +111,12 @@ void instance_admit(struct instance *instance)
 	instance->record.served = observed_servers_up(&instance->observed) > 0;
 	instance->record.rollout = UNIT_CHANGING;
 	/* A version that never proved itself is nothing to go back to. */
-	if (!instance->former)
+	if (!instance->former && !instance->as_found)
 		replace(&instance->former, instance->wanted);
 	replace(&instance->wanted, instance->next);
 	set_next(instance, NULL);
-	instance->held = false;
+	instance->held = instance->as_found = false;
+	instance->proven = true;
 	if (instance->phase != PHASE_PENDING)
 		instance->phase = PHASE_RECONCILING;
 }
@@ -125,8 +131,38 @@ bool instance_revert(struct instance *instance)
 		set_next(instance, instance->wanted);
 	replace(&instance->wanted, former);
 	instance_end_rollout(instance);
+	instance->record.rollout = UNIT_REVERTING;
+	instance->proven = true;
 	instance->phase = PHASE_RECONCILING;
 	return true;
+}
+
+/* It has part in a rollout as one that has had its turn: what harms it is not brought to others. Nothing is
+ * known that it could go back to. */
+static void adopt(struct instance *instance)
+{
+	replace(&instance->wanted, instance->next);
+	set_next(instance, NULL);
+	instance_end_rollout(instance);
+	instance->record.rollout = UNIT_CHANGING;
+	instance->record.served = 1;
+}
+
+bool instance_found(struct instance *instance, enum first_look look)
+{
+	bool news = look == LOOK_ADOPT || (look == LOOK_LEAVE) != instance->as_found;
+
+	if (look == LOOK_NONE)
+		return false;
+	instance->proven = look != LOOK_LEAVE;
+	instance->as_found = look == LOOK_LEAVE;
+	if (look == LOOK_ADOPT)
+		adopt(instance);
+	else if (look == LOOK_LEAVE && !instance->next)
+		set_next(instance, instance->wanted);
+	else if (look == LOOK_KEEP && same_version(instance->next, instance->wanted))
+		set_next(instance, NULL);
+	return news;
 }
 
 void instance_end_rollout(struct instance *instance)
@@ -166,6 +202,11 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 		rc = -1;
 	if (instance->wanted) {
 		take_name(instance, instance->wanted);
+		/* What waited was what is in force on paper: its host had something else. */
+		instance->as_found =
+			record->next_version && strcmp(record->next_version, instance->wanted->said) == 0;
+		if (instance->as_found)
+			instance->next = wanted_ref(instance->wanted);
 	} else {
 		FREE(record->next_version);
 		record->rollout = UNIT_OUT;
@@ -185,6 +226,13 @@ void instance_store(const struct instance *instance, struct store *store)
 	store_put_instance(store, &row);
 	secret_free(row.in_force);
 	secret_free(row.former);
+}
+
+bool instance_is_under_way(const struct instance *instance)
+{
+	int state = instance->record.rollout;
+
+	return state != UNIT_OUT && state != UNIT_WAITING && state != UNIT_DONE;
 }
 
 enum phase instance_phase(const struct instance *instance)

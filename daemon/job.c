@@ -317,9 +317,21 @@ static enum step phase_list(struct job *job)
 
 /* plan */
 
+/* Whether `wanted` is what is to be made true; once for all rounds. */
+static bool may_plan(struct job_target *target)
+{
+	if (!target->unproven)
+		return true;
+	target->look = first_look(target->wanted, target->next, target->under_way, &target->observed);
+	target->unproven = target->look != LOOK_KEEP;
+	return !target->unproven;
+}
+
 static enum step phase_plan(struct job *job, struct job_target *target)
 {
 	plan_clear(&target->plan);
+	if (!may_plan(target))
+		return STEP_NEXT;
 	if (target->wanted)
 		plan_instance(target->wanted, &target->observed, &target->plan);
 	else
@@ -442,6 +454,7 @@ void job_target_clear(struct job_target *target)
 	wanted_unref(target->wanted);
 	wanted_unref(target->former);
 	wanted_unref(target->displaced);
+	wanted_unref(target->next);
 	free(target->name);
 	free(target->drop_id);
 	free(target->config_mtime);

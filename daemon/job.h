@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/core/first_look.h"
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
 #include "daemon/core/removal.h"
@@ -38,7 +39,11 @@ struct job_target {
 				  is none. In. */
 	struct wanted *displaced; /* of another balancer, which leaves, and whose config file this one's is,
 				     counted by the job; NULL: there is none. In. */
-	bool stays;               /* without `wanted`: what is planned for it is for later. In. */
+	struct wanted
+		*next;  /* what its spec wants instead of `wanted`, counted by the job; NULL: the same. In. */
+	bool unproven;  /* the host decides first whether `wanted` is to be made true (first_look.h). In. */
+	bool under_way; /* see there. In. */
+	bool stays;     /* without `wanted`: what is planned for it is for later. In. */
 	int64_t leave_ms; /* without `wanted`: others serve in its place, and its connections may go on for so
 			     long; 0: it is stopped. In. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
@@ -61,10 +66,11 @@ struct job_target {
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;
-	struct plan plan; /* what was still to do when the job ended: empty when converged */
-	struct err err;   /* kind ERR_NONE: as wanted (or gone) */
-	bool changed;     /* something was done to it in this run */
-	bool removed;     /* a target without `wanted`: nothing of it is left */
+	struct plan plan;     /* what was still to do when the job ended: empty when converged */
+	enum first_look look; /* LOOK_ADOPT and LOOK_LEAVE: nothing was planned */
+	struct err err;       /* kind ERR_NONE: as wanted (or gone) */
+	bool changed;         /* something was done to it in this run */
+	bool removed;         /* a target without `wanted`: nothing of it is left */
 };
 
 struct job_options {

@@ -17,7 +17,8 @@ void rollouts_begin(struct rollouts *rollouts)
 
 static bool has_part(const struct instance *instance)
 {
-	return instance->next || instance->record.rollout != UNIT_OUT;
+	return instance->next ||
+	       (instance->record.rollout != UNIT_OUT && instance->record.rollout != UNIT_REVERTING);
 }
 
 /* The host's unit, which another instance of it may have; NOT_A_UNIT: none yet. *is_new: none of the spec's
@@ -136,13 +137,13 @@ static void tell_start(const struct course *course)
 static void end_meeting(struct course *course)
 {
 	bool was_under_way = course->since_ms != 0;
+	bool starts = course->edited || !was_under_way;
 
-	if (course->edited && course->rollout.n > 0) {
+	if (course->edited && course->rollout.n > 0)
 		start_over(course);
-		if (course->rollout.n > 0)
-			tell_start(course);
-	}
-	/* The store may have lost it. */
+	if (course->rollout.n > 0 && starts)
+		tell_start(course);
+	/* Hosts may turn out to have other versions than the store knows. */
 	if (course->rollout.n > 0 && !course->since_ms)
 		course->since_ms = clock_now_ms();
 	if (course->rollout.n == 0 && was_under_way)

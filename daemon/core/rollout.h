@@ -27,6 +27,7 @@ enum unit_state {
 	UNIT_DONE = 4,
 	UNIT_FAILED = 5,
 	UNIT_ACKNOWLEDGED = 6, /* has failed, and the rollout was told to go on all the same */
+	UNIT_REVERTING = 7,    /* of a balancer alone: gets back what it had, and is not as that yet */
 	UNIT_STATES
 };
 

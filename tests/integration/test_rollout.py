@@ -360,7 +360,7 @@ def test_a_new_edit_starts_over(daemon, hosts, servers):
 
 
 @pytest.mark.parametrize("stored", [None, "{", '{"id": "x", "servers": 5}'])
-def test_what_no_store_knows_is_not_held(daemon, hosts, servers, stored):
+def test_what_no_store_knows_is_asked_of_the_host(daemon, hosts, servers, stored):
     """An older apilbd did not write down what is in force; or it is damaged."""
     deploy(daemon, hosts, servers)
     before = [identity(host) for host in hosts]
@@ -369,11 +369,12 @@ def test_what_no_store_knows_is_not_held(daemon, hosts, servers, stored):
         store.execute("UPDATE instance SET in_force = ?", (stored,))
     store.close()
     content = [spec.instance(host) for host in hosts]
-    daemon.drop("prod", spec.document(content, servers[:2], rollout={"settle": "60s"}))
+    daemon.drop("prod", spec.document(content, servers[:2], rollout={**QUICK, "settle": "60s"}))
     daemon.start()
-    daemon.wait_converged(3)
-    wait_for("the change", lambda: not any(lists(host, servers[2]) for host in hosts), patience(10))
-    assert rollout(daemon) is None
+    wait_for("the first", lambda: any(not lists(host, servers[2]) for host in hosts), patience(10))
+    wait_held(daemon, 2)
+    assert len([host for host in hosts if lists(host, servers[2])]) == 2
+    assert rollout(daemon)["total"] == 3
     assert [identity(host) for host in hosts] == before
     told = [e["message"] for e in daemon.events() if e["type"] == "store"]
     assert len(told) == (3 if stored else 0) and all("cannot be read" in text for text in told)

@@ -1,0 +1,140 @@
+"""A store that does not know the latest takes nothing back: the host is asked first, and what serves stays."""
+
+import shutil
+
+from lab import spec
+from lab.fleet import CONFIG, deploy, endpoint, identity
+from lab.load import LoadGenerator
+from lab.proc import patience
+
+QUICK = {"canary": 1, "parallel": 1, "settle": "1s"}
+
+
+def want(daemon, hosts, servers):
+    daemon.drop("prod", spec.document([spec.instance(host) for host in hosts], servers, rollout=QUICK))
+
+
+def copy_state(daemon):
+    copy = daemon.directory / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(daemon.state_dir, copy)
+    return copy
+
+
+def restore(daemon, copy):
+    shutil.rmtree(daemon.state_dir)
+    if copy:
+        shutil.copytree(copy, daemon.state_dir)
+
+
+def lists(host, server):
+    return server in host.read(CONFIG)
+
+
+def done(daemon):
+    """All that was done on hosts, as far as this store knows."""
+    return [e["id"] for e in daemon.events() if e["type"] in ("drift", "reload", "write-config", "create")]
+
+
+def wait_found(daemon, count):
+    def found():
+        told = [e for e in daemon.events() if e["type"] == "found"]
+        return len(told) == count and told
+
+    return daemon.wait(f"{count} found", found, patience(20))
+
+
+def wait_over(daemon, hosts):
+    daemon.ctl("status", "--wait=60s", "prod", timeout=patience(70))
+    daemon.wait_converged(len(hosts))
+    daemon.wait("no rollout", lambda: daemon.spec("prod")["rollout"] is None, patience(20))
+
+
+def test_what_hosts_have_is_never_taken_back(daemon, hosts, servers):
+    deploy(daemon, hosts, servers[:2], rollout=QUICK)
+    before = [identity(host) for host in hosts]
+    daemon.stop()
+    copy = copy_state(daemon)
+    daemon.start()
+    done_before = done(daemon)
+    daemon.wait_converged(3)
+    want(daemon, hosts, servers)
+    daemon.wait("the edit", lambda: all(lists(host, servers[2]) for host in hosts), patience(40))
+    wait_over(daemon, hosts)
+    files = [host.read(CONFIG) for host in hosts]
+
+    # The file wants what hosts have; the store knows only what was before.
+    daemon.stop()
+    restore(daemon, copy)
+    with LoadGenerator([endpoint(host) for host in hosts], rate=10) as load:
+        daemon.start()
+        found = wait_found(daemon, 3)
+        assert all("the spec wants already" in event["message"] for event in found)
+        wait_over(daemon, hosts)
+    load.assert_unharmed()
+    assert done(daemon) == done_before
+    assert [host.read(CONFIG) for host in hosts] == files
+    # So it is after another start: by now it is written down.
+    daemon.restart()
+    daemon.wait_converged(3)
+    assert len([e for e in daemon.events() if e["type"] == "found"]) == 3
+
+    # The file is not valid: nobody knows that it wants what hosts have. Nothing changes until it is.
+    daemon.stop()
+    restore(daemon, copy)
+    daemon.drop("prod", "servers: [")
+    daemon.start()
+    wait_found(daemon, 3)
+    daemon.wait("all are held", lambda: [i["phase"] for i in daemon.instances()] == ["paused"] * 3, patience(15))
+    assert all("is not valid" in i["progress"] for i in daemon.instances())
+    daemon.reconcile()
+    assert [host.read(CONFIG) for host in hosts] == files
+    want(daemon, hosts, servers)
+    wait_over(daemon, hosts)
+    assert [host.read(CONFIG) for host in hosts] == files
+
+    # The file wants a third version: not all hosts at once, and none gets the first again.
+    daemon.stop()
+    restore(daemon, copy)
+    want(daemon, hosts, servers[1:])
+    with LoadGenerator([endpoint(host) for host in hosts], rate=10) as load:
+        daemon.start()
+        order = []
+
+        def all_changed():
+            changed = [host for host in hosts if not lists(host, servers[0])]
+            assert all(lists(host, servers[2]) for host in hosts), "it had the first version again"
+            assert len(changed) - len(order) <= 1, "several at once"
+            order.extend(host for host in changed if host not in order)
+            return len(order) == 3
+
+        daemon.wait("the third version", all_changed, patience(40))
+        wait_over(daemon, hosts)
+    load.assert_unharmed()
+    assert [identity(host) for host in hosts] == before
+    # What drifts is mended, as ever.
+    hosts[1].write(CONFIG, "garbage\n")
+    daemon.wait("the repair", lambda: "garbage" not in hosts[1].read(CONFIG), patience(15))
+
+
+def test_a_lost_store_does_not_bring_an_edit_to_all_at_once(daemon, hosts, servers):
+    deploy(daemon, hosts, servers[:2], rollout=QUICK)
+    before = [identity(host) for host in hosts]
+    daemon.stop()
+    restore(daemon, None)
+    want(daemon, hosts, servers)
+    # One of them does not serve: what is repaired is not put off.
+    hosts[2].engine.remove("api-loadbalancer-haproxy")
+    daemon.start()
+    order = []
+
+    def all_changed():
+        changed = [host for host in hosts[:2] if lists(host, servers[2])]
+        assert len(changed) - len(order) <= 1, "both at once"
+        order.extend(host for host in changed if host not in order)
+        return len(order) == 2
+
+    daemon.wait("the edit", all_changed, patience(40))
+    wait_over(daemon, hosts)
+    assert lists(hosts[2], servers[2])
+    assert [identity(host) for host in hosts[:2]] == before[:2]
