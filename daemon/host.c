@@ -284,13 +284,23 @@ static void on_job_done(void *arg, const struct err *err)
 	run_ended(host, delay, !host->observing);
 }
 
-/* From here on something of it may be on the host: written down before anything is asked for. */
-static void note_asked(struct host *host, struct instance *instance)
+/*
+ * From here on something of them may be on the host: written down before anything
+ * is asked for. Not earlier: what was never reached was never made. Also of one
+ * that its spec has given up since the job began.
+ */
+static void note_reached(void *arg, const struct job_target *targets, size_t n)
 {
-	if (!instance->wanted || instance->held || instance->record.config_path)
-		return;
-	instance->record.config_path = xstrdup(instance->wanted->instance.config_path);
-	instance_store(instance, host->context->store);
+	struct host *host = arg;
+
+	for (size_t i = 0; i < n; i++) {
+		struct instance *instance = host_find(host, targets[i].name);
+
+		if (!instance || !targets[i].wanted || instance->held || instance->record.config_path)
+			continue;
+		instance->record.config_path = xstrdup(targets[i].wanted->instance.config_path);
+		instance_store(instance, host->context->store);
+	}
 }
 
 /* One whose spec has others on the host, to which its clients go, is not cut off; see struct job_target. */
@@ -333,6 +343,7 @@ static void start_job(struct host *host)
 		/* A plan is for who asks; what is due goes first. */
 		.observe_only = !TAILQ_EMPTY(&host->plans) && until_due_ms(host) > 0,
 		.open = open_stream,
+		.reached = note_reached,
 		.removal = removal_for_job,
 		.tell = host_news,
 		.done = on_job_done,
@@ -350,7 +361,6 @@ static void start_job(struct host *host)
 
 		if (instance->held && !(host->observing && instance->next))
 			continue;
-		note_asked(host, instance);
 		stays = !instance->wanted && !instance->next && !host_may_go(host, instance, &removal);
 		host->deferred |= stays;
 		instance->stays = stays;

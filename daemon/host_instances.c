@@ -73,14 +73,19 @@ struct instance *host_wish(struct host *host, const char *name, struct wanted *w
 	return instance;
 }
 
+/* A mistyped address, say, or a mistyped path of the engine's socket. */
+static void forget(struct host *host, struct instance *instance)
+{
+	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
+		   "its engine was never reached: there is nothing to remove");
+	host_drop_instance(host, instance);
+}
+
 bool host_unwant(struct host *host, struct instance *instance)
 {
-	if (!instance->record.config_path) {
-		/* A mistyped address, say: its host has never been asked for anything, so there is nothing to
-		 * remove. */
-		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
-			   "its host was never reached: there is nothing to remove");
-		host_drop_instance(host, instance);
+	/* A job that is under way may be about to reach it. */
+	if (!instance->record.config_path && host->state != HOST_RUNNING) {
+		forget(host, instance);
 		return true;
 	}
 	if (!instance_want(instance, NULL))
@@ -302,6 +307,14 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 
 void host_settle_all(struct host *host, const struct err *err)
 {
-	for (size_t i = 0; i < host->instances_n; i++)
-		instance_settle(host->instances[i], NULL, err, host->context->store, host->context->events);
+	/* From the end: the last one takes the place of one that is forgotten. */
+	for (size_t i = host->instances_n; i-- > 0;) {
+		struct instance *instance = host->instances[i];
+
+		if (!instance->wanted && !instance->held && !instance->drop_id &&
+		    !instance->record.config_path)
+			forget(host, instance);
+		else
+			instance_settle(instance, NULL, err, host->context->store, host->context->events);
+	}
 }

@@ -178,6 +178,7 @@ static void on_ping(void *arg, const struct docker_reply *reply, const struct er
 		host_failed(job, err);
 		return;
 	}
+	job->options.reached(job->options.arg, job->targets, job->n);
 	go_to(job, LIST);
 	job_run(job);
 }

@@ -84,6 +84,9 @@ struct job_options {
 	 */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 				       void *cb_arg);
+	/* The engine has answered: from here on requests may change something there. The targets are those
+	 * that the job was started with. */
+	void (*reached)(void *arg, const struct job_target *targets, size_t n);
 	/* What is known of all balancers, for what may go from this host; asked for once a look at most.
 	 * Taken over. */
 	struct removal *(*removal)(void *arg);

@@ -149,3 +149,30 @@ def test_mistyped_address_is_forgotten(daemon, hosts, servers):
     daemon.wait_phase("10.77.0.99", "unreachable", patience(15))
     deploy(daemon, [host], servers)
     assert "10.77.0.99" not in str(daemon.instances())
+
+
+@pytest.mark.parametrize("path", ["/run/dokcer.sock", "/run/other.sock"])
+def test_mistyped_engine_is_forgotten(daemon, hosts, servers, path):
+    """The host answers, but no engine there: nothing is, and something else than an engine."""
+    host = hosts[0]
+    host.sh("/usr/bin/python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"/run/other.sock\")'")
+    deploy(daemon, [hosts[1]], servers)
+    wrong = spec.instance(host)
+    wrong["host"]["runtime"] = {"docker": {"host": f"unix://{path}"}}
+    daemon.drop("prod", spec.document([wrong, spec.instance(hosts[1])], servers))
+    daemon.wait_phase(host.address, "unreachable")
+    # Also one that is only remembered.
+    if path == "/run/other.sock":
+        daemon.stop()
+        daemon.drop("prod", spec.document([spec.instance(hosts[1])], servers))
+        daemon.start()
+    deploy(daemon, hosts[:2], servers)
+    daemon.ctl("status", "--wait=20s", "prod")
+    # What an engine has been reached for is not: that has to be removed, when the host is back.
+    host.link("down")
+    daemon.drop("prod", spec.document([spec.instance(hosts[1])], servers))
+    daemon.wait_phase(host.address, "removing")
+    daemon.wait_error(host.address, "unreachable|timed out|no answer|not answer|connect|lost")
+    host.link("up")
+    daemon.wait_converged(1)
+    assert host.engine.names() == []
