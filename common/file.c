@@ -44,6 +44,82 @@ static int read_all(int fd, const char *path, size_t size, char **text, struct e
 	return 0;
 }
 
+static int check_owner(const struct stat *st, const char *path, struct err *err)
+{
+	if (st->st_uid == geteuid() || st->st_uid == 0)
+		return 0;
+	return err_set(err, ERR_PERMANENT,
+		       "%s belongs to user id %ld, and apilbd runs as user id %ld: give it to that one, or "
+		       "run apilbd as the other",
+		       path, (long)st->st_uid, (long)geteuid());
+}
+
+static int check_own(const struct stat *st, const char *path, struct err *err)
+{
+	if (S_ISLNK(st->st_mode))
+		return err_set(err, ERR_PERMANENT,
+			       "%s is a symbolic link: put the file itself there, or nothing", path);
+	if (!S_ISREG(st->st_mode))
+		return err_set(err, ERR_PERMANENT, "%s is not a regular file: move it away", path);
+	if (st->st_nlink > 1)
+		return err_set(
+			err, ERR_PERMANENT,
+			"%s has a second name (a hard link), so what is written there shows elsewhere: "
+			"put a copy in its place",
+			path);
+	return check_owner(st, path, err);
+}
+
+int file_open_own(const char *path, int flags, struct err *err)
+{
+	int fd = open(path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
+	int rc, error = errno;
+	struct stat st;
+
+	if (fd >= 0) {
+		rc = fstat(fd, &st) < 0 ? err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(errno))
+					: check_own(&st, path, err);
+		if (rc == 0)
+			return fd;
+		close(fd);
+		errno = EINVAL; /* none that the system gave */
+		return -1;
+	}
+	err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(error));
+	/* A link, a socket, a directory: say which. */
+	if (error == ELOOP || error == ENXIO || error == EISDIR)
+		file_check_own(path, err);
+	errno = error;
+	return -1;
+}
+
+int file_check_own(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(errno));
+	return check_own(&st, path, err);
+}
+
+int file_check_own_dir(const char *path, struct err *err)
+{
+	struct stat st, link;
+
+	if (stat(path, &st) < 0 || lstat(path, &link) < 0)
+		return err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(err, ERR_PERMANENT, "%s: it or a part of its path is not a directory", path);
+	if (check_owner(&st, path, err) < 0 || check_owner(&link, path, err) < 0)
+		return -1;
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(
+			err, ERR_PERMANENT,
+			"%s can be written by others (mode %04o): chmod 0700 it, and see what is in it", path,
+			st.st_mode & 07777u);
+	return 0;
+}
+
 int file_read(const char *path, size_t max, char **text, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

@@ -282,9 +282,12 @@ static void end_waiting(struct fleet *fleet, bool loaded)
 /* It has settled; or it never does, and has to be looked at all the same. */
 static void on_changed(void *arg)
 {
+	struct fleet *fleet = arg;
 	struct err err;
 
-	load(arg, &err); /* it has told what went wrong */
+	if (!fleet->ready)
+		return;    /* fleet_load is still to come */
+	load(fleet, &err); /* it has told what went wrong */
 	end_waiting(arg, true);
 }
 
@@ -294,7 +297,8 @@ static void on_rescan(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	fleet_load(arg, &err); /* likewise */
+	if (((struct fleet *)arg)->ready)
+		fleet_load(arg, &err); /* likewise */
 }
 
 void fleet_settings_changed(struct fleet *fleet)

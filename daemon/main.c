@@ -167,6 +167,9 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
 
 	(void)sig;
 	(void)what;
+	/* Still waiting to start: it reads all of it then. */
+	if (!daemon->fleet || !fleet_is_ready(daemon->fleet))
+		return;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
 	reload_settings(daemon);
 	if (daemon->reloading)
@@ -304,6 +307,7 @@ static int open_fleet(struct daemon *daemon, struct err *err)
 		.arg = daemon,
 	};
 
+	free(daemon->known_hosts);
 	daemon->known_hosts = xasprintf("%s/known_hosts", daemon->settings.state_dir);
 	daemon->ssh = (struct ssh_context){
 		.base = daemon->base,
@@ -330,8 +334,40 @@ static int open_control(struct daemon *daemon, struct err *err)
 	return daemon->control ? 0 : -1;
 }
 
+/*
+ * A daemon that was killed may be a moment in going, a backup in letting go of
+ * the store: what is somebody else's now is tried again for a while.
+ */
+#define PATIENCE_MS 10000
+#define ATTEMPT_INTERVAL_MS 100
+
+typedef int open_fn(struct daemon *daemon, struct err *err);
+
+static int open_patiently(struct daemon *daemon, open_fn *open, struct err *err)
+{
+	static const struct timeval interval = {.tv_usec = ATTEMPT_INTERVAL_MS * 1000};
+	int64_t until_ms = clock_monotonic_ms() + PATIENCE_MS;
+	bool told = false;
+
+	while (open(daemon, err) != 0) {
+		if (err->kind != ERR_CONFLICT || clock_monotonic_ms() >= until_ms)
+			return -1;
+		if (!told)
+			log_info(NULL, "waits for up to %d s: %s", PATIENCE_MS / 1000, err->message);
+		told = true;
+		/* Signals are seen meanwhile. */
+		event_base_loopexit(daemon->base, &interval);
+		event_base_dispatch(daemon->base);
+		if (daemon->stops > 0)
+			return err_set(err, ERR_CANCELLED, "stopped before the start was through");
+	}
+	return 0;
+}
+
 static int start(struct daemon *daemon, struct err *err)
 {
+	static open_fn *const opens[] = {open_store, open_fleet, open_control};
+
 	daemon->base = event_base_new();
 	/* Without nameservers addresses and /etc/hosts still work. */
 	daemon->dns = evdns_base_new(daemon->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
@@ -340,8 +376,9 @@ static int start(struct daemon *daemon, struct err *err)
 	if (!daemon->dns)
 		daemon->dns = evdns_base_new(daemon->base, 0);
 	add_signals(daemon);
-	if (open_store(daemon, err) != 0 || open_fleet(daemon, err) != 0 || open_control(daemon, err) != 0)
-		return -1;
+	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
+		if (open_patiently(daemon, opens[i], err) != 0)
+			return -1;
 	return 0;
 }
 
@@ -420,11 +457,13 @@ int main(int argc, char **argv)
 		return code;
 	}
 	raise_descriptor_limit();
-	if (start(&daemon, &err) != 0) {
+	if (start(&daemon, &err) == 0) {
+		code = run(&daemon);
+	} else if (err.kind == ERR_CANCELLED) {
+		code = daemon.settings.once ? EXIT_NOT_CONVERGED : EXIT_CONVERGED;
+	} else {
 		log_error(NULL, "%s", err.message);
 		code = EXIT_USAGE;
-	} else {
-		code = run(&daemon);
 	}
 	stop(&daemon);
 	return code;

@@ -86,6 +86,17 @@ static size_t count_specs(struct store *store)
 	return n;
 }
 
+static void assert_text(const char *path, const char *expected)
+{
+	char text[64] = "";
+	FILE *file = fopen(path, "r");
+
+	ck_assert_ptr_nonnull(file);
+	ck_assert_uint_eq(fread(text, 1, sizeof(text) - 1, file), strlen(expected));
+	ck_assert_str_eq(text, expected);
+	fclose(file);
+}
+
 static mode_t mode_of(const char *path)
 {
 	struct stat st;
@@ -487,7 +498,7 @@ START_TEST(a_second_daemon_is_told_who_is_there)
 	char *words = xasprintf("another apilbd (pid %d) uses %s", getpid(), dir);
 
 	assert_refused(words);
-	ck_assert_int_eq(err.kind, ERR_PERMANENT);
+	ck_assert_int_eq(err.kind, ERR_CONFLICT);
 	ck_assert_ptr_nonnull(strstr(err.message, "--state-dir"));
 	store_close(store);
 	store_close(open_store(NULL));
@@ -523,8 +534,107 @@ START_TEST(a_directory_in_place_of_the_database_is_refused)
 
 	mkdir(dir, 0700);
 	mkdir(path, 0700);
-	assert_refused("Is a directory");
+	assert_refused("apilbd.db is not a regular file");
 	free(path);
+}
+END_TEST
+
+/* Each file of the store, in turn, is something that was put there for us to write to. */
+static const char *const own_files[] = {"lock", "apilbd.db", "apilbd.db-wal", "apilbd.db-shm",
+					"apilbd.db-journal"};
+
+START_TEST(a_link_in_place_of_a_file_is_refused)
+{
+	char *path = in_dir(own_files[_i]), *target = temp_path("precious");
+	char *words = xasprintf("%s is a symbolic link", path);
+
+	mkdir(dir, 0700);
+	write_text(target, "precious");
+	ck_assert_int_eq(symlink(target, path), 0);
+	assert_refused(words);
+	assert_text(target, "precious");
+	free(words);
+	free(target);
+	free(path);
+}
+END_TEST
+
+START_TEST(a_file_with_a_second_name_is_refused)
+{
+	char *path = in_dir(own_files[_i]), *target = temp_path("precious");
+
+	mkdir(dir, 0700);
+	write_text(target, "precious");
+	ck_assert_int_eq(link(target, path), 0);
+	assert_refused("has a second name (a hard link)");
+	assert_text(target, "precious");
+	free(target);
+	free(path);
+}
+END_TEST
+
+START_TEST(a_pipe_in_place_of_a_file_is_refused)
+{
+	char *path = in_dir(own_files[_i]);
+
+	mkdir(dir, 0700);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	assert_refused("is not a regular file");
+	free(path);
+}
+END_TEST
+
+START_TEST(a_file_of_somebody_else_is_refused)
+{
+	char *path = in_dir(own_files[_i]);
+
+	if (geteuid() != 0)
+		return; /* who is not root cannot give a file away */
+	mkdir(dir, 0700);
+	write_text(path, "");
+	ck_assert_int_eq(chown(path, 65534, 65534), 0);
+	assert_refused("belongs to user id 65534, and apilbd runs as user id 0");
+	free(path);
+}
+END_TEST
+
+START_TEST(a_directory_that_others_may_write_is_refused)
+{
+	static const mode_t modes[] = {0770, 0707, 01777};
+
+	mkdir(dir, 0700);
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		ck_assert_int_eq(chmod(dir, modes[i]), 0);
+		assert_refused("can be written by others");
+	}
+	/* Others may look at its list: what is in it is closed to them. */
+	ck_assert_int_eq(chmod(dir, 0755), 0);
+	store_close(open_store(NULL));
+}
+END_TEST
+
+START_TEST(a_directory_that_belongs_to_somebody_else_is_refused)
+{
+	if (geteuid() != 0)
+		return;
+	mkdir(dir, 0700);
+	ck_assert_int_eq(chown(dir, 65534, 65534), 0);
+	assert_refused("belongs to user id 65534");
+}
+END_TEST
+
+START_TEST(a_link_to_the_directory_is_fine_unless_it_is_somebody_elses)
+{
+	char *place = temp_path("place");
+
+	mkdir(place, 0700);
+	ck_assert_int_eq(symlink(place, dir), 0);
+	store_close(open_store(NULL));
+	if (geteuid() == 0) {
+		ck_assert_int_eq(lchown(dir, 65534, 65534), 0);
+		assert_refused("belongs to user id 65534");
+	}
+	free(place);
 }
 END_TEST
 
@@ -902,14 +1012,27 @@ START_TEST(a_store_locked_by_another_program_is_trouble_that_passes)
 	char *path = in_dir("apilbd.db");
 	sqlite3 *other;
 
+	store_put_meta(store, "kept", "1");
+	store_put_meta(store, "gone", "1");
+	ck_assert_int_eq(store_flush(store, &err), 0);
 	ck_assert_int_eq(sqlite3_open(path, &other), SQLITE_OK);
 	ck_assert_int_eq(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	put_spec(store, "a", "x");
 	ck_assert_int_eq(store_flush(store, &err), -1);
+	ck_assert_int_eq(err.kind, ERR_CONFLICT);
 	ck_assert_ptr_nonnull(strstr(err.message, "another program keeps it locked"));
+	ck_assert_ptr_nonnull(strstr(store_trouble(store), "another program keeps it locked"));
+	/* What is read one by one is still read: written before, put since, and deleted since. */
+	assert_meta(store, "kept", "1");
+	store_put_meta(store, "kept", "2");
+	assert_meta(store, "kept", "2");
+	store_put_meta(store, "gone", NULL);
+	assert_meta(store, "gone", NULL);
 	sqlite3_close(other);
 	ck_assert_int_eq(store_flush(store, &err), 0);
 	ck_assert_uint_eq(count_specs(store), 1);
+	assert_meta(store, "kept", "2");
+	assert_meta(store, "gone", NULL);
 	store_close(store);
 	free(path);
 }
@@ -924,19 +1047,21 @@ START_TEST(closing_nothing_is_fine)
 }
 END_TEST
 
-static void add_case(Suite *suite, const char *name, const TTest *const *tests, size_t n)
+/* loops: how often each is run, with _i from 0 on. */
+static void add_case(Suite *suite, const char *name, int loops, const TTest *const *tests, size_t n)
 {
 	TCase *tcase = tcase_create(name);
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	for (size_t i = 0; i < n; i++)
-		tcase_add_test(tcase, tests[i]);
+		tcase_add_loop_test(tcase, tests[i], 0, loops);
 	suite_add_tcase(suite, tcase);
 }
 
-#define CASE(suite, name, ...)                                     \
-	add_case(suite, name, (const TTest *const[]){__VA_ARGS__}, \
+#define CASE(suite, name, ...) CASE_OF(suite, name, 1, __VA_ARGS__)
+#define CASE_OF(suite, name, loops, ...)                                  \
+	add_case(suite, name, loops, (const TTest *const[]){__VA_ARGS__}, \
 		 sizeof((const TTest *const[]){__VA_ARGS__}) / sizeof(const TTest *))
 
 int main(void)
@@ -955,6 +1080,12 @@ int main(void)
 	     a_second_daemon_is_told_who_is_there, a_missing_parent_is_named,
 	     a_file_in_place_of_the_directory_is_refused, a_directory_in_place_of_the_database_is_refused,
 	     a_directory_of_somebody_else_is_refused, closing_nothing_is_fine);
+	CASE_OF(suite, "traps", sizeof(own_files) / sizeof(own_files[0]),
+		a_link_in_place_of_a_file_is_refused, a_file_with_a_second_name_is_refused,
+		a_pipe_in_place_of_a_file_is_refused, a_file_of_somebody_else_is_refused);
+	CASE(suite, "owner", a_directory_that_others_may_write_is_refused,
+	     a_directory_that_belongs_to_somebody_else_is_refused,
+	     a_link_to_the_directory_is_fine_unless_it_is_somebody_elses);
 	CASE(suite, "commits", it_is_durable_and_logged_ahead, what_was_committed_survives_a_kill,
 	     the_loop_commits_once_a_turn, a_store_locked_by_another_program_is_trouble_that_passes);
 	CASE(suite, "damage", a_file_that_is_no_database_is_set_aside,

@@ -58,7 +58,7 @@ static int clear_path(const struct sockaddr_un *address, struct err *err)
 	error = try_connect(address);
 	if (error == 0)
 		return err_set(
-			err, ERR_PERMANENT,
+			err, ERR_CONFLICT,
 			"control socket %s: another apilbd answers there; stop it, or use another --socket",
 			path);
 	if (error != ECONNREFUSED && error != ENOENT)

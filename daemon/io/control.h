@@ -33,9 +33,9 @@ struct control_route {
 
 /*
  * Binds PATH (mode 0660; its directory must exist). A socket that is left over, where
- * nobody answers, is replaced; one where somebody answers is an error that says so, and a path that is
- * something else than a socket is never removed. routes end with a row of NULLs and outlive the server.
- * An unknown path gives 404, a wrong method 405 with Allow, all errors as { "error": ... }.
+ * nobody answers, is replaced; one where somebody answers is an error that says so (ERR_CONFLICT), and a path
+ * that is something else than a socket is never removed. routes end with a row of NULLs and outlive the
+ * server. An unknown path gives 404, a wrong method 405 with Allow, all errors as { "error": ... }.
  */
 struct control *control_new(struct event_base *base, const char *path, const struct control_route *routes,
 			    void *arg, struct err *err);

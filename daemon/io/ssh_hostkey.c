@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/mem.h"
 #include "daemon/io/ssh_internal.h"
 
@@ -21,7 +22,8 @@
 /* No file is an empty one. The caller frees *text. */
 static int read_file(const char *path, char **text, size_t *len, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct err why;
+	int fd = file_open_own(path, O_RDONLY, &why);
 	struct stat st = {0};
 	ssize_t n = 0;
 
@@ -29,9 +31,11 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
 	*len = 0;
 	if (fd < 0 && errno == ENOENT)
 		return 0;
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
+		return err_set(err, ERR_PERMANENT, "known host keys %s", why.message);
+	if (fstat(fd, &st) < 0)
 		goto fail;
-	if (!S_ISREG(st.st_mode) || st.st_size > KNOWN_HOSTS_MAX_BYTES) {
+	if (st.st_size > KNOWN_HOSTS_MAX_BYTES) {
 		close(fd);
 		return err_set(err, ERR_PERMANENT, "known host keys %s: not a file of a sensible size", path);
 	}
@@ -44,8 +48,7 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
 	return 0;
 fail:
 	err_set(err, ERR_PERMANENT, "known host keys %s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	FREE(*text);
 	return -1;
 }
@@ -81,15 +84,17 @@ static int write_line(int fd, const char *line)
 
 static int append_line(const char *path, const char *line, struct err *err)
 {
-	int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+	struct err why;
+	int fd = file_open_own(path, O_RDWR | O_APPEND | O_CREAT, &why);
 
-	if (fd >= 0 && write_line(fd, line) == 0) {
+	if (fd < 0)
+		return err_set(err, ERR_PERMANENT, "cannot remember the host key in %s", why.message);
+	if (write_line(fd, line) == 0) {
 		close(fd);
 		return 0;
 	}
 	err_set(err, ERR_PERMANENT, "cannot remember the host key in %s: %s", path, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return -1;
 }
 

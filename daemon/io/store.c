@@ -353,15 +353,22 @@ void store_close(struct store *store)
 	free(store);
 }
 
-static void forget_row(struct store *store, enum row_type type, const void *row)
+static struct pending *find_pending(struct store *store, enum row_type type, const void *row)
 {
 	char *key = row_key(&tables[type], row);
 	struct pending *pending;
 
 	HASH_FIND_STR(store->pending, key, pending);
+	free(key);
+	return pending;
+}
+
+static void forget_row(struct store *store, enum row_type type, const void *row)
+{
+	struct pending *pending = find_pending(store, type, row);
+
 	if (pending)
 		forget(store, pending);
-	free(key);
 }
 
 static void add_pending(struct store *store, enum row_type type, enum row_statement what, const void *row)
@@ -411,8 +418,8 @@ int64_t store_add_event(struct store *store, const struct store_event *event)
 	return row.id;
 }
 
-/* The statement's own parameters, if any, are bound already. */
-static int load(struct store *store, enum row_type type, void **v, size_t *n, struct err *err)
+/* Without what is pending. The statement's own parameters, if any, are bound already. */
+static int load_written(struct store *store, enum row_type type, void **v, size_t *n, struct err *err)
 {
 	sqlite3_stmt *stmt = store->rows[type][LOAD];
 	size_t size = tables[type].row_size, room = 0;
@@ -420,10 +427,6 @@ static int load(struct store *store, enum row_type type, void **v, size_t *n, st
 
 	*v = NULL;
 	*n = 0;
-	if (apply_all(store, err) < 0) {
-		sqlite3_clear_bindings(stmt);
-		return -1;
-	}
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		if (*n == room) {
 			room = room ? room * 2 : 16;
@@ -441,6 +444,17 @@ static int load(struct store *store, enum row_type type, void **v, size_t *n, st
 	sqlite3_reset(stmt);
 	sqlite3_clear_bindings(stmt);
 	return rc == SQLITE_DONE ? 0 : -1;
+}
+
+static int load(struct store *store, enum row_type type, void **v, size_t *n, struct err *err)
+{
+	*v = NULL;
+	*n = 0;
+	if (apply_all(store, err) < 0) {
+		sqlite3_clear_bindings(store->rows[type][LOAD]);
+		return -1;
+	}
+	return load_written(store, type, v, n, err);
 }
 
 int store_load_specs(struct store *store, struct store_spec **v, size_t *n, struct err *err)
@@ -490,13 +504,16 @@ void store_put_meta(struct store *store, const char *name, const char *value)
 
 char *store_get_meta(struct store *store, const char *name)
 {
+	const struct pending *pending = find_pending(store, ROW_META, &(struct meta){.name = (char *)name});
 	struct meta *rows;
 	char *value;
 	struct err err;
 	size_t n;
 
+	if (pending)
+		return pending->what == PUT ? xstrdup(((const struct meta *)pending->row)->value) : NULL;
 	sqlite3_bind_text(store->rows[ROW_META][LOAD], 1, name, -1, SQLITE_STATIC);
-	if (load(store, ROW_META, (void **)&rows, &n, &err) < 0)
+	if (load_written(store, ROW_META, (void **)&rows, &n, &err) < 0)
 		return NULL;
 	value = n ? xstrdup(rows[0].value) : NULL;
 	rows_free(&tables[ROW_META], rows, n);

@@ -24,11 +24,13 @@ struct event_base;
 struct store;
 
 /*
- * Makes the directory (0700; its parent must exist) when it is missing, takes
+ * Makes the directory (0700; its parent must exist) when it is missing; one that is there, and each
+ * file in it, must be ours and nobody else's to write (common/file.h). Takes
  * an exclusive lock on state-dir/lock, which holds the pid. Errors say what to
  * do: "another apilbd (pid 123) uses /var/lib/apilbd", read-only, full,
- * permission. *warning (caller frees) is set when something was repaired, else
- * NULL. base may be NULL: nothing is committed then but by store_flush and store_close.
+ * permission. Who holds a lock may be just ending: those are ERR_CONFLICT, and worth another try. *warning
+ * (caller frees) is set when something was repaired, else NULL. base may be NULL: nothing is committed then
+ * but by store_flush and store_close.
  */
 struct store *store_open(struct event_base *base, const char *state_dir, char **warning, struct err *err);
 void store_close(struct store *store); /* commits; what cannot be committed is lost; NULL is fine */
@@ -59,7 +61,7 @@ struct store_instance {
 	char *host_json;    /* spec_host_to_json: how to reach it; holds secrets */
 	char *container_id; /* NULL: not known */
 	char *image;
-	char *config_path;     /* NULL: its host has never been asked for anything, so nothing can be there */
+	char *config_path;     /* NULL: its engine was never reached, so nothing can be there */
 	char *config_sha256;   /* NULL: not known */
 	int64_t config_size;   /* as the engine's archive HEAD last told; -1: not known */
 	char *config_mtime;    /* likewise, verbatim; NULL: not known */
@@ -95,7 +97,8 @@ int64_t store_add_event(struct store *store, const struct store_event *event);
 
 /* Single values by name, for what is no row of the above. */
 void store_put_meta(struct store *store, const char *name, const char *value); /* value NULL: deletes */
-/* NULL: there is none, or the store cannot be read. The caller frees. */
+/* Also while another program keeps the store from being written. NULL: there is none, or the store cannot be
+ * read. The caller frees. */
 char *store_get_meta(struct store *store, const char *name);
 
 /* Reading. The arrays are the caller's, to be cleared with the functions below. */

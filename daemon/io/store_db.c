@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/mem.h"
 
 /*
@@ -47,7 +48,7 @@ static const char settings[] = "PRAGMA journal_mode = WAL;"
 			       "PRAGMA cache_spill = OFF;"
 			       "PRAGMA journal_size_limit = 4194304;";
 
-static const char *const companions[] = {"", "-wal", "-shm"};
+static const char *const companions[] = {"", "-wal", "-shm", "-journal"};
 
 static int dir_error(struct err *err, const char *dir, int error)
 {
@@ -72,9 +73,15 @@ static int dir_error(struct err *err, const char *dir, int error)
 	}
 }
 
+/* What goes wrong with any file there, and has words of its own. */
+static bool is_of_dir(int error)
+{
+	return error == EROFS || error == EACCES || error == EPERM || error == ENOSPC || error == EDQUOT;
+}
+
 static int make_dir(const char *dir, struct err *err)
 {
-	struct stat st;
+	struct err why;
 
 	if (mkdir(dir, 0700) == 0) {
 		/* The umask must not take away our own access. */
@@ -90,9 +97,9 @@ static int make_dir(const char *dir, struct err *err)
 	}
 	if (errno != EEXIST)
 		return dir_error(err, dir, errno);
-	if (stat(dir, &st) < 0)
-		return dir_error(err, dir, errno);
-	return S_ISDIR(st.st_mode) ? 0 : dir_error(err, dir, ENOTDIR);
+	if (file_check_own_dir(dir, &why) < 0)
+		return err_set(err, ERR_PERMANENT, "state directory %s", why.message);
+	return 0;
 }
 
 static int lock_held_error(int fd, const char *dir, struct err *err)
@@ -105,23 +112,26 @@ static int lock_held_error(int fd, const char *dir, struct err *err)
 		snprintf(text, sizeof(text), "pid %ld", pid);
 	else
 		strcpy(text, "pid unknown");
-	return err_set(err, ERR_PERMANENT,
+	return err_set(err, ERR_CONFLICT,
 		       "another apilbd (%s) uses %s; stop it, or give this one a --state-dir of its own",
 		       text, dir);
 }
 
 int store_dir_lock(const char *dir, struct err *err)
 {
+	struct err why;
 	char *path;
-	int fd;
+	int fd, error;
 
 	if (make_dir(dir, err) < 0)
 		return -1;
 	path = xasprintf("%s/lock", dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	fd = file_open_own(path, O_RDWR | O_CREAT, &why);
+	error = errno;
 	free(path);
 	if (fd < 0)
-		return dir_error(err, dir, errno);
+		return is_of_dir(error) ? dir_error(err, dir, error)
+					: err_set(err, ERR_PERMANENT, "state directory: %s", why.message);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
 			lock_held_error(fd, dir, err);
@@ -154,7 +164,7 @@ int store_db_error(sqlite3 *db, bool *damaged, struct err *err)
 	if (code == SQLITE_READONLY)
 		return err_set(err, ERR_TRANSIENT, "store %s: cannot be written (read-only)", file);
 	if (code == SQLITE_BUSY || code == SQLITE_LOCKED)
-		return err_set(err, ERR_TRANSIENT, "store %s: another program keeps it locked", file);
+		return err_set(err, ERR_CONFLICT, "store %s: another program keeps it locked", file);
 	if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
 		return err_set(err, ERR_PERMANENT,
 			       "store %s is damaged (%s); restart apilbd to begin a new one", file,
@@ -167,18 +177,21 @@ int store_db_error(sqlite3 *db, bool *damaged, struct err *err)
 /* SQLite gives -wal and -shm the mode of the file itself; what an earlier life left open is closed here. */
 static int make_private(const char *path, struct err *err)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+	struct err why;
+	int fd = file_open_own(path, O_RDWR | O_CREAT, &why);
 
 	if (fd < 0)
-		return err_set(err, ERR_PERMANENT, "store %s: %s", path, strerror(errno));
+		return err_set(err, ERR_PERMANENT, "store %s", why.message);
 	close(fd);
 	for (size_t i = 0; i < sizeof(companions) / sizeof(*companions); i++) {
 		char *name = xasprintf("%s%s", path, companions[i]);
-		int failed = chmod(name, 0600) < 0 && errno != ENOENT ? errno : 0;
+		int rc = file_check_own(name, &why);
 
+		if (rc == 0 && chmod(name, 0600) < 0 && errno != ENOENT)
+			rc = err_set(&why, ERR_PERMANENT, "%s: chmod: %s", name, strerror(errno));
 		free(name);
-		if (failed)
-			return err_set(err, ERR_PERMANENT, "store %s: chmod: %s", path, strerror(failed));
+		if (rc < 0)
+			return err_set(err, ERR_PERMANENT, "store %s", why.message);
 	}
 	return 0;
 }

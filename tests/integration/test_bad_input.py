@@ -251,14 +251,6 @@ def test_damaged_store_is_set_aside(daemon, local, servers):
 # The control socket's path.
 
 
-def test_socket_path_in_use(daemon, make_daemon):
-    second = make_daemon()
-    second.settings["socket"] = daemon.socket
-    said = second.fails_to_start()
-    assert str(daemon.socket) in said
-    assert daemon.answers(), "the first one still has it"
-
-
 def test_socket_path_is_a_file(make_daemon, tmp_path):
     path = tmp_path / "precious"
     path.write_text("data")

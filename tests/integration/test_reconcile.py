@@ -9,7 +9,7 @@ from lab import spec
 from lab.engine import EngineEvents
 from lab.fleet import CONFIG, NAME, backends, deploy, deploy_local, endpoint, identity, serves, stats
 from lab.load import LoadGenerator, ask
-from lab.proc import always, patience, run, wait_for
+from lab.proc import patience, run, wait_for
 
 
 def test_three_hosts_converge_within_5_s(daemon, hosts, servers):
@@ -537,15 +537,6 @@ def test_config_that_haproxy_refuses_never_takes_over(daemon, hosts, servers, ap
         daemon.wait_error(host.address, "192.0.2.77|bind|refused|reload")
         wait_for("some load", lambda: load.total > 30, 10)
     load.assert_unharmed()
-
-
-def test_two_daemons_on_one_state_directory(daemon, make_daemon, hosts, servers):
-    deploy(daemon, hosts[:1], servers)
-    second = make_daemon()
-    second.settings["state-dir"] = daemon.state_dir
-    said = second.fails_to_start()
-    assert "another apilbd" in said and str(daemon.process.pid) in said
-    always("the first goes on", daemon.answers, 0.5)
 
 
 def test_quiet_when_converged(make_daemon, hosts, servers):
