@@ -158,7 +158,7 @@ def test_mistyped_engine_is_forgotten(daemon, hosts, servers, path):
     host.sh("/usr/bin/python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"/run/other.sock\")'")
     deploy(daemon, [hosts[1]], servers)
     wrong = spec.instance(host)
-    wrong["host"]["runtime"] = {"docker": {"host": f"unix://{path}"}}
+    wrong["runtime"] = {"docker": {"host": f"unix://{path}"}}
     daemon.drop("prod", spec.document([wrong, spec.instance(hosts[1])], servers))
     daemon.wait_phase(host.address, "unreachable")
     # Also one that is only remembered.
