@@ -1,5 +1,7 @@
 #include "daemon/events.h"
 
+#include <event2/event.h>
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -11,6 +13,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 #include "daemon/clock.h"
+#include "daemon/core/event_limits.h"
 #include "daemon/core/status.h"
 
 #define DEFAULT_LIMIT 100
@@ -22,16 +25,25 @@ struct follower {
 	char *spec; /* NULL: all */
 };
 
+/* So often what was left out is told. */
+#define SWEEP_S 60
+
 struct events {
 	struct store *store;
+	struct event_limits *limits;
+	struct event *sweep;
 	TAILQ_HEAD(, follower) followers;
 };
 
-struct events *events_new(struct store *store)
+static void on_sweep(evutil_socket_t fd, short what, void *arg);
+
+struct events *events_new(struct event_base *base, struct store *store)
 {
 	struct events *events = xcalloc(1, sizeof(*events));
 
 	events->store = store;
+	events->limits = event_limits_new();
+	events->sweep = evtimer_new(base, on_sweep, events);
 	TAILQ_INIT(&events->followers);
 	return events;
 }
@@ -41,19 +53,6 @@ static void follower_free(struct follower *follower)
 	TAILQ_REMOVE(&follower->events->followers, follower, entry);
 	free(follower->spec);
 	free(follower);
-}
-
-void events_free(struct events *events)
-{
-	struct follower *follower;
-
-	if (!events)
-		return;
-	while ((follower = TAILQ_FIRST(&events->followers)) != NULL) {
-		control_stream_end(follower->request);
-		follower_free(follower);
-	}
-	free(events);
 }
 
 /* One line of the reply, with its newline. The caller frees. */
@@ -87,27 +86,109 @@ static void send_to_followers(struct events *events, const struct store_event *e
 	free(line);
 }
 
+/* level, spec, instance, host, type and message are set. */
+static void tell(struct events *events, enum log_level level, struct store_event *event)
+{
+	event->time_ms = clock_now_ms();
+	event->level = (char *)log_level_name(level);
+	log_at(level, event->instance ? event->instance : event->spec, "%s: %s", event->type, event->message);
+	event->id = store_add_event(events->store, event);
+	send_to_followers(events, event);
+}
+
+static void tell_left_out(void *arg, const char *spec, const char *host, uint64_t n)
+{
+	char *text = xasprintf("%s%s%" PRIu64 " events were left out, since there were too many at once",
+			       host ? host : "", host ? ": " : "", n);
+
+	tell(arg, LOG_LEVEL_WARNING,
+	     &(struct store_event){
+		     .spec = (char *)spec, .host = (char *)host, .type = "events-left-out", .message = text});
+	free(text);
+}
+
+static void await_sweep(struct events *events)
+{
+	if (!event_pending(events->sweep, EV_TIMEOUT, NULL))
+		evtimer_add(events->sweep, &(struct timeval){.tv_sec = SWEEP_S});
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct events *events = arg;
+
+	(void)fd;
+	(void)what;
+	event_limits_sweep(events->limits, clock_monotonic_ms(), tell_left_out, events);
+	if (event_limits_count(events->limits) > 0)
+		await_sweep(events);
+}
+
+/* spec, instance, host and type are set. */
+static void add(struct events *events, enum log_level level, struct store_event *event, const char *fmt,
+		va_list ap)
+{
+	struct err text; /* as long as an error may be */
+
+	await_sweep(events);
+	if (!event_limits_pass(events->limits, event->spec, event->host, clock_monotonic_ms()))
+		return;
+	err_vset(&text, ERR_NONE, fmt, ap);
+	event->message = text.message;
+	tell(events, level, event);
+}
+
+/* What stands between its spec and its name. The caller frees. */
+static char *host_of(const char *instance)
+{
+	const char *begin = instance ? strchr(instance, '/') : NULL;
+	const char *end = begin ? strrchr(begin + 1, '/') : NULL;
+
+	return end ? xstrndup(begin + 1, (size_t)(end - begin - 1)) : NULL;
+}
+
 void events_add(struct events *events, enum log_level level, const char *spec, const char *instance,
 		const char *type, const char *fmt, ...)
 {
-	struct store_event event;
-	struct err text; /* as long as an error may be */
+	struct store_event event = {
+		.spec = (char *)spec,
+		.instance = (char *)instance,
+		.host = host_of(instance),
+		.type = (char *)type,
+	};
 	va_list ap;
 
 	va_start(ap, fmt);
-	err_vset(&text, ERR_NONE, fmt, ap);
+	add(events, level, &event, fmt, ap);
 	va_end(ap);
-	log_at(level, instance ? instance : spec, "%s: %s", type, text.message);
-	event = (struct store_event){
-		.time_ms = clock_now_ms(),
-		.level = (char *)log_level_name(level),
-		.spec = (char *)spec,
-		.instance = (char *)instance,
-		.type = (char *)type,
-		.message = text.message,
-	};
-	event.id = store_add_event(events->store, &event);
-	send_to_followers(events, &event);
+	free(event.host);
+}
+
+void events_add_host(struct events *events, enum log_level level, const char *host, const char *type,
+		     const char *fmt, ...)
+{
+	struct store_event event = {.host = (char *)host, .type = (char *)type};
+	va_list ap;
+
+	va_start(ap, fmt);
+	add(events, level, &event, fmt, ap);
+	va_end(ap);
+}
+
+void events_free(struct events *events)
+{
+	struct follower *follower;
+
+	if (!events)
+		return;
+	event_limits_sweep(events->limits, clock_monotonic_ms(), tell_left_out, events);
+	event_limits_free(events->limits);
+	event_free(events->sweep);
+	while ((follower = TAILQ_FIRST(&events->followers)) != NULL) {
+		control_stream_end(follower->request);
+		follower_free(follower);
+	}
+	free(events);
 }
 
 static void on_gone(void *arg)

@@ -1,5 +1,6 @@
 /*
  * What happened: one call logs it, stores it, and sends it to whoever follows.
+ * Of what comes in a flood some is left out, and that is told: core/event_limits.h.
  */
 #ifndef APILB_EVENTS_H
 #define APILB_EVENTS_H
@@ -10,9 +11,12 @@
 
 struct events;
 
-struct events *events_new(struct store *store); /* the store outlives it */
-void events_free(struct events *events);        /* NULL is fine; ends the followers */
+struct events *events_new(struct event_base *base, struct store *store); /* both outlive it */
+void events_free(struct events *events); /* NULL is fine; ends the followers */
 
+/* Of a host as such, by its URL, with which the message begins. */
+void events_add_host(struct events *events, enum log_level level, const char *host, const char *type,
+		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* type: one word. spec and instance (its id) may be NULL. */
 void events_add(struct events *events, enum log_level level, const char *spec, const char *instance,
 		const char *type, const char *fmt, ...) __attribute__((format(printf, 6, 7)));

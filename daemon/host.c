@@ -202,8 +202,8 @@ static void connect_failed(struct host *host, const struct err *err)
 		for (size_t i = 0; i < host->instances_n; i++)
 			instance_progress(host->instances[i], text);
 		if (host->failures == 1)
-			events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, "retrying", "%s: %s",
-				   host->settings.url, err->message);
+			events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url,
+					"retrying", "%s: %s", host->settings.url, err->message);
 		free(text);
 	}
 	run_ended(host,
@@ -215,9 +215,9 @@ static void connect_failed(struct host *host, const struct err *err)
 static void connected(struct host *host)
 {
 	if (host->failures > 0)
-		events_add(host->context->events, LOG_LEVEL_INFO, NULL, NULL, "reachable",
-			   "%s: reachable again after %u failed attempts", host->settings.url,
-			   host->failures);
+		events_add_host(host->context->events, LOG_LEVEL_INFO, host->settings.url, "reachable",
+				"%s: reachable again after %u failed attempts", host->settings.url,
+				host->failures);
 	host->failures = 0;
 }
 
@@ -400,8 +400,8 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		return;
 	}
 	/* Lost while idle: look soon whether the host is still there. */
-	events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, "connection-lost", "%s: %s",
-		   host->settings.url, copy.message);
+	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url, "connection-lost",
+			"%s: %s", host->settings.url, copy.message);
 	if (host->state == HOST_WAITING)
 		run_after(host, host_retry_first_ms(host));
 }

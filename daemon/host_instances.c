@@ -157,8 +157,8 @@ static void tell_orphan(const struct host *host, const struct job_target *target
 			const char *type, const char *text)
 {
 	if (news != JOB_PROGRESS)
-		events_add(host->context->events, LOG_LEVEL_WARNING, NULL, NULL, type,
-			   "%s: %s, which no spec has: %s", host->settings.url, target->name, text);
+		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url, type,
+				"%s: %s, which no spec has: %s", host->settings.url, target->name, text);
 }
 
 static void tell_drift(const struct host *host, struct instance *instance, const char *type, const char *text)
@@ -272,9 +272,9 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 
 		if (!instance) {
 			if (target->err.kind != ERR_NONE)
-				events_add(context->events, LOG_LEVEL_WARNING, NULL, NULL, "removing-failed",
-					   "%s: %s, which no spec has: %s", host->settings.url, target->name,
-					   target->err.message);
+				events_add_host(context->events, LOG_LEVEL_WARNING, host->settings.url,
+						"removing-failed", "%s: %s, which no spec has: %s",
+						host->settings.url, target->name, target->err.message);
 			continue;
 		}
 		if (target->removed && !instance->wanted && !instance->held) {

@@ -288,7 +288,7 @@ static int open_store(struct daemon *daemon, struct err *err)
 	daemon->store = store_open(daemon->base, daemon->settings.state_dir, &warning, err);
 	if (!daemon->store)
 		return -1;
-	daemon->events = events_new(daemon->store);
+	daemon->events = events_new(daemon->base, daemon->store);
 	if (warning)
 		events_add(daemon->events, LOG_LEVEL_WARNING, NULL, NULL, "store", "%s", warning);
 	free(warning);

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "daemon/core/event_limits.h"
 #include "daemon/events.h"
 #include "daemon/io/control.h"
 #include "tests/temp.h"
@@ -45,7 +46,7 @@ static void setup(void)
 	socket_path = temp_path("socket");
 	store = store_open(base, dir, &warning, &err);
 	ck_assert_ptr_nonnull(store);
-	events = events_new(store);
+	events = events_new(base, store);
 	control = control_new(base, socket_path, routes, events, &err);
 	ck_assert_ptr_nonnull(control);
 	client = -1;
@@ -66,9 +67,14 @@ static void teardown(void)
 	temp_remove();
 }
 
+/* Of one spec after the other, so that it is no flood of any. */
 static void add(const char *message)
 {
-	events_add(events, LOG_LEVEL_INFO, "prod", NULL, "created", "%s", message);
+	static unsigned n;
+	char *spec = xasprintf("spec%u", n++ % 100);
+
+	events_add(events, LOG_LEVEL_INFO, spec, NULL, "created", "%s", message);
+	free(spec);
 }
 
 static void ask(const char *path)
@@ -154,6 +160,52 @@ START_TEST(bytes_that_are_no_utf8_are_told_as_such)
 }
 END_TEST
 
+static size_t count_of(const char *type, const char *host, char **last)
+{
+	struct store_event *v;
+	struct err err;
+	size_t n, count = 0;
+
+	ck_assert_int_eq(store_load_events(store, 0, NULL, SIZE_MAX, &v, &n, &err), 0);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(v[i].type, type) != 0 || !v[i].host || strcmp(v[i].host, host) != 0)
+			continue;
+		count++;
+		free(*last);
+		*last = xstrdup(v[i].message);
+	}
+	store_events_free(v, n);
+	return count;
+}
+
+START_TEST(a_flood_is_cut_and_that_is_told_once)
+{
+	static const char host[] = "ssh://root@10.0.0.1:22", other[] = "ssh://root@10.0.0.2:22";
+	char *last = NULL;
+
+	for (int i = 0; i < EVENT_BURST + 500; i++) {
+		events_add_host(events, LOG_LEVEL_INFO, host, "remove", "%s: %d", host, i);
+		events_add(events, LOG_LEVEL_INFO, "prod", "prod/ssh://root@10.0.0.1:22/lb", "drift", "%d",
+			   i);
+	}
+	events_add_host(events, LOG_LEVEL_INFO, other, "remove", "%s: x", other);
+	events_add(events, LOG_LEVEL_INFO, "prod", "prod/ssh://root@10.0.0.2:22/lb", "drift", "x");
+	ck_assert_uint_ge(count_of("remove", host, &last), EVENT_BURST);
+	ck_assert_uint_lt(count_of("remove", host, &last), EVENT_BURST + 100);
+	ck_assert_uint_lt(count_of("drift", host, &last), EVENT_BURST + 100);
+	ck_assert_uint_eq(count_of("remove", other, &last), 1);
+	ck_assert_uint_eq(count_of("drift", other, &last), 1);
+	ck_assert_uint_eq(count_of("events-left-out", host, &last), 0);
+	events_free(events);
+	events = NULL;
+	/* Of the host, and of the spec there. */
+	ck_assert_uint_eq(count_of("events-left-out", host, &last), 2);
+	ck_assert_ptr_nonnull(strstr(last, "events were left out"));
+	ck_assert_uint_eq(count_of("events-left-out", other, &last), 0);
+	free(last);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("events");
@@ -167,6 +219,7 @@ int main(void)
 	tcase_add_test(tcase, who_has_missed_more_than_is_kept_waiting_gets_the_newest);
 	tcase_add_test(tcase, who_only_asks_gets_all_of_it);
 	tcase_add_test(tcase, bytes_that_are_no_utf8_are_told_as_such);
+	tcase_add_test(tcase, a_flood_is_cut_and_that_is_told_once);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

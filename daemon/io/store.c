@@ -67,6 +67,7 @@ static const struct column event_columns[] = {
 	COLUMN(store_event, COLUMN_TEXT, instance),
 	COLUMN(store_event, COLUMN_TEXT, type),
 	COLUMN(store_event, COLUMN_TEXT, message),
+	COLUMN(store_event, COLUMN_TEXT, host),
 };
 
 static const struct column meta_columns[] = {
@@ -103,7 +104,13 @@ static const char *const query_sql[QUERIES] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[TRIM] = "DELETE FROM event WHERE id <= ?1",
+	/* Within a spec hosts take turns, from the newest event on; those in the last places of the longest
+	   rows go. */
+	[TRIM] = "DELETE FROM event WHERE id IN (SELECT id FROM ("
+		 "  SELECT id, row_number() OVER (PARTITION BY spec ORDER BY turn, id DESC) AS place FROM ("
+		 "    SELECT id, spec, row_number() OVER (PARTITION BY spec, host ORDER BY id DESC) AS turn"
+		 "      FROM event)) "
+		 "ORDER BY place DESC, id LIMIT max(0, (SELECT count(*) FROM event) - ?1))",
 	[LAST] = "SELECT max(id) FROM event",
 	[TAIL] = "SELECT id FROM event WHERE ?1 IS NULL OR spec = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2",
 };
@@ -131,6 +138,7 @@ struct store {
 	struct pending *pending;
 	struct event *timer; /* commits at the loop's next turn, or tries again later; NULL without a base */
 	int64_t last_event_id;
+	int64_t trim_at_id; /* the event with which old ones are looked for; it takes too long for each */
 	char *trouble;
 };
 
@@ -226,6 +234,7 @@ static int fail_write(struct store *store, struct err *err)
 	store_db_error(store->db, NULL, err);
 	if (!sqlite3_get_autocommit(store->db))
 		run(store->queries[ROLLBACK]);
+	store->trim_at_id = 0;
 	FREE(store->trouble);
 	store->trouble = xstrdup(err->message);
 	set_timer(store, &retry);
@@ -238,6 +247,17 @@ static int apply(struct store *store, struct pending *pending)
 
 	row_bind(&tables[pending->type], pending->row, pending->what == DELETE, stmt);
 	return run(stmt);
+}
+
+static int trim(struct store *store)
+{
+	if (store->last_event_id < store->trim_at_id)
+		return 0;
+	sqlite3_bind_int64(store->queries[TRIM], 1, STORE_MAX_EVENTS - STORE_TRIM_EVENTS);
+	if (run(store->queries[TRIM]) < 0)
+		return -1;
+	store->trim_at_id = store->last_event_id + STORE_TRIM_EVENTS;
+	return 0;
 }
 
 /* Brings everything pending into the open transaction, where readers see it. */
@@ -256,8 +276,7 @@ static int apply_all(struct store *store, struct err *err)
 		if (!pending->applied)
 			return fail_write(store, err);
 	}
-	sqlite3_bind_int64(store->queries[TRIM], 1, store->last_event_id - STORE_MAX_EVENTS);
-	return run(store->queries[TRIM]) < 0 ? fail_write(store, err) : 0;
+	return trim(store) < 0 ? fail_write(store, err) : 0;
 }
 
 int store_flush(struct store *store, struct err *err)

@@ -88,12 +88,18 @@ struct store_event {
 	char *level;    /* "info", "warning", "error" */
 	char *spec;     /* NULL when it is about no spec, like the next */
 	char *instance; /* its id */
+	char *host;     /* its URL */
 	char *type;     /* "created", "drift", "unreachable", ...: one word */
 	char *message;
 };
-/* Returns the id. The oldest beyond STORE_MAX_EVENTS go. */
+/*
+ * Returns the id. Beyond STORE_MAX_EVENTS some go, a thousand at a time: always of the spec that has most, or
+ * of what is about none, and there the oldest of the host that has most. So nobody's flood takes what others
+ * had.
+ */
 int64_t store_add_event(struct store *store, const struct store_event *event);
 #define STORE_MAX_EVENTS 10000
+#define STORE_TRIM_EVENTS 1000
 
 /* Single values by name, for what is no row of the above. */
 void store_put_meta(struct store *store, const char *name, const char *value); /* value NULL: deletes */
