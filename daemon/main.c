@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -340,6 +341,7 @@ static int open_control(struct daemon *daemon, struct err *err)
  */
 #define PATIENCE_MS 10000
 #define ATTEMPT_INTERVAL_MS 100
+#define CLOSING_ATTEMPTS 20
 
 typedef int open_fn(struct daemon *daemon, struct err *err);
 
@@ -382,6 +384,22 @@ static int start(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
+/* Within the 5 s that an end may take. */
+static void close_store(struct daemon *daemon)
+{
+	static const struct timespec interval = {.tv_nsec = ATTEMPT_INTERVAL_MS * 1000000L};
+	struct err err = {0};
+
+	for (int i = 0; daemon->store && store_flush(daemon->store, &err) != 0; i++) {
+		if (err.kind != ERR_CONFLICT || i == CLOSING_ATTEMPTS) {
+			log_error(NULL, "what happened last is not written down: %s", err.message);
+			break;
+		}
+		nanosleep(&interval, NULL);
+	}
+	store_close(daemon->store);
+}
+
 static void stop(struct daemon *daemon)
 {
 	control_end(daemon->control);
@@ -395,7 +413,7 @@ static void stop(struct daemon *daemon)
 	if (daemon->base)
 		event_base_loop(daemon->base, EVLOOP_NONBLOCK);
 	control_free(daemon->control);
-	store_close(daemon->store);
+	close_store(daemon);
 	drop_signals(daemon);
 	if (daemon->watchdog)
 		event_free(daemon->watchdog);

@@ -58,7 +58,19 @@ def test_what_is_held_for_a_moment_is_waited_for(daemon, make_daemon, local, ser
     assert status == 503 and "another program keeps it locked" in text
     store.close()
     heir.wait("health", lambda: heir.request("GET", "/healthz")[0] == 200, patience(10))
-    heir.crash()
+
+    # Also when it ends meanwhile.
+    store = sqlite3.connect(heir.state_dir / "apilbd.db", isolation_level=None)
+    store.execute("BEGIN IMMEDIATE")
+    content["apiLoadBalancers"].append(spec.direct("lb2", 7445))
+    heir.drop("local", content)
+    heir.wait_converged(3)
+    ending = heir.process
+    ending.child.send_signal(signal.SIGTERM)
+    ending.wait_for("its end to begin", lambda: "SIGTERM: stopping" in ending.log(), patience(10))
+    store.close()
+    assert ending.child.wait(patience(5)) == 0
+    heir.process = None
     heir.remove("local")
     heir.start()
     wait_for("removal", lambda: local.engine.names() == [], patience(15))
