@@ -7,7 +7,7 @@ from lab.fleet import CONFIG, deploy, endpoint, identity
 from lab.load import LoadGenerator
 from lab.proc import patience
 
-QUICK = {"canary": 1, "parallel": 1, "settle": "1s"}
+QUICK = {"canary": 1, "parallel": 1, "settle": "2s"}
 
 
 def want(daemon, hosts, servers):
@@ -48,6 +48,18 @@ def wait_over(daemon, hosts):
     daemon.ctl("status", "--wait=60s", "prod", timeout=patience(70))
     daemon.wait_converged(len(hosts))
     daemon.wait("no rollout", lambda: daemon.spec("prod")["rollout"] is None, patience(20))
+
+
+def one_by_one(daemon, hosts, is_changed):
+    """Whenever one of them has changed, all that have not wait for their turn."""
+    for left in reversed(range(len(hosts))):
+        changed = f"all but {left} to change"
+        daemon.wait(changed, lambda: len([host for host in hosts if not is_changed(host)]) <= left, patience(40))
+
+        def waiting():
+            return [i for i in daemon.instances() if i["phase"] == "pending" and "its turn" in (i["progress"] or "")]
+
+        daemon.wait(f"{left} to wait", lambda: len(waiting()) == left, patience(5))
 
 
 def test_what_hosts_have_is_never_taken_back(daemon, hosts, servers):
@@ -99,16 +111,12 @@ def test_what_hosts_have_is_never_taken_back(daemon, hosts, servers):
     want(daemon, hosts, servers[1:])
     with LoadGenerator([endpoint(host) for host in hosts], rate=10) as load:
         daemon.start()
-        order = []
 
-        def all_changed():
-            changed = [host for host in hosts if not lists(host, servers[0])]
-            assert all(lists(host, servers[2]) for host in hosts), "it had the first version again"
-            assert len(changed) - len(order) <= 1, "several at once"
-            order.extend(host for host in changed if host not in order)
-            return len(order) == 3
+        def is_changed(host):
+            assert lists(host, servers[2]), "it had the first version again"
+            return not lists(host, servers[0])
 
-        daemon.wait("the third version", all_changed, patience(40))
+        one_by_one(daemon, hosts, is_changed)
         wait_over(daemon, hosts)
     load.assert_unharmed()
     assert [identity(host) for host in hosts] == before
@@ -126,15 +134,7 @@ def test_a_lost_store_does_not_bring_an_edit_to_all_at_once(daemon, hosts, serve
     # One of them does not serve: what is repaired is not put off.
     hosts[2].engine.remove("api-loadbalancer-haproxy")
     daemon.start()
-    order = []
-
-    def all_changed():
-        changed = [host for host in hosts[:2] if lists(host, servers[2])]
-        assert len(changed) - len(order) <= 1, "both at once"
-        order.extend(host for host in changed if host not in order)
-        return len(order) == 2
-
-    daemon.wait("the edit", all_changed, patience(40))
+    one_by_one(daemon, hosts[:2], lambda host: lists(host, servers[2]))
     wait_over(daemon, hosts)
     assert lists(hosts[2], servers[2])
     assert [identity(host) for host in hosts[:2]] == before[:2]
