@@ -32,7 +32,9 @@ struct place {
 	struct fake_engine *engine;
 	struct wanted *wanted; /* NULL: it is to be removed */
 	struct job_target last;
-	bool done;
+	struct wanted *next; /* what its spec wants, while that waits; NULL: the same */
+	bool unproven;       /* the daemon has just started */
+	bool done, reached;
 	struct err err; /* of the host as a whole */
 	char *told;
 };
@@ -80,6 +82,7 @@ static void close_place(struct place *place)
 {
 	job_target_clear(&place->last);
 	wanted_unref(place->wanted);
+	wanted_unref(place->next);
 	fake_engine_free(place->engine);
 	fake_machine_clear(&place->machine);
 	event_base_free(place->base);
@@ -116,6 +119,17 @@ static struct stream_opening *open_stream(void *arg, const char *path, int64_t t
 	return fake_engine_open(place->engine, path, timeout_ms, cb, cb_arg);
 }
 
+static void on_reached(void *arg, const struct job_target *targets, size_t n)
+{
+	struct place *place = arg;
+
+	ck_assert_uint_eq(n, 1);
+	ck_assert_str_eq(targets[0].name, "lb");
+	/* It is written down then that something may be there. */
+	ck_assert_msg(!place->machine.history, "before that: %s", place->machine.history);
+	place->reached = true;
+}
+
 static struct removal *nobody_else(void *arg)
 {
 	(void)arg;
@@ -128,6 +142,8 @@ static struct job_target target_of(const struct place *place)
 	const struct job_target *last = &place->last;
 	struct job_target target = {
 		.wanted = place->wanted ? wanted_ref(place->wanted) : NULL,
+		.next = place->next ? wanted_ref(place->next) : NULL,
+		.unproven = place->unproven,
 		.name = xstrdup("lb"),
 		.config_size = last->config_size,
 		.config_mtime = xstrdup(last->config_mtime),
@@ -174,6 +190,7 @@ static void run_until(struct place *place, const struct mishap *mishap)
 		.owner = OWNER,
 		.engine = "/run/docker.sock",
 		.open = open_stream,
+		.reached = on_reached,
 		.removal = nobody_else,
 		.tell = on_told,
 		.done = on_done,
@@ -532,6 +549,75 @@ START_TEST(any_request_may_fail)
 }
 END_TEST
 
+/* After a start: the host has been brought to `has`; recorded is what is in force, wanted what the spec says.
+ */
+enum { FORMER, CHANGED, THIRD };
+
+static const struct start {
+	const char *name;
+	int has, recorded, wanted;
+	void (*then)(struct place *place); /* what has become of it meanwhile; NULL: nothing */
+	enum first_look look;
+	bool touched;
+} starts[] = {
+	{"all is as recorded", FORMER, FORMER, FORMER, NULL, LOOK_KEEP, false},
+	{"an edit waits", FORMER, FORMER, CHANGED, NULL, LOOK_KEEP, false},
+	{"an older store", CHANGED, FORMER, CHANGED, NULL, LOOK_ADOPT, false},
+	{"an older store, and it was stopped", CHANGED, FORMER, CHANGED, container_stopped, LOOK_ADOPT,
+	 false},
+	{"an older store, and another edit", CHANGED, FORMER, THIRD, NULL, LOOK_LEAVE, false},
+	{"an older store, and an older spec", CHANGED, FORMER, FORMER, NULL, LOOK_LEAVE, false},
+	{"a lost store, and an edit", FORMER, CHANGED, CHANGED, NULL, LOOK_LEAVE, false},
+	{"an older store, and it is gone", CHANGED, FORMER, CHANGED, container_removed, LOOK_KEEP, true},
+	{"drift, as ever", FORMER, FORMER, CHANGED, file_edited, LOOK_KEEP, true},
+};
+
+static struct wanted *version(int which)
+{
+	static const char *const servers[] = {
+		[FORMER] = "'192.0.2.1:6443', '192.0.2.2:6443'",
+		[CHANGED] = "'192.0.2.1:6443', '192.0.2.3:6443'",
+		[THIRD] = "'192.0.2.1:6443', '192.0.2.4:6443'",
+	};
+
+	return wanted_of(OLD, "7443", servers[which]);
+}
+
+static void bring_to(struct place *place, int which)
+{
+	wanted_unref(place->wanted);
+	place->wanted = version(which);
+	while (!is_as_wanted(place))
+		run(place);
+}
+
+START_TEST(after_a_start_the_host_decides)
+{
+	const struct start *start = &starts[_i];
+	struct place place;
+
+	open_place(&place);
+	bring_to(&place, start->has);
+	if (start->then)
+		start->then(&place);
+	forget(&place);
+	wanted_unref(place.wanted);
+	place.wanted = version(start->recorded);
+	place.next = start->wanted == start->recorded ? NULL : version(start->wanted);
+	place.unproven = true;
+	place.reached = false;
+	run(&place);
+	ck_assert(place.reached);
+	ck_assert_msg(place.last.look == start->look, "%s: %d", start->name, place.last.look);
+	ck_assert_msg((place.machine.history != NULL) == start->touched, "%s: %s", start->name,
+		      place.machine.history);
+	ck_assert_msg(place.last.err.kind == ERR_NONE, "%s: %s", start->name, place.last.err.message);
+	if (start->look == LOOK_KEEP)
+		expect_as_wanted(&place, start->name);
+	close_place(&place);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("run");
@@ -542,6 +628,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_new_is_made_and_then_left_alone);
 	tcase_add_loop_test(tcase, a_change_is_made_true, 0, N(worlds));
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
+	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_timeout(faults, 600);
 	tcase_set_tags(faults, "long");
