@@ -8,9 +8,17 @@
 
 #define AWAIT_INTERVAL_MS 100
 #define AWAIT_POLLS 100
+/*
+ * Before anything else HAProxy has the system look up the names in its config, one after the other, each
+ * twice; where a name server is silent, each of these takes seconds.
+ */
+#define AWAIT_NAME_POLLS 300
+#define AWAIT_MAX_POLLS 3000
 #define AWAIT_TIMEOUT_MS 2000
-/* So often one that sees no server up is asked again, before that counts. */
+/* So often one that sees no server up is asked again, before that counts; the second where it may still be
+ * resolving their names. */
 #define UNHEALTHY_POLLS 30
+#define UNHEALTHY_NAME_POLLS 100
 /* In a message. */
 #define SHOWN_SERVERS 3
 
@@ -27,17 +35,34 @@ static void await_failed(struct job *job, enum err_kind kind, const char *what)
 	job_action_failed(job, &err);
 }
 
+static size_t names(struct job *job)
+{
+	return haproxy_names(&job_current(job)->wanted->instance);
+}
+
+static int polls_of(struct job *job)
+{
+	size_t n = names(job);
+
+	return n < AWAIT_MAX_POLLS / AWAIT_NAME_POLLS ? AWAIT_POLLS + AWAIT_NAME_POLLS * (int)n
+						      : AWAIT_MAX_POLLS;
+}
+
 static void await_again(struct job *job, const char *why)
 {
+	int limit = polls_of(job);
 	char *what;
 
-	if (++job->polls < AWAIT_POLLS) {
+	if (++job->polls < limit) {
 		job->awaiting = AWAIT_PAUSE;
 		job_run(job);
 		return;
 	}
-	what = xasprintf("HAProxy has not loaded the config within %d s: %s",
-			 AWAIT_POLLS * AWAIT_INTERVAL_MS / 1000, why);
+	what = xasprintf("HAProxy has not loaded the config within %d s: %s%s",
+			 limit * AWAIT_INTERVAL_MS / 1000, why,
+			 names(job) > 0 ? "; it looks up its servers' names first: do the name servers in "
+					  "the host's /etc/resolv.conf answer?"
+					: "");
 	await_failed(job, ERR_PERMANENT, what);
 	free(what);
 }
@@ -86,6 +111,12 @@ static void await_done(struct job *job)
 	job_run(job);
 }
 
+/* What was never checked has another reason. */
+static const char *verdict(const struct observed_server *server)
+{
+	return server->check[0] || !server->why ? server->check : server->why;
+}
+
 static void no_server_up(struct job *job, const struct observed_instance *answer)
 {
 	const struct observed_instance *former = &job_current(job)->observed;
@@ -95,7 +126,8 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 
 	fprintf(out, "HAProxy on this host sees none of the %zu wanted servers up (", answer->servers_n);
 	for (size_t i = 0; i < answer->servers_n && i < SHOWN_SERVERS; i++)
-		fprintf(out, "%s%s: %s", i ? ", " : "", answer->servers[i].name, answer->servers[i].check);
+		fprintf(out, "%s%s: %s", i ? ", " : "", answer->servers[i].name,
+			verdict(&answer->servers[i]));
 	fprintf(out, "%s)", answer->servers_n > SHOWN_SERVERS ? ", ..." : "");
 	if (count(former, SERVER_UP) > 0)
 		fprintf(out, ", but %zu of those that it has now", count(former, SERVER_UP));
@@ -118,7 +150,7 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 
 	if (!plan_must_see_a_server(target->wanted, &target->observed) || count(answer, SERVER_UP) > 0) {
 		await_done(job);
-	} else if (++job->unhealthy < UNHEALTHY_POLLS) {
+	} else if (++job->unhealthy < (names(job) > 0 ? UNHEALTHY_NAME_POLLS : UNHEALTHY_POLLS)) {
 		job->awaiting = AWAIT_PAUSE;
 		job_run(job);
 	} else if (count(answer, SERVER_UNKNOWN) > 0) {

@@ -345,16 +345,73 @@ START_TEST(sharers_are_counted_across_specs)
 }
 END_TEST
 
+static struct wanted *named(const char *bind)
+{
+	char *yaml = xasprintf("servers: ['cp1.example:6443', '[fd00::1]:6443']\n"
+			       "bindAddress: %s\napiLoadBalancers: [{}]\n",
+			       bind);
+	struct wanted *wanted = wanted_of(yaml);
+
+	free(yaml);
+	return wanted;
+}
+
+static void assert_in(const char *config, const char *line)
+{
+	ck_assert_msg(strstr(config, line) != NULL, "%s is not in\n%s", line, config);
+}
+
+#define NAMED(suffix, role, family, more)                                \
+	"\n    server cp1.example:6443" suffix " cp1.example:6443 " role \
+	" resolvers system resolve-prefer " family " " more "\n"
+#define SHARED "resolve-opts allow-dup-ip "
+#define LOOKED_UP "init-addr libc,last,none"
+
 START_TEST(names_as_servers_are_resolved_at_run_time)
 {
-	struct wanted *wanted = wanted_of("servers: ['cp1.example:6443', '[fd00::1]:6443']\n"
-					  "bindAddress: 127.0.0.1\napiLoadBalancers: [{}]\n");
+	struct wanted *wanted = named("127.0.0.1");
+	const char *config = wanted->config;
 
-	ck_assert_ptr_nonnull(strstr(wanted->config, "\nresolvers system\n    parse-resolv-conf\n"));
-	ck_assert_ptr_nonnull(strstr(wanted->config,
-				     "server cp1.example:6443 cp1.example:6443 check resolvers system "
-				     "init-addr last,libc,none\n"));
-	ck_assert_ptr_nonnull(strstr(wanted->config, "server fd00::1:6443 [fd00::1]:6443 check\n"));
+	assert_in(config, "\n    setenv RES_OPTIONS \"timeout:1 attempts:2\"\n");
+	assert_in(config, "\nresolvers system\n    parse-resolv-conf\n    timeout resolve 5s\n");
+	/* Nothing that DNS may say or not say takes an address away. */
+	assert_in(config,
+		  "\n    hold nx 24d\n    hold timeout 24d\n    hold refused 24d\n    hold other 24d\n");
+	assert_in(config, NAMED("", "check", "ipv4", SHARED LOOKED_UP));
+	assert_in(config, NAMED("-2", "check", "ipv4", "init-addr none"));
+	assert_in(config, NAMED("-3", "check", "ipv4", "init-addr none"));
+	assert_in(config, NAMED("-untested", "backup", "ipv4", SHARED LOOKED_UP));
+	assert_in(config, NAMED("-untested-2", "backup", "ipv6", SHARED "init-addr none"));
+	assert_in(config, "\n    server fd00::1:6443 [fd00::1]:6443 check\n");
+	ck_assert_ptr_null(strstr(config, "fd00::1:6443-2"));
+	wanted_unref(wanted);
+}
+END_TEST
+
+START_TEST(a_balancer_that_listens_on_ipv6_only_prefers_it)
+{
+	static const struct {
+		const char *bind, *family;
+	} cases[] = {{"'::1'", "ipv6"}, {"['[::]:6443', '::1']", "ipv6"}, {"['::1', 127.0.0.1]", "ipv4"}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct wanted *wanted = named(cases[i].bind);
+		char *line = xasprintf("cp1.example:6443 check resolvers system resolve-prefer %s ",
+				       cases[i].family);
+
+		assert_in(wanted->config, line);
+		free(line);
+		wanted_unref(wanted);
+	}
+}
+END_TEST
+
+START_TEST(without_names_nothing_is_said_of_resolving)
+{
+	struct wanted *wanted = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
+
+	ck_assert_ptr_null(strstr(wanted->config, "resolv"));
+	ck_assert_ptr_null(strstr(wanted->config, "RES_OPTIONS"));
 	wanted_unref(wanted);
 }
 END_TEST
@@ -433,6 +490,88 @@ START_TEST(stats_tell_version_generation_and_servers)
 	/* HAProxy says UP before it has checked: we do not. */
 	ck_assert_int_eq(observed.servers[2].state, SERVER_UNKNOWN);
 	ck_assert_int_eq(observed.servers[3].state, SERVER_UNKNOWN);
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+/* The rows of one server, and what they make of it. */
+static const struct {
+	const char *rows;
+	enum server_state state;
+	bool draining;
+	const char *why;
+} several[] = {
+	{"cp1:6443,UP,L7OK,0|cp1:6443-2,DOWN,L4CON,0", SERVER_UP, false, NULL},
+	{"cp1:6443,DOWN,L4CON,0|cp1:6443-2,UP,L7OK,0", SERVER_UP, false, NULL},
+	{"cp1:6443,MAINT (resolution),,0|cp1:6443-2,UP,L7OK,0", SERVER_UP, false, NULL},
+	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-2,NOLB,L7OKC,0", SERVER_DOWN, true,
+	 "not ready; connections in use go on"},
+	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-2,MAINT (resolution),,0", SERVER_DOWN, false, "no connection"},
+	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-2,no check,,0", SERVER_UNKNOWN, false, NULL},
+	{"cp1:6443,MAINT (resolution),,0|cp1:6443-2,MAINT (resolution),,0", SERVER_DOWN, false,
+	 "its name cannot be resolved"},
+	{"cp1:6443-2,UP,L7OK,0|cp1:6443,DOWN,L4CON,0", SERVER_UP, false, NULL},
+};
+
+static struct observed_instance stats_of(const char *rows)
+{
+	struct observed_instance observed = {0};
+	char *text = xasprintf("Version: 3\n# pxname,svname,status,check_status,bck\n"),
+	     *copy = xstrdup(rows);
+	char *rest = copy, *row;
+
+	while ((row = strsep(&rest, "|")) != NULL) {
+		char *more = xasprintf("%skube-apiserver,%s\n", text, row);
+
+		free(text);
+		text = more;
+	}
+	observed_stats_parse(&observed, text);
+	free(text);
+	free(copy);
+	return observed;
+}
+
+START_TEST(several_addresses_are_one_server)
+{
+	struct observed_instance observed = stats_of(several[_i].rows);
+
+	ck_assert_uint_eq(observed.servers_n, 1);
+	ck_assert_str_eq(observed.servers[0].name, "cp1:6443");
+	ck_assert_int_eq(observed.servers[0].state, several[_i].state);
+	ck_assert_int_eq(observed.servers[0].draining, several[_i].draining);
+	ck_assert_pstr_eq(observed.servers[0].why, several[_i].why);
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+START_TEST(other_servers_are_other_servers)
+{
+	struct observed_instance observed = stats_of(
+		"cp1:6443,UP,L7OK,0|cp1:64432,UP,L7OK,0|cp1-2:6443,UP,L7OK,0|fd00::2:6443,UP,L7OK,0");
+
+	ck_assert_uint_eq(observed.servers_n, 4);
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+/* Traffic does not go where there is no address. */
+static const struct {
+	const char *rows;
+	bool fallback;
+} backups[] = {
+	{"a:1,DOWN,L4CON,0|a:1-untested,no check,,1", true},
+	{"a:1,DOWN,L4CON,0|a:1-untested,MAINT (resolution),,1|a:1-untested-2,MAINT (resolution),,1", false},
+	{"a:1,DOWN,L4CON,0|a:1-untested,MAINT (resolution),,1|a:1-untested-2,no check,,1", true},
+	{"a:1,DOWN,L4CON,0|a:1-untested,MAINT,,1", false},
+	{"a:1,DOWN,L4CON,0", false},
+};
+
+START_TEST(untested_servers_without_an_address_are_none)
+{
+	struct observed_instance observed = stats_of(backups[_i].rows);
+
+	ck_assert_int_eq(observed.fallback, backups[_i].fallback);
 	observed_instance_clear(&observed);
 }
 END_TEST
@@ -631,6 +770,12 @@ int main(void)
 	tcase_add_loop_test(all, checks_become_rarer_with_the_fleet, 0, N(intervals));
 	tcase_add_test(all, sharers_are_counted_across_specs);
 	tcase_add_test(all, names_as_servers_are_resolved_at_run_time);
+	tcase_add_test(all, a_balancer_that_listens_on_ipv6_only_prefers_it);
+	tcase_add_test(all, without_names_nothing_is_said_of_resolving);
+	tcase_add_loop_test(all, several_addresses_are_one_server, 0, sizeof(several) / sizeof(several[0]));
+	tcase_add_test(all, other_servers_are_other_servers);
+	tcase_add_loop_test(all, untested_servers_without_an_address_are_none, 0,
+			    sizeof(backups) / sizeof(backups[0]));
 	tcase_add_loop_test(all, directory_is_mounted_unless_it_is_shared, 0, N(mounts));
 	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);
 	tcase_add_test(all, stats_tell_version_generation_and_servers);

@@ -33,12 +33,13 @@ char *haproxy_server_address(const struct spec_server *server)
 	return xasprintf(server->ipv6 ? "[%s]:%u" : "%s:%u", server->host, server->port);
 }
 
-static bool any_name(const struct spec_instance *instance)
+size_t haproxy_names(const struct spec_instance *instance)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < instance->servers_n; i++)
-		if (!haproxy_is_address(&instance->servers[i]))
-			return true;
-	return false;
+		n += !haproxy_is_address(&instance->servers[i]);
+	return n;
 }
 
 /*
@@ -73,6 +74,9 @@ static void render_global(FILE *out, const struct spec_instance *instance)
 	fprintf(out, "    stats maxconn 100\n");
 	/* They end by themselves; from 3.3 on HAProxy would end those of 50 reloads ago. */
 	fprintf(out, "    mworker-max-reloads 1000\n");
+	if (haproxy_names(instance) > 0)
+		/* HAProxy looks names up at its start, one after the other, and nothing else meanwhile. */
+		fprintf(out, "    setenv RES_OPTIONS \"timeout:1 attempts:2\"\n");
 	haproxy_put_guard(out, instance);
 	haproxy_put_extra(out, instance->extra_config.global, instance->extra_config.global_n);
 	free(socket);
@@ -107,9 +111,16 @@ static void render_defaults(FILE *out, const struct spec_instance *instance)
 
 static void render_resolvers(FILE *out, const struct spec_instance *instance)
 {
-	if (any_name(instance))
+	if (haproxy_names(instance) > 0)
+		/* What DNS does not say is no reason to give an address up: as long as HAProxy can count. */
 		fputs("\nresolvers system\n"
-		      "    parse-resolv-conf\n",
+		      "    parse-resolv-conf\n"
+		      "    timeout resolve 5s\n"
+		      "    hold nx 24d\n"
+		      "    hold timeout 24d\n"
+		      "    hold refused 24d\n"
+		      "    hold other 24d\n"
+		      "    hold obsolete 30s\n",
 		      out);
 }
 

@@ -25,6 +25,9 @@
 /* "/var/lib/apilb/NAME/TOKEN.sock"; the caller frees. */
 char *haproxy_socket_path(const char *name, const char *token);
 
+/* How many of its servers are given by name. */
+size_t haproxy_names(const struct spec_instance *instance);
+
 /* Which name API servers must have in their certificates, if these are verified. */
 const char *haproxy_name_in_certificates(const struct spec_health_check *health_check);
 
@@ -67,7 +70,8 @@ struct haproxy_description haproxy_description_parse(const char *text);
 /* From a rendered text. */
 struct haproxy_description haproxy_description_of(const char *config);
 
-/* How HAProxy is told to name a server, and we find it again: "10.0.0.1:6443", IPv6 without brackets. The
+/* How HAProxy is told to name a server, and we find it again: "10.0.0.1:6443", IPv6 without brackets. One
+ * that is given by name may have more addresses than one: the others are servers too, NAME-2 and so on. The
  * caller frees. */
 char *haproxy_server_name(const struct spec_server *server);
 /* The same for people: "10.0.0.1:6443", "[fd00::1]:6443". The caller frees. */

@@ -176,19 +176,61 @@ static void render_check(FILE *out, const struct spec_instance *instance)
 	      out);
 }
 
-static void render_servers(FILE *out, const struct spec_instance *instance, const char *name_more,
-			   const char *role)
+/* The family of a name's addresses, where it has both: a host without IPv4 has nowhere to listen there. */
+static const char *family(const struct spec_instance *instance, bool other)
+{
+	bool ipv4 = false;
+
+	for (size_t i = 0; i < instance->binds_n; i++)
+		ipv4 |= !instance->binds[i].ipv6;
+	return ipv4 != other ? "ipv4" : "ipv6";
+}
+
+/* What is put behind a server's name, its role, and how it gets its address if it has to be looked up. */
+struct line {
+	const char *suffix;
+	const char *role;
+	bool further; /* none of its own: another address of the name, if it has any */
+	bool other;   /* of the other family */
+	bool shared;  /* it may be the address of another line */
+};
+
+static void render_lines(FILE *out, const struct spec_instance *instance, const struct line *line)
 {
 	for (size_t i = 0; i < instance->servers_n; i++) {
 		const struct spec_server *server = &instance->servers[i];
-		char *name = haproxy_server_name(server);
-		char *address = haproxy_server_address(server);
+		bool by_name = !haproxy_is_address(server);
+		char *name, *address;
 
-		fprintf(out, "    server %s%s %s %s%s\n", name, name_more, address, role,
-			haproxy_is_address(server) ? "" : " resolvers system init-addr last,libc,none");
+		if (line->further && !by_name)
+			continue;
+		name = haproxy_server_name(server);
+		address = haproxy_server_address(server);
+		fprintf(out, "    server %s%s %s %s", name, line->suffix, address, line->role);
+		if (by_name)
+			fprintf(out, " resolvers system resolve-prefer %s%s init-addr %s",
+				family(instance, line->other),
+				line->shared ? " resolve-opts allow-dup-ip" : "",
+				line->further ? "none" : "libc,last,none");
+		putc('\n', out);
 		free(name);
 		free(address);
 	}
+}
+
+static void render_servers(FILE *out, const struct spec_instance *instance)
+{
+	static const struct line lines[] = {
+		{"", "check", .shared = true},
+		{"-2", "check", .further = true},
+		{"-3", "check", .further = true},
+		/* For when no check passes: to try is better than to refuse. */
+		{"-untested", "backup", .shared = true},
+		{"-untested-2", "backup", .further = true, .other = true, .shared = true},
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		render_lines(out, instance, &lines[i]);
 }
 
 void haproxy_put_backend(FILE *out, const struct spec_instance *instance)
@@ -202,9 +244,7 @@ void haproxy_put_backend(FILE *out, const struct spec_instance *instance)
 		"    option allbackups\n",
 		instance->balance);
 	render_check(out, instance);
-	render_servers(out, instance, "", "check");
-	/* For when no check passes: to try is better than to refuse. */
-	render_servers(out, instance, "-untested", "backup");
+	render_servers(out, instance);
 	haproxy_put_extra(out, instance->extra_config.backend, instance->extra_config.backend_n);
 }
 

@@ -130,7 +130,8 @@ struct observed_instance {
 	int64_t uptime_s;    /* of the process that answered; -1: not told */
 	struct observed_server *servers;
 	size_t servers_n;
-	bool fallback; /* there are unchecked backup servers, which get the traffic when no server is up */
+	bool fallback; /* there are unchecked backup servers with an address, which get the traffic when no
+			  server is up */
 };
 
 void observed_instance_clear(struct observed_instance *instance);

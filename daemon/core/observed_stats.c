@@ -105,26 +105,86 @@ static int64_t number(const char *field)
 	return field[0] >= '0' && field[0] <= '9' ? strtoll(field, NULL, 10) : -1;
 }
 
-static void add_server(struct observed_instance *instance, char *const fields[COLUMNS])
+static void server_clear(struct observed_server *server)
 {
-	struct observed_server *server;
+	free(server->name);
+	free(server->check);
+	free(server->why);
+}
 
-	instance->servers = xreallocarray(instance->servers, instance->servers_n + 1, sizeof(*server));
-	server = &instance->servers[instance->servers_n++];
-	*server = (struct observed_server){
-		.name = xstrdup(fields[COLUMN_SERVER]),
+static struct observed_server server_of(char *const fields[COLUMNS], size_t name_len)
+{
+	struct observed_server server = {
+		.name = xasprintf("%.*s", (int)name_len, fields[COLUMN_SERVER]),
 		.check = xstrdup(last_check(fields[COLUMN_CHECK])),
 		.changed_s = number(fields[COLUMN_CHANGED]),
 	};
-	read_state(server, fields[COLUMN_STATUS]);
-	if (server->state == SERVER_DOWN)
-		server->why = server_why(&(struct server_check){
+
+	read_state(&server, fields[COLUMN_STATUS]);
+	if (server.state == SERVER_DOWN)
+		server.why = server_why(&(struct server_check){
 			.status = fields[COLUMN_STATUS],
-			.check = server->check,
+			.check = server.check,
 			.code = number(fields[COLUMN_CODE]),
 			.duration_ms = number(fields[COLUMN_DURATION]),
 			.last = fields[COLUMN_LAST],
 		});
+	return server;
+}
+
+/* Of several addresses of a server that tells most which gets the most of its traffic. */
+static int rank(const struct observed_server *server)
+{
+	static const int ranks[] = {[SERVER_UP] = 3, [SERVER_UNKNOWN] = 2, [SERVER_DOWN] = 0};
+
+	return ranks[server->state] + server->draining;
+}
+
+static bool is_unresolved(const char *status)
+{
+	return strncmp(status, "MAINT (resolution)", 18) == 0;
+}
+
+/* "cp1.example:6443-2" is another address of cp1.example:6443, if that has one. */
+static size_t base_length(const char *name)
+{
+	const char *colon = strrchr(name, ':');
+
+	return colon ? (size_t)(colon - name) + 1 + strspn(colon + 1, "0123456789") : strlen(name);
+}
+
+static struct observed_server *find_server(const struct observed_instance *instance, const char *name,
+					   size_t len)
+{
+	for (size_t i = 0; i < instance->servers_n; i++)
+		if (strlen(instance->servers[i].name) == len &&
+		    memcmp(instance->servers[i].name, name, len) == 0)
+			return &instance->servers[i];
+	return NULL;
+}
+
+static void add_server(struct observed_instance *instance, char *const fields[COLUMNS])
+{
+	const char *name = fields[COLUMN_SERVER];
+	size_t len = base_length(name);
+	struct observed_server *known = find_server(instance, name, len), server;
+
+	if (known && is_unresolved(fields[COLUMN_STATUS]))
+		return;
+	server = server_of(fields, len);
+	if (!known) {
+		instance->servers =
+			xreallocarray(instance->servers, instance->servers_n + 1, sizeof(*instance->servers));
+		instance->servers[instance->servers_n++] = server;
+		return;
+	}
+	if (rank(&server) > rank(known)) {
+		struct observed_server worse = *known;
+
+		*known = server;
+		server = worse;
+	}
+	server_clear(&server);
 }
 
 static void read_row(struct observed_instance *instance, char *line, const int index[COLUMNS])
@@ -146,9 +206,9 @@ static void read_row(struct observed_instance *instance, char *line, const int i
 	if (strcmp(fields[COLUMN_PROXY], "kube-apiserver") != 0 ||
 	    strcmp(fields[COLUMN_SERVER], "FRONTEND") == 0 || strcmp(fields[COLUMN_SERVER], "BACKEND") == 0)
 		return;
-	/* The same servers a second time, for when no check passes. */
+	/* The same servers a second time, for when no check passes; those that have an address. */
 	if (strcmp(fields[COLUMN_BACKUP], "1") == 0)
-		instance->fallback = true;
+		instance->fallback |= strncmp(fields[COLUMN_STATUS], "MAINT", 5) != 0;
 	else
 		add_server(instance, fields);
 }

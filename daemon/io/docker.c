@@ -62,7 +62,7 @@ ENDPOINT inspect = {"GET", "/containers/{}/json", "inspect container", LOOK_S, a
 ENDPOINT create = {"POST",    "/containers/create?name={}", "create container", CHANGE_S, accept_json,
 		   TAKES_NAME};
 ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0};
-ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0};
+ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", TRANSFER_S, accept_json, 0};
 ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
 ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
 ENDPOINT exec_create = {"POST",   "/containers/{}/exec", "prepare a command in container",
