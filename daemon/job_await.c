@@ -173,9 +173,10 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		return;
 	}
 	observed_stats_parse(&answer, text);
-	/* A rehearsal is of nothing else. */
+	/* A rehearsal is of nothing else; and who was to be loaded once more may still be the one before. */
 	if (job_action(job)->kind == ACTION_REHEARSE ||
-	    strcmp(answer.loaded.generation, wanted->description.generation) == 0)
+	    (strcmp(answer.loaded.generation, wanted->description.generation) == 0 &&
+	     !plan_must_look_up(&answer)))
 		judge_health(job, &answer);
 	else
 		await_again(job, "it goes on with the former one");

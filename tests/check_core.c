@@ -378,11 +378,15 @@ START_TEST(names_as_servers_are_resolved_at_run_time)
 	assert_in(config,
 		  "\n    hold nx 24d\n    hold timeout 24d\n    hold refused 24d\n    hold other 24d\n");
 	assert_in(config, NAMED("", "check", "ipv4", SHARED LOOKED_UP));
-	assert_in(config, NAMED("-2", "check", "ipv4", "init-addr none"));
-	assert_in(config, NAMED("-3", "check", "ipv4", "init-addr none"));
+	assert_in(config, NAMED("-2", "check", "ipv4", "init-addr last,none"));
+	assert_in(config, NAMED("-3", "check", "ipv4", "init-addr last,none"));
 	assert_in(config, NAMED("-untested", "backup", "ipv4", SHARED LOOKED_UP));
-	assert_in(config, NAMED("-untested-2", "backup", "ipv6", SHARED "init-addr none"));
+	assert_in(config, NAMED("-untested-2", "backup", "ipv6", SHARED "init-addr last,none"));
 	assert_in(config, "\n    server fd00::1:6443 [fd00::1]:6443 check\n");
+	assert_in(config, "\n    server-state-file \"/var/lib/apilb/api-loadbalancer-haproxy/addresses\"\n");
+	assert_in(config, "\n    load-server-state-from-file global\n");
+	ck_assert_uint_eq(wanted->files_n, 2);
+	assert_in(config, wanted->files[1].name);
 	ck_assert_ptr_null(strstr(config, "fd00::1:6443-2"));
 	wanted_unref(wanted);
 }
@@ -412,6 +416,8 @@ START_TEST(without_names_nothing_is_said_of_resolving)
 
 	ck_assert_ptr_null(strstr(wanted->config, "resolv"));
 	ck_assert_ptr_null(strstr(wanted->config, "RES_OPTIONS"));
+	ck_assert_ptr_null(strstr(wanted->config, "addresses"));
+	ck_assert_uint_eq(wanted->files_n, 1);
 	wanted_unref(wanted);
 }
 END_TEST

@@ -179,15 +179,26 @@ static void observe_up(struct json_object *names, struct observed_instance *obse
 		};
 }
 
+/* uptime: of the HAProxy that has no address for its server's name. */
+static void observe_unresolved(const char *uptime, struct observed_instance *observed)
+{
+	observed->uptime_s = strtoll(uptime, NULL, 10);
+	observed->servers_n = 1;
+	observed->servers = xcalloc(1, sizeof(*observed->servers));
+	*observed->servers = (struct observed_server){
+		.name = xstrdup("cp1:6443"), .check = xstrdup(""), .state = SERVER_DOWN, .unresolved = true};
+}
+
 /*
  * Keys: current, next (containers), helper (true), config ("wanted", "other",
  * "missing"; absent: not known), loaded ("wanted", "other": what HAProxy says
  * that it runs; it answers then), stats (if it does not), image (true, false;
- * absent: not looked at), binds ("other": HAProxy listens elsewhere), adopt (the state hands the container
- * over), up (names of servers that HAProxy sees up), old (those that were succeeded: an array of { "status",
- * "overdue", "undrained": true or absent }), and, true or absent: "silent" (stats failed, for long),
- * "accepted" (the image's HAProxy has checked the config), "config mode" (not what it was), "refused";
- * "leave" (a removal that lets connections end); foreign, refusal, lost (texts).
+ * absent: not looked at), unresolved (seconds since HAProxy's start: it has no address for a name), binds
+ * ("other": HAProxy listens elsewhere), adopt (the state hands the container over), up (names of servers that
+ * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained": true or
+ * absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the image's HAProxy has
+ * checked the config), "config mode" (not what it was), "refused"; "leave" (a removal that lets connections
+ * end); foreign, refusal, lost (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -217,6 +228,8 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 		observe_old(wanted, json_object_array_get_idx(value, i), observed);
 	if (json_object_object_get_ex(given, "up", &value))
 		observe_up(value, observed);
+	if (text_of(given, "unresolved"))
+		observe_unresolved(text_of(given, "unresolved"), observed);
 	observed->config_accepted = text_of(given, "accepted") != NULL;
 	observed->image_known = image != NULL;
 	observed->image_present = image && strcmp(image, "true") == 0;

@@ -16,6 +16,11 @@ static const char guard[] =
 #include "daemon/core/guard.inc"
 	;
 
+/* addresses.lua, the same. */
+static const char addresses[] =
+#include "daemon/core/addresses.inc"
+	;
+
 bool haproxy_is_address(const struct spec_server *server)
 {
 	return server->ipv6 || strspn(server->host, "0123456789.") == strlen(server->host);
@@ -82,14 +87,34 @@ static char *guard_name(void)
 	return file_name("guard", "lua", guard);
 }
 
+static char *addresses_name(void)
+{
+	return file_name("addresses", "lua", addresses);
+}
+
 /* What follows from it asks for GUARDED. */
 #define GUARDED "APILB_GUARDED"
 
-void haproxy_put_guard(FILE *out, const struct spec_instance *instance)
+static void put_lua(FILE *out, const struct spec_instance *instance, char *name)
 {
-	char *name = guard_name();
 	char *path = haproxy_file_path(instance->name, name);
 
+	fprintf(out, "    lua-load \"%s\"\n", path);
+	free(path);
+	free(name);
+}
+
+static void put_addresses(FILE *out, const struct spec_instance *instance)
+{
+	char *path = haproxy_file_path(instance->name, "addresses");
+
+	fprintf(out, "    setenv APILB_ADDRESSES \"%s\"\n    server-state-file \"%s\"\n", path, path);
+	free(path);
+	put_lua(out, instance, addresses_name());
+}
+
+void haproxy_put_guard(FILE *out, const struct spec_instance *instance)
+{
 	fputs("    .if " HAPROXY_CAN_GUARD "\n"
 	      "    .if version_atleast(3.1)\n"
 	      "    tune.lua.bool-sample-conversion normal\n"
@@ -97,13 +122,12 @@ void haproxy_put_guard(FILE *out, const struct spec_instance *instance)
 	      out);
 	fprintf(out, "    setenv APILB_INTERVAL_MS %" PRId64 "\n", spec_check_interval_ms(instance));
 	fprintf(out, "    setenv APILB_CONNECT_MS %" PRId64 "\n", instance->timeouts.connect_ms);
-	fprintf(out,
-		"    lua-load \"%s\"\n"
-		"    setenv " GUARDED " yes\n"
-		"    .endif\n",
-		path);
-	free(path);
-	free(name);
+	put_lua(out, instance, guard_name());
+	if (haproxy_names(instance) > 0)
+		put_addresses(out, instance);
+	fputs("    setenv " GUARDED " yes\n"
+	      "    .endif\n",
+	      out);
 }
 
 const char *haproxy_name_in_certificates(const struct spec_health_check *health)
@@ -211,7 +235,7 @@ static void render_lines(FILE *out, const struct spec_instance *instance, const 
 			fprintf(out, " resolvers system resolve-prefer %s%s init-addr %s",
 				family(instance, line->other),
 				line->shared ? " resolve-opts allow-dup-ip" : "",
-				line->further ? "none" : "libc,last,none");
+				line->further ? "last,none" : "libc,last,none");
 		putc('\n', out);
 		free(name);
 		free(address);
@@ -244,19 +268,27 @@ void haproxy_put_backend(FILE *out, const struct spec_instance *instance)
 		"    option allbackups\n",
 		instance->balance);
 	render_check(out, instance);
+	if (haproxy_names(instance) > 0)
+		fputs("    .if defined(" GUARDED ")\n"
+		      "    load-server-state-from-file global\n"
+		      "    .endif\n",
+		      out);
 	render_servers(out, instance);
 	haproxy_put_extra(out, instance->extra_config.backend, instance->extra_config.backend_n);
 }
 
 struct haproxy_file *haproxy_files(const struct spec_instance *instance, size_t *n)
 {
-	struct haproxy_file *files = xcalloc(2, sizeof(*files));
+	struct haproxy_file *files = xcalloc(3, sizeof(*files));
 	const char *ca = instance->health_check.ca;
 
 	*n = 0;
 	files[(*n)++] = (struct haproxy_file){.name = guard_name(), .text = guard, .len = strlen(guard)};
 	if (ca)
 		files[(*n)++] = (struct haproxy_file){.name = ca_name(ca), .text = ca, .len = strlen(ca)};
+	if (haproxy_names(instance) > 0)
+		files[(*n)++] = (struct haproxy_file){
+			.name = addresses_name(), .text = addresses, .len = strlen(addresses)};
 	return files;
 }
 

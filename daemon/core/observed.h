@@ -85,9 +85,10 @@ const char *server_state_name(enum server_state state);
 struct observed_server {
 	char *name; /* as haproxy_server_name() */
 	enum server_state state;
-	bool draining; /* down for new connections only: those in use go on */
-	char *check;   /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
-	char *why;     /* why it is not up, in words: "connection refused"; NULL: it is, or nobody knows */
+	bool draining;   /* down for new connections only: those in use go on */
+	bool unresolved; /* its name has no address */
+	char *check;     /* HAProxy's last check in its own words ("L4TOUT"), "" if none */
+	char *why;       /* why it is not up, in words: "connection refused"; NULL: it is, or nobody knows */
 	int64_t changed_s; /* seconds since HAProxy last changed its mind; -1: not told */
 };
 

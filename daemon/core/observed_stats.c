@@ -112,12 +112,18 @@ static void server_clear(struct observed_server *server)
 	free(server->why);
 }
 
+static bool is_unresolved(const char *status)
+{
+	return strncmp(status, "MAINT (resolution)", 18) == 0;
+}
+
 static struct observed_server server_of(char *const fields[COLUMNS], size_t name_len)
 {
 	struct observed_server server = {
 		.name = xasprintf("%.*s", (int)name_len, fields[COLUMN_SERVER]),
 		.check = xstrdup(last_check(fields[COLUMN_CHECK])),
 		.changed_s = number(fields[COLUMN_CHANGED]),
+		.unresolved = is_unresolved(fields[COLUMN_STATUS]),
 	};
 
 	read_state(&server, fields[COLUMN_STATUS]);
@@ -138,11 +144,6 @@ static int rank(const struct observed_server *server)
 	static const int ranks[] = {[SERVER_UP] = 3, [SERVER_UNKNOWN] = 2, [SERVER_DOWN] = 0};
 
 	return ranks[server->state] + server->draining;
-}
-
-static bool is_unresolved(const char *status)
-{
-	return strncmp(status, "MAINT (resolution)", 18) == 0;
 }
 
 /* "cp1.example:6443-2" is another address of cp1.example:6443, if that has one. */

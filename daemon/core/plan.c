@@ -310,6 +310,18 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 	       (observed->refused || strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
 
+#define LOOK_UP_AGAIN_S 86400
+
+bool plan_must_look_up(const struct observed_instance *observed)
+{
+	if (observed->stats != STATS_ANSWERED || observed->uptime_s < LOOK_UP_AGAIN_S)
+		return false;
+	for (size_t i = 0; i < observed->servers_n; i++)
+		if (observed->servers[i].unresolved)
+			return true;
+	return false;
+}
+
 static const char dir_mode[] = "directory of the stats socket has other permissions";
 
 /* What the running HAProxy is asked to do so that it holds the wanted config and shows it. */
@@ -333,6 +345,10 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	} else if (observed->stats == STATS_DIR_MODE) {
 		reload = true;
 		reason = reason ? reason : dir_mode;
+	} else if (plan_must_look_up(observed)) {
+		reload = true;
+		reason = reason ? reason
+				: "a server's name has had no address for long: it is looked up again";
 	}
 	if (needs_successor(wanted, observed, reload)) {
 		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");

@@ -82,6 +82,13 @@ bool plan_makes_container(const struct plan *plan);
 void plan_put_off(struct plan *plan);
 void plan_clear(struct plan *plan);
 
+/*
+ * A name that HAProxy cannot resolve is looked up by libc, which knows more (/etc/hosts, search domains), at
+ * a start or reload only. HAProxy gives up after 24 days what DNS does not know (docs/haproxy.md), and may
+ * have been started when DNS was down. True once it is up for a day: it may be a name that nobody knows.
+ */
+bool plan_must_look_up(const struct observed_instance *observed);
+
 /* The balancer that runs has a server that is up, or may have, as it could not be asked: a new version of it
  * has to see one, too, or it goes. */
 bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed);

@@ -11,7 +11,7 @@ from lab.certificates import Authority
 from lab.daemon import ctl
 from lab.proc import LAB, run
 
-GUARD = Path(__file__).resolve().parents[2] / "daemon/core/guard.lua"
+LUA = Path(__file__).resolve().parents[2] / "daemon/core"
 ONE = ["10.0.0.1:6443"]
 MANY = [f"10.0.{n // 250}.{n % 250 + 1}:6443" for n in range(500)]
 
@@ -97,9 +97,9 @@ def without_lua(config):
 def accepted(haproxy_roots, config):
     for version, root in haproxy_roots.items():
         assert f"version {version}" in run("chroot", root, "haproxy", "-v")
-        guard = root / re.search(r'lua-load "/(\S+)"', config)[1]
-        guard.parent.mkdir(parents=True, exist_ok=True)
-        guard.write_text(GUARD.read_text())
+        for path, name in re.findall(r'lua-load "/(\S+/(\w+)-\w+.lua)"', config):
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text((LUA / f"{name}.lua").read_text())
         for text in config, without_lua(config):
             (root / "tmp/x.cfg").write_text(text)
             said = run("chroot", root, "haproxy", "-c", "-f", "/tmp/x.cfg")
