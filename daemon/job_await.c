@@ -8,12 +8,6 @@
 
 #define AWAIT_INTERVAL_MS 100
 #define AWAIT_POLLS 100
-/*
- * Before anything else HAProxy has the system look up the names in its config, one after the other, each
- * twice; where a name server is silent, each of these takes seconds.
- */
-#define AWAIT_NAME_POLLS 300
-#define AWAIT_MAX_POLLS 3000
 #define AWAIT_TIMEOUT_MS 2000
 /* So often one that sees no server up is asked again, before that counts; the second where it may still be
  * resolving their names. */
@@ -40,17 +34,10 @@ static size_t names(struct job *job)
 	return haproxy_names(&job_current(job)->wanted->instance);
 }
 
-static int polls_of(struct job *job)
-{
-	size_t n = names(job);
-
-	return n < AWAIT_MAX_POLLS / AWAIT_NAME_POLLS ? AWAIT_POLLS + AWAIT_NAME_POLLS * (int)n
-						      : AWAIT_MAX_POLLS;
-}
-
 static void await_again(struct job *job, const char *why)
 {
-	int limit = polls_of(job);
+	const struct spec_instance *instance = &job_current(job)->wanted->instance;
+	int limit = AWAIT_POLLS + haproxy_look_up_max_s(instance) * 1000 / AWAIT_INTERVAL_MS;
 	char *what;
 
 	if (++job->polls < limit) {
@@ -60,9 +47,10 @@ static void await_again(struct job *job, const char *why)
 	}
 	what = xasprintf("HAProxy has not loaded the config within %d s: %s%s",
 			 limit * AWAIT_INTERVAL_MS / 1000, why,
-			 names(job) > 0 ? "; it looks up its servers' names first: do the name servers in "
-					  "the host's /etc/resolv.conf answer?"
-					: "");
+			 haproxy_names(instance) > 0
+				 ? "; it looks up its servers' names first: do the name servers in "
+				   "the host's /etc/resolv.conf answer?"
+				 : "");
 	await_failed(job, ERR_PERMANENT, what);
 	free(what);
 }

@@ -156,8 +156,8 @@ static void on_verdict(void *arg, const struct docker_reply *reply, const struct
 
 void job_wait_for_verdict(struct job *job, struct job_target *target, const struct action *action)
 {
-	(void)target;
-	docker_wait(job->docker, action->container, on_verdict, job);
+	docker_wait(job->docker, action->container, haproxy_look_up_max_s(&target->wanted->instance),
+		    on_verdict, job);
 }
 
 /* Which image it was is known only now, when it had to be pulled. */

@@ -392,6 +392,30 @@ START_TEST(names_as_servers_are_resolved_at_run_time)
 }
 END_TEST
 
+START_TEST(more_names_may_take_longer_to_look_up)
+{
+	static const struct {
+		const char *servers;
+		int s;
+	} cases[] = {
+		{"'10.0.0.1:1', '[::1]:1'", 0},
+		{"'10.0.0.1:1', 'a:1'", 30},
+		{"'a:1', 'b:1', 'c:1'", 90},
+		{"'a:1', 'b:1', 'c:1', 'd:1', 'e:1', 'f:1', 'g:1', 'h:1', 'i:1', 'j:1', 'k:1'", 300},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *yaml = xasprintf("servers: [%s]\nbindAddress: '::1'\napiLoadBalancers: [{}]\n",
+				       cases[i].servers);
+		struct wanted *wanted = wanted_of(yaml);
+
+		ck_assert_int_eq(haproxy_look_up_max_s(&wanted->instance), cases[i].s);
+		wanted_unref(wanted);
+		free(yaml);
+	}
+}
+END_TEST
+
 START_TEST(a_balancer_that_listens_on_ipv6_only_prefers_it)
 {
 	static const struct {
@@ -776,6 +800,7 @@ int main(void)
 	tcase_add_loop_test(all, checks_become_rarer_with_the_fleet, 0, N(intervals));
 	tcase_add_test(all, sharers_are_counted_across_specs);
 	tcase_add_test(all, names_as_servers_are_resolved_at_run_time);
+	tcase_add_test(all, more_names_may_take_longer_to_look_up);
 	tcase_add_test(all, a_balancer_that_listens_on_ipv6_only_prefers_it);
 	tcase_add_test(all, without_names_nothing_is_said_of_resolving);
 	tcase_add_loop_test(all, several_addresses_are_one_server, 0, sizeof(several) / sizeof(several[0]));

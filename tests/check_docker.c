@@ -136,7 +136,7 @@ static void call_stop(struct result *r)
 
 static void call_wait(struct result *r)
 {
-	docker_wait(r->docker, "c", on_reply, r);
+	docker_wait(r->docker, "c", 0, on_reply, r);
 }
 
 static void call_kill(struct result *r)

@@ -132,7 +132,7 @@ static void run_stop(struct tool *t)
 
 static void run_wait(struct tool *t)
 {
-	docker_wait(t->docker, t->args[0], on_reply, t);
+	docker_wait(t->docker, t->args[0], 0, on_reply, t);
 }
 
 static void run_kill(struct tool *t)

@@ -11,6 +11,9 @@
 
 /* What the guard adds: see haproxy_put_guard. */
 #define GUARDED_WORD "guarded"
+/* For a name, with three silent name servers and some search domains; and for all. */
+#define LOOK_UP_S 30
+#define LOOK_UP_MAX_S 300
 #define DESCRIPTION "    description \"apilb "
 
 char *haproxy_socket_path(const char *name, const char *token)
@@ -40,6 +43,13 @@ size_t haproxy_names(const struct spec_instance *instance)
 	for (size_t i = 0; i < instance->servers_n; i++)
 		n += !haproxy_is_address(&instance->servers[i]);
 	return n;
+}
+
+int haproxy_look_up_max_s(const struct spec_instance *instance)
+{
+	size_t names = haproxy_names(instance);
+
+	return names < LOOK_UP_MAX_S / LOOK_UP_S ? LOOK_UP_S * (int)names : LOOK_UP_MAX_S;
 }
 
 /*

@@ -27,6 +27,11 @@ char *haproxy_socket_path(const char *name, const char *token);
 
 /* How many of its servers are given by name. */
 size_t haproxy_names(const struct spec_instance *instance);
+/*
+ * So long may HAProxy take before it does anything else, also for a check of its config: it has the system
+ * look up the names of its servers, one after the other, each twice, and some name server may be silent.
+ */
+int haproxy_look_up_max_s(const struct spec_instance *instance);
 
 /* Which name API servers must have in their certificates, if these are verified. */
 const char *haproxy_name_in_certificates(const struct spec_health_check *health_check);

@@ -62,7 +62,7 @@ ENDPOINT inspect = {"GET", "/containers/{}/json", "inspect container", LOOK_S, a
 ENDPOINT create = {"POST",    "/containers/create?name={}", "create container", CHANGE_S, accept_json,
 		   TAKES_NAME};
 ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0};
-ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", TRANSFER_S, accept_json, 0};
+ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0};
 ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
 ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
 ENDPOINT exec_create = {"POST",   "/containers/{}/exec", "prepare a command in container",
@@ -449,9 +449,9 @@ struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb
 	return send_call(d, &start, &(struct order){.args = {id}}, cb, arg);
 }
 
-struct docker_call *docker_wait(struct docker *d, const char *id, docker_cb *cb, void *arg)
+struct docker_call *docker_wait(struct docker *d, const char *id, int extra_s, docker_cb *cb, void *arg)
 {
-	return send_call(d, &wait_for, &(struct order){.args = {id}}, cb, arg);
+	return send_call(d, &wait_for, &(struct order){.args = {id}, .extra_s = extra_s}, cb, arg);
 }
 
 struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg)

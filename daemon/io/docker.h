@@ -68,8 +68,9 @@ struct docker_call *docker_inspect(struct docker *d, const char *id_or_name, doc
 struct docker_call *docker_create(struct docker *d, const char *name, struct json_object *config,
 				  docker_cb *cb, void *arg);
 struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb, void *arg);
-/* Until it has ended, at most for the request's deadline: reply->json is { "StatusCode": its exit code }. */
-struct docker_call *docker_wait(struct docker *d, const char *id, docker_cb *cb, void *arg);
+/* Until it has ended, at most for the request's deadline and extra_s: reply->json is { "StatusCode": its exit
+ * code }. */
+struct docker_call *docker_wait(struct docker *d, const char *id, int extra_s, docker_cb *cb, void *arg);
 /* timeout_s: how long the engine waits before it kills; the request's deadline is longer. */
 struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg);
 struct docker_call *docker_kill(struct docker *d, const char *id, const char *signal, docker_cb *cb,
