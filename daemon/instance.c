@@ -41,6 +41,7 @@ void instance_free(struct instance *instance)
 	free(instance->progress);
 	free(instance->told_drift);
 	free(instance->refusal);
+	replaced_clear(&instance->replaced);
 	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
 	servers_clear(&instance->servers);
@@ -128,6 +129,7 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 	target.accepted = xstrdup(instance->record.accepted);
 	target.silent_since_ms = instance->silent_since_ms;
 	leaving_copy(&target.leaving, &instance->leaving);
+	replaced_copy(&target.replaced, &instance->replaced);
 	if (instance->record.config_sha256)
 		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
@@ -272,6 +274,9 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	if (target) {
 		note_refusal(instance, target, err);
 		instance->silent_since_ms = target->silent_since_ms;
+		replaced_clear(&instance->replaced);
+		instance->replaced = target->replaced;
+		target->replaced = (struct replaced){0};
 	}
 	differs = target && note_observation(instance, target);
 	new_error = note_error(instance, err);

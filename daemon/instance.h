@@ -67,10 +67,11 @@ struct instance {
 	char refused[SHA256_HEX_SIZE];
 	unsigned refusals;
 	int64_t refused_until_ms;
-	char *refusal;           /* in words; NULL: none */
-	struct leaving leaving;  /* former containers that still have connections */
-	int64_t silent_since_ms; /* see struct job_target */
-	char *told_drift;        /* the last that was told, so that each is told once */
+	char *refusal;            /* in words; NULL: none */
+	struct replaced replaced; /* see struct job_target */
+	struct leaving leaving;   /* former containers that still have connections */
+	int64_t silent_since_ms;  /* see struct job_target */
+	char *told_drift;         /* the last that was told, so that each is told once */
 };
 
 /* The record is taken over. */

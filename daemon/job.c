@@ -339,6 +339,8 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		plan_removal(target->name, &target->observed, target->leave_ms > 0, &target->plan);
 	if (target->stays)
 		plan_put_off(&target->plan);
+	if (target->observed.current && target->plan.n == 0 && target->plan.trouble.kind == ERR_NONE)
+		replaced_helped(&target->replaced, target->observed.current->id);
 	/* Both come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
 		return job_look_at_image(job, target);
@@ -464,6 +466,7 @@ void job_target_clear(struct job_target *target)
 	free(target->refusal);
 	free(target->accepted);
 	leaving_clear(&target->leaving);
+	replaced_clear(&target->replaced);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }
@@ -479,6 +482,7 @@ void job_free(struct job *job)
 	listed_clear(job);
 	free(job->exec_id);
 	free(job->retired_id);
+	free(job->leaver_started_at);
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);

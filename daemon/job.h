@@ -17,6 +17,7 @@
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
 #include "daemon/core/removal.h"
+#include "daemon/core/replaced.h"
 #include "daemon/core/wanted.h"
 #include "daemon/io/stream.h"
 #include "daemon/leaving.h"
@@ -60,9 +61,10 @@ struct job_target {
 					  and out. */
 	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
 	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
-	int64_t silent_since_ms; /* its stats socket has not answered since (monotonic clock); 0: it has. In
-				    and out. */
-	struct leaving leaving;  /* former containers of it that still have connections. In and out. */
+	int64_t silent_since_ms;  /* its stats socket has not answered since (monotonic clock); 0: it has. In
+				     and out. */
+	struct replaced replaced; /* the container that was made last. In and out. */
+	struct leaving leaving;   /* former containers of it that still have connections. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;

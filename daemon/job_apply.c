@@ -92,6 +92,19 @@ void job_make_token(char token[TOKEN_HEX_SIZE])
 		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
 }
 
+static void on_created(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct json_object *id = NULL;
+
+	if (!err && json_object_object_get_ex(reply->json, "Id", &id) &&
+	    json_object_is_type(id, json_type_string))
+		replaced_note(&target->replaced, json_object_get_string(id), job_action(job)->reason,
+			      target->wanted->version);
+	job_on_step(job, reply, err);
+}
+
 static void create(struct job *job, struct job_target *target, const struct action *action)
 {
 	struct json_object *request;
@@ -99,7 +112,7 @@ static void create(struct job *job, struct job_target *target, const struct acti
 
 	job_make_token(token);
 	request = wanted_create_with_token(target->wanted, token);
-	docker_create(job->docker, action->container, request, job_on_step, job);
+	docker_create(job->docker, action->container, request, on_created, job);
 	json_object_put(request);
 }
 
@@ -187,8 +200,30 @@ static void on_drained(void *arg, const struct docker_reply *reply, const struct
 		return;
 	}
 	if (!err)
-		leaving_add(&job_current(job)->leaving, id, clock_monotonic_ms());
+		leaving_add(&job_current(job)->leaving, id, clock_monotonic_ms(), job->leaver_started_at);
 	job_on_step(job, reply, err);
+}
+
+/* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
+static void on_leaver(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	FREE(job->leaver_started_at);
+	if (container)
+		job->leaver_started_at = xstrdup(container->started_at);
+	observed_container_free(container);
+	job_on_step(job, reply, err);
+}
+
+static void look_at_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_leaver, job);
 }
 
 static void drain(struct job *job, struct job_target *target, const struct action *action)
@@ -341,7 +376,7 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {job_await},
-	[ACTION_DRAIN] = {drain},
+	[ACTION_DRAIN] = {look_at_leaver, drain},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},

@@ -47,6 +47,7 @@ struct job {
 	int looks;                  /* observations since the last action */
 	char *exec_id;              /* apply: the command that was prepared */
 	char *retired_id;           /* apply: the successor that is told to leave again */
+	char *leaver_started_at;    /* apply: since when what is told to leave runs; NULL: not known */
 	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
 	int awaiting;               /* apply: where the awaiting stands (job_await.c) */
 	int polls;                  /* apply: how often the awaited HAProxy was asked in vain */

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/accepted.h"
+#include "daemon/core/difference.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
@@ -23,7 +24,7 @@
 static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
 {
 	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
-	       observed_mounts_as(container, target->wanted->create);
+	       difference_mounts_as(container, target->wanted->create);
 }
 
 static const struct observed_container *config_view(const struct job_target *target)

@@ -164,6 +164,7 @@ static void observe_old(struct wanted *wanted, struct json_object *given, struct
 
 	old->overdue = text_of(given, "overdue") != NULL;
 	old->undrained = text_of(given, "undrained") != NULL;
+	old->returned = text_of(given, "returned") != NULL;
 	observed_instance_add_old(observed, old);
 }
 
@@ -195,10 +196,10 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * that it runs; it answers then), stats (if it does not), image (true, false;
  * absent: not looked at), unresolved (seconds since HAProxy's start: it has no address for a name), binds
  * ("other": HAProxy listens elsewhere), adopt (the state hands the container over), up (names of servers that
- * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained": true or
- * absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the image's HAProxy has
- * checked the config), "config mode" (not what it was), "refused"; "leave" (a removal that lets connections
- * end); foreign, refusal, lost (texts).
+ * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained",
+ * "returned": true or absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the
+ * image's HAProxy has checked the config), "config mode" (not what it was), "refused"; "leave" (a removal
+ * that lets connections end); foreign, refusal, lost, "in vain" (texts).
  */
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
@@ -244,6 +245,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->lost_file = xstrdup(text_of(given, "lost"));
 	observed->refusal = xstrdup(text_of(given, "refusal"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
+	observed->in_vain = xstrdup(text_of(given, "in vain"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->loaded.generation,
 	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");

@@ -168,182 +168,11 @@ void observed_container_free(struct observed_container *container)
 	free(container);
 }
 
-/* Docker keeps an image's name as it was asked for; Podman writes it out in full. */
-static const char *short_image(const char *image)
-{
-	static const char *const prefixes[] = {"docker.io/library/", "docker.io/", "localhost/"};
-
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (strncmp(image, prefixes[i], strlen(prefixes[i])) == 0)
-			return image + strlen(prefixes[i]);
-	return image;
-}
-
-/* "SOURCE:TARGET:ro" is mounted so: what the engine says it mounted, whatever options it added. */
-static bool is_mounted(struct json_object *mounts, const char *bind)
-{
-	const char *colon = strchr(bind, ':');
-	const char *target = colon + 1;
-	size_t source_len = colon - bind;
-	size_t target_len = strcspn(target, ":");
-	bool writable = strcmp(target + target_len, ":ro") != 0;
-
-	for (size_t i = 0; i < json_object_array_length(mounts); i++) {
-		struct json_object *mount = json_object_array_get_idx(mounts, i);
-		const char *is_source = text_at(mount, "/Source");
-		const char *is_target = text_at(mount, "/Destination");
-		struct json_object *rw = at(mount, "/RW");
-
-		if (is_source && is_target && strlen(is_source) == source_len &&
-		    strncmp(is_source, bind, source_len) == 0 && strlen(is_target) == target_len &&
-		    strncmp(is_target, target, target_len) == 0)
-			return json_object_get_boolean(rw) == writable;
-	}
-	return false;
-}
-
-/* A volume may be the image's own idea (VOLUME). */
-static size_t count_binds(struct json_object *mounts)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < json_object_array_length(mounts); i++) {
-		const char *type = json_object_get_string(at(json_object_array_get_idx(mounts, i), "/Type"));
-
-		n += !type || strcmp(type, "volume") != 0;
-	}
-	return n;
-}
-
-static char *mount_difference(struct json_object *inspect, struct json_object *create)
-{
-	struct json_object *mounts = at(inspect, "/Mounts");
-	struct json_object *binds = at(create, "/HostConfig/Binds");
-	size_t n = json_object_array_length(binds);
-
-	if (!json_object_is_type(mounts, json_type_array))
-		return xstrdup("it has no mounts");
-	for (size_t i = 0; i < n; i++) {
-		const char *bind = json_object_get_string(json_object_array_get_idx(binds, i));
-
-		if (!is_mounted(mounts, bind))
-			return xasprintf("%s is not mounted", bind);
-	}
-	if (count_binds(mounts) != n)
-		return xasprintf("it has %zu bind mounts, wanted %zu", count_binds(mounts), n);
-	return NULL;
-}
-
-/*
- * Where an inspect reply shows what a create request asked for. Without a
- * place in the request the value must be absent, zero, false or empty: limits
- * that `docker update` can set, which we never do.
- */
-static const struct {
-	const char *what, *is, *wanted;
-} compared[] = {
-	{"user", "/Config/User", "/User"},
-	{"command", "/Config/Cmd", "/Cmd"},
-	{"stop signal", "/Config/StopSignal", "/StopSignal"},
-	{"network mode", "/HostConfig/NetworkMode", "/HostConfig/NetworkMode"},
-	{"restart policy", "/HostConfig/RestartPolicy/Name", "/HostConfig/RestartPolicy/Name"},
-	{"privileged", "/HostConfig/Privileged", NULL},
-	{"memory limit", "/HostConfig/Memory", NULL},
-	{"CPU limit", "/HostConfig/NanoCpus", NULL},
-	{"CPU quota", "/HostConfig/CpuQuota", NULL},
-	{"CPU set", "/HostConfig/CpusetCpus", NULL},
-};
-
-static bool is_nothing(struct json_object *value)
-{
-	switch (json_object_get_type(value)) {
-	case json_type_string:
-		return json_object_get_string_len(value) == 0;
-	case json_type_array:
-		return json_object_array_length(value) == 0;
-	case json_type_object:
-		return json_object_object_length(value) == 0;
-	default:
-		return !json_object_get_boolean(value);
-	}
-}
-
-static const char *shown(struct json_object *value)
-{
-	return value ? json_object_to_json_string_ext(value,
-						      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
-		     : "unset";
-}
-
-char *observed_difference(const struct observed_container *container, struct json_object *create)
-{
-	const char *image = text_at(create, "/Image");
-
-	if (!container->image || strcmp(short_image(container->image), short_image(image)) != 0)
-		return xasprintf("image is %s, wanted %s", container->image ? container->image : "unset",
-				 image);
-	for (size_t i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
-		struct json_object *is = at(container->inspect, compared[i].is);
-		struct json_object *wanted = compared[i].wanted ? at(create, compared[i].wanted) : NULL;
-
-		if (wanted ? json_object_equal(is, wanted) : is_nothing(is))
-			continue;
-		return xasprintf("%s is %s, wanted %s", compared[i].what, shown(is),
-				 wanted ? shown(wanted) : "none");
-	}
-	if (!container->token[0])
-		return xstrdup("it has no " TOKEN_VARIABLE);
-	return mount_difference(container->inspect, create);
-}
-
-bool observed_mounts_as(const struct observed_container *container, struct json_object *create)
-{
-	char *difference = mount_difference(container->inspect, create);
-	bool same = difference == NULL;
-
-	free(difference);
-	return same;
-}
-
 bool observed_runs_haproxy(const struct observed_container *container)
 {
 	const char *program = text_at(container->inspect, "/Config/Cmd/0");
 
 	return program && strcmp(program, "haproxy") == 0;
-}
-
-/* The texts of an array (or of nothing) but for our token. The caller puts it. */
-static struct json_object *without_token(struct json_object *array)
-{
-	struct json_object *rest = json_object_new_array();
-
-	for (size_t i = 0; json_object_is_type(array, json_type_array) && i < json_object_array_length(array);
-	     i++) {
-		struct json_object *entry = json_object_array_get_idx(array, i);
-
-		if (!is_token(json_object_get_string(entry)))
-			json_object_array_add(rest, json_object_get(entry));
-	}
-	return rest;
-}
-
-char *observed_image_difference(const struct observed_container *container, struct json_object *image)
-{
-	static const struct {
-		const char *what, *pointer;
-	} rows[] = {{"environment", "/Config/Env"}, {"entry point", "/Config/Entrypoint"}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct json_object *is = without_token(at(container->inspect, rows[i].pointer));
-		struct json_object *images = without_token(at(image, rows[i].pointer));
-		bool same = json_object_equal(is, images);
-
-		json_object_put(is);
-		json_object_put(images);
-		if (!same)
-			return xasprintf("%s is not the image's", rows[i].what);
-	}
-	return NULL;
 }
 
 static void servers_clear(struct observed_instance *instance)
@@ -366,6 +195,7 @@ void observed_instance_clear(struct observed_instance *instance)
 		observed_container_free(instance->old[i]);
 	free(instance->old);
 	free(instance->foreign);
+	free(instance->in_vain);
 	free(instance->refusal);
 	free(instance->lost_file);
 	free(instance->config);
