@@ -152,6 +152,7 @@ static struct job_target target_of(const struct place *place)
 
 	memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
 	leaving_copy(&target.leaving, &last->leaving);
+	replaced_copy(&target.replaced, &last->replaced);
 	if (last->err.kind == ERR_NONE && last->observed.current) {
 		target.known_id = xstrdup(last->observed.current->id);
 		target.known_started_at = xstrdup(last->observed.current->started_at);
@@ -383,6 +384,7 @@ static void old_config_loaded(struct place *place)
 enum {
 	SERVES = 1,  /* all the time, and so it must go on */
 	LASTING = 2, /* connections last until the next run at least */
+	PODMAN = 4,
 };
 
 static const struct world {
@@ -409,11 +411,15 @@ static const struct world {
 	/* Two users cannot share a port: the one has to go before the other comes. */
 	{"made by another user", made_by_another_user, 0},
 	{"another config loaded", old_config_loaded, SERVES},
+	{"image changed, with Podman", change_image, SERVES | PODMAN},
+	{"image changed, with Podman, connections last", change_image, SERVES | PODMAN | LASTING},
+	{"made otherwise, with Podman", made_otherwise, SERVES | PODMAN},
 };
 
-static void begin(struct place *place)
+static void begin(struct place *place, unsigned flags)
 {
 	open_place(place);
+	place->machine.podman = flags & PODMAN;
 	add_bystander(place);
 	run(place);
 	expect_as_wanted(place, "at first");
@@ -423,10 +429,121 @@ START_TEST(what_is_new_is_made_and_then_left_alone)
 {
 	struct place place;
 
-	begin(&place);
+	begin(&place, 0);
 	run(&place);
 	expect_as_wanted(&place, "the second time");
 	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
+/* Connections of those that were told to leave end at last. */
+static void end_connections(struct place *place)
+{
+	for (struct fake_container *c = place->machine.containers; c; c = c->next)
+		if (c->leaves)
+			fake_leave(&place->machine, c);
+}
+
+static size_t times_told(const struct place *place, const char *words)
+{
+	size_t n = 0;
+
+	for (const char *at = place->told; (at = strstr(at, words)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* The engine makes something else of what we ask for. */
+START_TEST(a_container_is_not_replaced_in_vain)
+{
+	char first[65];
+	struct place place;
+
+	open_place(&place);
+	place.machine.twists = true;
+	run(&place);
+	ck_assert_int_eq(place.last.err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(place.last.err.message, "replacing the container has not helped: stop signal is "
+						     "\"SIGTERM\", wanted \"SIGUSR1\""),
+		      "%s", place.last.err.message);
+	ck_assert_uint_eq(times_told(&place, "create: "), 2); /* the first, and one attempt */
+	ck_assert_uint_eq(containers(&place), 1);
+	strcpy(first, balancer(&place)->id);
+
+	/* Not again, however often it is looked at. */
+	for (int i = 0; i < 3; i++)
+		run(&place);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	ck_assert_int_eq(place.last.err.kind, ERR_PERMANENT);
+
+	/* Everything else is repaired as ever. */
+	fake_file_write(&place.machine, CONFIG, "# mine\n", strlen("# mine\n"), 0644);
+	run(&place);
+	ck_assert_str_eq(fake_file_find(&place.machine, CONFIG)->text, place.wanted->config);
+	fake_end(the_balancer(&place), 1);
+	run(&place);
+	ck_assert_int_eq(balancer(&place)->status, FAKE_RUNNING);
+	ck_assert_str_eq(balancer(&place)->id, first);
+
+	/* Another container is another matter, and so is another engine. */
+	place.machine.twists = false;
+	fake_remove(&place.machine, the_balancer(&place));
+	run(&place);
+	expect_as_wanted(&place, "an engine that does as it is told");
+
+	/* What it was made for has been mended: when it comes again, that is repaired again. */
+	for (int i = 0; i < 2; i++) {
+		json_object_object_add(the_balancer(&place)->request, "StopSignal",
+				       json_object_new_string("SIGTERM"));
+		run(&place);
+		expect_as_wanted(&place, "the same once more");
+	}
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(a_changed_spec_is_tried_where_replacing_was_in_vain)
+{
+	struct place place;
+
+	open_place(&place);
+	place.machine.twists = true;
+	run(&place);
+	place.machine.twists = false;
+	change_image(&place);
+	run(&place);
+	run(&place);
+	expect_as_wanted(&place, "another image");
+	close_place(&place);
+}
+END_TEST
+
+/* Podman before 4.7. What has left is back at once, and must not stay. */
+START_TEST(what_has_left_and_is_started_again_is_stopped)
+{
+	struct place place;
+
+	begin(&place, PODMAN);
+	run(&place);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	change_image(&place);
+	run(&place);
+	expect_as_wanted(&place, "in the same run");
+	ck_assert_uint_eq(times_told(&place, "had left, and the engine has started it again"), 2);
+
+	/* With connections it stays for as long as they do. */
+	place.machine.lasting = true;
+	want(&place, OLD, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+	run(&place);
+	ck_assert_uint_eq(containers(&place), 2);
+	run(&place);
+	ck_assert_uint_eq(containers(&place), 2);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	place.machine.lasting = false;
+	end_connections(&place);
+	run(&place);
+	expect_as_wanted(&place, "when its connections have ended");
 	close_place(&place);
 }
 END_TEST
@@ -435,7 +552,7 @@ START_TEST(what_is_not_wanted_any_more_goes)
 {
 	struct place place;
 
-	begin(&place);
+	begin(&place, 0);
 	want(&place, NULL, NULL, NULL);
 	run(&place);
 	ck_assert(place.last.removed);
@@ -446,14 +563,6 @@ END_TEST
 
 /* Until all is as wanted; each run may take back what it could not end. */
 #define RUNS 4
-
-/* Connections of those that were told to leave end at last. */
-static void end_connections(struct place *place)
-{
-	for (struct fake_container *c = place->machine.containers; c; c = c->next)
-		if (c->leaves)
-			fake_end(c, 0);
-}
 
 static bool is_as_wanted(const struct place *place)
 {
@@ -474,7 +583,7 @@ static void recover(struct place *place)
 /* Brings a place to where the change of the world begins, and makes it. */
 static void enter(struct place *place, const struct world *world)
 {
-	begin(place);
+	begin(place, world->flags);
 	place->machine.lasting = world->flags & LASTING;
 	world->change(place);
 }
@@ -627,6 +736,9 @@ int main(void)
 
 	tcase_add_test(tcase, what_is_new_is_made_and_then_left_alone);
 	tcase_add_loop_test(tcase, a_change_is_made_true, 0, N(worlds));
+	tcase_add_test(tcase, a_container_is_not_replaced_in_vain);
+	tcase_add_test(tcase, a_changed_spec_is_tried_where_replacing_was_in_vain);
+	tcase_add_test(tcase, what_has_left_and_is_started_again_is_stopped);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */

@@ -136,6 +136,20 @@ static struct json_object *state_of(const struct fake_container *container)
 	return state;
 }
 
+/* Podman 4.3: what it says otherwise, and adds. */
+static void say_as_podman(struct json_object *config, struct json_object *env)
+{
+	static const char *const added[] = {"TERM=xterm", "container=podman", "HOME=/", "HOSTNAME=h1"};
+	char *image = xasprintf("docker.io/library/%s", json_object_get_string(member(config, "Image")));
+
+	for (size_t i = 0; i < sizeof(added) / sizeof(added[0]); i++)
+		json_object_array_add(env, json_object_new_string(added[i]));
+	json_object_object_add(config, "Image", json_object_new_string(image));
+	if (strcmp(json_object_get_string(member(config, "StopSignal")), "SIGUSR1") == 0)
+		json_object_object_add(config, "StopSignal", json_object_new_string("10"));
+	free(image);
+}
+
 static struct json_object *inspect_of(const struct turn *turn, const struct fake_container *container)
 {
 	struct json_object *inspect = json_object_new_object(), *config = NULL,
@@ -154,6 +168,8 @@ static struct json_object *inspect_of(const struct turn *turn, const struct fake
 		json_object_array_add(env,
 				      json_object_get(json_object_array_get_idx(member(config, "Env"), i)));
 	json_object_array_add(env, json_object_new_string("PATH=/bin"));
+	if (turn->machine->podman)
+		say_as_podman(config, env);
 	json_object_object_add(config, "Env", env);
 	json_object_object_add(inspect, "Config", config);
 	json_object_object_add(inspect, "HostConfig", json_object_get(host));

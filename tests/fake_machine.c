@@ -145,6 +145,8 @@ struct fake_container *fake_create(struct fake_machine *machine, const char *nam
 	free(seed);
 	container->name = xstrdup(name);
 	container->request = request;
+	if (machine->twists)
+		json_object_object_add(request, "StopSignal", json_object_new_string("SIGTERM"));
 	container->log = xstrdup("");
 	container->next = machine->containers;
 	machine->containers = container;
@@ -213,12 +215,19 @@ void fake_start(struct fake_machine *machine, struct fake_container *container)
 	container->loaded = xstrdup(config->text);
 }
 
+void fake_leave(struct fake_machine *machine, struct fake_container *container)
+{
+	fake_end(container, 0);
+	if (machine->podman)
+		fake_start(machine, container);
+}
+
 void fake_tell_to_leave(struct fake_machine *machine, struct fake_container *container)
 {
 	if (machine->lasting)
 		container->leaves = true;
 	else
-		fake_end(container, 0);
+		fake_leave(machine, container);
 }
 
 void fake_reload(struct fake_machine *machine, struct fake_container *container)

@@ -48,6 +48,8 @@ struct fake_machine {
 	char *images[8]; /* names; the id follows from the name */
 	int64_t changes, starts, ids;
 	bool lasting;      /* connections last: who is told to leave stays */
+	bool podman;       /* its engine speaks so, and starts again what has left */
+	bool twists;       /* what it makes has another stop signal than it was asked for */
 	bool disk_is_full; /* half of what is written gets there, then it fails */
 	/* What it has been through: of the requests that change something, a line each. */
 	char *history;
@@ -76,6 +78,8 @@ struct fake_container *fake_create(struct fake_machine *machine, const char *nam
 void fake_start(struct fake_machine *machine, struct fake_container *container);
 /* Its HAProxy ends, at once. */
 void fake_end(struct fake_container *container, int exit_code);
+/* Its last connection ends, after it was told to leave. */
+void fake_leave(struct fake_machine *machine, struct fake_container *container);
 /* SIGUSR1 and SIGUSR2 to its HAProxy. */
 void fake_tell_to_leave(struct fake_machine *machine, struct fake_container *container);
 void fake_reload(struct fake_machine *machine, struct fake_container *container);
