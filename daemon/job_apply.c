@@ -43,8 +43,9 @@ void job_action_failed(struct job *job, const struct err *err)
 	if (!job->undoing)
 		job->failure = *err;
 	if (!docker_usable(job->docker)) {
+		/* What became of the request is not known: it is left to the next run. */
+		job->lost = *err;
 		target_failed(job, &job->failure);
-		job->err = *err;
 	} else if (job->undoing) {
 		job->step++; /* the rest of it may still work */
 	} else {

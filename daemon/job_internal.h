@@ -53,6 +53,8 @@ struct job {
 	int polls;                  /* apply: how often the awaited HAProxy was asked in vain */
 	int unhealthy;              /* apply: how often the awaited HAProxy has said that no server is up */
 	bool acted;                 /* this round applied something */
+	int64_t lost_at_ms;         /* when the engine first cost a connection (monotonic clock); 0: never */
+	struct err lost;            /* how it did last */
 	struct err err;
 };
 
@@ -64,8 +66,8 @@ struct job_target *job_current(struct job *job);
 void job_tell(struct job *job, enum job_news news, const char *type, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /*
- * A request for the current target has failed: that target is through, or,
- * when the connection is of no more use, the whole job. Goes on with job_run().
+ * A request for the current target has failed: that target is through. When it
+ * has cost the connection, the others get another one. Goes on with job_run().
  */
 void job_request_failed(struct job *job, const struct err *err);
 

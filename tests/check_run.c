@@ -183,10 +183,9 @@ static void forget(struct place *place)
 	place->last = (struct job_target){.config_size = -1};
 }
 
-/* mishap: of the request that fails; NULL: none does. */
-static void run_until(struct place *place, const struct mishap *mishap)
+static struct job_options options_of(struct place *place)
 {
-	const struct job_options options = {
+	return (struct job_options){
 		.base = place->base,
 		.owner = OWNER,
 		.engine = "/run/docker.sock",
@@ -197,6 +196,12 @@ static void run_until(struct place *place, const struct mishap *mishap)
 		.done = on_done,
 		.arg = place,
 	};
+}
+
+/* mishap: of the request that fails; NULL: none does. */
+static void run_until(struct place *place, const struct mishap *mishap)
+{
+	const struct job_options options = options_of(place);
 	struct job_target *targets = xcalloc(1, sizeof(*targets));
 	struct job *job;
 	size_t n;
@@ -727,6 +732,102 @@ START_TEST(after_a_start_the_host_decides)
 }
 END_TEST
 
+/* A second balancer on the same host, of which a request costs the connection. */
+
+static struct wanted *second_wanted(const char *servers)
+{
+	const struct spec_context context = {.have_agent = true};
+	struct spec_errors errors = {0};
+	char *yaml =
+		xasprintf("image: " OLD "\napiLoadBalancers:\n- name: other\n  host: {direct: {}}\n"
+			  "  bindAddress: 192.0.2.9:7500\n  hostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+			  "  servers: [%s]\n",
+			  servers);
+	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	struct wanted *wanted;
+
+	ck_assert_msg(spec != NULL, "%s", errors.n ? spec_error_text(&errors.v[0]) : "");
+	wanted = wanted_new(OWNER, spec->name, &spec->instances[0], NULL);
+	spec_free(spec);
+	free(yaml);
+	return wanted;
+}
+
+static bool runs_config(const struct place *place, const struct wanted *wanted)
+{
+	const struct fake_container *container = fake_find(&place->machine, wanted->instance.name);
+
+	return container && container->loaded && strcmp(container->loaded, wanted->config) == 0;
+}
+
+/* Both at once; errs: what came of each. True when the run was one for the host. */
+static bool run_both(struct place *place, const struct wanted *second, struct err errs[2])
+{
+	const struct job_options options = options_of(place);
+	struct job_target *targets = xcalloc(2, sizeof(*targets));
+	struct job *job;
+	size_t n;
+
+	place->done = false;
+	targets[0] = target_of(place);
+	targets[1] = (struct job_target){.wanted = wanted_ref((struct wanted *)second),
+					 .name = xstrdup(second->instance.name),
+					 .config_size = -1};
+	job = job_start(&options, targets, 2);
+	while (!place->done)
+		event_base_loop(place->base, EVLOOP_ONCE);
+	targets = job_targets(job, &n);
+	for (size_t i = 0; i < 2; i++)
+		errs[i] = targets[i].err;
+	job_free(job);
+	return place->err.kind == ERR_NONE;
+}
+
+/* Both get other servers, and a request fails. False: there are not so many. */
+static bool try_costly_request(size_t nth, enum fake_fault how, size_t *failed)
+{
+	struct wanted *before = second_wanted("'192.0.2.1:6443'"), *after = second_wanted("'192.0.2.3:6443'");
+	bool came_to_it, host_is_well;
+	struct err errs[2];
+	struct place place;
+	size_t bad;
+
+	turned_clock_begin();
+	open_place(&place);
+	ck_assert(run_both(&place, before, errs));
+	change_servers(&place);
+	fake_engine_fail(place.engine, nth, how);
+	host_is_well = run_both(&place, after, errs);
+	came_to_it = fake_engine_has_failed(place.engine);
+	/* Only the list of all containers is about all. */
+	ck_assert_msg(host_is_well || strncmp(place.err.message, "list containers", 15) == 0,
+		      "request %zu is taken for the host's: %s", nth, place.err.message);
+	bad = (size_t)!runs_config(&place, place.wanted) + (size_t)!runs_config(&place, after);
+	if (host_is_well) {
+		ck_assert_msg(bad <= 1, "request %zu: %s; %s", nth, errs[0].message, errs[1].message);
+		ck_assert_msg(bad == 0 || errs[0].kind != ERR_NONE || errs[1].kind != ERR_NONE,
+			      "request %zu: one is not as wanted, and nobody says so", nth);
+		*failed += bad;
+	}
+	wanted_unref(before);
+	wanted_unref(after);
+	close_place(&place);
+	return came_to_it;
+}
+
+START_TEST(what_costs_the_connection_costs_the_others_nothing)
+{
+	static const enum fake_fault faults[] = {FAULT_CUT_BEFORE, FAULT_CUT_AFTER, FAULT_SILENT};
+	size_t nth = 1, failed = 0;
+
+	/* The first is the ping. */
+	while (try_costly_request(++nth, faults[_i], &failed))
+		;
+	ck_assert_uint_gt(nth, 20);
+	ck_assert_uint_gt(failed, 4);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("run");
@@ -739,6 +840,7 @@ int main(void)
 	tcase_add_test(tcase, a_container_is_not_replaced_in_vain);
 	tcase_add_test(tcase, a_changed_spec_is_tried_where_replacing_was_in_vain);
 	tcase_add_test(tcase, what_has_left_and_is_started_again_is_stopped);
+	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
