@@ -92,18 +92,17 @@ int named_files_recall(void *arg, const char *path, char **text, struct err *err
 
 static bool is_unchanged(const struct named_file *file, const struct spec_source *source)
 {
+	const char *found = file->text ? file->text : file->err.message;
 	char sha256[SHA256_HEX_SIZE];
 
-	if (!file->text)
-		return false;
-	sha256_hex(file->text, strlen(file->text), sha256);
+	sha256_hex(found, strlen(found), sha256);
 	return strcmp(sha256, source->sha256) == 0;
 }
 
-bool named_files_unchanged(struct named_files *files, const struct spec *spec)
+bool named_files_unchanged(struct named_files *files, const struct spec_source *sources, size_t n)
 {
-	for (size_t i = 0; i < spec->sources_n; i++)
-		if (!is_unchanged(file_at(files, spec->sources[i].path), &spec->sources[i]))
+	for (size_t i = 0; i < n; i++)
+		if (!is_unchanged(file_at(files, sources[i].path), &sources[i]))
 			return false;
 	return true;
 }

@@ -21,8 +21,8 @@ void named_files_free(struct named_files *files);         /* NULL is fine */
 int named_files_read(void *arg, const char *path, char **text, struct err *err);
 int named_files_recall(void *arg, const char *path, char **text, struct err *err);
 
-/* Whether all that the spec names is still as it was when the spec was parsed. */
-bool named_files_unchanged(struct named_files *files, const struct spec *spec);
+/* Whether each is still as it was; what cannot be read has the sha256 of the reason. */
+bool named_files_unchanged(struct named_files *files, const struct spec_source *sources, size_t n);
 /* The spec is in force now, with what it names. */
 void named_files_remember(struct named_files *files, const struct spec *spec);
 

@@ -18,12 +18,15 @@
 #include "daemon/events.h"
 #include "daemon/io/store.h"
 #include "daemon/io/watch.h"
+#include "daemon/spec_verdict.h"
 
 struct spec_file {
 	char *name, *path;
-	bool present;                /* in the directory at the last look */
-	struct spec *spec;           /* in force; NULL: there has been no good version yet */
-	char text_sha256[65];        /* of the text last judged */
+	bool present;      /* in the directory at the last look */
+	struct spec *spec; /* in force; NULL: there has been no good version yet */
+	struct verdict
+		verdict;      /* on the newest version by itself; as good as none when it could not be read */
+	struct spec *refused; /* the newest version, when it is valid but not beside others; or NULL */
 	struct spec_errors errors;   /* of the newest version; n is 0 when that is in force */
 	char *told;                  /* the errors as they were last told, so that each is told once */
 	struct candidate *candidate; /* its newest version, while that is judged */

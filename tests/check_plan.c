@@ -281,7 +281,7 @@ static char *plan_text(const struct plan *plan)
 
 static struct wanted *wanted_from(const char *dir, bool *removal)
 {
-	const struct spec_context context = {.have_agent = true, .have_recorded = true};
+	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
 	char *yaml = read_file(dir, "spec.yaml");
 	struct wanted *wanted;

@@ -300,7 +300,7 @@ START_TEST(a_link_is_followed_and_a_dangling_one_named)
 }
 END_TEST
 
-START_TEST(sixteen_mebibytes_are_the_limit)
+START_TEST(four_mebibytes_are_the_limit)
 {
 	char *path = in_dir("a.yaml");
 
@@ -310,7 +310,7 @@ START_TEST(sixteen_mebibytes_are_the_limit)
 	scan();
 	ck_assert_uint_eq(listing.files[0].len, SPEC_MAX_BYTES);
 	ck_assert_int_eq(truncate(path, SPEC_MAX_BYTES + 1), 0);
-	assert_error("is larger than 16 MiB");
+	assert_error("is larger than 4 MiB");
 	free(path);
 }
 END_TEST
@@ -868,7 +868,7 @@ int main(void)
 	CASE(suite, "scan", names_tell_what_is_a_spec, a_scan_reads_all_specs_in_order,
 	     bytes_come_as_they_are, an_empty_directory_holds_nothing,
 	     what_is_not_a_regular_file_is_not_opened, a_link_is_followed_and_a_dangling_one_named,
-	     sixteen_mebibytes_are_the_limit, a_file_that_may_not_be_read_is_told,
+	     four_mebibytes_are_the_limit, a_file_that_may_not_be_read_is_told,
 	     a_directory_that_may_not_be_read_is_not_an_empty_one,
 	     a_directory_that_is_gone_is_not_an_empty_one,
 	     a_file_that_changes_while_it_is_read_comes_whole_or_not,

@@ -37,11 +37,18 @@ struct reader {
 
 static bool merged_too_large(struct reader *r, const struct yaml_value *at)
 {
-	if (r->merge.bytes <= SPEC_MAX_MERGED_BYTES)
+	if (r->merge.bytes <= SPEC_MAX_MERGED_BYTES && r->merge.items <= SPEC_MAX_MERGED_ITEMS)
 		return false;
-	report_at(r->report, at, "too large: what instances share may take at most %u MiB in all of them",
-		  SPEC_MAX_MERGED_BYTES >> 20);
+	report_at(r->report, at,
+		  "too large: what instances share may take at most %u MiB and %u list items in all of them",
+		  SPEC_MAX_MERGED_BYTES >> 20, SPEC_MAX_MERGED_ITEMS);
 	return true;
+}
+
+/* Whether to go on to the next of them. */
+static bool has_room(struct reader *r, const struct yaml_value *at)
+{
+	return !report_is_full(r->report) && !merged_too_large(r, at);
 }
 
 static void remember_host(struct reader *r, const struct spec_instance *instance,
@@ -94,7 +101,7 @@ static void read_instances(struct reader *r, const struct yaml_value *list)
 	size_t before = report_key(r->report, "apiLoadBalancers");
 
 	r->spec->instances = xcalloc(list->n, sizeof(*r->spec->instances));
-	for (size_t i = 0; i < list->n && !merged_too_large(r, list); i++) {
+	for (size_t i = 0; i < list->n && has_room(r, list); i++) {
 		struct yaml_value *map = list->items[i];
 		struct spec_instance *instance = &r->spec->instances[r->spec->instances_n];
 		size_t item;
@@ -149,7 +156,7 @@ static void read_state(struct reader *r, const struct yaml_value *state)
 	size_t before = report_key(r->report, "state");
 
 	r->spec->state = xcalloc(state->n, sizeof(*r->spec->state));
-	for (size_t i = 0; i < state->n && !merged_too_large(r, state); i++) {
+	for (size_t i = 0; i < state->n && has_room(r, state); i++) {
 		const struct yaml_pair *pair = &state->pairs[i];
 		size_t item;
 
@@ -162,6 +169,11 @@ static void read_state(struct reader *r, const struct yaml_value *state)
 	report_up(r->report, before);
 }
 
+static bool has_recorded(const struct spec_context *context)
+{
+	return context->has_recorded && context->has_recorded(context->arg);
+}
+
 /*
  * Nothing wanted means that everything is removed, so it must be said in so
  * many words: a file that was cut short, or a state file that was put in the
@@ -172,7 +184,7 @@ static void check_empty(struct reader *r, const struct yaml_value *list, const s
 	size_t before = report_key(r->report, "apiLoadBalancers");
 	const struct yaml_value *at = list ? list : r->root;
 
-	if (!value_given(state) && !r->context->have_recorded)
+	if (!value_given(state) && !has_recorded(r->context))
 		report_at(r->report, at, "at least one load balancer must be defined if state is empty");
 	else if (!list || list->null)
 		report_at(r->report, at,

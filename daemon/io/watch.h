@@ -33,7 +33,7 @@ struct watch_file {
 	char *path;
 	char *text; /* NULL when it cannot be read; not NUL terminated content counts by len; holds secrets */
 	size_t len;
-	char *error; /* "is a FIFO, not a regular file", "permission denied", "is larger than 16 MiB" ... */
+	char *error; /* "is a FIFO, not a regular file", "permission denied", "is larger than 4 MiB" ... */
 };
 
 struct watch_listing {
