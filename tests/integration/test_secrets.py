@@ -92,6 +92,7 @@ def test_state_with_secrets(daemon, hosts, servers, tmp_path):
     """For flexkube: with texts where the spec names files; only for who can read the spec."""
     key = hosts[1].keys["ed25519"].read_text()
     (tmp_path / "password").write_text(PASSWORD + "\n")
+    (tmp_path / "password").chmod(0o600)
     instances = [spec.instance(host) for host in hosts]
     instances[0]["host"]["ssh"] = spec.ssh(hosts[0], key=None, password=PASSWORD)
     instances[1]["host"]["ssh"] = spec.ssh(hosts[1], key=None, privateKey=key)

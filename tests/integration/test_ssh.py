@@ -414,8 +414,24 @@ def test_password(lab, user):
     sshd = lab.sshd("KbdInteractiveAuthentication no")
     settings = dict(address="127.0.0.1", port=sshd.port, user=user)
     assert ok(dict(settings, password=PASSWORD))["ready"] == "1"
-    (lab.path / "password").write_text(PASSWORD + "\n")
-    assert ok(dict(settings, password_file=lab.path / "password"))["ready"] == "1"
+    file = lab.path / "password"
+    file.write_text(PASSWORD + "\n")
+    file.chmod(0o440)
+    assert ok(dict(settings, password_file=file))["ready"] == "1"
+
+
+@pytest.mark.parametrize("text, mode, why", [
+    (PASSWORD + "\n", 0o644, "everybody may read it, so it is not taken for a password: chmod o-rwx"),
+    ("root:x:0:0:root:/root:/bin/sh\nsync:x:4:65534\n", 0o640, "has more than one line: it must hold the password, and nothing else"),
+])
+def test_not_every_file_is_sent_as_a_password(lab, user, text, mode, why):
+    """Who writes a spec names the file, and the host that it is sent to."""
+    sshd = lab.sshd("KbdInteractiveAuthentication no")
+    file = lab.path / "file"
+    file.write_text(text)
+    file.chmod(mode)
+    answer = run(dict(address="127.0.0.1", port=sshd.port, user=user, password_file=file))
+    assert f"tried password file {file}: {why}; the host allows" in answer
 
 
 def test_refused_password_is_not_told_but_who_and_how(lab, user):

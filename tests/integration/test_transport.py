@@ -43,6 +43,7 @@ WAYS_IN = {
 def password_file(host):
     path = host.directory / "password"
     path.write_text(PASSWORD + "\n")
+    path.chmod(0o600)
     return path
 
 
