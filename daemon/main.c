@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/api.h"
 #include "daemon/clock.h"
 #include "daemon/fleet.h"
@@ -55,6 +56,15 @@ static bool nothing_recorded(void *arg, const char *name)
 	return false;
 }
 
+/* Names of files come from whoever may write to the directory. */
+static void complain(const char *prefix, const char *text)
+{
+	char *safe = text_printable(text, TEXT_LINE);
+
+	fprintf(stderr, "%s%s\n", prefix, safe);
+	free(safe);
+}
+
 static int check(const struct settings *settings)
 {
 	struct watch *watch = watch_new(NULL, settings->spec_dir, NULL, NULL);
@@ -66,17 +76,17 @@ static int check(const struct settings *settings)
 	int code = EXIT_USAGE;
 
 	if (watch_scan(watch, &listing, &err) != 0) {
-		fprintf(stderr, "apilbd: %s\n", err.message);
+		complain("apilbd: ", err.message);
 	} else {
 		specs_update(specs, &listing, nothing_recorded, NULL);
 		for (size_t i = 0; i < listing.misnamed_n; i++)
-			fprintf(stderr, "apilbd: %s\n", listing.misnamed[i]);
+			complain("apilbd: ", listing.misnamed[i]);
 		files = specs_files(specs, &n);
 		for (size_t i = 0; i < n; i++) {
 			for (size_t j = 0; j < files[i]->errors.n; j++) {
 				char *text = spec_error_text(&files[i]->errors.v[j]);
 
-				fprintf(stderr, "%s\n", text);
+				complain("", text);
 				free(text);
 			}
 			if (files[i]->spec)
@@ -464,7 +474,7 @@ int main(int argc, char **argv)
 	if (parsed > 0)
 		return EXIT_CONVERGED;
 	if (parsed < 0) {
-		fprintf(stderr, "apilbd: %s\n", err.message);
+		complain("apilbd: ", err.message);
 		return EXIT_USAGE;
 	}
 	log_init(daemon.settings.log_level, daemon.settings.log_format);
