@@ -14,7 +14,7 @@ static int check_kind(const struct stat *st, const char *path, struct err *err)
 	if (S_ISREG(st->st_mode))
 		return 0;
 	return err_set(err, ERR_PERMANENT, "%s: %s", path,
-		       S_ISDIR(st->st_mode) ? "is a directory, not a file" : "is not a regular file");
+		       S_ISDIR(st->st_mode) ? strerror(EISDIR) : "not a file");
 }
 
 static int check_access(const struct stat *st, const char *path, enum secret_kind kind, struct err *err)

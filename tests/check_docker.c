@@ -508,6 +508,10 @@ static const struct {
 	{"haproxy:3.0@sha256:0123", "haproxy", "sha256:0123"},
 	{"reg:5000/a:1@sha256:0123", "reg:5000/a", "sha256:0123"},
 	{"reg:5000/a@sha256:0123", "reg:5000/a", "sha256:0123"},
+	/* With no tag at all the engine would pull every one of them. */
+	{"haproxy@", "haproxy", "latest"},
+	{"haproxy:", "haproxy", "latest"},
+	{"haproxy:3.0@", "haproxy", "latest"},
 };
 
 START_TEST(a_reference_has_name_and_tag)

@@ -2,21 +2,9 @@
  * Any bytes as a spec: no crash, no hang, either a spec or errors; and what is
  * accepted survives a copy and the store.
  */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "common/mem.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/core/spec.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool truth)
-{
-	if (!truth)
-		abort();
-}
+#include "tests/fuzz.h"
 
 static void check_host(const struct spec_host *host)
 {

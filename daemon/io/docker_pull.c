@@ -50,7 +50,9 @@ void image_ref_split(const char *ref, char **name, char **tag)
 	size_t name_len = strcspn(slash ? slash : ref, ":@") + (slash ? (size_t)(slash - ref) : 0);
 
 	*name = xstrndup(ref, name_len);
-	*tag = xstrdup(digest ? digest + 1 : colon && colon[1] ? colon + 1 : "latest");
+	*tag = xstrdup(digest && digest[1]            ? digest + 1
+		       : !digest && colon && colon[1] ? colon + 1
+						      : "latest");
 }
 
 struct pull *pull_new(const char *ref)
