@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -281,6 +282,17 @@ static void report_once(const struct daemon *daemon)
 
 /* Its life. */
 
+/* A core, or what another process of our user reads out of our memory, would hold keys and passwords. Root
+ * may still attach a debugger. */
+static void keep_memory_private(void)
+{
+	const struct rlimit none = {0, 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+	/* A core that goes to a program (systemd-coredump) is not held back by the limit. */
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 /* Every host costs a descriptor, the engine of the local one and each client another. */
 static void raise_descriptor_limit(void)
 {
@@ -479,6 +491,7 @@ int main(int argc, char **argv)
 	}
 	log_init(daemon.settings.log_level, daemon.settings.log_format);
 	signal(SIGPIPE, SIG_IGN);
+	keep_memory_private();
 	if (daemon.settings.check) {
 		code = check(&daemon.settings);
 		settings_clear(&daemon.settings);
