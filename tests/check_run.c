@@ -125,6 +125,9 @@ static void on_reached(void *arg, const struct job_target *targets, size_t n)
 
 	ck_assert_uint_ge(n, 1);
 	ck_assert_str_eq(targets[0].name, "lb");
+	/* Once it is, it is: a connection that was lost is made anew in the same run. */
+	if (place->reached)
+		return;
 	/* It is written down then that something may be there. */
 	ck_assert_msg(!place->machine.history, "before that: %s", place->machine.history);
 	place->reached = true;
