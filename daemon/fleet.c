@@ -413,8 +413,7 @@ static void recall_instance(struct fleet *fleet, const struct spec_host *setting
 
 	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0)
 		events_add(fleet->options.events, LOG_LEVEL_ERROR, instance->spec, instance->id, "store",
-			   "which version of it is in force cannot be read, so what its spec says applies at "
-			   "once: %s",
+			   "which version of it is in force cannot be read, so its host decides: %s",
 			   bad.message);
 }
 

@@ -101,8 +101,8 @@ bool instance_revert(struct instance *instance);
 bool instance_found(struct instance *instance, enum first_look look);
 /* Its change is through, or is not wanted any more. */
 void instance_end_rollout(struct instance *instance);
-/* As the last daemon left it. A record of an older apilbd says nothing of it: then the spec has its say at
- * once. */
+/* As the last daemon left it. A record of an older apilbd says nothing of it: then its host does, at the
+ * first look. */
 int instance_recall(struct instance *instance, const char *owner, const struct spec_host *host,
 		    struct err *err);
 void instance_store(const struct instance *instance, struct store *store);
