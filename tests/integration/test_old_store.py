@@ -133,7 +133,8 @@ def test_a_lost_store_does_not_bring_an_edit_to_all_at_once(daemon, hosts, serve
     restore(daemon, None)
     # A file that is not finished, or not valid, says nothing: what it has stays, also for another spec's look.
     daemon.drop("prod", "servers: [")
-    daemon.drop("other", spec.document([spec.instance(hosts[0], bindAddress=f"{hosts[0].address}:6444", **OTHER)], servers))
+    other = spec.instance(hosts[0], bindAddress=f"{hosts[0].address}:6444", **OTHER)
+    daemon.drop("other", spec.document([other], servers))
     daemon.start()
     daemon.wait_invalid("prod")
     daemon.wait_converged(1, "other")
