@@ -340,8 +340,8 @@ static void start_job(struct host *host)
 		.base = context->base,
 		.owner = context->owner,
 		.engine = host->settings.engine,
-		/* A plan is for who asks; what is due goes first. */
-		.observe_only = !TAILQ_EMPTY(&host->plans) && until_due_ms(host) > 0,
+		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
+		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
 		.open = open_stream,
 		.reached = note_reached,
 		.removal = removal_for_job,

@@ -354,7 +354,10 @@ static int open_control(struct daemon *daemon, struct err *err)
 		.started_at_ms = clock_now_ms(),
 	};
 	daemon->control = control_new(daemon->base, daemon->settings.socket, api_routes, &daemon->api, err);
-	return daemon->control ? 0 : -1;
+	if (!daemon->control)
+		return -1;
+	control_set_gate(daemon->control, api_gate);
+	return 0;
 }
 
 /*

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "common/file.h"
 #include "daemon/core/spec.h"
 #include "daemon/io/store.h"
 
@@ -26,7 +27,11 @@ bool named_files_unchanged(struct named_files *files, const struct spec_source *
 /* The spec is in force now, with what it names. */
 void named_files_remember(struct named_files *files, const struct spec *spec);
 
-/* The look is over. */
+/* Everything that was read in the last look, or could not be. */
+void named_files_each(const struct named_files *files,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg);
+
+/* A look begins: everything is read anew. */
 void named_files_forget(struct named_files *files);
 
 #endif

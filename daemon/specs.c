@@ -73,6 +73,12 @@ struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 	return specs->files;
 }
 
+void specs_each_named(const struct specs *specs,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg)
+{
+	named_files_each(specs->named, each, arg);
+}
+
 static struct spec_file *find(const struct specs *specs, const char *name)
 {
 	struct spec_file *file;
@@ -131,7 +137,6 @@ int specs_recall(struct specs *specs, struct err *err)
 		spec_errors_clear(&errors);
 	}
 	store_specs_free(rows, n);
-	named_files_forget(specs->named);
 	return 0;
 }
 
@@ -497,7 +502,6 @@ static void end_look(struct look *look)
 			tell_rejected(look->specs, file);
 	}
 	free(look->candidates);
-	named_files_forget(look->specs->named);
 }
 
 bool specs_update(struct specs *specs, const struct watch_listing *listing,
@@ -508,6 +512,7 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 
 	look.candidates = xcalloc(listing->n, sizeof(*look.candidates));
 	specs->looked = true;
+	named_files_forget(specs->named);
 	note_misnamed(specs, listing);
 	for (size_t i = 0; i < specs->n; i++)
 		specs->files[i]->present = false;

@@ -50,6 +50,9 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		  bool (*has_recorded)(void *arg, const char *name), void *arg);
 
 struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
+/* The files elsewhere that counted at the last look, such as a CA, as they were. */
+void specs_each_named(const struct specs *specs,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg);
 /* NULL if no file has given this name. */
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
 

@@ -843,6 +843,176 @@ START_TEST(without_inotify_scans_still_work)
 	put("a.yaml", "x");
 	scan();
 	assert_text(0, "a", "x");
+	put("a.yaml", "more");
+	ck_assert(watch_settling(watch));
+	assert_told();
+}
+END_TEST
+
+/* What inotify does not tell. */
+
+/* Nothing has changed any more since the last scan. */
+static void come_to_rest(void)
+{
+	int64_t limit = now_ms() + LIMIT_MS;
+
+	scan();
+	while (watch_settling(watch)) {
+		ck_assert_msg(now_ms() < limit, "it never comes to rest");
+		run_for(WATCH_SETTLE_MS / 4);
+		if (changes > 0)
+			scan();
+		changes = 0;
+	}
+}
+
+static char *elsewhere(void)
+{
+	return temp_path("elsewhere");
+}
+
+static void write_elsewhere(void)
+{
+	char *path = elsewhere();
+
+	write_text(path, "y");
+	free(path);
+}
+
+static void move_over_elsewhere(void)
+{
+	char *path = elsewhere(), *fresh = temp_path("fresh");
+
+	write_text(fresh, "y");
+	ck_assert_int_eq(rename(fresh, path), 0);
+	free(fresh);
+	free(path);
+}
+
+static void remove_elsewhere(void)
+{
+	char *path = elsewhere();
+
+	unlink(path);
+	free(path);
+}
+
+static void link_elsewhere(void)
+{
+	char *link = in_dir("a.yaml");
+
+	ck_assert_int_eq(symlink("../elsewhere", link), 0);
+	free(link);
+}
+
+static void follow_elsewhere(void)
+{
+	char *path = elsewhere();
+	struct file_stamp stamp = file_stamp(path);
+
+	watch_follow(watch, path, &stamp);
+	free(path);
+}
+
+static void nothing(void)
+{
+}
+
+static const struct {
+	const char *what;
+	void (*prepare)(void);
+	void (*rest)(void);
+	void (*change)(void);
+} untold[] = {
+	{"a link's target is written", link_elsewhere, nothing, write_elsewhere},
+	{"a link's target is moved over", link_elsewhere, nothing, move_over_elsewhere},
+	{"a link's target goes", link_elsewhere, nothing, remove_elsewhere},
+	{"a file that a spec names is written", nothing, follow_elsewhere, write_elsewhere},
+	{"a file that a spec names is moved over", nothing, follow_elsewhere, move_over_elsewhere},
+	{"a file that a spec names goes", nothing, follow_elsewhere, remove_elsewhere},
+	{"the directory is mounted over", nothing, nothing, mount_on_dir},
+};
+
+static void check_untold(size_t i)
+{
+	write_elsewhere();
+	untold[i].prepare();
+	begin();
+	come_to_rest();
+	untold[i].rest();
+	run_for(QUIET_MS);
+	untold[i].change();
+	run_for(QUIET_MS);
+	ck_assert_msg(changes == 0, "%s: it was told", untold[i].what);
+	ck_assert_msg(watch_settling(watch), "%s: not seen", untold[i].what);
+	assert_told();
+	come_to_rest();
+}
+
+START_TEST(what_is_not_told_is_seen_when_asked)
+{
+	for (size_t i = 0; i < sizeof(untold) / sizeof(untold[0]); i++) {
+		check_untold(i);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
+START_TEST(a_target_made_later_is_seen_when_asked)
+{
+	link_elsewhere();
+	begin();
+	come_to_rest();
+	write_elsewhere();
+	ck_assert(watch_settling(watch));
+	assert_told();
+	scan();
+	assert_text(0, "a", "y");
+}
+END_TEST
+
+/* Asked all the while: it must not be read before its writer rests. */
+START_TEST(a_file_elsewhere_is_waited_for_too)
+{
+	char *path = elsewhere();
+	int fd;
+
+	write_elsewhere();
+	link_elsewhere();
+	begin();
+	come_to_rest();
+	fd = open(path, O_WRONLY | O_TRUNC);
+	for (int i = 0; i < 6; i++) {
+		int64_t wrote = now_ms();
+
+		ck_assert_int_eq(write(fd, "x", 1), 1);
+		ck_assert(watch_settling(watch) || changes);
+		run_for(WATCH_SETTLE_MS / 2);
+		/* On a machine that stood still it did rest. */
+		if (now_ms() - wrote < WATCH_SETTLE_MS)
+			ck_assert_int_eq(changes, 0);
+		else
+			come_to_rest();
+	}
+	close(fd);
+	come_to_rest();
+	assert_text(0, "a", "xxxxxx");
+	free(path);
+}
+END_TEST
+
+/* Within one tick of the clock that stamps files, and of the same size: nobody can tell the two. */
+START_TEST(what_was_only_just_changed_when_it_was_read_is_read_again)
+{
+	link_elsewhere();
+	begin();
+	for (int i = 0; i < 20; i++) {
+		write_elsewhere();
+		scan();
+		ck_assert(watch_settling(watch));
+	}
+	come_to_rest();
 }
 END_TEST
 
@@ -887,6 +1057,8 @@ int main(void)
 	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
 	     files_removed_while_nobody_looked_are_an_empty_directory,
 	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);
+	CASE(suite, "asked", what_is_not_told_is_seen_when_asked, a_target_made_later_is_seen_when_asked,
+	     a_file_elsewhere_is_waited_for_too, what_was_only_just_changed_when_it_was_read_is_read_again);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

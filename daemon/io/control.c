@@ -22,6 +22,8 @@ struct control {
 	dev_t dev; /* of the socket that we made, like the next: another one is not ours to unlink */
 	ino_t ino;
 	const struct control_route *routes;
+	void (*gate)(void *arg, struct control_request *request,
+		     void (*handle)(void *arg, struct control_request *request));
 	void *arg;
 	struct evconnlistener *listener;
 	struct event *resume;
@@ -183,6 +185,13 @@ struct control *control_new(struct event_base *base, const char *path, const str
 	return control;
 }
 
+void control_set_gate(struct control *control,
+		      void (*gate)(void *arg, struct control_request *request,
+				   void (*handle)(void *arg, struct control_request *request)))
+{
+	control->gate = gate;
+}
+
 void control_end(struct control *control)
 {
 	if (control)
@@ -243,7 +252,10 @@ void control_dispatch(struct control *control, struct control_request *request, 
 	}
 	for (route = control->routes; route->path; route++) {
 		if (strcmp(route->path, path) == 0 && serves(route, method)) {
-			route->handle(control->arg, request);
+			if (control->gate)
+				control->gate(control->arg, request, route->handle);
+			else
+				route->handle(control->arg, request);
 			return;
 		}
 	}

@@ -39,6 +39,10 @@ struct control_route {
  */
 struct control *control_new(struct event_base *base, const char *path, const struct control_route *routes,
 			    void *arg, struct err *err);
+/* What every request has to pass: gate calls handle, now or later, or answers itself. */
+void control_set_gate(struct control *control,
+		      void (*gate)(void *arg, struct control_request *request,
+				   void (*handle)(void *arg, struct control_request *request)));
 /* From now on no handler is called: what it would work on may be gone. Replies still go out. NULL is fine. */
 void control_end(struct control *control);
 /* Ends every request and stream, unlinks the socket. NULL is fine. Not from within a handler. */
