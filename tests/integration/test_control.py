@@ -297,6 +297,26 @@ def test_client_that_dies_in_the_middle(daemon):
     assert quick(daemon)
 
 
+def test_followers_and_idle_clients_lock_nobody_out(daemon):
+    clients = [follow(daemon) for _ in range(64)]
+    for client in clients[:32]:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    for client in clients[32:]:
+        assert client.recv(100).startswith(b"HTTP/1.1 503")
+    assert daemon.request("GET", "/healthz")[0] == 200
+    daemon.ctl("status")
+    said = daemon.ctl("events", "--follow", expect=1).stderr
+    assert "too many followers at once: user 0 has 32 here" in said
+    for _ in range(32):
+        clients.append(socket.socket(socket.AF_UNIX))
+        clients[-1].connect(str(daemon.socket))
+    daemon.wait("no place", lambda: daemon.ctl("status", expect=None).returncode == 1, patience(5))
+    assert "user 0 has 64 connections here" in daemon.ctl("status", expect=1).stderr
+    for client in clients:
+        client.close()
+    daemon.wait("an answer", daemon.answers, patience(5))
+
+
 def test_more_clients_than_it_takes(daemon):
     """The one too many is told so, and all is well when others leave."""
     clients = []
