@@ -399,11 +399,19 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		connect_failed(host, &copy);
 		return;
 	}
-	/* Lost while idle: look soon whether the host is still there. */
+	/* Lost while idle: look soon whether the host is still there; not so soon where somebody has to do
+	 * something about it. */
 	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url, "connection-lost",
 			"%s: %s", host->settings.url, copy.message);
-	if (host->state == HOST_WAITING)
+	if (host->state != HOST_WAITING)
+		return;
+	if (copy.kind == ERR_PERMANENT) {
+		unreachable(host, &copy);
+		run_after(host, schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2,
+						    host_dice()));
+	} else {
 		run_after(host, host_retry_first_ms(host));
+	}
 }
 
 void host_run(struct host *host)

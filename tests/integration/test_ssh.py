@@ -20,6 +20,8 @@ import time
 
 import pytest
 
+from lab.hostile_ssh import FLOODS, HostileSshd
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 TOOL = os.environ.get("APILB_BUILD", str(TOP / "build")) + "/tests/ssh_tool"
 WRAPPER = os.environ.get("APILB_WRAPPER", "").split()
@@ -813,6 +815,26 @@ def test_servers_that_misbehave(lab, serve, message):
         message = ""  # it comes too slowly for that
     assert answer.split(" ", 2)[2].startswith(message), answer
     assert time.monotonic() - began < 3 * SLOWNESS
+
+
+FLOODED = [("login", "ignore"), ("login", "banner"), ("opening", "answer to no request"), ("opening", "global request"),
+           *(("open", flood) for flood in FLOODS if flood not in ("ignore", "banner"))]
+
+
+@pytest.mark.parametrize("when, flood", FLOODED)
+def test_a_host_that_floods_is_dropped(lab, when, flood):
+    """At any time of a session; neither memory nor time is lost to it."""
+    key = keygen(lab.path / "key")
+    lab.things.append(server := HostileSshd(key, when, FLOODS[flood]))
+    to = dict(address="127.0.0.1", port=server.port, key_file=key, checking="off", connect_ms=20000)
+    tool = subprocess.Popen(arguments(to, do="hold", socket="/any", timeout_ms=30000), stdout=subprocess.PIPE, text=True)
+    answer = tool.communicate(timeout=90)[0]
+    peak_kb, cpu_us = map(int, re.search(r"peak_kb=(\d+) cpu_us=(\d+)", answer).groups())
+    print(f"{when}, {flood}: {peak_kb} KB, {cpu_us / 1000:.0f} ms of CPU")
+    assert re.search(f"permanent (.*: )?the host floods the connection: .* 127.0.0.1 port {server.port}"
+                     "|far more data than SSH has to say", answer), answer
+    if GROWTH_KB < 10000:
+        assert peak_kb < 32_000
 
 
 class Relay:
