@@ -48,6 +48,8 @@ static ssize_t recv_cb(libssh2_socket_t fd, void *buffer, size_t length, int fla
 	if (n > 0) {
 		s->received_bytes += n;
 		ssh_excess_received(s, (size_t)n);
+		if (s->phase == PHASE_KEY_EXCHANGE)
+			ssh_methods_hear(s, buffer, (size_t)n);
 		return n;
 	}
 	return s->stream_ended ? 0 : -EAGAIN;
@@ -169,6 +171,7 @@ static void tear_down(struct ssh *s)
 	if (s->stream)
 		say_goodbye(s);
 	ssh_auth_free(s);
+	ssh_methods_forget(s);
 	ssh_channels_lose(s);
 	session_free(s);
 	stream_open_cancel(s->opening);
@@ -277,6 +280,7 @@ static void start_session(struct ssh *s, struct bufferevent *stream)
 	s->fd = s->jump ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : bufferevent_getfd(stream);
 	s->session = session_new(s);
 	s->last_input_ms = clock_ms();
+	ssh_methods_prefer_good(s);
 	ssh_hostkey_prefer_known(s);
 	bufferevent_setcb(stream, stream_input, stream_moved, stream_event, s);
 	/* Half full is early enough to go on serving channels. */
@@ -362,9 +366,7 @@ static enum ssh_step key_exchange_step(struct ssh *s, struct err *err)
 		return STEP_FAIL;
 	}
 	if (rc == LIBSSH2_ERROR_KEX_FAILURE) {
-		err_set(err, ERR_PERMANENT,
-			"key exchange: no key exchange, host key or cipher method in common with libssh2 %s",
-			libssh2_version(0));
+		ssh_methods_explain(s, err);
 		return STEP_FAIL;
 	}
 	return ssh_call_failed(s, "key exchange", err);
@@ -406,6 +408,7 @@ static void become_ready(struct ssh *s)
 	struct timeval probe = clock_timeval(SSH_PROBE_MS);
 
 	ssh_auth_free(s);
+	ssh_methods_forget(s);
 	settings_wipe(&s->settings);
 	event_del(s->deadline);
 	event_add(s->watch, &probe);

@@ -6,6 +6,7 @@
  *   ssh_auth.c     proving who we are; ssh_agent.c talks to an agent, ssh_key.c reads key files
  *   ssh_open.c     openings of channels, one at a time; ssh_look.c finds out why one was refused
  *   ssh_channel.c  bytes between open channels and their streams
+ *   ssh_methods.c  which key exchanges, ciphers and MACs are good enough
  *   ssh_excess.c   a host that sends what nobody asked for
  *
  * Everything moves in one function, the pump, which runs from one event and
@@ -43,6 +44,8 @@
 #define SSH_WINDOW_BYTES (256 << 10)
 /* Bytes that wait in a channel's stream, each way, before we stop. */
 #define SSH_STREAM_HIGH_BYTES (128 << 10)
+/* What is kept of the beginning, to see which methods the host has: some 1.5 KB. */
+#define SSH_HELLO_MAX_BYTES (8 << 10)
 /* What libssh2 may hold, and the host may have sent for nothing, before the session is dropped: in all, and
  * for each open channel. */
 #define SSH_SESSION_SPARE_BYTES (1 << 20)
@@ -78,6 +81,8 @@ struct ssh {
 	int fd;    /* for libssh2_session_handshake: the socket, or a descriptor that means nothing */
 	LIBSSH2_SESSION *session;
 	bool handshake_begun;
+	char *hello; /* the host's first bytes, while keys are exchanged */
+	size_t hello_len;
 	uint64_t received_bytes;
 	int64_t held_bytes; /* see ssh_excess.c, like the next */
 	int64_t excess_bytes, excess_at_ms;
@@ -112,6 +117,13 @@ bool ssh_again(int rc);
  */
 enum ssh_step ssh_call_failed(struct ssh *s, const char *doing, struct err *err);
 size_t ssh_output_len(const struct ssh *s);
+
+/* ssh_methods.c */
+void ssh_methods_prefer_good(struct ssh *s); /* but for host keys, which ssh_hostkey_prefer_known does */
+void ssh_methods_hear(struct ssh *s, const void *bytes, size_t len);
+void ssh_methods_forget(struct ssh *s);
+/* Nothing fitted: why. */
+void ssh_methods_explain(struct ssh *s, struct err *err);
 
 /* ssh_excess.c: the first three are libssh2's allocator */
 void *ssh_excess_alloc(size_t count, void **abstract);

@@ -837,6 +837,43 @@ def test_a_host_that_floods_is_dropped(lab, when, flood):
         assert peak_kb < 32_000
 
 
+OLD = [
+    ("KexAlgorithms diffie-hellman-group1-sha1,diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1", "key exchange method"),
+    ("Ciphers 3des-cbc,aes128-cbc,aes256-cbc", "cipher"),
+    ("MACs hmac-md5,hmac-sha1-96,hmac-md5-96", "MAC"),
+    ("HostKeyAlgorithms ssh-rsa", "kind of host key"),
+]
+
+
+@pytest.mark.parametrize("config, what", OLD)
+def test_methods_that_openssh_has_given_up_are_not_used(lab, config, what):
+    keyword, names = config.split()
+    answer = run(lab.sshd(config, host_key_types=("rsa" if "ssh-rsa" in names else "ed25519",)).to())
+    if keyword == "KexAlgorithms":
+        names += ".*"  # sshd adds names that mean something else
+    assert re.match("error permanent key exchange: no key exchange, host key or cipher method in common with libssh2 .*: "
+                    f"the host has no {what} but {names}, .* See .*{keyword} in the host's sshd_config", answer), answer
+
+
+def test_what_is_offered_is_what_openssh_offers(lab):
+    """In the clear, in the first packet."""
+    heard = []
+
+    def listen(connection):
+        connection.sendall(GREETING)
+        heard.append(b"")
+        while len(heard[0]) < 400:
+            heard[0] += connection.recv(10_000)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    run(dict(address="127.0.0.1", port=lab.server(listen).port))
+    offered = set(re.findall(r"[a-z][a-z0-9@.-]{5,}", heard[0].split(b"\n", 1)[1].decode("latin-1")))
+    good = set(subprocess.run(["ssh", "-G", "-F", "none", "any"], capture_output=True, text=True, check=True).stdout
+               .replace(",", " ").split())  # fmt: skip
+    assert {"curve25519-sha256", "aes256-ctr", "hmac-sha2-256", "ssh-ed25519"} <= offered
+    assert offered - good <= {"ext-info-c", "kex-strict-c-v00@openssh.com"}
+
+
 class Relay:
     """Between us and an sshd: passes so many bytes from the sshd on, then only swallows, or closes."""
 
