@@ -276,6 +276,8 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 		err = *http_err;
 	if (err.kind != ERR_NONE)
 		err_prefix(&err, "%s", call->what);
+	if (!http && call->pull)
+		pull_explain(call->pull, &err);
 	call_free(call);
 	cb(cb_arg, http ? &reply : NULL, err.kind != ERR_NONE ? &err : NULL);
 	if (http)
@@ -333,7 +335,8 @@ struct order {
 	const char *content_type;
 	const void *body;
 	size_t body_len;
-	int extra_s; /* what the engine is asked to wait */
+	int extra_s;      /* what the engine is asked to wait */
+	int64_t limit_ms; /* of all that is streamed */
 	bool streamed;
 };
 
@@ -350,6 +353,7 @@ static struct docker_call *send_call(struct docker *d, const struct endpoint *en
 		.body = order->body,
 		.body_len = order->body_len,
 		.timeout_ms = (int64_t)(endpoint->timeout_s + order->extra_s) * 1000,
+		.limit_ms = order->limit_ms,
 		.on_piece = order->streamed ? on_piece : NULL,
 	};
 
@@ -521,8 +525,11 @@ struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progre
 	char *name, *tag;
 
 	image_ref_split(ref, &name, &tag);
-	call = send_call(d, &image_pull,
-			 &(struct order){.subject = ref, .args = {name, tag}, .streamed = true}, cb, arg);
+	call = send_call(
+		d, &image_pull,
+		&(struct order){
+			.subject = ref, .args = {name, tag}, .limit_ms = pull_limit_ms, .streamed = true},
+		cb, arg);
 	call->pull = pull_new(ref);
 	call->progress = progress;
 	free(name);

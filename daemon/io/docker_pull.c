@@ -13,6 +13,8 @@
 #define MAX_LAYERS 1024
 #define MAX_LINE_BYTES ((size_t)1 << 20)
 
+int64_t pull_limit_ms = PULL_LIMIT_MS;
+
 struct layer {
 	char *id;
 	int64_t current, total; /* bytes downloaded, and of how many; 0: not known yet */
@@ -197,4 +199,14 @@ int pull_result(struct pull *pull, struct err *err)
 		return 0;
 	*err = pull->err;
 	return -1;
+}
+
+void pull_explain(const struct pull *pull, struct err *err)
+{
+	struct err why = *err;
+
+	err_set(err, why.kind,
+		"%s; so far: %s. Is the registry there, and fast enough for the host? See what "
+		"\"docker pull %s\" says on it",
+		why.message, pull->text ? pull->text : "nothing", pull->ref);
 }
