@@ -490,12 +490,20 @@ START_TEST(many_changes_settle_into_one)
 }
 END_TEST
 
+/* Of a busy machine: how long the directory did rest. */
+static int64_t last_write_ms, longest_rest_ms;
+
 static void write_more(evutil_socket_t fd, short what, void *arg)
 {
+	int64_t rest_ms = now_ms() - last_write_ms;
+
 	(void)fd;
 	(void)what;
 	(void)arg;
+	if (rest_ms > longest_rest_ms)
+		longest_rest_ms = rest_ms;
 	put("a.yaml", "x");
+	last_write_ms = now_ms();
 }
 
 START_TEST(a_directory_that_never_rests_is_looked_at_after_a_second)
@@ -505,14 +513,17 @@ START_TEST(a_directory_that_never_rests_is_looked_at_after_a_second)
 	int64_t start = now_ms(), waited;
 
 	begin();
+	last_write_ms = start;
 	event_add(writer, &often);
 	while (changes == 0 && now_ms() - start < LIMIT_MS)
 		run_for(50);
 	waited = now_ms() - start;
 	event_free(writer);
 	ck_assert_int_eq(changes, 1);
-	ck_assert_int_ge(waited, WATCH_SETTLE_MAX_MS);
-	ck_assert_int_lt(waited, 2 * WATCH_SETTLE_MAX_MS);
+	if (start + waited - last_write_ms < WATCH_SETTLE_MS && longest_rest_ms < WATCH_SETTLE_MS) {
+		ck_assert_int_ge(waited, WATCH_SETTLE_MAX_MS);
+		ck_assert_int_lt(waited, 2 * WATCH_SETTLE_MAX_MS);
+	}
 }
 END_TEST
 
