@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!base)
 		start();
 	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	control_request_new(control, base, pair[0], &all);
+	control_request_new(control, base, pair[0], getuid(), &all, NULL);
 	for (size_t at = 0; at < size; at += piece) {
 		send(pair[1], data + at, piece < size - at ? piece : size - at, MSG_NOSIGNAL);
 		turn(pair[1]);
