@@ -248,6 +248,8 @@ static void note_read_configs(struct host *host, const struct job_target *target
 		struct instance *instance = host_find(host, targets[i].name);
 		const char *known = instance ? instance->record.config_sha256 : NULL;
 
+		if (instance && targets[i].observed.lost_file)
+			FREE(instance->beside_seen);
 		if (known && targets[i].observed.config && strcmp(known, targets[i].config_sha256) != 0)
 			instance->record.config_size = -1;
 	}

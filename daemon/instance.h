@@ -71,6 +71,7 @@ struct instance {
 	struct replaced replaced; /* see struct job_target */
 	struct leaving leaving;   /* former containers that still have connections */
 	int64_t silent_since_ms;  /* see struct job_target */
+	char *beside_seen;        /* see struct job_target */
 	char *told_drift;         /* the last that was told, so that each is told once */
 };
 

@@ -413,9 +413,11 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		plan_put_off(&target->plan);
 	if (target->observed.current && target->plan.n == 0 && target->plan.trouble.kind == ERR_NONE)
 		replaced_helped(&target->replaced, target->observed.current->id);
-	/* Both come back here. */
+	/* These come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
 		return job_look_at_image(job, target);
+	if (job_needs_look_for_plan(job, target))
+		return job_look_for_plan(job, target);
 	if (target->plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
 	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only)
@@ -533,6 +535,7 @@ void job_target_clear(struct job_target *target)
 	free(target->name);
 	free(target->drop_id);
 	free(target->config_mtime);
+	free(target->beside_seen);
 	free(target->known_id);
 	free(target->known_started_at);
 	free(target->refusal);

@@ -49,11 +49,12 @@ struct job_target {
 			     long; 0: it is stopped. In. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
 			*/
-	/* What the config file was when last read: when size and mtime still are, it is not read again. In
-	 * and out. */
+	/* What the config file was when last read: when size and mtime still are, it is not read again. A
+	 * hash says, too, that the file at this path has been ours. In and out. */
 	int64_t config_size; /* -1: not known */
 	char *config_mtime;
 	char config_sha256[SHA256_HEX_SIZE];
+	char *beside_seen;      /* files beside it that were read and found right; NULL: none. In and out. */
 	char *known_started_at; /* since when that one ran: it is not new any more. In. */
 	char *known_id;         /* the container that was last seen to be right: another one is looked at more
 				   closely. In. */

@@ -28,8 +28,9 @@ static void target_failed(struct job *job, const struct err *err)
 {
 	/* A name is taken that was free at the last look (a daemon that was killed may have had a request
 	 * under way): another look tells by whom. */
-	if (err->kind != ERR_CONFLICT || job->rounds + 1 >= JOB_MAX_ROUNDS)
+	if (err->kind != ERR_CONFLICT || job->foreign || job->rounds + 1 >= JOB_MAX_ROUNDS)
 		job_current(job)->err = *err;
+	job->foreign = false;
 	job->action = 0;
 	await_nothing(job);
 	job->undoing = false;
@@ -319,7 +320,7 @@ static bool waits_stopped(const struct job *job, const struct job_target *target
 
 	(void)job;
 	return (action->kind == ACTION_PULL || action->kind == ACTION_CHECK_CONFIG ||
-		action->kind == ACTION_REHEARSE) &&
+		action->kind == ACTION_REHEARSE || action->kind == ACTION_WRITE_CONFIG) &&
 	       current && (current->status == CONTAINER_EXITED || current->status == CONTAINER_CREATED);
 }
 
@@ -371,7 +372,8 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	/* The directory of its socket first: the balancer may be somebody else's, and have none. */
 	[ACTION_REHEARSE] = {job_create_helper, job_put_run_dir, job_remove_helper, job_create_rehearsal,
 			     job_put_rehearsal, start, job_await, remove_container},
-	[ACTION_WRITE_CONFIG] = {job_create_helper, job_put_run_dir, job_put_config, job_remove_helper},
+	[ACTION_WRITE_CONFIG] = {job_create_helper, job_look_at_place, job_read_place, job_put_run_dir,
+				 job_put_config, job_remove_helper},
 	[ACTION_CREATE] = {create},
 	[ACTION_START] = {start},
 	[ACTION_UNPAUSE] = {unpause},
@@ -383,10 +385,16 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_RENAME] = {rename_container},
 };
 
+static bool is_left_out(job_step_fn *step, const struct job_target *target)
+{
+	if (step == job_put_beside)
+		return target->wanted->files_n == 0;
+	return (step == job_look_at_place || step == job_read_place) && job_has_seen_place(target);
+}
+
 static job_step_fn *next_step(struct job *job, const struct job_target *target, const struct action *action)
 {
-	if (job->step < JOB_MAX_STEPS && recipes[action->kind][job->step] == job_put_beside &&
-	    target->wanted->files_n == 0)
+	while (job->step < JOB_MAX_STEPS && is_left_out(recipes[action->kind][job->step], target))
 		job->step++;
 	return job->step < JOB_MAX_STEPS ? recipes[action->kind][job->step] : NULL;
 }

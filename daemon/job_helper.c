@@ -72,12 +72,12 @@ void job_remove_helper(struct job *job, struct job_target *target, const struct 
 	free(name);
 }
 
-/* From this very image, where its name may mean another by now, or nothing. Takes the request over. */
-static void create_from(struct job *job, const char *name, const char *image_id, struct json_object *request)
+void job_create_from(struct job *job, const char *name, const char *image_id, struct json_object *request,
+		     docker_cb *cb)
 {
 	if (image_id)
 		json_object_object_add(request, "Image", json_object_new_string(image_id));
-	docker_create(job->docker, name, request, job_on_step, job);
+	docker_create(job->docker, name, request, cb, job);
 	json_object_put(request);
 }
 
@@ -85,7 +85,8 @@ static void create_from(struct job *job, const char *name, const char *image_id,
 
 void job_create_checker(struct job *job, struct job_target *target, const struct action *action)
 {
-	create_from(job, action->container, action->image_id, wanted_checker_create(target->wanted));
+	job_create_from(job, action->container, action->image_id, wanted_checker_create(target->wanted),
+			job_on_step);
 }
 
 void job_put_candidate(struct job *job, struct job_target *target, const struct action *action)
@@ -122,7 +123,8 @@ void job_create_rehearsal(struct job *job, struct job_target *target, const stru
 	char token[TOKEN_HEX_SIZE];
 
 	job_make_token(token);
-	create_from(job, action->container, action->image_id, wanted_rehearsal_create(target->wanted, token));
+	job_create_from(job, action->container, action->image_id,
+			wanted_rehearsal_create(target->wanted, token), job_on_step);
 }
 
 void job_put_rehearsal(struct job *job, struct job_target *target, const struct action *action)
@@ -187,8 +189,8 @@ void job_create_helper(struct job *job, struct job_target *target, const struct 
 
 	(void)action;
 	/* It never runs: any image does, and the balancer's is there. */
-	create_from(job, name, current ? observed_image_id(current) : NULL,
-		    wanted_helper_create(target->wanted));
+	job_create_from(job, name, current ? observed_image_id(current) : NULL,
+			wanted_helper_create(target->wanted), job_on_step);
 	free(name);
 }
 

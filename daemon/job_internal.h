@@ -41,6 +41,7 @@ struct job {
 	int step;                   /* within this phase of this target, counted by its callbacks */
 	size_t action;              /* apply: which one of the target's plan */
 	int failed_step;            /* apply: of the action, when it failed */
+	bool foreign;               /* apply: what is to be written over is somebody else's */
 	bool undoing;               /* apply: the action has failed, and is being explained and undone */
 	struct err failure;         /* of the target in hand, while its explanation is being looked for */
 	int rounds;                 /* how often actions were applied */
@@ -106,6 +107,18 @@ void job_make_token(char token[TOKEN_HEX_SIZE]);
 /* job_await.c: the step of ACTION_AWAIT, and one of ACTION_REHEARSE. */
 job_step_fn job_await;
 
+/*
+ * job_look.c: what stands where the config is to be written, and is it ours. Steps
+ * of ACTION_WRITE_CONFIG, left out where the balancer's own container has shown
+ * it; and the same for a plan (a phase of one target).
+ */
+job_step_fn job_look_at_place, job_read_place;
+bool job_has_seen_place(const struct job_target *target);
+bool job_needs_look_for_plan(const struct job *job, const struct job_target *target);
+enum step job_look_for_plan(struct job *job, struct job_target *target);
+/* Something else than what stands in it says that the file at the config's path is ours. */
+bool job_knows_file(const struct job *job, const struct job_target *target);
+
 /* job_retire.c: undoes a handover. */
 job_step_fn job_retire_successor;
 
@@ -114,6 +127,10 @@ job_step_fn job_create_rehearsal, job_put_rehearsal;
 job_step_fn job_put_beside; /* left out where the config needs no files */
 job_step_fn job_create_checker, job_put_candidate, job_wait_for_verdict, job_note_image;
 job_step_fn job_create_helper, job_put_run_dir, job_put_config, job_remove_helper;
+/* From this very image, where its name may mean another by now, or nothing; NULL: from the request's. Takes
+ * the request over. */
+void job_create_from(struct job *job, const char *name, const char *image_id, struct json_object *request,
+		     docker_cb *cb);
 /* HAProxy has not taken the new version, or should not have, and the former one's text is known: it can be
  * put back. */
 bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action);

@@ -132,6 +132,29 @@ START_TEST(a_link_is_not_a_file)
 }
 END_TEST
 
+START_TEST(a_directory_is_empty_or_not)
+{
+	static const struct archive_entry_spec some[] = {
+		{.path = "dir/", .mode = 0755},
+		{.path = "dir/x", .mode = 0644, .data = "", .len = 0},
+	};
+	char *tar;
+	size_t len;
+
+	archive_pack(some, 1, 0, &tar, &len);
+	ck_assert(archive_is_empty_directory(tar, len));
+	for (size_t cut = 0; cut < 512; cut++)
+		ck_assert(!archive_is_empty_directory(tar, cut));
+	free(tar);
+	archive_pack(some, 2, 0, &tar, &len);
+	ck_assert(!archive_is_empty_directory(tar, len));
+	free(tar);
+	archive_pack(some + 1, 1, 0, &tar, &len);
+	ck_assert(!archive_is_empty_directory(tar, len));
+	free(tar);
+}
+END_TEST
+
 START_TEST(what_is_cut_is_not_taken_for_whole)
 {
 	char *tar, *data;
@@ -172,6 +195,7 @@ int main(void)
 	tcase_add_test(tar, short_names_need_no_extension);
 	tcase_add_loop_test(tar, the_first_file_is_read, 0, sizeof(reads) / sizeof(*reads));
 	tcase_add_test(tar, a_link_is_not_a_file);
+	tcase_add_test(tar, a_directory_is_empty_or_not);
 	tcase_add_test(tar, what_is_cut_is_not_taken_for_whole);
 	tcase_add_test(tar, garbage_is_not_an_archive);
 	suite_add_tcase(suite, tar);

@@ -199,8 +199,20 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained",
  * "returned": true or absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the
  * image's HAProxy has checked the config), "config mode" (not what it was), "refused"; "leave" (a removal
- * that lets connections end); foreign, refusal, lost, "in vain" (texts).
+ * that lets connections end); foreign, refusal, lost, "in vain" (texts); file (what stands at the
+ * config's path: a text, or { "mode": as the engine has it, "size" }).
  */
+static void observe_file(struct json_object *given, struct host_file *file)
+{
+	bool is_text = json_object_is_type(given, json_type_string);
+
+	host_file_stat(file, is_text ? NULL : json_object_to_json_string(given));
+	if (!is_text)
+		return;
+	file->text = xstrdup(json_object_get_string(given));
+	file->size = (int64_t)(file->len = strlen(file->text));
+}
+
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
 	const char *config = text_of(given, "config"), *loaded = text_of(given, "loaded");
@@ -231,6 +243,9 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 		observe_up(value, observed);
 	if (text_of(given, "unresolved"))
 		observe_unresolved(text_of(given, "unresolved"), observed);
+	if (json_object_object_get_ex(given, "file", &value))
+		observe_file(value, &observed->file);
+	observed->file_is_ours = text_of(given, "file ours") != NULL;
 	observed->config_accepted = text_of(given, "accepted") != NULL;
 	observed->image_known = image != NULL;
 	observed->image_present = image && strcmp(image, "true") == 0;

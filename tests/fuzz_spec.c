@@ -84,7 +84,7 @@ static void check_line(const char *line, size_t len)
 
 static void check_config(const struct spec_instance *instance)
 {
-	char *config = haproxy_render(instance);
+	char *config = haproxy_render(instance, "apilb");
 
 	for (const char *line = config; *line; line += strcspn(line, "\n"), line += *line == '\n')
 		check_line(line, strcspn(line, "\n"));

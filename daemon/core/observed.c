@@ -168,6 +168,22 @@ void observed_container_free(struct observed_container *container)
 	free(container);
 }
 
+bool observed_mounts_path(const struct observed_container *container, const char *path)
+{
+	struct json_object *mounts = at(container->inspect, "/Mounts");
+	size_t dir_len = strrchr(path, '/') - path;
+
+	for (size_t i = 0;
+	     json_object_is_type(mounts, json_type_array) && i < json_object_array_length(mounts); i++) {
+		const char *source = text_at(json_object_array_get_idx(mounts, i), "/Source");
+
+		if (source && (strcmp(source, path) == 0 ||
+			       (strlen(source) == dir_len && strncmp(source, path, dir_len) == 0)))
+			return true;
+	}
+	return false;
+}
+
 bool observed_runs_haproxy(const struct observed_container *container)
 {
 	const char *program = text_at(container->inspect, "/Config/Cmd/0");
@@ -199,6 +215,7 @@ void observed_instance_clear(struct observed_instance *instance)
 	free(instance->refusal);
 	free(instance->lost_file);
 	free(instance->config);
+	host_file_clear(&instance->file);
 	free(instance->stats_error);
 	free(instance->haproxy_version);
 	servers_clear(instance);
@@ -221,6 +238,7 @@ void observed_instance_slim(struct observed_instance *instance)
 	for (size_t i = 0; i < instance->old_n; i++)
 		slim(instance->old[i]);
 	FREE(instance->config);
+	host_file_clear(&instance->file);
 }
 
 void observed_instance_add_old(struct observed_instance *instance, struct observed_container *old)

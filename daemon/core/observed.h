@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/core/hash.h"
+#include "daemon/core/host_file.h"
 
 struct json_object;
 
@@ -62,6 +63,8 @@ void observed_container_free(struct observed_container *container); /* NULL is f
 /* Of the image that it was made from, whatever its name means by now; NULL: not known. The container's. */
 const char *observed_image_id(const struct observed_container *container);
 
+/* Whether it shows what is at this path of the host: mounts it, or its directory. */
+bool observed_mounts_path(const struct observed_container *container, const char *path);
 /* By its command: with our own containers, whatever became of them. */
 bool observed_runs_haproxy(const struct observed_container *container);
 
@@ -101,6 +104,13 @@ struct observed_instance {
 			  it has, or was not */
 	bool image_known, image_present;
 	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
+
+	/*
+	 * What stands at the config's path: seen by the balancer's own container, as
+	 * the fields that follow are, or, where that does not show it, through a helper.
+	 */
+	struct host_file file;
+	bool file_is_ours; /* a label, the store or the balancer before it says so, whatever stands in it */
 
 	bool config_known;
 	bool config_exists;

@@ -542,54 +542,20 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	}
 }
 
-/* Words to copy: what has to stand in the spec so that the container is taken over. */
-static char *state_line(const struct wanted *wanted, const struct observed_container *container)
-{
-	const struct spec_instance *instance = &wanted->instance;
-	const struct ssh_settings *ssh = instance->host.ssh;
-	char *host = ssh ? xasprintf("{ssh: {address: \"%s\", port: %u}}", ssh->address, ssh->port)
-			 : xstrdup("{direct: {}}");
-	char *line = xasprintf("\"%zu\": {container: {config: {name: \"%s\", image: \"%s\"}, status: {id: "
-			       "\"%s\"}}, host: %s}",
-			       instance->index, container->name, instance->image, container->id, host);
-
-	free(host);
-	return line;
-}
-
-static void plan_conflict(const struct wanted *wanted, const struct observed_container *container,
-			  struct plan *plan)
-{
-	char *line;
-
-	if (container->owner) {
-		err_set(&plan->trouble, ERR_CONFLICT,
-			"container %s (%.12s) on the host is another daemon's (" LABEL_OWNER
-			"=%s): have it removed there, or give this instance another name",
-			container->name, container->id, container->owner);
-		return;
-	}
-	line = state_line(wanted, container);
-	err_set(&plan->trouble, ERR_CONFLICT,
-		"container %s (%.12s) on the host is not ours (it has no " LABEL_OWNER
-		" label): remove or rename it, give this instance another name, or have it taken over by "
-		"writing, under the spec's `state:`, %s",
-		container->name, container->id, line);
-	free(line);
-}
-
 void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
 
 	memset(plan, 0, sizeof(*plan));
 	if (current && !is_ours(wanted, current)) {
-		plan_conflict(wanted, current, plan);
+		plan_container_conflict(wanted, current, &plan->trouble);
 		return;
 	}
 	if (observed->helper)
 		plan_add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
 	plan_old(wanted->instance.name, observed, plan);
+	if (plan_file_conflict(wanted, observed, &plan->trouble))
+		return;
 	if (observed->next) {
 		plan_interrupted(wanted, observed, plan);
 		return;

@@ -134,21 +134,32 @@ static struct yaml_value *known_ssh(const struct reader *r, struct yaml_value *e
 	return known ? known->ssh : NULL;
 }
 
+static void read_files(struct spec_state_entry *entry, const struct yaml_value *files)
+{
+	if (!files || files->kind != YAML_MAP)
+		return;
+	entry->files = xcalloc(files->n, sizeof(*entry->files));
+	for (size_t i = 0; i < files->n; i++)
+		entry->files[entry->files_n++] = xstrdup(files->pairs[i].key->text);
+}
+
 static void read_state_entry(struct reader *r, const char *key, struct yaml_value *map)
 {
 	struct spec_state_entry *entry = &r->spec->state[r->spec->state_n++];
 	struct spec_layers layers = {{map}};
 
 	entry->key = xstrdup(key);
+	read_files(entry, given(map, "configFiles"));
 	r->merge.at = map;
 	fields_fill(&spec_state_entry_fields, entry, &layers, &r->merge);
 	spec_host_merge(&entry->host, map, known_ssh(r, map), r->top_ssh, r->context, &r->merge);
 }
 
-/* flexkube also keeps entries of containers that are gone: no ID, nothing to take over. */
-static bool has_container(const struct yaml_value *entry)
+/* flexkube also keeps entries of containers that are gone: no ID, nothing to take over but files. */
+static bool hands_over(const struct yaml_value *entry)
 {
-	return given(given(given(entry, "container"), "status"), "id") != NULL;
+	return given(given(given(entry, "container"), "status"), "id") != NULL ||
+	       given(entry, "configFiles") != NULL;
 }
 
 static void read_state(struct reader *r, const struct yaml_value *state)
@@ -160,7 +171,7 @@ static void read_state(struct reader *r, const struct yaml_value *state)
 		const struct yaml_pair *pair = &state->pairs[i];
 		size_t item;
 
-		if (pair->first_line || !has_container(pair->value))
+		if (pair->first_line || !hands_over(pair->value))
 			continue;
 		item = report_key(r->report, pair->key->text);
 		read_state_entry(r, pair->key->text, pair->value);
@@ -310,6 +321,9 @@ struct spec *spec_parse(const char *file, const char *text, size_t len, const st
 
 static void state_entry_clear(struct spec_state_entry *entry)
 {
+	for (size_t i = 0; i < entry->files_n; i++)
+		free(entry->files[i]);
+	free(entry->files);
 	free(entry->key);
 	spec_host_clear(&entry->host);
 	fields_clear(&spec_state_entry_fields, entry);

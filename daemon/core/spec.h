@@ -140,7 +140,8 @@ struct spec_instance {
 	struct spec_server *servers;
 	size_t servers_n;
 	struct spec_state_entry
-		*adopted; /* hands it a container over; NULL: none. The spec's; copies have NULL */
+		*adopted;     /* hands it a container over; NULL: none. The spec's; copies have NULL */
+	bool takes_file_over; /* `state` hands over what stands at its config_path. Likewise */
 	struct spec_timeouts timeouts;
 	struct spec_health_check health_check;
 	unsigned max_connections;
@@ -149,12 +150,14 @@ struct spec_instance {
 	size_t sharers; /* balancers that check the busiest of its servers, spec_count_sharers() */
 };
 
-/* A container that `state` hands over to us: identified by ID, without our labels. */
+/* What `state` hands over to us: a container, identified by ID, without our labels, and its files. */
 struct spec_state_entry {
-	char *key; /* the map's key, flexkube's index */
-	char *container_id;
+	char *key;          /* the map's key, flexkube's index */
+	char *container_id; /* NULL: it hands over no container, only files */
 	char *name;
 	char *image;
+	char **files; /* paths of `configFiles`: what stands there is handed over, too */
+	size_t files_n;
 	struct spec_host host;
 	struct spec_instance *instance; /* it is handed over to, of the same spec; NULL: to none */
 };

@@ -120,3 +120,17 @@ out:
 	archive_read_free(a);
 	return result;
 }
+
+bool archive_is_empty_directory(const void *tar, size_t tar_len)
+{
+	struct archive *a = archive_read_new();
+	struct archive_entry *entry;
+	bool is;
+
+	archive_read_support_format_tar(a);
+	is = archive_read_open_memory(a, tar, tar_len) == ARCHIVE_OK &&
+	     archive_read_next_header(a, &entry) == ARCHIVE_OK && archive_entry_filetype(entry) == AE_IFDIR &&
+	     archive_read_next_header(a, &entry) == ARCHIVE_EOF;
+	archive_read_free(a);
+	return is;
+}
