@@ -13,25 +13,81 @@
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
 
-/* Entries into one of the helper's mounts. Not all at once through "/": Podman would write beside the
- * mounts. */
-static void put_entries(struct job *job, struct job_target *target, const char *mount,
-			const struct archive_entry_spec *entries, size_t n)
+/* What a file is called, after a dot and its name, until all of it is there; it stays as a second name. */
+#define UNFINISHED ".apilb-new"
+
+/*
+ * Entries into one of the helper's mounts. Not all at once through "/": Podman
+ * would write beside the mounts.
+ */
+struct parcel {
+	struct archive_entry_spec *entries;
+	size_t n;
+};
+
+/* path: taken over. */
+static struct archive_entry_spec *pack(struct parcel *parcel, char *path, unsigned mode)
+{
+	struct archive_entry_spec *entry;
+
+	parcel->entries = xreallocarray(parcel->entries, parcel->n + 1, sizeof(*parcel->entries));
+	entry = &parcel->entries[parcel->n++];
+	*entry = (struct archive_entry_spec){.path = path, .mode = mode};
+	return entry;
+}
+
+/*
+ * A file that is there whole or not at all: the engine unpacks one entry after
+ * the other, and ends at the first that it cannot (no space, half a request). So
+ * the text goes under a name that nobody reads, and what it is to be called comes
+ * after it, as a second name of the same. dir: "", or ends in a slash.
+ */
+static void pack_file(struct parcel *parcel, const char *dir, const char *name, unsigned mode,
+		      const char *text, size_t len)
+{
+	struct archive_entry_spec *entry = pack(parcel, xasprintf("%s.%.200s" UNFINISHED, dir, name), mode);
+	const char *unfinished = entry->path;
+
+	entry->data = text;
+	entry->len = len;
+	pack(parcel, xasprintf("%s%s", dir, name), mode)->link = unfinished;
+}
+
+static void send_parcel(struct job *job, struct job_target *target, const char *mount, struct parcel *parcel)
 {
 	char *helper = container_helper_name(target->name);
 	char *tar;
 	size_t len;
 
-	archive_pack(entries, n, time(NULL), &tar, &len);
+	archive_pack(parcel->entries, parcel->n, time(NULL), &tar, &len);
 	docker_put_archive(job->docker, helper, mount, tar, len, job_on_step, job);
+	for (size_t i = 0; i < parcel->n; i++)
+		free((char *)parcel->entries[i].path);
+	free(parcel->entries);
 	free(tar);
 	free(helper);
 }
 
-static void put_entry(struct job *job, struct job_target *target, const char *mount,
-		      const struct archive_entry_spec *entry)
+/* For a container that goes at once: into its own "/". */
+static void put_checked_config(struct job *job, struct job_target *target, const char *text)
 {
-	put_entries(job, target, mount, entry, 1);
+	struct parcel parcel = {0};
+	struct archive_entry_spec *entry = pack(&parcel, xstrdup(CHECKED_CONFIG), CONFIG_MODE);
+
+	entry->data = text;
+	entry->len = strlen(text);
+	send_parcel(job, target, "/", &parcel);
+}
+
+static void put_config(struct job *job, struct job_target *target, const char *text)
+{
+	const char *name = strrchr(target->wanted->instance.config_path, '/') + 1;
+	struct parcel parcel = {0};
+
+	/* Whatever it was before: it is to be read again. */
+	target->config_size = -1;
+	pack_file(&parcel, "", name, CONFIG_MODE, text, strlen(text));
+	send_parcel(job, target, HELPER_CONFIG_DIR, &parcel);
 }
 
 /* The files that the config refers to, in the balancer's own directory, which is in `mount` under `dir`; and
@@ -39,28 +95,19 @@ static void put_entry(struct job *job, struct job_target *target, const char *mo
 static void put_beside(struct job *job, struct job_target *target, const char *mount, const char *dir)
 {
 	const struct wanted *wanted = target->wanted;
-	struct archive_entry_spec *entries = xcalloc(wanted->files_n + 1, sizeof(*entries));
-	char **paths = xcalloc(wanted->files_n + 1, sizeof(*paths));
-	size_t n = 0;
+	struct parcel parcel = {0};
+	struct archive_entry_spec *entry;
 
 	if (*dir) {
-		paths[n] = xstrdup(dir);
-		entries[n] = (struct archive_entry_spec){
-			.path = paths[n], .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID};
-		n++;
+		entry = pack(&parcel, xstrdup(dir), RUN_DIR_MODE);
+		entry->uid = WANTED_UID;
+		entry->gid = WANTED_UID;
 	}
-	for (size_t i = 0; i < wanted->files_n; i++, n++) {
-		const struct haproxy_file *file = &wanted->files[i];
-
-		paths[n] = xasprintf("%s%s", dir, file->name);
-		entries[n] = (struct archive_entry_spec){
-			.path = paths[n], .mode = BESIDE_MODE, .data = file->text, .len = file->len};
-	}
-	put_entries(job, target, mount, entries, n);
-	for (size_t i = 0; i < n; i++)
-		free(paths[i]);
-	free(paths);
-	free(entries);
+	for (size_t i = 0; i < wanted->files_n; i++)
+		pack_file(&parcel, dir, wanted->files[i].name, BESIDE_MODE, wanted->files[i].text,
+			  wanted->files[i].len);
+	FREE(target->beside_seen);
+	send_parcel(job, target, mount, &parcel);
 }
 
 void job_remove_helper(struct job *job, struct job_target *target, const struct action *action)
@@ -91,15 +138,8 @@ void job_create_checker(struct job *job, struct job_target *target, const struct
 
 void job_put_candidate(struct job *job, struct job_target *target, const struct action *action)
 {
-	const struct archive_entry_spec entry = {
-		.path = CHECKED_CONFIG,
-		.mode = CONFIG_MODE,
-		.data = target->wanted->config,
-		.len = target->wanted->config_len,
-	};
-
 	(void)action;
-	put_entry(job, target, "/", &entry);
+	put_checked_config(job, target, target->wanted->config);
 }
 
 /*
@@ -130,11 +170,9 @@ void job_create_rehearsal(struct job *job, struct job_target *target, const stru
 void job_put_rehearsal(struct job *job, struct job_target *target, const struct action *action)
 {
 	char *text = haproxy_render_rehearsal(&target->wanted->instance);
-	const struct archive_entry_spec entry = {
-		.path = CHECKED_CONFIG, .mode = CONFIG_MODE, .data = text, .len = strlen(text)};
 
 	(void)action;
-	put_entry(job, target, "/", &entry);
+	put_checked_config(job, target, text);
 	free(text);
 }
 
@@ -205,18 +243,8 @@ void job_put_run_dir(struct job *job, struct job_target *target, const struct ac
 
 void job_put_config(struct job *job, struct job_target *target, const struct action *action)
 {
-	const struct wanted *wanted = target->wanted;
-	const struct archive_entry_spec entry = {
-		.path = strrchr(wanted->instance.config_path, '/') + 1,
-		.mode = CONFIG_MODE,
-		.data = wanted->config,
-		.len = wanted->config_len,
-	};
-
 	(void)action;
-	/* Whatever it was before: it is to be read again. */
-	target->config_size = -1;
-	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
+	put_config(job, target, target->wanted->config);
 }
 
 static bool is_generation(const char *config, const char *generation)
@@ -275,14 +303,5 @@ bool job_has_former(const struct job *job, const struct job_target *target, cons
 
 void job_put_former(struct job *job, struct job_target *target, const struct action *action)
 {
-	const char *text = former_text(job, target, action);
-	const struct archive_entry_spec entry = {
-		.path = strrchr(target->wanted->instance.config_path, '/') + 1,
-		.mode = CONFIG_MODE,
-		.data = text,
-		.len = strlen(text),
-	};
-
-	target->config_size = -1;
-	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
+	put_config(job, target, former_text(job, target, action));
 }

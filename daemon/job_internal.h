@@ -39,6 +39,7 @@ struct job {
 	size_t phase;
 	size_t target;
 	int step;                   /* within this phase of this target, counted by its callbacks */
+	bool dir_in_doubt;          /* stats: the engine could not say whether the directory is there */
 	size_t action;              /* apply: which one of the target's plan */
 	int failed_step;            /* apply: of the action, when it failed */
 	bool foreign;               /* apply: what is to be written over is somebody else's */

@@ -37,6 +37,7 @@ static const struct observed_container *config_view(const struct job_target *tar
 
 enum {
 	CONFIG_HEAD,
+	CONFIG_HEAD_AGAIN, /* the first was answered with an error */
 	CONFIG_GET,
 	CONFIG_DONE, /* from here on two for each of the files beside it */
 };
@@ -128,6 +129,11 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 	 * there). */
 	if (err && !(target->wanted->mounts_file && docker_usable(job->docker))) {
 		job_request_failed(job, err);
+		return;
+	}
+	if (err && job->step == CONFIG_HEAD) {
+		job->step = CONFIG_HEAD_AGAIN; /* or it was another mishap: that does not take two */
+		job_run(job);
 		return;
 	}
 	if (err || reply->status == 404) {
@@ -240,13 +246,14 @@ static void on_beside_head(void *arg, const struct docker_reply *reply, const st
 	const struct haproxy_file *file = beside_in_hand(job);
 	struct host_file is = {0};
 
-	/* An engine that cannot mount a directory which is gone says so with an error. */
+	/* An engine that cannot mount a directory which is gone says so with an error; whether it is gone,
+	 * its socket tells (on_stats_dir). */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 		return;
 	}
 	if (err || reply->status == 404) {
-		beside_done(job, "missing");
+		beside_done(job, err ? NULL : "missing");
 		return;
 	}
 	host_file_stat(&is, reply->path_stat);
@@ -290,7 +297,7 @@ enum step job_look_at_config(struct job *job, struct job_target *target)
 		return STEP_NEXT;
 	if (job->step >= CONFIG_DONE)
 		return look_beside(job, target, view);
-	if (job->step == CONFIG_HEAD)
+	if (job->step < CONFIG_GET)
 		docker_head_archive(job->docker, view->id, target->wanted->config_in_container,
 				    on_config_head, job);
 	else
@@ -367,16 +374,21 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 	struct observed_instance *observed = &job_current(job)->observed;
 	struct host_file dir = {0};
 
-	/* An engine that cannot mount a directory which is gone says so with an error. */
+	/*
+	 * An engine that cannot mount a directory which is gone says so with an error.
+	 * It may have had another mishap: that is no reason to replace a container, so
+	 * only when the socket cannot be had either it is gone.
+	 */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 		return;
 	}
 	job->step = STATS_OPEN;
-	if (err || reply->status == 404) {
+	job->dir_in_doubt = err != NULL;
+	if (!err && reply->status == 404) {
 		observed->stats = STATS_DIR_MISSING;
 		job->step = STATS_DONE;
-	} else {
+	} else if (!err) {
 		host_file_stat(&dir, reply->path_stat);
 		if (dir.mode >= 0 && dir.mode != RUN_DIR_MODE) {
 			observed->stats = STATS_DIR_MODE;
@@ -391,11 +403,13 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 {
 	struct job *job = arg;
 
-	if (err) {
+	if (err && !(job->dir_in_doubt && docker_usable(job->docker))) {
 		job_request_failed(job, err);
 		return;
 	}
-	if (reply->status == 404)
+	if (err)
+		job_current(job)->observed.stats = STATS_DIR_MISSING;
+	else if (reply->status == 404)
 		job_current(job)->observed.stats = STATS_NO_SOCKET;
 	job->step = STATS_DONE;
 	job_run(job);

@@ -34,7 +34,7 @@ struct place {
 	struct job_target last;
 	struct wanted *next; /* what its spec wants, while that waits; NULL: the same */
 	bool unproven;       /* the daemon has just started */
-	bool done, reached;
+	bool done, reached, observe_only;
 	struct err err; /* of the host as a whole */
 	char *told;
 };
@@ -151,6 +151,7 @@ static struct job_target target_of(const struct place *place)
 		.config_size = last->config_size,
 		.config_mtime = xstrdup(last->config_mtime),
 		.accepted = xstrdup(last->accepted),
+		.beside_seen = xstrdup(last->beside_seen),
 	};
 
 	memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
@@ -192,6 +193,7 @@ static struct job_options options_of(struct place *place)
 		.base = place->base,
 		.owner = OWNER,
 		.engine = "/run/docker.sock",
+		.observe_only = place->observe_only,
 		.open = open_stream,
 		.reached = on_reached,
 		.removal = nobody_else,
@@ -291,6 +293,15 @@ static void expect_as_wanted(const struct place *place, const char *when)
 		      when);
 	ck_assert_msg(strcmp(balancer(place)->loaded, place->wanted->config) == 0,
 		      "%s: another config is loaded", when);
+}
+
+/* What HAProxy would be given if it had to start now. */
+static void expect_whole_file(const struct place *place, const char *when)
+{
+	const struct fake_file *file = fake_file_find(&place->machine, CONFIG);
+
+	ck_assert_msg(!file || (file->len > 0 && file->text[file->len - 1] == '\n'), "%s: half a config\n%s",
+		      when, place->machine.history);
 }
 
 /* Each is how the world is changed after all was well, and runs until it is so again. */
@@ -645,6 +656,7 @@ static void try_mishap(const struct world *world, size_t nth, const struct misha
 	ck_assert_msg(fake_engine_has_failed(place.engine), "%s: there was no such request", when);
 	expect_no_outage(&place, world, when);
 	expect_bystander(&place, when);
+	expect_whole_file(&place, when);
 	recover(&place);
 	expect_no_outage(&place, world, when);
 	if (place.wanted)
@@ -831,6 +843,112 @@ START_TEST(what_costs_the_connection_costs_the_others_nothing)
 }
 END_TEST
 
+/* With nothing to do, a request that fails is no reason to do anything. */
+START_TEST(a_mishap_alone_changes_nothing)
+{
+	const struct mishap *mishap = &mishaps[_i];
+	struct place place;
+	size_t before, n;
+
+	begin(&place);
+	before = fake_engine_requests(place.engine);
+	run(&place);
+	n = fake_engine_requests(place.engine) - before;
+	for (size_t nth = 1; nth <= n; nth++) {
+		fake_engine_fail(place.engine, nth, mishap->how);
+		run_until(&place, mishap);
+		ck_assert(fake_engine_has_failed(place.engine));
+		ck_assert_msg(!place.machine.history, "request %zu %s: %s", nth, mishap->name,
+			      place.machine.history);
+		run(&place);
+		expect_as_wanted(&place, mishap->name);
+		ck_assert_msg(!place.machine.history, "after request %zu %s: %s", nth, mishap->name,
+			      place.machine.history);
+	}
+	close_place(&place);
+}
+END_TEST
+
+#define MINE "global # mine\n"
+
+static void somebody_elses(struct place *place)
+{
+	never_made(place);
+	fake_file_write(&place->machine, CONFIG, MINE, strlen(MINE), 0600);
+}
+
+static void expect_untouched(const struct place *place, const char *when)
+{
+	const struct fake_file *file = fake_file_find(&place->machine, CONFIG);
+
+	ck_assert_msg(file && strcmp(file->text, MINE) == 0 && file->mode == 0600, "%s: it was touched\n%s",
+		      when, place->machine.history);
+}
+
+static void expect_conflict(const struct place *place, const char *when)
+{
+	const struct err *err = place->observe_only ? &place->last.plan.trouble : &place->last.err;
+
+	ck_assert_msg(err->kind == ERR_CONFLICT, "%s: %s", when, err->message);
+	ck_assert_msg(strncmp(err->message, CONFIG " on the host is not ours", strlen(CONFIG) + 24) == 0,
+		      "%s: %s", when, err->message);
+	ck_assert_msg(containers(place) == 0, "%s: something is left\n%s", when, place->machine.history);
+}
+
+/* Whatever fails on the way; also for a plan, which leaves nothing behind. */
+START_TEST(what_is_somebody_elses_is_left_alone)
+{
+	static const struct world world = {"a file of somebody else", somebody_elses, 0};
+	const struct mishap *mishap = &mishaps[_i % N(mishaps)];
+	struct place place;
+	size_t before, n;
+
+	enter(&place, &world);
+	run(&place);
+	expect_conflict(&place, "at first");
+	place.observe_only = _i >= N(mishaps);
+	before = fake_engine_requests(place.engine);
+	run(&place);
+	n = fake_engine_requests(place.engine) - before;
+	expect_conflict(&place, "once more");
+	for (size_t nth = 1; nth <= n; nth++) {
+		fake_engine_fail(place.engine, nth, mishap->how);
+		run_until(&place, mishap);
+		fake_engine_fail(place.engine, 0, mishap->how);
+		expect_untouched(&place, mishap->name);
+		place.observe_only = false;
+		run(&place);
+		expect_conflict(&place, mishap->name);
+		expect_untouched(&place, mishap->name);
+		place.observe_only = _i >= N(mishaps);
+	}
+	/* And when it is gone: */
+	place.observe_only = false;
+	fake_file_remove(&place.machine, CONFIG);
+	run(&place);
+	expect_as_wanted(&place, "without it");
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(what_the_store_knows_is_ours)
+{
+	struct place place;
+
+	begin(&place);
+	container_removed(&place);
+	file_edited(&place);
+	run(&place);
+	expect_as_wanted(&place, "with a store");
+	container_removed(&place);
+	file_edited(&place);
+	forget(&place);
+	run(&place);
+	ck_assert_int_eq(place.last.err.kind, ERR_CONFLICT);
+	close_place(&place);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("run");
@@ -846,6 +964,9 @@ int main(void)
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
+	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));
+	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
+	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_timeout(faults, 600);
 	tcase_set_tags(faults, "long");

@@ -402,6 +402,17 @@ static void get_archive(struct turn *turn)
 	free(path);
 }
 
+static void unpack_link(struct turn *turn, const char *dir, struct archive_entry *entry)
+{
+	char *from = xasprintf("%s/%s", dir, archive_entry_hardlink(entry));
+	char *path = xasprintf("%s/%s", dir, archive_entry_pathname(entry));
+
+	if (!fake_file_link(turn->machine, from, path))
+		say(turn, 500, "link: no such file or directory");
+	free(from);
+	free(path);
+}
+
 static void unpack_entry(struct turn *turn, const char *dir, struct archive *tar, struct archive_entry *entry)
 {
 	size_t len = archive_entry_filetype(entry) == AE_IFDIR ? 0 : (size_t)archive_entry_size(entry);
@@ -436,7 +447,10 @@ static void put_archive(struct turn *turn)
 		archive_read_support_format_tar(tar);
 		archive_read_open_memory(tar, evbuffer_pullup(input, -1), len);
 		while (turn->status == 200 && archive_read_next_header(tar, &entry) == ARCHIVE_OK)
-			unpack_entry(turn, dir, tar, entry);
+			if (archive_entry_hardlink(entry))
+				unpack_link(turn, dir, entry);
+			else
+				unpack_entry(turn, dir, tar, entry);
 	}
 	archive_read_free(tar);
 	free(dir);

@@ -66,6 +66,8 @@ struct fake_file *fake_file_find(const struct fake_machine *machine, const char 
 /* text NULL: a directory. False when the disk is full: then half of it has got there. */
 bool fake_file_write(struct fake_machine *machine, const char *path, const char *text, size_t len,
 		     unsigned mode);
+/* A second name of what is there; that takes no space. False: nothing is. */
+bool fake_file_link(struct fake_machine *machine, const char *from, const char *path);
 void fake_file_remove(struct fake_machine *machine, const char *path);
 /* Where a path in a container is. The caller frees. */
 char *fake_path_of(const struct fake_container *container, const char *path);

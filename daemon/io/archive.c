@@ -25,7 +25,9 @@ static void pack_entry(struct archive *a, const struct archive_entry_spec *spec,
 	struct archive_entry *entry = archive_entry_new2(a);
 
 	archive_entry_set_pathname(entry, spec->path);
-	archive_entry_set_filetype(entry, spec->data ? AE_IFREG : AE_IFDIR);
+	archive_entry_set_filetype(entry, spec->data || spec->link ? AE_IFREG : AE_IFDIR);
+	if (spec->link)
+		archive_entry_set_hardlink(entry, spec->link);
 	archive_entry_set_perm(entry, (mode_t)spec->mode);
 	archive_entry_set_uid(entry, spec->uid);
 	archive_entry_set_gid(entry, spec->gid);

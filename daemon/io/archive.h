@@ -15,8 +15,9 @@ struct archive_entry_spec {
 	const char *path; /* relative, no leading slash; a directory ends in "/" */
 	unsigned mode;    /* permission bits */
 	unsigned uid, gid;
-	const void *data; /* NULL for a directory */
+	const void *data; /* NULL for a directory, or a link */
 	size_t len;
+	const char *link; /* NULL, or: another name (a hard link) of this path, which comes before it */
 };
 
 /* A tar of the entries in their order; the caller frees *out. mtime is for all. */
