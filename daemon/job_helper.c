@@ -53,14 +53,15 @@ static void pack_file(struct parcel *parcel, const char *dir, const char *name, 
 	pack(parcel, xasprintf("%s%s", dir, name), mode)->link = unfinished;
 }
 
-static void send_parcel(struct job *job, struct job_target *target, const char *mount, struct parcel *parcel)
+static void send_parcel(struct job *job, struct job_target *target, const char *mount, struct parcel *parcel,
+			docker_cb *cb)
 {
 	char *helper = container_helper_name(target->name);
 	char *tar;
 	size_t len;
 
 	archive_pack(parcel->entries, parcel->n, time(NULL), &tar, &len);
-	docker_put_archive(job->docker, helper, mount, tar, len, job_on_step, job);
+	docker_put_archive(job->docker, helper, mount, tar, len, cb, job);
 	for (size_t i = 0; i < parcel->n; i++)
 		free((char *)parcel->entries[i].path);
 	free(parcel->entries);
@@ -76,18 +77,7 @@ static void put_checked_config(struct job *job, struct job_target *target, const
 
 	entry->data = text;
 	entry->len = strlen(text);
-	send_parcel(job, target, "/", &parcel);
-}
-
-static void put_config(struct job *job, struct job_target *target, const char *text)
-{
-	const char *name = strrchr(target->wanted->instance.config_path, '/') + 1;
-	struct parcel parcel = {0};
-
-	/* Whatever it was before: it is to be read again. */
-	target->config_size = -1;
-	pack_file(&parcel, "", name, CONFIG_MODE, text, strlen(text));
-	send_parcel(job, target, HELPER_CONFIG_DIR, &parcel);
+	send_parcel(job, target, "/", &parcel, job_on_step);
 }
 
 /* The files that the config refers to, in the balancer's own directory, which is in `mount` under `dir`; and
@@ -107,7 +97,7 @@ static void put_beside(struct job *job, struct job_target *target, const char *m
 		pack_file(&parcel, dir, wanted->files[i].name, BESIDE_MODE, wanted->files[i].text,
 			  wanted->files[i].len);
 	FREE(target->beside_seen);
-	send_parcel(job, target, mount, &parcel);
+	send_parcel(job, target, mount, &parcel, job_on_step);
 }
 
 void job_remove_helper(struct job *job, struct job_target *target, const struct action *action)
@@ -241,12 +231,6 @@ void job_put_run_dir(struct job *job, struct job_target *target, const struct ac
 	free(dir);
 }
 
-void job_put_config(struct job *job, struct job_target *target, const struct action *action)
-{
-	(void)action;
-	put_config(job, target, target->wanted->config);
-}
-
 static bool is_generation(const char *config, const char *generation)
 {
 	return generation[0] && strcmp(haproxy_description_of(config).generation, generation) == 0;
@@ -301,7 +285,83 @@ bool job_has_former(const struct job *job, const struct job_target *target, cons
 	return text && strcmp(text, target->wanted->config) != 0;
 }
 
+/* The config itself. */
+
+static const char *text_in_hand(const struct job *job, const struct job_target *target)
+{
+	return job->undoing ? former_text(job, target, job_action(job)) : target->wanted->config;
+}
+
+static const char *config_name(const struct job_target *target)
+{
+	return strrchr(target->wanted->instance.config_path, '/') + 1;
+}
+
+/*
+ * All of it has got there, but not its name: a file system without hard links,
+ * from which the engine has taken the former file already. Then directly.
+ */
+static void on_unfinished(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	const char *text = text_in_hand(job, target);
+	struct host_file unfinished = {0};
+	struct parcel parcel = {0};
+	struct archive_entry_spec *entry;
+	struct err failure = job->failure;
+
+	if (!err && reply->status != 404)
+		host_file_stat(&unfinished, reply->path_stat);
+	if (unfinished.kind == HOST_FILE_REGULAR && unfinished.size == (int64_t)strlen(text)) {
+		entry = pack(&parcel, xstrdup(config_name(target)), CONFIG_MODE);
+		entry->data = text;
+		entry->len = strlen(text);
+		send_parcel(job, target, HELPER_CONFIG_DIR, &parcel, job_on_step);
+	} else {
+		job_action_failed(job, err && !docker_usable(job->docker) ? err : &failure);
+	}
+	host_file_clear(&unfinished);
+}
+
+static void on_config_put(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	char *helper, *path;
+
+	if (!err || !docker_usable(job->docker)) {
+		job_on_step(job, reply, err);
+		return;
+	}
+	if (!job->undoing)
+		job->failure = *err;
+	helper = container_helper_name(target->name);
+	path = xasprintf(HELPER_CONFIG_DIR "/.%.200s" UNFINISHED, config_name(target));
+	docker_head_archive(job->docker, helper, path, on_unfinished, job);
+	free(helper);
+	free(path);
+}
+
+static void put_config(struct job *job, struct job_target *target)
+{
+	const char *text = text_in_hand(job, target);
+	struct parcel parcel = {0};
+
+	/* Whatever it was before: it is to be read again. */
+	target->config_size = -1;
+	pack_file(&parcel, "", config_name(target), CONFIG_MODE, text, strlen(text));
+	send_parcel(job, target, HELPER_CONFIG_DIR, &parcel, on_config_put);
+}
+
+void job_put_config(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)action;
+	put_config(job, target);
+}
+
 void job_put_former(struct job *job, struct job_target *target, const struct action *action)
 {
-	put_config(job, target, former_text(job, target, action));
+	(void)action;
+	put_config(job, target);
 }

@@ -931,6 +931,24 @@ START_TEST(what_is_somebody_elses_is_left_alone)
 }
 END_TEST
 
+START_TEST(files_may_have_one_name_only)
+{
+	struct place place;
+
+	open_place(&place);
+	place.machine.no_links = true;
+	add_bystander(&place);
+	/* What the config names is in a place of ours, as before. */
+	run(&place);
+	expect_as_wanted(&place, "made");
+	change_servers(&place);
+	run(&place);
+	expect_as_wanted(&place, "changed");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
 START_TEST(what_the_store_knows_is_ours)
 {
 	struct place place;
@@ -966,6 +984,7 @@ int main(void)
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
+	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_timeout(faults, 600);

@@ -408,7 +408,7 @@ static void unpack_link(struct turn *turn, const char *dir, struct archive_entry
 	char *path = xasprintf("%s/%s", dir, archive_entry_pathname(entry));
 
 	if (!fake_file_link(turn->machine, from, path))
-		say(turn, 500, "link: no such file or directory");
+		say(turn, 500, "link: operation not permitted");
 	free(from);
 	free(path);
 }

@@ -73,7 +73,8 @@ bool fake_file_link(struct fake_machine *machine, const char *from, const char *
 	const struct fake_file *file = fake_file_find(machine, from);
 	bool full = machine->disk_is_full;
 
-	if (!file)
+	fake_file_remove(machine, path);
+	if (!file || (machine->no_links && strncmp(path, "/etc/", 5) == 0))
 		return false;
 	machine->disk_is_full = false;
 	fake_file_write(machine, path, file->text, file->len, file->mode);

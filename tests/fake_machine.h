@@ -50,6 +50,7 @@ struct fake_machine {
 	bool lasting;      /* connections last: who is told to leave stays */
 	bool podman;       /* its engine speaks so, and starts again what has left */
 	bool twists;       /* what it makes has another stop signal than it was asked for */
+	bool no_links;     /* files in /etc have one name each */
 	bool disk_is_full; /* half of what is written gets there, then it fails */
 	/* What it has been through: of the requests that change something, a line each. */
 	char *history;
@@ -66,7 +67,8 @@ struct fake_file *fake_file_find(const struct fake_machine *machine, const char 
 /* text NULL: a directory. False when the disk is full: then half of it has got there. */
 bool fake_file_write(struct fake_machine *machine, const char *path, const char *text, size_t len,
 		     unsigned mode);
-/* A second name of what is there; that takes no space. False: nothing is. */
+/* A second name of what is there; that takes no space. What had the name before is gone then, as engines do
+ * it. False: it cannot be had. */
 bool fake_file_link(struct fake_machine *machine, const char *from, const char *path);
 void fake_file_remove(struct fake_machine *machine, const char *path);
 /* Where a path in a container is. The caller frees. */
