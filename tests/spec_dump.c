@@ -118,6 +118,8 @@ static void dump_instance(FILE *out, const struct spec_instance *i)
 	for (size_t s = 0; s < i->servers_n; s++)
 		fprintf(out, i->servers[s].ipv6 ? "  server: [%s]:%u\n" : "  server: %s:%u\n",
 			i->servers[s].host, i->servers[s].port);
+	if (i->takes_file_over)
+		fprintf(out, "  takes over the file at hostConfigPath\n");
 	dump_timeouts(out, &i->timeouts);
 	dump_health_check(out, i);
 	dump_tuning(out, i);

@@ -88,9 +88,10 @@ static void hand_over(struct spec_state_entry *entry, struct spec_instance *inst
 		return;
 	if (has_file(entry, instance->config_path))
 		instance->takes_file_over = true;
-	if (instance->adopted || !entry->container_id)
+	if (entry->container_id && instance->adopted)
 		return;
-	instance->adopted = entry;
+	if (entry->container_id)
+		instance->adopted = entry;
 	entry->instance = instance;
 }
 
