@@ -279,6 +279,14 @@ static const struct {
 	 "97NhZn1sEZJfmS8oYN5Zl6/28yDLc8RX7g==\n"
 	 "-----END EC PRIVATE KEY-----\n",
 	 SSH_KEY_OTHER},
+	{"a comment above the key",
+	 "# it was ENCRYPTED once\n"
+	 "-----BEGIN EC PRIVATE KEY-----\n"
+	 "MHcCAQEEIFrvs2uQOrbtj+uebUfU6b7FZrxAKoBohRYKxHvOn2a+oAoGCCqGSM49\n"
+	 "AwEHoUQDQgAEH5XB1+4EAj7jNrKBoPwgCv70BCKEXPfSThljDzdK/KjyKMZqPyWa\n"
+	 "97NhZn1sEZJfmS8oYN5Zl6/28yDLc8RX7g==\n"
+	 "-----END EC PRIVATE KEY-----\n",
+	 SSH_KEY_OTHER},
 	{"Ed25519, PKCS#8",
 	 "-----BEGIN PRIVATE KEY-----\n"
 	 "MC4CAQAwBQYDK2VwBCIEIBSCuuEcnzBjINeOtQ/VE1rWPbjQbxuXlngOHS0+xNEQ\n"

@@ -410,6 +410,7 @@ static const struct {
 	{"rsa-pkcs8-encrypted", "must not be encrypted"},
 	{"ecdsa256-sec1-encrypted", "must not be encrypted"},
 	{"x25519-pkcs8", "of another type"},
+	{"ed25519-openssh-public-damaged", "damaged"},
 	{"ed25519-openssh.pub", "from its BEGIN to its END line"},
 };
 

@@ -82,12 +82,13 @@ enum ssh_key_kind ssh_key_kind(const char *text)
 {
 	static const char openssh[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
 	const char *body = strstr(text, openssh);
+	enum ssh_key_kind kind;
 
 	if (body)
 		return openssh_kind(body + strlen(openssh));
 	if (!strstr(text, "-----BEGIN "))
 		return SSH_KEY_NONE;
-	if (strstr(text, "ENCRYPTED"))
-		return SSH_KEY_ENCRYPTED;
-	return pem_kind(text);
+	kind = pem_kind(text);
+	/* Also a comment may have the word: it explains a key that cannot be read. */
+	return kind == SSH_KEY_NONE && strstr(text, "ENCRYPTED") ? SSH_KEY_ENCRYPTED : kind;
 }
