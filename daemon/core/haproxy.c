@@ -126,7 +126,7 @@ static void render_resolvers(FILE *out, const struct spec_instance *instance)
 		/* What DNS does not say is no reason to give an address up: as long as HAProxy can count. */
 		fputs("\nresolvers system\n"
 		      "    parse-resolv-conf\n"
-		      "    timeout resolve 5s\n"
+		      "    timeout resolve 10s\n"
 		      "    hold nx 24d\n"
 		      "    hold timeout 24d\n"
 		      "    hold refused 24d\n"
