@@ -850,7 +850,7 @@ START_TEST(a_mishap_alone_changes_nothing)
 	struct place place;
 	size_t before, n;
 
-	begin(&place);
+	begin(&place, 0);
 	before = fake_engine_requests(place.engine);
 	run(&place);
 	n = fake_engine_requests(place.engine) - before;
@@ -953,7 +953,7 @@ START_TEST(what_the_store_knows_is_ours)
 {
 	struct place place;
 
-	begin(&place);
+	begin(&place, 0);
 	container_removed(&place);
 	file_edited(&place);
 	run(&place);
