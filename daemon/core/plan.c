@@ -282,12 +282,15 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 /* It was done already, and the same is still the matter: it costs connections, and would be in vain again. */
 static bool is_in_vain(const struct observed_instance *observed, const char *reason)
 {
-	return observed->in_vain && strcmp(observed->in_vain, reason) == 0;
+	return observed->in_vain && strcmp(observed->in_vain, reason) == 0 &&
+	       observed->current->status != CONTAINER_DEAD;
 }
 
-static void set_in_vain(struct plan *plan, const char *reason)
+static void set_in_vain(const struct observed_instance *observed, struct plan *plan, const char *reason)
 {
-	if (plan->trouble.kind == ERR_NONE)
+	/* It says more than what only waits; but what has just started may yet show that all is well. */
+	if (plan->trouble.kind == ERR_NONE ||
+	    (plan->trouble.kind == ERR_TRANSIENT && observed->stats != STATS_EARLY))
 		err_set(&plan->trouble, ERR_PERMANENT,
 			"replacing the container has not helped: %s; it serves on, and is not replaced for "
 			"this again until its spec changes, somebody removes it, or apilbd starts anew",
@@ -300,7 +303,7 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 	struct observed_container old = *observed->current;
 
 	if (old.status == CONTAINER_RUNNING && is_in_vain(observed, reason)) {
-		set_in_vain(plan, reason);
+		set_in_vain(observed, plan, reason);
 		return;
 	}
 	/* Its connections may still be alive: they get the time to end that those of any other have. */
@@ -496,7 +499,7 @@ static void plan_present(const struct wanted *wanted, const struct observed_inst
 	else
 		plan_current(wanted, observed, plan);
 	if (drift && is_in_vain(observed, drift))
-		set_in_vain(plan, drift);
+		set_in_vain(observed, plan, drift);
 	free(drift);
 }
 
