@@ -27,7 +27,7 @@ static void await_nothing(struct job *job)
 static void target_failed(struct job *job, const struct err *err)
 {
 	/* A name is taken that was free at the last look (a daemon that was killed may have had a request
-	 * under way): another look tells by whom. */
+	 * under way), or a container is not as it was: another look tells. */
 	if (err->kind != ERR_CONFLICT || job->foreign || job->rounds + 1 >= JOB_MAX_ROUNDS)
 		job_current(job)->err = *err;
 	job->foreign = false;
@@ -240,10 +240,27 @@ static void stop(struct job *job, struct job_target *target, const struct action
 	docker_stop(job->docker, action->container, STOP_TIMEOUT_S, job_on_step, job);
 }
 
+/* An engine that is just tidying it up, or starting it again (Podman), cannot: another look tells what it is
+ * by then. */
+static void on_removed(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct err changed;
+
+	if (err && err->kind == ERR_TRANSIENT && docker_usable(job->docker) &&
+	    job->rounds + 1 < JOB_MAX_ROUNDS) {
+		changed = *err;
+		changed.kind = ERR_CONFLICT;
+		job_action_failed(job, &changed);
+	} else {
+		job_on_step(job, reply, err);
+	}
+}
+
 static void remove_container(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
-	docker_remove(job->docker, action->container, true, job_on_step, job);
+	docker_remove(job->docker, action->container, true, on_removed, job);
 }
 
 static void rename_container(struct job *job, struct job_target *target, const struct action *action)

@@ -567,6 +567,31 @@ START_TEST(what_has_left_and_is_started_again_is_stopped)
 }
 END_TEST
 
+/* Podman does so while it tidies up what has left, or starts it again. */
+START_TEST(a_refused_removal_is_tried_again_in_the_same_run)
+{
+	char line[128] = "";
+	size_t nth = 0;
+	struct place place;
+
+	/* Which request it is. */
+	do {
+		open_place(&place);
+		run(&place);
+		change_image(&place);
+		snprintf(line, sizeof(line), "remove %s   -> 500", balancer(&place)->id);
+		fake_engine_fail(place.engine, ++nth, FAULT_REFUSED);
+		run(&place);
+		ck_assert_msg(fake_engine_has_failed(place.engine), "it was never removed");
+		if (strstr(place.machine.history ? place.machine.history : "", line))
+			break;
+		close_place(&place);
+	} while (true);
+	expect_as_wanted(&place, "after another look");
+	close_place(&place);
+}
+END_TEST
+
 START_TEST(what_is_not_wanted_any_more_goes)
 {
 	struct place place;
@@ -979,6 +1004,7 @@ int main(void)
 	tcase_add_test(tcase, a_container_is_not_replaced_in_vain);
 	tcase_add_test(tcase, a_changed_spec_is_tried_where_replacing_was_in_vain);
 	tcase_add_test(tcase, what_has_left_and_is_started_again_is_stopped);
+	tcase_add_test(tcase, a_refused_removal_is_tried_again_in_the_same_run);
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
