@@ -30,7 +30,7 @@ static void check_instance(const char *json)
 
 	require(spec_host_from_json(&host, "{\"engine\":\"unix:///run/docker.sock\"}", &err) == 0);
 	if (spec_instance_from_json(&instance, &host, json, &err) == 0) {
-		text = haproxy_render(&instance);
+		text = haproxy_render(&instance, "apilb");
 		require(*text != '\0');
 		free(text);
 		text = spec_instance_to_json(&instance);
