@@ -179,3 +179,44 @@ def test_what_was_ours_is_repaired(make_daemon, local, servers):
     daemon.start()
     daemon.wait_phase("/header", "conflict")
     wait_for("all others", lambda: sum(i["converged"] for i in daemon.instances()) == len(names) - 1, patience(20))
+
+
+def test_full_disk(daemon, hosts, servers):
+    """No half config is ever what a restart finds, and what was tried in vain is tried again."""
+    host, fresh = hosts[:2]
+    for each in (host, fresh):
+        each.sh("mkdir /opt/lb; mount -t tmpfs -o size=16k lab /opt/lb")
+    try:
+        fresh.sh("head -c 16384 /dev/zero >/opt/lb/fill")
+        content = spec.document(
+            [spec.instance(each, hostConfigPath="/opt/lb/haproxy.cfg") for each in (host, fresh)], servers
+        )
+        daemon.drop("prod", content)
+        # One that is new: no half of it.
+        message = daemon.wait_error(fresh.address, "no space left")
+        assert "/config" in message or "haproxy.cfg" in message
+        assert fresh.engine.names() == [] and not fresh.exists("/opt/lb/haproxy.cfg")
+        assert daemon.instance(fresh.address)["config"]["sha256"] is None
+        fresh.sh("rm /opt/lb/fill")
+        daemon.wait_converged(2, timeout=patience(40))
+
+        # One that serves: the former, whole, also after a crash.
+        former = host.read("/opt/lb/haproxy.cfg")
+        host.sh("head -c 16384 /dev/zero >/opt/lb/fill || :")
+        content["apiLoadBalancers"] = content["apiLoadBalancers"][:1]
+        content["servers"] = servers[:2]
+        daemon.drop("prod", content)
+        daemon.wait_error(host.address, "no space left")
+        assert host.read("/opt/lb/haproxy.cfg") == former
+        serves(f"{host.address}:6443")
+        host.run("kill", "-KILL", str(host.engine.inspect("api-loadbalancer-haproxy")["State"]["Pid"]))
+        serves(f"{host.address}:6443", patience(10))
+        found = daemon.instance(host.address)
+        assert found["phase"] == "failed" and not found["converged"]
+        host.sh("rm /opt/lb/fill")
+        daemon.wait_converged(1, timeout=patience(40))
+        assert servers[2] not in host.read("/opt/lb/haproxy.cfg")
+    finally:
+        for each in (host, fresh):
+            each.engine.clear()
+            each.sh("umount -l /opt/lb")
