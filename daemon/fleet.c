@@ -317,6 +317,7 @@ void fleet_settings_changed(struct fleet *fleet)
 	struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	fleet->context.resync_ms = ms;
+	fleet->context.silent_after_ms = fleet->options.settings->silent_after_ms;
 	event_add(fleet->rescan, &every);
 	fleet_fill_places(fleet);
 }

@@ -50,7 +50,7 @@ struct fleet_waiter {
  * from the event loop, when that has settled and been read. */
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter);
 void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loaded does not come */
-/* resync_ms and concurrency have changed. */
+/* resync_ms, silent_after_ms and concurrency have changed. */
 void fleet_settings_changed(struct fleet *fleet);
 /* Makes due every host that has to do with the spec (NULL: all). Returns how many hosts. */
 size_t fleet_kick(struct fleet *fleet, const char *spec);

@@ -4,6 +4,7 @@
 #include <event2/util.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/mem.h"
 #include "daemon/clock.h"
@@ -332,6 +333,13 @@ static struct wanted *displaced_by(const struct host *host, const struct instanc
 	return NULL;
 }
 
+static bool is_root(const struct host *host)
+{
+	const struct ssh_settings *ssh = host->settings.ssh;
+
+	return ssh ? strcmp(ssh->user, "root") == 0 : geteuid() == 0;
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -342,6 +350,8 @@ static void start_job(struct host *host)
 		.base = context->base,
 		.owner = context->owner,
 		.engine = host->settings.engine,
+		.as_root = is_root(host),
+		.silent_after_ms = context->silent_after_ms,
 		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
 		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
 		.open = open_stream,

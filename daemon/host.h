@@ -32,6 +32,7 @@ struct host_context {
 	struct server_news *server_news;
 	const char *owner;
 	int64_t resync_ms;
+	int64_t silent_after_ms; /* see struct job_options */
 	/* The host is due, and wants a place to run; host_run() gives it. */
 	void (*due)(void *arg, struct host *host);
 	/* It has run and needs its place no more. settled: its instances have reached a verdict (not a mere

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/core/schedule.h"
 #include "daemon/host_internal.h"
 #include "daemon/server_news.h"
@@ -259,6 +260,21 @@ static void note_found(struct host *host, struct instance *instance, const struc
 	host->context->found(host->context->arg);
 }
 
+/* Not later than when one of those that are silent is to get its successor. */
+static int64_t before_a_successor(const struct host *host, int64_t delay_ms)
+{
+	int64_t now = clock_monotonic_ms();
+
+	for (size_t i = 0; i < host->instances_n; i++) {
+		const struct silence *silence = &host->instances[i]->silence;
+		int64_t left = silence->due.ms - now;
+
+		if (silence->run && left > 0 && left < delay_ms)
+			delay_ms = left;
+	}
+	return delay_ms;
+}
+
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 {
 	const struct host_context *context = host->context;
@@ -300,7 +316,8 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 	host->again |= host->deferred && may_any_go(host);
 	soon |= host->deferred && !failing;
 	if (attempts > 0)
-		return schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice());
+		return before_a_successor(host,
+					  schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice()));
 	resync_ms = schedule_resync_ms(context->resync_ms, host_dice());
 	return soon && resync_ms > FIRST_CHECKS_MS ? FIRST_CHECKS_MS : resync_ms;
 }

@@ -44,6 +44,7 @@ void instance_free(struct instance *instance)
 	free(instance->beside_seen);
 	free(instance->refusal);
 	replaced_clear(&instance->replaced);
+	silence_clear(&instance->silence);
 	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
 	servers_clear(&instance->servers);
@@ -135,7 +136,7 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 	target.unproven = target.wanted && !ahead && !instance->proven;
 	target.under_way = instance_is_under_way(instance);
 	target.accepted = xstrdup(instance->record.accepted);
-	target.silent_since_ms = instance->silent_since_ms;
+	silence_copy(&target.silence, &instance->silence);
 	leaving_copy(&target.leaving, &instance->leaving);
 	replaced_copy(&target.replaced, &instance->replaced);
 	if (!wanted || knows_file(&instance->record, wanted->instance.config_path)) {
@@ -148,11 +149,8 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 	if (instance->refused[0] && clock_monotonic_ms() < instance->refused_until_ms)
 		target.refusal = xstrdup(instance->refusal);
 	/* Only one that was right counts as known. */
-	if (instance->err.kind == ERR_NONE) {
+	if (instance->err.kind == ERR_NONE)
 		target.known_id = xstrdup(instance->record.container_id);
-		if (instance->observed.current)
-			target.known_started_at = xstrdup(instance->observed.current->started_at);
-	}
 	return target;
 }
 
@@ -288,10 +286,12 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 
 	if (target) {
 		note_refusal(instance, target, err);
-		instance->silent_since_ms = target->silent_since_ms;
 		replaced_clear(&instance->replaced);
 		instance->replaced = target->replaced;
 		target->replaced = (struct replaced){0};
+		silence_clear(&instance->silence);
+		instance->silence = target->silence;
+		target->silence = (struct silence){0};
 	}
 	differs = target && note_observation(instance, target);
 	new_error = note_error(instance, err);

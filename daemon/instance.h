@@ -70,8 +70,8 @@ struct instance {
 	char *refusal;            /* in words; NULL: none */
 	struct replaced replaced; /* see struct job_target */
 	struct leaving leaving;   /* former containers that still have connections */
-	int64_t silent_since_ms;  /* see struct job_target */
 	char *beside_seen;        /* see struct job_target */
+	struct silence silence;   /* of its stats socket */
 	char *told_drift;         /* the last that was told, so that each is told once */
 };
 

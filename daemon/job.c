@@ -16,8 +16,9 @@
 #define OPEN_TIMEOUT_MS 10000
 /* An engine that goes on costing connections for so long is in trouble as a whole. */
 #define MAX_LOSING_MS 120000
-/* Something that only needs a moment is looked at again this often. */
-#define MAX_LOOKS 25
+/* Something that only needs a moment is looked at again, but not for longer than this: others want the place.
+ */
+#define MOMENT_MS 10000
 #define LOOK_INTERVAL_MS 200
 /* So often when a container was told to leave in this run. */
 #define LEAVING_LOOKS 5
@@ -181,6 +182,11 @@ void job_sleep(struct job *job, int64_t ms)
 	struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
 	evtimer_add(job->timer, &delay);
+}
+
+struct silence_clock job_clock(void)
+{
+	return (struct silence_clock){.ms = clock_monotonic_ms(), .unix_ms = clock_now_ms()};
 }
 
 struct job_target *job_current(struct job *job)
@@ -382,7 +388,10 @@ static enum step phase_list(struct job *job)
 {
 	char *label = xasprintf(LABEL_OWNER "=%s", job->options.owner);
 
-	job->looks++;
+	job->look_ms = clock_monotonic_ms();
+	job->waited_ms = 0;
+	if (job->looks++ == 0)
+		job->moment_ms = job->look_ms;
 	docker_list(job->docker, label, on_list, job);
 	free(label);
 	return STEP_WAIT;
@@ -420,6 +429,8 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		return job_look_for_plan(job, target);
 	if (target->plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
+	if (target->plan.for_silence && !job->options.observe_only)
+		silence_tried(&target->silence, job_clock());
 	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only)
 		job_tell(job, JOB_DRIFT, target->wanted ? "drift" : "removing", "%s",
 			 target->plan.actions[0].reason);
@@ -462,13 +473,28 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 
 /* verify: look again after actions, and while something needs a moment (so does a plan, to be true) */
 
+/* What has been silent for longer is not waited for. */
+static bool has_been_silent(const struct job_target *target)
+{
+	return (target->observed.stats == STATS_FAILED || target->observed.stats == STATS_NO_SOCKET) &&
+	       silence_lasts_ms(&target->silence, clock_monotonic_ms()) >= MOMENT_MS;
+}
+
 static bool needs_a_moment(const struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++)
 		if (job->targets[i].err.kind == ERR_NONE &&
-		    job->targets[i].plan.trouble.kind == ERR_TRANSIENT)
+		    job->targets[i].plan.trouble.kind == ERR_TRANSIENT && !has_been_silent(&job->targets[i]))
 			return true;
 	return false;
+}
+
+/* When it takes as long as the last look did. */
+static bool may_look_again(const struct job *job)
+{
+	int64_t now = clock_monotonic_ms();
+
+	return now + (now - job->look_ms) + LOOK_INTERVAL_MS <= job->moment_ms + MOMENT_MS;
 }
 
 /* Most have no connections, and leave at once: then the same run removes them. */
@@ -494,7 +520,7 @@ static enum step phase_verify(struct job *job)
 		observe_again(job);
 		return STEP_NEXT;
 	}
-	if ((needs_a_moment(job) && job->looks < MAX_LOOKS) ||
+	if ((needs_a_moment(job) && may_look_again(job)) ||
 	    (job->rounds > 0 && is_leaving(job) && job->looks < LEAVING_LOOKS)) {
 		if (job->step++ == 0) {
 			job_sleep(job, LOOK_INTERVAL_MS);
@@ -537,9 +563,9 @@ void job_target_clear(struct job_target *target)
 	free(target->config_mtime);
 	free(target->beside_seen);
 	free(target->known_id);
-	free(target->known_started_at);
 	free(target->refusal);
 	free(target->accepted);
+	silence_clear(&target->silence);
 	leaving_clear(&target->leaving);
 	replaced_clear(&target->replaced);
 	observed_instance_clear(&target->observed);

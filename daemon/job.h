@@ -18,6 +18,7 @@
 #include "daemon/core/plan.h"
 #include "daemon/core/removal.h"
 #include "daemon/core/replaced.h"
+#include "daemon/core/silence.h"
 #include "daemon/core/wanted.h"
 #include "daemon/io/stream.h"
 #include "daemon/leaving.h"
@@ -54,16 +55,14 @@ struct job_target {
 	int64_t config_size; /* -1: not known */
 	char *config_mtime;
 	char config_sha256[SHA256_HEX_SIZE];
-	char *beside_seen;      /* files beside it that were read and found right; NULL: none. In and out. */
-	char *known_started_at; /* since when that one ran: it is not new any more. In. */
-	char *known_id;         /* the container that was last seen to be right: another one is looked at more
-				   closely. In. */
+	char *beside_seen; /* files beside it that were read and found right; NULL: none. In and out. */
+	char *known_id;    /* the container that was last seen to be right: another one is looked at more
+			      closely. In. */
 	char refused[SHA256_HEX_SIZE]; /* the version (struct wanted) that HAProxy did not take; "": none. In
 					  and out. */
 	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
 	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
-	int64_t silent_since_ms;  /* its stats socket has not answered since (monotonic clock); 0: it has. In
-				     and out. */
+	struct silence silence;   /* of its stats socket. In and out. */
 	struct replaced replaced; /* the container that was made last. In and out. */
 	struct leaving leaving;   /* former containers of it that still have connections. In and out. */
 
@@ -81,6 +80,9 @@ struct job_options {
 	const char *owner;  /* outlives the job */
 	const char *engine; /* path of the engine's socket; outlives the job */
 	bool observe_only;  /* `apilbctl plan`: no request that changes anything */
+	/* Comes to the host as root, who gets to the stats sockets when no other local user does. */
+	bool as_root;
+	int64_t silent_after_ms; /* a HAProxy that has not answered for so long gets a successor */
 	/*
 	 * Opens a stream to a Unix socket of the host. Cancelled with
 	 * stream_open_cancel.

@@ -20,7 +20,8 @@ const struct action *job_action(const struct job *job)
 
 static void await_nothing(struct job *job)
 {
-	job->awaiting = job->polls = job->unhealthy = 0;
+	job->awaiting = 0;
+	job->awaited_since_ms = job->unhealthy_since_ms = 0;
 }
 
 /* The rest of this target's plan is dropped; the other targets go on, and are looked at again. */
@@ -325,7 +326,7 @@ static bool has_log(const struct job *job, const struct job_target *target, cons
 static bool runs_unhealthy(const struct job *job, const struct job_target *target,
 			   const struct action *action)
 {
-	return job->unhealthy > 0 && !is_of_successor(job, target, action) &&
+	return job->unhealthy_since_ms > 0 && !is_of_successor(job, target, action) &&
 	       job_has_former(job, target, action);
 }
 
@@ -441,7 +442,7 @@ enum step job_apply(struct job *job, struct job_target *target)
 			await_nothing(job);
 			continue;
 		}
-		if (job->step == 0 && job->awaiting == 0 && job->polls == 0) {
+		if (job->step == 0 && job->awaited_since_ms == 0) {
 			text = action_text(action);
 			job_tell(job, JOB_PROGRESS, action_name(action->kind), "%s", text);
 			free(text);
@@ -462,8 +463,8 @@ enum step job_explain(struct job *job, struct job_target *target)
 
 	if (target->plan.trouble.kind == ERR_NONE || job->options.observe_only)
 		return STEP_NEXT;
-	/* That one has been explained already. */
-	if (target->observed.refusal) {
+	/* That one has been explained already; and the lines of one that is silent change all the time. */
+	if (target->observed.refusal || target->observed.silence) {
 		target->err = target->plan.trouble;
 		return STEP_NEXT;
 	}

@@ -4,15 +4,17 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/job_internal.h"
 
 #define AWAIT_INTERVAL_MS 100
-#define AWAIT_POLLS 100
+/* So long one that does not answer, or not what is wanted, is asked again. By the clock: each question may
+ * take long. */
+#define AWAIT_MS 10000
 #define AWAIT_TIMEOUT_MS 2000
-/* So often one that sees no server up is asked again, before that counts; the second where it may still be
- * resolving their names. */
-#define UNHEALTHY_POLLS 30
-#define UNHEALTHY_NAME_POLLS 100
+/* So long one that sees no server up is; the second where it may still be resolving their names. */
+#define UNHEALTHY_MS 3000
+#define UNHEALTHY_NAME_MS 10000
 /* In a message. */
 #define SHOWN_SERVERS 3
 
@@ -23,8 +25,10 @@ static void await_failed(struct job *job, enum err_kind kind, const char *what)
 	struct job_target *target = job_current(job);
 	struct err err;
 
-	/* So that the next plan knows. */
-	memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+	/* So that the next plan knows. But there is nothing wrong with the version of one that is only
+	 * silent. */
+	if (!target->plan.for_silence)
+		memcpy(target->refused, target->wanted->version, sizeof(target->refused));
 	err_set(&err, kind, "%s", what);
 	job_action_failed(job, &err);
 }
@@ -34,19 +38,28 @@ static size_t names(struct job *job)
 	return haproxy_names(&job_current(job)->wanted->instance);
 }
 
+/* Whether it goes on like that for so long already. since: when it began; 0: now. */
+static bool for_long(int64_t *since_ms, int64_t limit_ms)
+{
+	int64_t now = clock_monotonic_ms();
+
+	if (*since_ms == 0)
+		*since_ms = now;
+	return now - *since_ms >= limit_ms;
+}
+
 static void await_again(struct job *job, const char *why)
 {
 	const struct spec_instance *instance = &job_current(job)->wanted->instance;
-	int limit = AWAIT_POLLS + haproxy_look_up_max_s(instance) * 1000 / AWAIT_INTERVAL_MS;
+	int64_t limit_ms = AWAIT_MS + (int64_t)haproxy_look_up_max_s(instance) * 1000;
 	char *what;
 
-	if (++job->polls < limit) {
+	if (!for_long(&job->awaited_since_ms, limit_ms)) {
 		job->awaiting = AWAIT_PAUSE;
 		job_run(job);
 		return;
 	}
-	what = xasprintf("HAProxy has not loaded the config within %d s: %s%s",
-			 limit * AWAIT_INTERVAL_MS / 1000, why,
+	what = xasprintf("HAProxy has not loaded the config within %d s: %s%s", (int)(limit_ms / 1000), why,
 			 haproxy_names(instance) > 0
 				 ? "; it looks up its servers' names first: do the name servers in "
 				   "the host's /etc/resolv.conf answer?"
@@ -138,7 +151,7 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 
 	if (!plan_must_see_a_server(target->wanted, &target->observed) || count(answer, SERVER_UP) > 0) {
 		await_done(job);
-	} else if (++job->unhealthy < (names(job) > 0 ? UNHEALTHY_NAME_POLLS : UNHEALTHY_POLLS)) {
+	} else if (!for_long(&job->unhealthy_since_ms, names(job) > 0 ? UNHEALTHY_NAME_MS : UNHEALTHY_MS)) {
 		job->awaiting = AWAIT_PAUSE;
 		job_run(job);
 	} else if (count(answer, SERVER_UNKNOWN) > 0) {
@@ -162,9 +175,11 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 	}
 	observed_stats_parse(&answer, text);
 	/* A rehearsal is of nothing else; and who was to be loaded once more may still be the one before. */
-	if (job_action(job)->kind == ACTION_REHEARSE ||
-	    (strcmp(answer.loaded.generation, wanted->description.generation) == 0 &&
-	     !plan_must_look_up(&answer)))
+	if (answer.stats != STATS_ANSWERED)
+		await_again(job, answer.stats_error);
+	else if (job_action(job)->kind == ACTION_REHEARSE ||
+		 (strcmp(answer.loaded.generation, wanted->description.generation) == 0 &&
+		  !plan_must_look_up(&answer)))
 		judge_health(job, &answer);
 	else
 		await_again(job, "it goes on with the former one");

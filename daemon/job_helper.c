@@ -89,7 +89,7 @@ static void put_beside(struct job *job, struct job_target *target, const char *m
 	struct archive_entry_spec *entry;
 
 	if (*dir) {
-		entry = pack(&parcel, xstrdup(dir), RUN_DIR_MODE);
+		entry = pack(&parcel, xstrdup(dir), job_run_dir_mode(job));
 		entry->uid = WANTED_UID;
 		entry->gid = WANTED_UID;
 	}

@@ -47,13 +47,18 @@ struct job {
 	struct err failure;         /* of the target in hand, while its explanation is being looked for */
 	int rounds;                 /* how often actions were applied */
 	int looks;                  /* observations since the last action */
+	int64_t moment_ms;          /* when the first of them began, by the monotonic clock, ... */
+	int64_t look_ms;            /* ... and the last of them */
+	struct silence_clock asked; /* stats: when the socket was */
+	int64_t waited_ms;          /* stats: in this look, in vain */
 	char *exec_id;              /* apply: the command that was prepared */
 	char *retired_id;           /* apply: the successor that is told to leave again */
 	char *leaver_started_at;    /* apply: since when what is told to leave runs; NULL: not known */
 	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
 	int awaiting;               /* apply: where the awaiting stands (job_await.c) */
-	int polls;                  /* apply: how often the awaited HAProxy was asked in vain */
-	int unhealthy;              /* apply: how often the awaited HAProxy has said that no server is up */
+	int64_t awaited_since_ms;   /* apply: when that began; 0: it has not */
+	int64_t unhealthy_since_ms; /* apply: the awaited HAProxy says since then that no server is up; 0: not
+				     */
 	bool acted;                 /* this round applied something */
 	int64_t lost_at_ms;         /* when the engine first cost a connection (monotonic clock); 0: never */
 	struct err lost;            /* how it did last */
@@ -62,6 +67,7 @@ struct job {
 
 /* Goes on with the current phase; every callback ends with it. */
 void job_run(struct job *job);
+struct silence_clock job_clock(void);
 /* Comes back through job_run() after a while. */
 void job_sleep(struct job *job, int64_t ms);
 struct job_target *job_current(struct job *job);
@@ -85,6 +91,8 @@ bool job_is_wanted(struct job *job, const struct observed_container *container);
 enum step job_look_at_config(struct job *job, struct job_target *target);
 enum step job_ask_haproxy(struct job *job, struct job_target *target);
 enum step job_look_at_image(struct job *job, struct job_target *target);
+/* Of the directory that holds the stats socket. */
+int64_t job_run_dir_mode(const struct job *job);
 /*
  * The text of a file that HAProxy has loaded, before another takes its place: so
  * that it can be put back when HAProxy does not take the other.

@@ -11,12 +11,11 @@
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
 
+/* Who answers does so at once; who is short of CPU gets this. The others of the host wait for it, ... */
 #define STATS_TIMEOUT_MS 5000
-/* A HAProxy that has just started is given this many looks before its silence counts. */
-#define EARLY_LOOKS 3
-/* One that ran for longer may be short of CPU, or its socket of places: connections are worth this patience.
- */
-#define SILENT_LONG_MS 60000
+/* ... but not for each of many. */
+#define STATS_PATIENCE_MS 10000
+#define STATS_HURRY_MS 1000
 
 /* config: the file on the host, seen through a container that mounts it as we would */
 
@@ -323,6 +322,12 @@ enum step job_read_config(struct job *job, struct job_target *target)
 
 /* stats: what the running HAProxy itself says; and where it says nothing, why */
 
+/* Who can do without other users on the host keeps them out: they could hold the socket's connections. */
+int64_t job_run_dir_mode(const struct job *job)
+{
+	return job->options.as_root ? RUN_DIR_MODE_PRIVATE : RUN_DIR_MODE;
+}
+
 enum { STATS_LOOK_DIR, STATS_OPEN, STATS_LOOK_SOCKET, STATS_DONE };
 
 static void stats_silent(struct job *job, const struct err *err)
@@ -356,6 +361,11 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 	job_run(job);
 }
 
+static int64_t stats_timeout_ms(const struct job *job)
+{
+	return job->waited_ms < STATS_PATIENCE_MS ? STATS_TIMEOUT_MS : STATS_HURRY_MS;
+}
+
 static void on_stats_open(void *arg, struct bufferevent *stream, const struct err *err)
 {
 	struct job *job = arg;
@@ -365,7 +375,7 @@ static void on_stats_open(void *arg, struct bufferevent *stream, const struct er
 		stats_silent(job, err);
 		return;
 	}
-	job->query = haproxy_query(stream, "show info;show stat", STATS_TIMEOUT_MS, on_stats, job);
+	job->query = haproxy_query(stream, "show info;show stat", stats_timeout_ms(job), on_stats, job);
 }
 
 static void on_stats_dir(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -390,10 +400,7 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 		job->step = STATS_DONE;
 	} else if (!err) {
 		host_file_stat(&dir, reply->path_stat);
-		if (dir.mode >= 0 && dir.mode != RUN_DIR_MODE) {
-			observed->stats = STATS_DIR_MODE;
-			job->step = STATS_DONE;
-		}
+		observed->run_dir_mode = dir.mode >= 0 && dir.mode != job_run_dir_mode(job);
 		host_file_clear(&dir);
 	}
 	job_run(job);
@@ -426,29 +433,33 @@ static const struct observed_container *answerer(const struct job_target *target
 	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
 }
 
-static void note_silence(struct job_target *target)
+static void note_silence(struct job *job, struct job_target *target, const struct observed_container *asked)
 {
 	struct observed_instance *observed = &target->observed;
+	struct silence *silence = &target->silence;
+	bool silent = observed->stats == STATS_FAILED || observed->stats == STATS_NO_SOCKET;
+	char *run = silence_run(asked->id, asked->started_at);
 	int64_t now = clock_monotonic_ms();
 
-	if (observed->stats != STATS_FAILED)
-		target->silent_since_ms = 0;
-	else if (target->silent_since_ms == 0)
-		target->silent_since_ms = now;
-	observed->silent_long =
-		target->silent_since_ms != 0 && now - target->silent_since_ms >= SILENT_LONG_MS;
-}
-
-/* The same container, not restarted since it was last seen to be right. */
-static bool ran_before(const struct job_target *target, const struct observed_container *asked)
-{
-	return target->known_id && strcmp(target->known_id, asked->id) == 0 && target->known_started_at &&
-	       asked->started_at && strcmp(target->known_started_at, asked->started_at) == 0;
+	if (observed->stats == STATS_ANSWERED)
+		silence_broken(silence, run, now);
+	else if (silent)
+		silence_met(silence, run, job->asked, job->options.silent_after_ms);
+	free(run);
+	if (!silent)
+		return;
+	job->waited_ms += now - job->asked.ms;
+	/* What is missing will not come back; but somebody may take it away again and again. */
+	observed->successor_due =
+		silence_is_due(silence, now) || (observed->stats == STATS_NO_SOCKET && silence->tries == 0);
+	observed->silence = silence_words(silence, observed->stats_error ? observed->stats_error : "");
+	/* Before it is called missing, or broken: HAProxy opens it a moment after its start. */
+	if (silence_is_early(silence, now))
+		observed->stats = STATS_EARLY;
 }
 
 enum step job_ask_haproxy(struct job *job, struct job_target *target)
 {
-	struct observed_instance *observed = &target->observed;
 	const struct observed_container *asked = answerer(target);
 	char *path;
 
@@ -460,9 +471,10 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 	switch (job->step) {
 	case STATS_OPEN:
 		job->opening =
-			job->options.open(job->options.arg, path, STATS_TIMEOUT_MS, on_stats_open, job);
+			job->options.open(job->options.arg, path, stats_timeout_ms(job), on_stats_open, job);
 		break;
 	case STATS_LOOK_DIR:
+		job->asked = job_clock();
 		*strrchr(path, '/') = '\0';
 		docker_head_archive(job->docker, asked->id, path, on_stats_dir, job);
 		break;
@@ -470,12 +482,9 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		docker_head_archive(job->docker, asked->id, path, on_stats_socket, job);
 		break;
 	default:
-		/* Before it is called missing: HAProxy opens it a moment after its start. */
-		if (asked->status == CONTAINER_RUNNING &&
-		    (observed->stats == STATS_NO_SOCKET || observed->stats == STATS_FAILED) &&
-		    job->looks <= EARLY_LOOKS && !ran_before(target, asked))
-			observed->stats = STATS_EARLY;
-		note_silence(target);
+		/* One that is paused cannot answer. */
+		if (asked->status == CONTAINER_RUNNING)
+			note_silence(job, target, asked);
 		free(path);
 		return STEP_NEXT;
 	}

@@ -137,6 +137,7 @@ static void reload_settings(struct daemon *daemon)
 	free(restart);
 	/* Only what can change: the others stand on the strings that they were given. */
 	daemon->settings.resync_ms = fresh.resync_ms;
+	daemon->settings.silent_after_ms = fresh.silent_after_ms;
 	daemon->settings.concurrency = fresh.concurrency;
 	daemon->settings.log_level = fresh.log_level;
 	daemon->settings.log_format = fresh.log_format;

@@ -41,7 +41,7 @@ static int parse_owner(void *field, const char *text, struct err *err)
 	return parse_path(field, text, err);
 }
 
-static int parse_resync(void *field, const char *text, struct err *err)
+static int parse_seconds(void *field, const char *text, struct err *err)
 {
 	int64_t ms;
 
@@ -110,8 +110,11 @@ static const struct row {
 	{"socket", "socket", "PATH", APILB_DEFAULT_SOCKET, "control socket", parse_path, FIELD(socket), true},
 	{"owner", "owner", "NAME", APILB_DEFAULT_OWNER, "whose containers these are", parse_owner,
 	 FIELD(owner), true},
-	{"resync", "resync", "DURATION", "30s", "how often every host is looked at", parse_resync,
+	{"resync", "resync", "DURATION", "30s", "how often every host is looked at", parse_seconds,
 	 FIELD(resync_ms), false},
+	{"silent-after", "silentAfter", "DURATION", "1m",
+	 "how long a HAProxy may not answer before another takes over", parse_seconds, FIELD(silent_after_ms),
+	 false},
 	{"concurrency", "concurrency", "N", "64", "how many hosts are worked on at once", parse_concurrency,
 	 FIELD(concurrency), false},
 	{"once", NULL, NULL, NULL, "converge everything once, and exit", parse_flag, FIELD(once), false},

@@ -22,6 +22,7 @@ struct settings {
 	char *socket;
 	char *owner; /* a valid label value: [A-Za-z0-9][A-Za-z0-9._-]{0,62} */
 	int64_t resync_ms;
+	int64_t silent_after_ms;
 	int concurrency;
 	enum log_level log_level;
 	enum log_format log_format;

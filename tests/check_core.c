@@ -558,6 +558,9 @@ static struct observed_instance stats_of(const char *rows)
 		free(text);
 		text = more;
 	}
+	row = xasprintf("%s\n", text);
+	free(text);
+	text = row;
 	observed_stats_parse(&observed, text);
 	free(text);
 	free(copy);
@@ -608,12 +611,15 @@ START_TEST(untested_servers_without_an_address_are_none)
 }
 END_TEST
 
-static const char *const not_stats[] = {"",
-					"\n",
-					"garbage",
-					"# pxname,svname\n,\n",
-					"# pxname,svname,status\nkube-apiserver",
-					"Permission denied\n"};
+static const char *const not_stats[] = {"", "\n", "garbage", "# pxname,svname\n,\n",
+					"# pxname,svname,status\nkube-apiserver", "Permission denied\n",
+					/* Half of one. */
+					"Version: 2.6\n", "Version: 2.6\n\n",
+					"Version: 2.6\n\n# pxname,svname,status,check_status\n",
+					"Version: 2.6\ndescription: apilb abc\n\n"
+					"# pxname,svname,status,check_status\nkube-apiserver,a:1,UP,L7OK\n",
+					"Version: 2.6\n\n# pxname,svname,status,check_status\n"
+					"kube-apiserver,a:1,UP,L7OK\nkube-apiserver,b:1,U"};
 
 START_TEST(what_is_no_answer_is_a_failure)
 {
@@ -622,7 +628,29 @@ START_TEST(what_is_no_answer_is_a_failure)
 	observed_stats_parse(&observed, not_stats[_i]);
 	ck_assert_int_eq(observed.stats, STATS_FAILED);
 	ck_assert_ptr_nonnull(observed.stats_error);
+	ck_assert_uint_eq(observed.servers_n, 0);
+	ck_assert_str_eq(observed.loaded.generation, "");
 	observed_instance_clear(&observed);
+}
+END_TEST
+
+START_TEST(who_answers_too_much_is_not_listened_to_for_ever)
+{
+	struct observed_instance observed = {0};
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fputs("Version: 2.6\n\n# pxname,svname,status,check_status\n", out);
+	for (int i = 0; i < 5000; i++)
+		fprintf(out, "kube-apiserver,10.0.0.1:%d,UP,L7OK\n", i);
+	fputs("\n", out);
+	fclose(out);
+	observed_stats_parse(&observed, text);
+	ck_assert_int_eq(observed.stats, STATS_ANSWERED);
+	ck_assert_uint_eq(observed.servers_n, 1024);
+	observed_instance_clear(&observed);
+	free(text);
 }
 END_TEST
 
@@ -813,6 +841,7 @@ int main(void)
 	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);
 	tcase_add_test(all, stats_tell_version_generation_and_servers);
 	tcase_add_loop_test(all, what_is_no_answer_is_a_failure, 0, N(not_stats));
+	tcase_add_test(all, who_answers_too_much_is_not_listened_to_for_ever);
 	tcase_add_test(all, log_reason_is_the_alerts);
 	tcase_add_test(all, backoff_doubles_to_a_limit_with_jitter);
 	tcase_add_test(all, accepted_keeps_the_last_pairs);

@@ -152,7 +152,9 @@ static void observe(struct observed_instance *observed, int i)
 	struct wanted *is;
 
 	observed->current = container_of(i);
-	observed->silent_long = looks[i].silent;
+	observed->successor_due = looks[i].silent;
+	if (looks[i].silent)
+		observed->stats = STATS_FAILED;
 	if (looks[i].loaded != '-') {
 		observed->stats = STATS_ANSWERED;
 		is = version(looks[i].loaded == '?' ? 'z' : looks[i].loaded);

@@ -103,6 +103,23 @@ START_TEST(half_an_answer_is_not_waited_for)
 }
 END_TEST
 
+/* Bytes do not buy time. */
+START_TEST(who_drips_is_not_waited_for)
+{
+	struct result r;
+	struct wire wire;
+
+	ask(&wire, &r, _i, 30);
+	for (int i = 0; i < 1000 && !r.done; i++) {
+		wire_say(&wire, ANSWER, 1);
+		wire_wait(&wire, &r.done, 5);
+	}
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_str_eq(r.err.message, "HAProxy's stats socket: no complete answer within 0.03 s");
+	wire_close(&wire);
+}
+END_TEST
+
 START_TEST(an_endless_answer_is_cut)
 {
 	static char text[1 << 20];
@@ -116,7 +133,7 @@ START_TEST(an_endless_answer_is_cut)
 		wire_wait(&wire, &r.done, 50);
 	}
 	ck_assert_int_eq(r.calls, 1);
-	ck_assert_str_eq(r.err.message, "HAProxy's stats socket: the answer is larger than 8 MiB");
+	ck_assert_str_eq(r.err.message, "HAProxy's stats socket: the answer is larger than 4 MiB");
 	wire_close(&wire);
 }
 END_TEST
@@ -146,6 +163,7 @@ int main(void)
 	tcase_add_loop_test(query, answer_and_end_may_come_at_once, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, no_answer_is_an_error, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, half_an_answer_is_not_waited_for, 0, WIRE_KINDS);
+	tcase_add_loop_test(query, who_drips_is_not_waited_for, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, an_endless_answer_is_cut, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, after_a_cancel_nothing_comes, 0, WIRE_KINDS);
 	suite_add_tcase(suite, query);

@@ -142,13 +142,9 @@ static struct observed_container *container(const struct wanted *wanted, struct 
 static enum stats_status stats_of(const char *text)
 {
 	static const char *const names[] = {
-		[STATS_UNKNOWN] = "unknown",
-		[STATS_ANSWERED] = "answered",
-		[STATS_EARLY] = "early",
-		[STATS_DIR_MISSING] = "directory missing",
-		[STATS_DIR_MODE] = "directory mode",
-		[STATS_NO_SOCKET] = "no socket",
-		[STATS_FAILED] = "failed",
+		[STATS_UNKNOWN] = "unknown",     [STATS_ANSWERED] = "answered",
+		[STATS_EARLY] = "early",         [STATS_DIR_MISSING] = "directory missing",
+		[STATS_NO_SOCKET] = "no socket", [STATS_FAILED] = "failed",
 	};
 
 	for (size_t i = 0; text && i < sizeof(names) / sizeof(names[0]); i++)
@@ -197,10 +193,11 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * absent: not looked at), unresolved (seconds since HAProxy's start: it has no address for a name), binds
  * ("other": HAProxy listens elsewhere), adopt (the state hands the container over), up (names of servers that
  * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained",
- * "returned": true or absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the
- * image's HAProxy has checked the config), "config mode" (not what it was), "refused"; "leave" (a removal
- * that lets connections end); foreign, refusal, lost, "in vain" (texts); file (what stands at the
- * config's path: a text, or { "mode": as the engine has it, "size" }).
+ * "returned": true or absent }), and, true or absent: "silent" (stats failed, or no socket, for long),
+ * "directory mode" (of the stats socket's, is not as it should be), "accepted" (the image's HAProxy has
+ * checked the config), "config mode" (not what it was), "refused"; "leave" (a removal that lets connections
+ * end); foreign, refusal, lost, "in vain", silence (texts); file (what stands at the config's path: a text,
+ * or { "mode": as the engine has it, "size" }).
  */
 static void observe_file(struct json_object *given, struct host_file *file)
 {
@@ -254,7 +251,9 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	strcpy(observed->config_sha256,
 	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
 	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
-	observed->silent_long = text_of(given, "silent") != NULL;
+	observed->successor_due = text_of(given, "silent") != NULL;
+	observed->silence = xstrdup(text_of(given, "silence"));
+	observed->run_dir_mode = text_of(given, "directory mode") != NULL;
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->refused = text_of(given, "refused") != NULL;
 	observed->lost_file = xstrdup(text_of(given, "lost"));

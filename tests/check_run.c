@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <json-c/json.h>
 #include <json-c/json_pointer.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #define OWNER "apilb"
 #define OLD "haproxy:2.6"
 #define NEW "haproxy:3.0"
+#define SILENT_AFTER_MS 60000
 #define BYSTANDER "lb-of-others"
 #define CONFIG "/etc/haproxy-lb/haproxy.cfg"
 
@@ -157,10 +159,9 @@ static struct job_target target_of(const struct place *place)
 	memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
 	leaving_copy(&target.leaving, &last->leaving);
 	replaced_copy(&target.replaced, &last->replaced);
-	if (last->err.kind == ERR_NONE && last->observed.current) {
+	silence_copy(&target.silence, &last->silence);
+	if (last->err.kind == ERR_NONE && last->observed.current)
 		target.known_id = xstrdup(last->observed.current->id);
-		target.known_started_at = xstrdup(last->observed.current->started_at);
-	}
 	return target;
 }
 
@@ -194,6 +195,8 @@ static struct job_options options_of(struct place *place)
 		.owner = OWNER,
 		.engine = "/run/docker.sock",
 		.observe_only = place->observe_only,
+		.as_root = true,
+		.silent_after_ms = SILENT_AFTER_MS,
 		.open = open_stream,
 		.reached = on_reached,
 		.removal = nobody_else,
@@ -655,6 +658,97 @@ START_TEST(a_change_is_made_true)
 }
 END_TEST
 
+/* HAProxy serves, and its stats socket is of no use, or gone. */
+static void gag(struct place *place, enum fake_mouth mouth, bool successors, bool is_there)
+{
+	char *path = haproxy_socket_path("lb", fake_token(balancer(place)));
+
+	if (is_there)
+		fake_file_write(&place->machine, path, "", 0, 0666);
+	fake_engine_gag(place->engine, successors ? NULL : fake_token(balancer(place)), mouth);
+	free(path);
+}
+
+/* However it does not answer: nobody waits for it for long, and it is said until when. */
+static void run_in_silence(struct place *place)
+{
+	int64_t began = turned_clock_ms();
+
+	run(place);
+	ck_assert_int_le(turned_clock_ms() - began, 10000);
+	ck_assert_int_eq(place->last.err.kind, ERR_TRANSIENT);
+	ck_assert_msg(strstr(place->last.err.message, "does not answer on its stats socket since 20") &&
+			      strstr(place->last.err.message, "a successor follows at 20"),
+		      "%s", place->last.err.message);
+}
+
+START_TEST(who_does_not_answer_gets_a_successor)
+{
+	int64_t began, starts;
+	struct place place;
+
+	begin(&place, 0);
+	gag(&place, MOUTH_SILENT + _i, false, true);
+	began = turned_clock_ms();
+	starts = place.machine.starts;
+	while (turned_clock_ms() - began < SILENT_AFTER_MS - 10000) {
+		run_in_silence(&place);
+		turned_clock_turn(2000);
+	}
+	ck_assert_int_eq(place.machine.starts, starts);
+	turned_clock_turn(began + SILENT_AFTER_MS - turned_clock_ms());
+	run(&place);
+	expect_as_wanted(&place, "with a successor");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
+static const struct {
+	enum fake_mouth mouth;
+	bool is_there;
+} useless[] = {{MOUTH_REFUSES, true}, {MOUTH_SILENT, true}, {MOUTH_REFUSES, false}};
+
+/* True when it has tried a successor. What is said changes with each of these, not with each look. */
+static bool run_for_hours(struct place *place)
+{
+	char *before = xstrdup(place->last.err.message);
+	int64_t began = turned_clock_ms();
+	bool tries;
+
+	run(place);
+	/* Waiting for the successor included. */
+	ck_assert_int_le(turned_clock_ms() - began, 25000);
+	tries = strstr(place->told, "create: ") != NULL;
+	if (!tries && strstr(before, "stats socket since"))
+		ck_assert_str_eq(place->last.err.message, before);
+	free(before);
+	return tries;
+}
+
+START_TEST(successors_that_do_not_answer_become_rare)
+{
+	char id[sizeof(((struct fake_container *)0)->id)];
+	struct place place;
+	int64_t began;
+	int tries = 0;
+
+	begin(&place, 0);
+	strcpy(id, balancer(&place)->id);
+	gag(&place, useless[_i].mouth, true, useless[_i].is_there);
+	for (began = turned_clock_ms(); turned_clock_ms() - began < 240 * 60000;) {
+		tries += run_for_hours(&place);
+		end_connections(&place);
+		turned_clock_turn(20000);
+	}
+	/* After 1, 3, 7, 15, 31, 63, 123 and 183 minutes. */
+	ck_assert_int_eq(tries, 8);
+	ck_assert_str_eq(balancer(&place)->id, id);
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
 /* How many requests a change takes when all goes well. */
 static size_t requests_of(const struct world *world)
 {
@@ -999,6 +1093,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_test(tcase, what_is_new_is_made_and_then_left_alone);
 	tcase_add_loop_test(tcase, a_change_is_made_true, 0, N(worlds));
 	tcase_add_test(tcase, a_container_is_not_replaced_in_vain);
@@ -1012,6 +1107,8 @@ int main(void)
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
 	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);
+	tcase_add_loop_test(tcase, who_does_not_answer_gets_a_successor, 0, MOUTHS - MOUTH_SILENT);
+	tcase_add_loop_test(tcase, successors_that_do_not_answer_become_rare, 0, N(useless));
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_timeout(faults, 600);
 	tcase_set_tags(faults, "long");

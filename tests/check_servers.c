@@ -83,7 +83,7 @@ static const struct {
 START_TEST(a_row_is_a_server)
 {
 	struct observed_instance observed = {0};
-	char *text = xasprintf(HEADER "%s\n", rows[_i].row);
+	char *text = xasprintf(HEADER "%s\n\n", rows[_i].row);
 
 	observed_stats_parse(&observed, text);
 	ck_assert_int_eq(observed.stats, STATS_ANSWERED);
@@ -107,7 +107,7 @@ START_TEST(four_columns_are_enough)
 	struct observed_instance observed = {0};
 
 	observed_stats_parse(&observed, "Version: 2.4\n# pxname,svname,status,check_status\n"
-					"kube-apiserver,a,DOWN,L4CON\n");
+					"kube-apiserver,a,DOWN,L4CON\n\n");
 	ck_assert_uint_eq(observed.servers_n, 1);
 	ck_assert_int_eq(observed.servers[0].state, SERVER_DOWN);
 	ck_assert_int_eq(observed.servers[0].changed_s, -1);
@@ -136,7 +136,7 @@ START_TEST(a_number_that_cannot_be_is_not_told)
 	struct observed_instance observed = {0};
 	char *text = xasprintf("Version: 2\nUptime_sec: %s\n\n# "
 			       "pxname,svname,status,lastchg,check_status,check_code,check_duration\n"
-			       "kube-apiserver,a,DOWN,%s,L7TOUT,%s,%s\n",
+			       "kube-apiserver,a,DOWN,%s,L7TOUT,%s,%s\n\n",
 			       numbers[_i].told, numbers[_i].told, numbers[_i].told, numbers[_i].told);
 
 	observed_stats_parse(&observed, text);
@@ -205,6 +205,7 @@ static void look(int later, int uptime, const char *states, int a, int b, bool f
 			since[i]);
 	if (fallback)
 		fputs("kube-apiserver,x,no check,,,0,,1\n", out);
+	putc('\n', out);
 	text_close(out);
 	observed_stats_parse(&observed, text);
 	observed.asked_at_ms = now_s * 1000 + 123;

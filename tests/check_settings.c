@@ -78,6 +78,7 @@ START_TEST(defaults_hold_where_nothing_is_said)
 	ck_assert_str_eq(settings.socket, APILB_DEFAULT_SOCKET);
 	ck_assert_str_eq(settings.owner, APILB_DEFAULT_OWNER);
 	ck_assert_int_eq(settings.resync_ms, 30000);
+	ck_assert_int_eq(settings.silent_after_ms, 60000);
 	ck_assert_int_eq(settings.concurrency, 64);
 	ck_assert_int_eq(settings.log_level, LOG_LEVEL_INFO);
 	ck_assert_int_eq(settings.log_format, LOG_FORMAT_TEXT);
@@ -94,6 +95,7 @@ START_TEST(every_key_of_the_file_counts)
 			 "socket: \"/k\"\n"
 			 "owner: me.and_you-2\n"
 			 "resync: 1m30s\n"
+			 "silentAfter: 2m\n"
 			 "concurrency: 1000\n"
 			 "logLevel: debug\n"
 			 "logFormat: json\n");
@@ -103,6 +105,7 @@ START_TEST(every_key_of_the_file_counts)
 	ck_assert_str_eq(settings.socket, "/k");
 	ck_assert_str_eq(settings.owner, "me.and_you-2");
 	ck_assert_int_eq(settings.resync_ms, 90000);
+	ck_assert_int_eq(settings.silent_after_ms, 120000);
 	ck_assert_int_eq(settings.concurrency, 1000);
 	ck_assert_int_eq(settings.log_level, LOG_LEVEL_DEBUG);
 	ck_assert_int_eq(settings.log_format, LOG_FORMAT_JSON);
@@ -147,6 +150,7 @@ static const struct {
 	 "--owner -x: must be a label's value: a letter or digit, then at most 62 letters, digits, \".\", "
 	 "\"_\" or \"-\""},
 	{"--resync 999ms", "--resync 999ms: must be 1s or more"},
+	{"--silent-after 0s", "--silent-after 0s: must be 1s or more"},
 	{"--resync -5s", "--resync -5s: must be 1s or more"},
 	{"--concurrency 0", "--concurrency 0: must be a whole number from 1 to 1000"},
 	{"--concurrency 1001", "--concurrency 1001: must be a whole number from 1 to 1000"},
@@ -182,12 +186,12 @@ END_TEST
 static const struct {
 	const char *text, *message; /* after "FILE:" */
 } bad_files[] = {
-	{"specdir: /s\n",
-	 "1:1: specdir: unknown key; allowed are specDir, stateDir, socket, owner, resync, concurrency, "
-	 "logLevel, logFormat"},
-	{"\n  once: true\n",
-	 "2:3: once: unknown key; allowed are specDir, stateDir, socket, owner, resync, concurrency, "
-	 "logLevel, logFormat"},
+	{"specdir: /s\n", "1:1: specdir: unknown key; allowed are specDir, stateDir, socket, owner, resync, "
+			  "silentAfter, concurrency, "
+			  "logLevel, logFormat"},
+	{"\n  once: true\n", "2:3: once: unknown key; allowed are specDir, stateDir, socket, owner, resync, "
+			     "silentAfter, concurrency, "
+			     "logLevel, logFormat"},
 	{"owner: a\nresync: 30s\nowner: b\n", "3:1: owner: stands here a second time"},
 	{"owner: a\nconcurrency: many\n", "2:1: concurrency: must be a whole number from 1 to 1000"},
 	{"specDir: [a, b]\n", "1:10: specDir: must be a single value, not a list or a map"},
@@ -343,7 +347,7 @@ START_TEST(help_and_manual_page_agree)
 		ck_assert_msg(strstr(manual, item) != NULL, "the manual page lacks \"%s\"", item + 1);
 		free(item);
 	}
-	ck_assert_int_eq(options, 13);
+	ck_assert_int_eq(options, 14);
 	ck_assert_int_eq(in_manual, options);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
 		ck_assert_msg(strstr(manual, keys[i]) != NULL, "the manual page lacks %s", keys[i]);

@@ -38,6 +38,8 @@ struct fake_engine {
 	size_t requests, outages, fail_at;
 	enum fake_fault how;
 	bool failed;
+	enum fake_mouth mouth;
+	char *gagged;           /* the token of the one whose mouth that is; NULL: everybody's */
 	char *asked[ASKED_MAX]; /* tokens of the stats sockets that were opened, until they are accepted */
 };
 
@@ -652,9 +654,22 @@ static char *first_asked(struct fake_engine *engine)
 	return token;
 }
 
+void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mouth mouth)
+{
+	free(engine->gagged);
+	engine->gagged = xstrdup(token);
+	engine->mouth = mouth;
+}
+
+static enum fake_mouth mouth_of(const struct fake_engine *engine, const char *token)
+{
+	return !engine->gagged || strcmp(engine->gagged, token) == 0 ? engine->mouth : MOUTH_SPEAKS;
+}
+
 struct question {
 	struct fake_engine *engine;
 	char *token;
+	struct event *drip; /* NULL: it does not */
 };
 
 static void question_end(struct bufferevent *stream, void *arg)
@@ -662,6 +677,8 @@ static void question_end(struct bufferevent *stream, void *arg)
 	struct question *question = arg;
 
 	bufferevent_free(stream);
+	if (question->drip)
+		event_free(question->drip);
 	free(question->token);
 	free(question);
 }
@@ -672,14 +689,36 @@ static void on_stats_end(struct bufferevent *stream, short what, void *arg)
 	question_end(stream, arg);
 }
 
+static void on_drip(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	bufferevent_write(arg, "x", 1);
+}
+
+static void drip(struct question *question, struct bufferevent *stream)
+{
+	question->drip = event_new(question->engine->base, -1, EV_PERSIST, on_drip, stream);
+	event_add(question->drip, &(struct timeval){.tv_sec = 1});
+}
+
 static void on_question(struct bufferevent *stream, void *arg)
 {
 	struct question *question = arg;
 	struct evbuffer *input = bufferevent_get_input(stream);
 	const struct fake_container *container = by_token(question->engine, question->token);
-	char *text = container ? fake_answer(container) : xstrdup("");
+	enum fake_mouth mouth = mouth_of(question->engine, question->token);
+	char *text;
 
 	evbuffer_drain(input, evbuffer_get_length(input));
+	if (mouth == MOUTH_DRIPS)
+		drip(question, stream);
+	if (mouth == MOUTH_DRIPS || mouth == MOUTH_SILENT)
+		return;
+	text = container ? fake_answer(container) : xstrdup("");
+	if (mouth == MOUTH_HALF)
+		text[strlen(text) - strlen("\n")] = '\0';
+	else if (mouth == MOUTH_GARBAGE)
+		memset(text, 'x', strlen(text));
 	bufferevent_setcb(stream, NULL, question_end, on_stats_end, question);
 	bufferevent_write(stream, text, strlen(text));
 	free(text);
@@ -714,7 +753,8 @@ struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t tim
 	struct fake_engine *engine = arg;
 	bool is_engine = strncmp(path, HAPROXY_RUN_DIR "/", strlen(HAPROXY_RUN_DIR "/")) != 0;
 	char *token = xasprintf("%.*s", (int)strcspn(strrchr(path, '/') + 1, "."), strrchr(path, '/') + 1);
-	const char *name = is_engine ? "engine" : by_token(engine, token) ? "stats" : "nobody";
+	bool listens = !is_engine && by_token(engine, token) && mouth_of(engine, token) != MOUTH_REFUSES;
+	const char *name = is_engine ? "engine" : listens ? "stats" : "nobody";
 	const struct sockaddr_un address = address_of(engine, name);
 	size_t i = 0;
 
@@ -772,5 +812,6 @@ void fake_engine_free(struct fake_engine *engine)
 	rmdir(engine->dir);
 	while (engine->asked[0])
 		free(first_asked(engine));
+	free(engine->gagged);
 	free(engine);
 }

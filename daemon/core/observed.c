@@ -191,7 +191,7 @@ bool observed_runs_haproxy(const struct observed_container *container)
 	return program && strcmp(program, "haproxy") == 0;
 }
 
-static void servers_clear(struct observed_instance *instance)
+void observed_forget_servers(struct observed_instance *instance)
 {
 	for (size_t i = 0; i < instance->servers_n; i++) {
 		free(instance->servers[i].name);
@@ -217,8 +217,9 @@ void observed_instance_clear(struct observed_instance *instance)
 	free(instance->config);
 	host_file_clear(&instance->file);
 	free(instance->stats_error);
+	free(instance->silence);
 	free(instance->haproxy_version);
-	servers_clear(instance);
+	observed_forget_servers(instance);
 	memset(instance, 0, sizeof(*instance));
 }
 

@@ -87,7 +87,6 @@ enum stats_status {
 	STATS_ANSWERED,    /* the socket answered: what follows is valid */
 	STATS_EARLY,       /* no answer, but the container has only just started */
 	STATS_DIR_MISSING, /* the host has no directory for the socket */
-	STATS_DIR_MODE,    /* it has, with other permissions */
 	STATS_NO_SOCKET,   /* the directory is right, the socket is gone */
 	STATS_FAILED,      /* the socket is there and cannot be used: stats_error says why */
 };
@@ -121,7 +120,10 @@ struct observed_instance {
 
 	enum stats_status stats;
 	char *stats_error;
-	bool silent_long;                  /* STATS_FAILED for some time, not just now */
+	bool run_dir_mode; /* the directory of the socket has other permissions than it should */
+	/* STATS_NO_SOCKET, STATS_FAILED: */
+	char *silence;                     /* since when, and what is done about it, in words */
+	bool successor_due;                /* that is to be done now */
 	struct haproxy_description loaded; /* by the running HAProxy; empty: not ours */
 	bool refused;                      /* HAProxy was given the wanted version before, in vain */
 	char *refusal; /* that is not tried again yet, and this was the reason; NULL: try */
@@ -135,6 +137,7 @@ struct observed_instance {
 };
 
 void observed_instance_clear(struct observed_instance *instance);
+void observed_forget_servers(struct observed_instance *instance);
 /* Whose HAProxy `stats` and what follows are of: the current container's; of the successor, when that is all
  * that can run. NULL: nobody's. */
 const struct observed_container *observed_answerer(const struct observed_instance *instance);
@@ -143,8 +146,8 @@ void observed_instance_add_old(struct observed_instance *instance, struct observ
 /* Lets go of what only a plan needs: whole replies and texts. For whoever keeps it. */
 void observed_instance_slim(struct observed_instance *instance);
 
-/* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, to
- * FAILED. */
+/* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, or
+ * not all of it, to FAILED; then nothing of it counts. */
 void observed_stats_parse(struct observed_instance *instance, const char *text);
 /* How many of its servers HAProxy takes for up. */
 size_t observed_servers_up(const struct observed_instance *instance);

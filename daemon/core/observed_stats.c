@@ -167,13 +167,18 @@ static struct observed_server *find_server(const struct observed_instance *insta
 	return NULL;
 }
 
+/* No spec has more servers, nor servers more rows. The rest is not looked at: who answers so much is not what
+ * we have set up. */
+#define MAX_SERVERS SPEC_MAX_ITEMS
+#define MAX_ROWS (8 * MAX_SERVERS)
+
 static void add_server(struct observed_instance *instance, char *const fields[COLUMNS])
 {
 	const char *name = fields[COLUMN_SERVER];
 	size_t len = base_length(name);
 	struct observed_server *known = find_server(instance, name, len), server;
 
-	if (known && is_unresolved(fields[COLUMN_STATUS]))
+	if ((known && is_unresolved(fields[COLUMN_STATUS])) || (!known && instance->servers_n == MAX_SERVERS))
 		return;
 	server = server_of(fields, len);
 	if (!known) {
@@ -229,8 +234,9 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 {
 	char *copy = xstrdup(text), *rest = copy, *line;
 	int index[COLUMNS];
-	bool in_table = false;
+	bool in_table = false, whole = false;
 	const char *value;
+	int rows = 0;
 
 	instance->stats = STATS_FAILED;
 	instance->uptime_s = -1;
@@ -238,7 +244,10 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 		if (strncmp(line, "# pxname,", 9) == 0) {
 			read_header(line + 2, index);
 			in_table = true;
-		} else if (in_table) {
+		} else if (in_table && !*line && rest) {
+			/* An empty line ends each answer; this is the last one's. */
+			whole = true;
+		} else if (in_table && rows++ < MAX_ROWS) {
 			read_row(instance, line, index);
 		} else if ((value = value_of(line, "Version")) != NULL) {
 			free(instance->haproxy_version);
@@ -251,10 +260,14 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 		}
 	}
 	free(copy);
-	if (instance->stats == STATS_FAILED) {
-		free(instance->stats_error);
-		instance->stats_error = xstrdup("the stats socket's answer is not HAProxy's");
-	}
+	if (instance->stats == STATS_ANSWERED && whole)
+		return;
+	free(instance->stats_error);
+	instance->stats_error = xstrdup(instance->stats == STATS_ANSWERED ? "the answer is cut short"
+									  : "the answer is not HAProxy's");
+	instance->stats = STATS_FAILED;
+	instance->loaded = (struct haproxy_description){0};
+	observed_forget_servers(instance);
 }
 
 void observed_stats_suspect_certificates(struct observed_instance *instance, const char *name)

@@ -131,6 +131,8 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 	return text ? text : observed->lost_file;
 }
 
+static const char socket_missing[] = "stats socket is missing";
+
 /* Why the container cannot become what is wanted; NULL when it can, by starting or reloading. The caller
  * frees. */
 static char *container_drift(const struct wanted *wanted, const struct observed_instance *observed,
@@ -148,9 +150,10 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 	}
 	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a
 	 * successor. */
-	if ((observed->stats == STATS_DIR_MISSING || observed->stats == STATS_NO_SOCKET) &&
+	if ((observed->stats == STATS_DIR_MISSING ||
+	     (observed->stats == STATS_NO_SOCKET && observed->successor_due)) &&
 	    container == observed_answerer(observed))
-		return xstrdup("stats socket is missing");
+		return xstrdup(socket_missing);
 	if (observed->foreign && container == observed->current)
 		return xstrdup(observed->foreign);
 	return difference_from_request(container, wanted->create);
@@ -280,9 +283,10 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 }
 
 /* It was done already, and the same is still the matter: it costs connections, and would be in vain again. */
-static bool is_in_vain(const struct observed_instance *observed, const char *reason)
+static bool is_in_vain(const struct plan *plan, const struct observed_instance *observed, const char *reason)
 {
-	return observed->in_vain && strcmp(observed->in_vain, reason) == 0 &&
+	/* Tries against silence become rare by themselves. */
+	return !plan->for_silence && observed->in_vain && strcmp(observed->in_vain, reason) == 0 &&
 	       observed->current->status != CONTAINER_DEAD;
 }
 
@@ -302,7 +306,7 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
 {
 	struct observed_container old = *observed->current;
 
-	if (old.status == CONTAINER_RUNNING && is_in_vain(observed, reason)) {
+	if (old.status == CONTAINER_RUNNING && is_in_vain(plan, observed, reason)) {
 		set_in_vain(observed, plan, reason);
 		return;
 	}
@@ -326,7 +330,7 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 {
 	/* A moment of silence is no reason: its connections would have to leave. */
 	if (observed->stats == STATS_FAILED)
-		return observed->silent_long && !observed->refused;
+		return observed->successor_due;
 	if (observed->config_known && !observed->config_exists)
 		return true;
 	if (wanted->mounts_file)
@@ -360,15 +364,17 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 
 	/* What it has loaded decides what is to be done; it is about to say so. */
 	if (observed->stats == STATS_EARLY) {
-		err_set(&plan->trouble, ERR_TRANSIENT, "HAProxy has just started and does not answer yet");
+		err_set(&plan->trouble, ERR_TRANSIENT,
+			"HAProxy does not answer yet: it may have just started");
 		return;
 	}
 	if (observed->stats == STATS_ANSWERED &&
 	    strcmp(observed->loaded.generation, wanted->description.generation) != 0) {
 		reload = true;
 		reason = reason ? reason : "HAProxy runs another config than the file's";
-	} else if (observed->stats == STATS_DIR_MODE) {
-		reload = true;
+	} else if (observed->run_dir_mode) {
+		/* One that does not answer may not have been able to make its socket there. */
+		reload = observed->stats != STATS_ANSWERED;
 		reason = reason ? reason : dir_mode;
 	} else if (plan_must_look_up(observed)) {
 		reload = true;
@@ -376,18 +382,21 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 				: "a server's name has had no address for long: it is looked up again";
 	}
 	if (needs_successor(wanted, observed, reload)) {
+		plan->for_silence = !file && observed->stats == STATS_FAILED;
 		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");
 		return;
 	}
-	if (file || observed->stats == STATS_DIR_MODE)
+	if (file || observed->run_dir_mode)
 		add_write(plan, wanted, observed, current, reason);
 	if (reload) {
 		plan_add_for(plan, ACTION_RELOAD, current, reason);
 		plan_add_for(plan, ACTION_AWAIT, current, reason);
 	}
 	if (!file && !reload && observed->stats != STATS_ANSWERED)
-		err_set(&plan->trouble, ERR_TRANSIENT, "the running config cannot be verified: %s",
-			observed->stats_error ? observed->stats_error : "the stats socket was not asked");
+		err_set(&plan->trouble, ERR_TRANSIENT, "%s",
+			observed->silence
+				? observed->silence
+				: "the running config cannot be verified: the stats socket was not asked");
 }
 
 static void plan_paused(const struct wanted *wanted, const struct observed_instance *observed,
@@ -402,7 +411,7 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 		plan_replace(wanted, observed, plan, drift);
 		return;
 	}
-	if (!drift && observed->stats == STATS_DIR_MODE)
+	if (!drift && observed->run_dir_mode)
 		drift = dir_mode;
 	if (drift)
 		add_write(plan, wanted, observed, observed->current, drift);
@@ -494,11 +503,12 @@ static void plan_present(const struct wanted *wanted, const struct observed_inst
 		return;
 	}
 	drift = container_drift(wanted, observed, observed->current);
-	if (drift && !is_in_vain(observed, drift))
+	plan->for_silence = drift && observed->stats == STATS_NO_SOCKET && strcmp(drift, socket_missing) == 0;
+	if (drift && !is_in_vain(plan, observed, drift))
 		plan_replace(wanted, observed, plan, drift);
 	else
 		plan_current(wanted, observed, plan);
-	if (drift && is_in_vain(observed, drift))
+	if (drift && is_in_vain(plan, observed, drift))
 		set_in_vain(observed, plan, drift);
 	free(drift);
 }

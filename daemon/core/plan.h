@@ -68,6 +68,7 @@ struct plan {
 	 * (not ours), ERR_TRANSIENT (give it a moment), ERR_PERMANENT.
 	 */
 	struct err trouble;
+	bool for_silence; /* a successor, for no other reason than that HAProxy does not answer */
 };
 
 /* What makes one wanted instance true. */

@@ -81,5 +81,7 @@ struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const c
 #define BESIDE_MODE 0644
 /* Of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
 #define RUN_DIR_MODE 0755
+/* The same where apilbd comes as root: nobody else has to. */
+#define RUN_DIR_MODE_PRIVATE 0700
 
 #endif

@@ -7,8 +7,8 @@
 
 #include "common/mem.h"
 
-/* "show stat" has some 500 bytes a server. */
-#define MAX_ANSWER_BYTES ((size_t)8 << 20)
+/* "show stat" has some 400 bytes a row, and a name with three addresses has six. See SPEC_MAX_ITEMS. */
+#define MAX_ANSWER_BYTES ((size_t)4 << 20)
 
 struct haproxy_query {
 	struct bufferevent *stream;
@@ -57,7 +57,7 @@ static void fail(struct haproxy_query *query, const char *what)
 static void on_read(struct bufferevent *stream, void *arg)
 {
 	if (evbuffer_get_length(bufferevent_get_input(stream)) > MAX_ANSWER_BYTES)
-		fail(arg, "the answer is larger than 8 MiB");
+		fail(arg, "the answer is larger than 4 MiB");
 }
 
 static void on_event(struct bufferevent *stream, short what, void *arg)
@@ -65,7 +65,7 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 	size_t len = evbuffer_get_length(bufferevent_get_input(stream));
 
 	if (len > MAX_ANSWER_BYTES)
-		fail(arg, "the answer is larger than 8 MiB");
+		fail(arg, "the answer is larger than 4 MiB");
 	else if (what & BEV_EVENT_ERROR)
 		fail(arg, "the connection was lost");
 	else if ((what & BEV_EVENT_EOF) && len == 0)

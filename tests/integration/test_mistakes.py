@@ -1,11 +1,10 @@
 """A mistake in a spec, and then another mishap: neither costs a balancer that serves."""
 
 import json
-import subprocess
 import time
 
 from lab import spec
-from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, serves, stats
+from lab.fleet import CONFIG, NAME, deploy, endpoint, serves, stats
 from lab.flexkube import Balancer, ssh
 from lab.images import NEW
 from lab.load import LoadGenerator, ask
@@ -172,46 +171,6 @@ def test_image_with_a_volume(daemon, hosts, servers):
     made = len(events(daemon, "create"))
     time.sleep(3)
     assert daemon.instances()[0]["phase"] == "converged" and len(events(daemon, "create")) == made == 2
-
-
-HOLD = """
-import glob, os, socket, time
-os.setuid(12345)
-end, held = time.monotonic() + 10, []
-while time.monotonic() < end:
-    for path in glob.glob("/var/lib/apilb/*/*.sock"):
-        one = socket.socket(socket.AF_UNIX)
-        one.settimeout(0.2)
-        try:
-            one.connect(path)
-            held.append(one)
-        except OSError:
-            pass
-    time.sleep(0.01)
-"""
-
-
-def is_silent(host):
-    try:
-        stats(host, "show info")
-        return False
-    except AssertionError:
-        return True
-
-
-def test_local_user_who_holds_the_stats_socket(daemon, hosts, servers):
-    """apilbd has patience with a silent socket: a container that serves is not replaced for that."""
-    host = hosts[0]
-    deploy(daemon, [host], servers)
-    before = identity(host)
-    holder = subprocess.Popen([*host.within, "/usr/bin/python3", "-c", HOLD])
-    try:
-        wait_for("silence", lambda: is_silent(host), 8)
-    finally:
-        holder.wait()
-    time.sleep(3)
-    daemon.wait_converged(1, timeout=patience(60))
-    assert identity(host) == before and not events(daemon, "drain")
 
 
 def test_tag_that_means_another_image_by_now(daemon, hosts, servers):

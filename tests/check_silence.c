@@ -1,0 +1,195 @@
+/* A HAProxy that does not answer: since when, and when a successor is due. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "daemon/core/silence.h"
+
+#define SECOND 1000
+#define MINUTE (60 * SECOND)
+#define AFTER MINUTE
+
+/* The two clocks have nothing to do with each other. */
+static struct silence_clock at(int64_t ms)
+{
+	return (struct silence_clock){.ms = ms, .unix_ms = 1767323045000 + ms};
+}
+
+enum what { ANSWERS, SILENT, TRIED };
+
+/* One line a look, or a successor that is made: what is so after it. */
+struct look {
+	int64_t ms;
+	enum what what;
+	const char *run;
+	bool early, due;
+};
+#define LOOKS 12
+
+static const struct life {
+	const char *name;
+	struct look looks[LOOKS];
+} lives[] = {
+	{"short runs one after the other count as one silence",
+	 {{0, SILENT, "a", true, false},
+	  {2 * SECOND, SILENT, "a", true, false},
+	  {4 * SECOND, SILENT, "a", false, false},
+	  {30 * SECOND, SILENT, "a", false, false},
+	  {59 * SECOND, SILENT, "a", false, false},
+	  {60 * SECOND, SILENT, "a", false, true}}},
+	{"who has answered before has not just started",
+	 {{0, ANSWERS, "a", false, false}, {1 * SECOND, SILENT, "a", false, false}}},
+	{"another run may have just started",
+	 {{0, ANSWERS, "a", false, false},
+	  {1 * SECOND, SILENT, "b", true, false},
+	  {5 * SECOND, SILENT, "b", false, false}}},
+	{"the same container, started again, begins anew",
+	 {{0, SILENT, "a 1", true, false},
+	  {59 * SECOND, SILENT, "a 2", true, false},
+	  {70 * SECOND, SILENT, "a 2", false, false},
+	  {119 * SECOND, SILENT, "a 2", false, true}}},
+	{"a word ends it",
+	 {{0, SILENT, "a", true, false},
+	  {59 * SECOND, ANSWERS, "a", false, false},
+	  {60 * SECOND, SILENT, "a", false, false},
+	  {119 * SECOND, SILENT, "a", false, false},
+	  {120 * SECOND, SILENT, "a", false, true}}},
+	{"tries are ever more seldom",
+	 {{0, SILENT, "a", true, false},
+	  {1 * MINUTE, TRIED, "a", false, false},
+	  {3 * MINUTE - 1, SILENT, "a", false, false},
+	  {3 * MINUTE, SILENT, "a", false, true},
+	  {3 * MINUTE, TRIED, "a", false, false},
+	  {7 * MINUTE - 1, SILENT, "a", false, false},
+	  {7 * MINUTE, TRIED, "a", false, false},
+	  {15 * MINUTE - 1, SILENT, "a", false, false},
+	  {15 * MINUTE, SILENT, "a", false, true}}},
+	{"a successor that answers, and is soon silent, is no reason to make more of them",
+	 {{0, SILENT, "a", true, false},
+	  {1 * MINUTE, TRIED, "a", false, false},
+	  {1 * MINUTE + 1, ANSWERS, "b", false, false},
+	  {1 * MINUTE + 2, SILENT, "b", false, false},
+	  {2 * MINUTE + 2, SILENT, "b", false, false},
+	  {3 * MINUTE, SILENT, "b", false, true},
+	  {3 * MINUTE, TRIED, "b", false, false},
+	  {4 * MINUTE, ANSWERS, "c", false, false},
+	  {5 * MINUTE, SILENT, "c", false, false},
+	  {7 * MINUTE, SILENT, "c", false, true}}},
+	{"what was long ago does not count",
+	 {{0, SILENT, "a", true, false},
+	  {1 * MINUTE, TRIED, "a", false, false},
+	  {2 * MINUTE, ANSWERS, "b", false, false},
+	  {62 * MINUTE, ANSWERS, "b", false, false},
+	  {63 * MINUTE, SILENT, "b", false, false},
+	  {64 * MINUTE, TRIED, "b", false, false},
+	  {66 * MINUTE, SILENT, "b", false, true}}},
+	{"at the first word all was long ago",
+	 {{0, ANSWERS, "a", false, false}, {5, SILENT, "a", false, false}}},
+};
+
+static void happen(struct silence *silence, const struct look *look)
+{
+	if (look->what == ANSWERS)
+		silence_broken(silence, look->run, look->ms);
+	else if (look->what == SILENT)
+		silence_met(silence, look->run, at(look->ms), AFTER);
+	else
+		silence_tried(silence, at(look->ms));
+}
+
+START_TEST(a_life)
+{
+	const struct life *life = &lives[_i];
+	struct silence silence = {0};
+
+	for (const struct look *look = life->looks; look->run; look++) {
+		happen(&silence, look);
+		ck_assert_msg(silence_is_early(&silence, look->ms) == look->early, "%s: early at %lld ms",
+			      life->name, (long long)look->ms);
+		ck_assert_msg(silence_is_due(&silence, look->ms) == look->due, "%s: due at %lld ms",
+			      life->name, (long long)look->ms);
+	}
+	silence_clear(&silence);
+}
+END_TEST
+
+START_TEST(tries_come_once_an_hour_at_last)
+{
+	struct silence silence = {0};
+
+	silence_met(&silence, "a", at(0), AFTER);
+	for (int i = 0; i < 100; i++)
+		silence_tried(&silence, at(0));
+	ck_assert(!silence_is_due(&silence, 60 * MINUTE - 1));
+	ck_assert(silence_is_due(&silence, 60 * MINUTE));
+	silence_clear(&silence);
+}
+END_TEST
+
+START_TEST(the_words_stay_the_same)
+{
+	struct silence silence = {0};
+	char *words;
+
+	silence_met(&silence, "a", at(0), AFTER);
+	silence_met(&silence, "a", at(30 * SECOND), AFTER);
+	words = silence_words(&silence, "connection refused");
+	ck_assert_str_eq(words,
+			 "HAProxy does not answer on its stats socket since 2026-01-02T03:04:05Z (connection "
+			 "refused); it may serve all the same; a successor follows at 2026-01-02T03:05:05Z");
+	free(words);
+	silence_tried(&silence, at(MINUTE));
+	words = silence_words(&silence, "x");
+	ck_assert_str_eq(words,
+			 "HAProxy does not answer on its stats socket since 2026-01-02T03:04:05Z, nor did a "
+			 "successor for long (x); it may serve all the same; a successor follows at "
+			 "2026-01-02T03:07:05Z");
+	free(words);
+	silence_clear(&silence);
+}
+END_TEST
+
+START_TEST(a_run_is_a_container_since_its_start)
+{
+	char *one = silence_run("abc", "2026-01-02T03:04:05Z"), *none = silence_run("abc", NULL);
+
+	ck_assert_str_ne(one, none);
+	free(one);
+	free(none);
+}
+END_TEST
+
+START_TEST(a_copy_stands_by_itself)
+{
+	struct silence silence = {0}, copy;
+
+	silence_broken(&silence, "a", 0);
+	silence_met(&silence, "b", at(0), AFTER);
+	silence_copy(&copy, &silence);
+	silence_clear(&silence);
+	ck_assert_str_eq(copy.heard, "a");
+	ck_assert_str_eq(copy.run, "b");
+	ck_assert_int_eq(silence_lasts_ms(&copy, 5), 5);
+	ck_assert_int_eq(silence_lasts_ms(&silence, 5), 0);
+	silence_clear(&copy);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("silence");
+	TCase *tcase = tcase_create("silence");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_loop_test(tcase, a_life, 0, sizeof(lives) / sizeof(lives[0]));
+	tcase_add_test(tcase, tries_come_once_an_hour_at_last);
+	tcase_add_test(tcase, the_words_stay_the_same);
+	tcase_add_test(tcase, a_run_is_a_container_since_its_start);
+	tcase_add_test(tcase, a_copy_stands_by_itself);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
