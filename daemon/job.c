@@ -1,12 +1,12 @@
 #include "daemon/job.h"
 
 #include <event2/event.h>
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/core/container_name.h"
@@ -286,17 +286,16 @@ static void on_list(void *arg, const struct docker_reply *reply, const struct er
 		host_failed(job, err);
 		return;
 	}
-	if (!json_object_is_type(reply->json, json_type_array)) {
+	if (!json_as_list(reply->json)) {
 		err_set(&job->err, ERR_TRANSIENT, "list containers: the engine's reply is not a list");
 		job_run(job);
 		return;
 	}
 	listed_clear(job);
-	n = json_object_array_length(reply->json);
+	n = json_length(reply->json);
 	job->listed = xcalloc(n, sizeof(*job->listed));
 	for (size_t i = 0; i < n; i++) {
-		struct observed_container *container =
-			observed_from_list(json_object_array_get_idx(reply->json, i));
+		struct observed_container *container = observed_from_list(json_item(reply->json, i));
 
 		if (container)
 			job->listed[job->listed_n++] = container;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
@@ -125,11 +126,16 @@ static void unpause(struct job *job, struct job_target *target, const struct act
 static void on_reload_prepared(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct json_object *id = NULL;
+	struct err nameless;
 
 	FREE(job->exec_id);
-	if (!err && json_object_object_get_ex(reply->json, "Id", &id))
-		job->exec_id = xstrdup(json_object_get_string(id));
+	if (!err)
+		job->exec_id = xstrdup(json_text_at(reply->json, "/Id"));
+	if (!err && !job->exec_id) {
+		err_set(&nameless, ERR_TRANSIENT,
+			"the engine has prepared a command and does not say its Id");
+		err = &nameless;
+	}
 	job_on_step(job, reply, err);
 }
 

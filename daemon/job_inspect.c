@@ -1,8 +1,8 @@
 /* Observing: which containers of a target there are, and as what they were made. */
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
@@ -189,9 +189,15 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 {
 	struct job *job = arg;
 	struct observed_instance *observed = &job_current(job)->observed;
+	struct err bad;
 
 	if (err) {
 		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404 && !json_text_at(reply->json, "/Id")) {
+		err_set(&bad, ERR_TRANSIENT, "the engine's reply is not an image (no Id)");
+		job_request_failed(job, &bad);
 		return;
 	}
 	if (reply->status != 404)

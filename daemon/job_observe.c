@@ -1,8 +1,8 @@
 /* Observing: config file and HAProxy of one target, a request at a time. */
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/accepted.h"
@@ -75,30 +75,21 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 /* Go's os.FileMode: the permission bits are the lowest nine. */
 static bool has_mode(struct json_object *stat, int64_t wanted)
 {
-	struct json_object *mode;
-
-	return !json_object_object_get_ex(stat, "mode", &mode) ||
-	       (json_object_get_int64(mode) & 0777) == wanted;
+	return (json_number_in(stat, "mode", 0, UINT32_MAX, wanted) & 0777) == wanted;
 }
 
 /* Whether size and mtime are those of the last reading. Keeps what they are now. */
-static bool is_unchanged(struct job_target *target, const char *path_stat)
+static bool is_unchanged(struct job_target *target, struct json_object *stat)
 {
-	struct json_object *stat = path_stat ? json_tokener_parse(path_stat) : NULL;
-	struct json_object *size = NULL, *mtime = NULL;
-	bool same = false;
+	int64_t size = json_number_in(stat, "size", 0, INT64_MAX, -1);
+	const char *mtime = json_text(stat, "mtime", NULL);
+	bool same = size >= 0 && mtime && target->config_size == size && target->config_mtime &&
+		    strcmp(target->config_mtime, mtime) == 0;
 
 	target->observed.config_mode = !has_mode(stat, CONFIG_MODE);
-
-	if (json_object_object_get_ex(stat, "size", &size) &&
-	    json_object_object_get_ex(stat, "mtime", &mtime)) {
-		same = target->config_size == json_object_get_int64(size) && target->config_mtime &&
-		       strcmp(target->config_mtime, json_object_get_string(mtime)) == 0;
-		target->config_size = json_object_get_int64(size);
-		free(target->config_mtime);
-		target->config_mtime = xstrdup(json_object_get_string(mtime));
-	}
-	json_object_put(stat);
+	target->config_size = mtime ? size : -1;
+	free(target->config_mtime);
+	target->config_mtime = xstrdup(mtime);
 	return same && target->config_sha256[0] != '\0';
 }
 
@@ -129,14 +120,10 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 /* The files beside the config: their names tell their content, so a look at the size is enough to see damage.
  */
 
-static bool is_as_written(const struct haproxy_file *file, const char *path_stat)
+static bool is_as_written(const struct haproxy_file *file, struct json_object *stat)
 {
-	struct json_object *stat = path_stat ? json_tokener_parse(path_stat) : NULL, *size = NULL;
-	bool is = has_mode(stat, BESIDE_MODE) && json_object_object_get_ex(stat, "size", &size) &&
-		  json_object_get_int64(size) == (int64_t)file->len;
-
-	json_object_put(stat);
-	return is;
+	return has_mode(stat, BESIDE_MODE) &&
+	       json_number_in(stat, "size", 0, INT64_MAX, -1) == (int64_t)file->len;
 }
 
 static void on_beside_head(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -258,7 +245,6 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 {
 	struct job *job = arg;
 	struct observed_instance *observed = &job_current(job)->observed;
-	struct json_object *stat;
 
 	/* An engine that cannot mount a directory which is gone says so with an error. */
 	if (err && !docker_usable(job->docker)) {
@@ -269,13 +255,9 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 	if (err || reply->status == 404) {
 		observed->stats = STATS_DIR_MISSING;
 		job->step = STATS_DONE;
-	} else {
-		stat = reply->path_stat ? json_tokener_parse(reply->path_stat) : NULL;
-		if (!has_mode(stat, RUN_DIR_MODE)) {
-			observed->stats = STATS_DIR_MODE;
-			job->step = STATS_DONE;
-		}
-		json_object_put(stat);
+	} else if (!has_mode(reply->path_stat, RUN_DIR_MODE)) {
+		observed->stats = STATS_DIR_MODE;
+		job->step = STATS_DONE;
 	}
 	job_run(job);
 }
@@ -370,7 +352,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
 	struct observed_instance *observed = &target->observed;
-	struct json_object *id;
+	const char *id;
 
 	if (err) {
 		job_request_failed(job, err);
@@ -378,9 +360,9 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	}
 	observed->image_known = true;
 	observed->image_present = reply->status != 404;
-	if (observed->image_present && json_object_object_get_ex(reply->json, "Id", &id))
-		observed->config_accepted = accepted_has(target->accepted, json_object_get_string(id),
-							 target->wanted->config_sha256);
+	id = observed->image_present ? json_text(reply->json, "Id", NULL) : NULL;
+	if (id)
+		observed->config_accepted = accepted_has(target->accepted, id, target->wanted->config_sha256);
 	job_run(job);
 }
 

@@ -40,7 +40,10 @@ static void on_reply(void *arg, const struct docker_reply *reply, const struct e
 	r->status = reply->status;
 	r->body = memcpy(xcalloc(1, reply->body_len + 1), reply->body, reply->body_len);
 	r->json = reply->json ? xstrdup(json_object_to_json_string_ext(reply->json, 0)) : NULL;
-	r->path_stat = xstrdup(reply->path_stat);
+	r->path_stat =
+		reply->path_stat
+			? xstrdup(json_object_to_json_string_ext(reply->path_stat, JSON_C_TO_STRING_PLAIN))
+			: NULL;
 }
 
 static void on_progress(void *arg, const char *text)
@@ -350,7 +353,7 @@ static const struct {
 	{call_start, "500 Internal Server Error", "", "{\"message\":\"\"}",
 	 "start container 0123456789ab: the engine gives no reason", ERR_TRANSIENT, NULL, NULL},
 	{call_start, "500 Internal Server Error", "", "{\"message\":null}",
-	 "start container 0123456789ab: the engine gives no reason", ERR_TRANSIENT, NULL, NULL},
+	 "start container 0123456789ab: the engine answered with HTTP status 500", ERR_TRANSIENT, NULL, NULL},
 	/* Garbage. */
 	{call_head, "500 Internal Server Error", "", "",
 	 "look at 0123456789ab:/etc/x.cfg: the engine answered with HTTP status 500", ERR_TRANSIENT, NULL,
@@ -364,14 +367,18 @@ static const struct {
 	{call_start, "500 Internal Server Error", "", "[\"message\"]",
 	 "start container 0123456789ab: the engine answered with HTTP status 500", ERR_TRANSIENT, NULL, NULL},
 	{call_list, "200 OK", "", "<html>hello</html>",
-	 "list containers io.apilb.owner=a&b: the engine's answer is not JSON: <html>hello</html>",
+	 "list containers io.apilb.owner=a&b: the engine's answer is not JSON: unexpected character: "
+	 "<html>hello</html>",
 	 ERR_TRANSIENT, NULL, NULL},
 	{call_inspect, "200 OK", "", "",
-	 "inspect container api-lb: the engine's answer is not JSON: ", ERR_TRANSIENT, NULL, NULL},
+	 "inspect container api-lb: the engine's answer is not JSON: unexpected end of data: ", ERR_TRANSIENT,
+	 NULL, NULL},
 	{call_inspect, "200 OK", "", "{\"Id\":",
-	 "inspect container api-lb: the engine's answer is not JSON: {\"Id\":", ERR_TRANSIENT, NULL, NULL},
-	{call_inspect, "200 OK", "", "17", "inspect container api-lb: the engine's answer is not JSON: 17",
+	 "inspect container api-lb: the engine's answer is not JSON: unexpected end of data: {\"Id\":",
 	 ERR_TRANSIENT, NULL, NULL},
+	{call_inspect, "200 OK", "", "17",
+	 "inspect container api-lb: the engine's answer is neither a JSON map nor a list: 17", ERR_TRANSIENT,
+	 NULL, NULL},
 	{call_get, "200 OK", "", "tar",
 	 "read c:/etc/a b?&\303\244: the engine's answer has no good X-Docker-Container-Path-Stat",
 	 ERR_TRANSIENT, NULL, NULL},

@@ -1,13 +1,14 @@
 #include "daemon/core/observed.h"
 
 #include <json-c/json.h>
-#include <json-c/json_pointer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "common/text.h"
 
 static const char *const status_names[] = {
 	[CONTAINER_UNKNOWN] = "unknown",       [CONTAINER_CREATED] = "created",
@@ -45,21 +46,39 @@ const char *server_state_name(enum server_state state)
 	return names[state];
 }
 
-static struct json_object *at(struct json_object *object, const char *pointer)
-{
-	struct json_object *found = NULL;
+/* What is kept of a host stays in memory, and in each status reply. Nothing that we look at is this long. */
+#define MAX_TEXT_BYTES 1024
+/* Of a difference, for people. */
+#define SHOWN_CHARACTERS 200
 
-	return json_pointer_get(object, pointer, &found) == 0 ? found : NULL;
+/* NULL: not of this world. */
+static const char *sane(const char *text)
+{
+	return text && *text && strlen(text) <= MAX_TEXT_BYTES ? text : NULL;
 }
 
 /* The text at a pointer; NULL when there is none, or it is no text, or empty. */
 static const char *text_at(struct json_object *object, const char *pointer)
 {
-	struct json_object *found = at(object, pointer);
+	return sane(json_text_at(object, pointer));
+}
 
-	if (!json_object_is_type(found, json_type_string) || json_object_get_string_len(found) == 0)
-		return NULL;
-	return json_object_get_string(found);
+/* Goes into paths of requests, and into names of containers. */
+static bool is_id(const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	return len >= 12 && len <= 64 && strspn(text, "0123456789abcdef") == len;
+}
+
+/* Docker's and Podman's rule; NULL: it is none. */
+static const char *name_of(const char *text)
+{
+	static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+	if (text && *text == '/')
+		text++;
+	return text && *text && text[strspn(text, characters)] == '\0' ? text : NULL;
 }
 
 static void read_labels(struct observed_container *container, struct json_object *labels)
@@ -74,78 +93,72 @@ static void read_labels(struct observed_container *container, struct json_object
 		{LABEL_ROLE, &container->role},
 		{LABEL_CONTAINER_SHA256, &container->container_sha256},
 	};
-	struct json_object *value;
 
 	/* Labels hold slashes and dots: looked up by key, not by pointer. */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (json_object_is_type(labels, json_type_object) &&
-		    json_object_object_get_ex(labels, rows[i].label, &value))
-			*rows[i].to = xstrdup(json_object_get_string(value));
-}
-
-static const char *without_slash(const char *name)
-{
-	return name[0] == '/' ? name + 1 : name;
+		*rows[i].to = xstrdup(sane(json_text(labels, rows[i].label, NULL)));
 }
 
 struct observed_container *observed_from_list(struct json_object *entry)
 {
 	const char *id = text_at(entry, "/Id");
-	const char *name = text_at(entry, "/Names/0");
+	const char *name = name_of(text_at(entry, "/Names/0"));
 	const char *state = text_at(entry, "/State");
 	struct observed_container *container;
 
-	if (!id || !name)
+	if (!is_id(id) || !name)
 		return NULL;
 	container = xcalloc(1, sizeof(*container));
 	container->id = xstrdup(id);
-	container->name = xstrdup(without_slash(name));
+	container->name = xstrdup(name);
 	container->image = xstrdup(text_at(entry, "/Image"));
 	container->status = state ? container_status_parse(state) : CONTAINER_UNKNOWN;
-	read_labels(container, at(entry, "/Labels"));
+	read_labels(container, json_at(entry, "/Labels"));
 	return container;
 }
 
 static bool is_token(const char *variable)
 {
-	return strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
+	return variable && strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
 }
 
 static void read_token(struct observed_container *container, struct json_object *env)
 {
-	for (size_t i = 0; json_object_is_type(env, json_type_array) && i < json_object_array_length(env);
-	     i++) {
-		const char *variable = json_object_get_string(json_object_array_get_idx(env, i));
+	for (size_t i = 0; i < json_length(env); i++) {
+		const char *variable = json_item_text(env, i);
+		const char *token = is_token(variable) ? strchr(variable, '=') + 1 : NULL;
 
-		if (variable && is_token(variable))
-			snprintf(container->token, sizeof(container->token), "%s", strchr(variable, '=') + 1);
+		/* It becomes part of a path. */
+		if (token && strlen(token) < sizeof(container->token) &&
+		    strspn(token, "0123456789abcdef") == strlen(token))
+			strcpy(container->token, token);
 	}
 }
 
 struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err)
 {
 	const char *id = text_at(inspect, "/Id");
-	const char *name = text_at(inspect, "/Name");
+	const char *name = name_of(text_at(inspect, "/Name"));
 	const char *state = text_at(inspect, "/State/Status");
 	struct observed_container *container;
-	struct json_object *exit_code = at(inspect, "/State/ExitCode");
 
-	if (!id || !name || !state) {
-		err_set(err, ERR_TRANSIENT, "the engine's reply is not a container (no Id, Name or State)");
+	if (!is_id(id) || !name || !state) {
+		err_set(err, ERR_TRANSIENT,
+			"the engine's reply is not a container (no good Id, Name or State)");
 		return NULL;
 	}
 	container = xcalloc(1, sizeof(*container));
 	container->id = xstrdup(id);
-	container->name = xstrdup(without_slash(name));
+	container->name = xstrdup(name);
 	container->image = xstrdup(text_at(inspect, "/Config/Image"));
 	container->user = xstrdup(text_at(inspect, "/Config/User"));
 	container->network_mode = xstrdup(text_at(inspect, "/HostConfig/NetworkMode"));
 	container->status = container_status_parse(state);
 	container->started_at = xstrdup(text_at(inspect, "/State/StartedAt"));
-	container->exit_code = exit_code ? json_object_get_int64(exit_code) : 0;
-	read_labels(container, at(inspect, "/Config/Labels"));
+	container->exit_code = json_number(json_at(inspect, "/State"), "ExitCode");
+	read_labels(container, json_at(inspect, "/Config/Labels"));
 	container->inspect = json_object_get(inspect);
-	read_token(container, at(inspect, "/Config/Env"));
+	read_token(container, json_at(inspect, "/Config/Env"));
 	return container;
 }
 
@@ -188,16 +201,15 @@ static bool is_mounted(struct json_object *mounts, const char *bind)
 	size_t target_len = strcspn(target, ":");
 	bool writable = strcmp(target + target_len, ":ro") != 0;
 
-	for (size_t i = 0; i < json_object_array_length(mounts); i++) {
-		struct json_object *mount = json_object_array_get_idx(mounts, i);
+	for (size_t i = 0; i < json_length(mounts); i++) {
+		struct json_object *mount = json_item(mounts, i);
 		const char *is_source = text_at(mount, "/Source");
 		const char *is_target = text_at(mount, "/Destination");
-		struct json_object *rw = at(mount, "/RW");
 
 		if (is_source && is_target && strlen(is_source) == source_len &&
 		    strncmp(is_source, bind, source_len) == 0 && strlen(is_target) == target_len &&
 		    strncmp(is_target, target, target_len) == 0)
-			return json_object_get_boolean(rw) == writable;
+			return json_flag(mount, "RW") == writable;
 	}
 	return false;
 }
@@ -207,8 +219,8 @@ static size_t count_binds(struct json_object *mounts)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < json_object_array_length(mounts); i++) {
-		const char *type = json_object_get_string(at(json_object_array_get_idx(mounts, i), "/Type"));
+	for (size_t i = 0; i < json_length(mounts); i++) {
+		const char *type = json_text(json_item(mounts, i), "Type", NULL);
 
 		n += !type || strcmp(type, "volume") != 0;
 	}
@@ -217,14 +229,14 @@ static size_t count_binds(struct json_object *mounts)
 
 static char *mount_difference(struct json_object *inspect, struct json_object *create)
 {
-	struct json_object *mounts = at(inspect, "/Mounts");
-	struct json_object *binds = at(create, "/HostConfig/Binds");
-	size_t n = json_object_array_length(binds);
+	struct json_object *mounts = json_at(inspect, "/Mounts");
+	struct json_object *binds = json_at(create, "/HostConfig/Binds");
+	size_t n = json_length(binds);
 
-	if (!json_object_is_type(mounts, json_type_array))
+	if (!json_as_list(mounts))
 		return xstrdup("it has no mounts");
 	for (size_t i = 0; i < n; i++) {
-		const char *bind = json_object_get_string(json_object_array_get_idx(binds, i));
+		const char *bind = json_item_text(binds, i);
 
 		if (!is_mounted(mounts, bind))
 			return xasprintf("%s is not mounted", bind);
@@ -254,25 +266,24 @@ static const struct {
 	{"CPU set", "/HostConfig/CpusetCpus", NULL},
 };
 
-static bool is_nothing(struct json_object *value)
+/* The caller frees. */
+static char *shown(struct json_object *value)
 {
-	switch (json_object_get_type(value)) {
-	case json_type_string:
-		return json_object_get_string_len(value) == 0;
-	case json_type_array:
-		return json_object_array_length(value) == 0;
-	case json_type_object:
-		return json_object_object_length(value) == 0;
-	default:
-		return !json_object_get_boolean(value);
-	}
+	if (!value)
+		return xstrdup("unset");
+	return text_shorten(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+									  JSON_C_TO_STRING_NOSLASHESCAPE),
+			    SHOWN_CHARACTERS);
 }
 
-static const char *shown(struct json_object *value)
+static char *difference(const char *what, struct json_object *is, struct json_object *wanted)
 {
-	return value ? json_object_to_json_string_ext(value,
-						      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
-		     : "unset";
+	char *is_text = shown(is), *wanted_text = wanted ? shown(wanted) : xstrdup("none");
+	char *text = xasprintf("%s is %s, wanted %s", what, is_text, wanted_text);
+
+	free(is_text);
+	free(wanted_text);
+	return text;
 }
 
 char *observed_difference(const struct observed_container *container, struct json_object *create)
@@ -283,13 +294,12 @@ char *observed_difference(const struct observed_container *container, struct jso
 		return xasprintf("image is %s, wanted %s", container->image ? container->image : "unset",
 				 image);
 	for (size_t i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
-		struct json_object *is = at(container->inspect, compared[i].is);
-		struct json_object *wanted = compared[i].wanted ? at(create, compared[i].wanted) : NULL;
+		struct json_object *is = json_at(container->inspect, compared[i].is);
+		struct json_object *wanted = compared[i].wanted ? json_at(create, compared[i].wanted) : NULL;
 
-		if (wanted ? json_object_equal(is, wanted) : is_nothing(is))
+		if (wanted ? json_object_equal(is, wanted) : json_is_nothing(is))
 			continue;
-		return xasprintf("%s is %s, wanted %s", compared[i].what, shown(is),
-				 wanted ? shown(wanted) : "none");
+		return difference(compared[i].what, is, wanted);
 	}
 	if (!container->token[0])
 		return xstrdup("it has no " TOKEN_VARIABLE);
@@ -317,13 +327,9 @@ static struct json_object *without_token(struct json_object *array)
 {
 	struct json_object *rest = json_object_new_array();
 
-	for (size_t i = 0; json_object_is_type(array, json_type_array) && i < json_object_array_length(array);
-	     i++) {
-		struct json_object *entry = json_object_array_get_idx(array, i);
-
-		if (!is_token(json_object_get_string(entry)))
-			json_object_array_add(rest, json_object_get(entry));
-	}
+	for (size_t i = 0; i < json_length(array); i++)
+		if (!is_token(json_item_text(array, i)))
+			json_object_array_add(rest, json_object_get(json_item(array, i)));
 	return rest;
 }
 
@@ -334,8 +340,8 @@ char *observed_image_difference(const struct observed_container *container, stru
 	} rows[] = {{"environment", "/Config/Env"}, {"entry point", "/Config/Entrypoint"}};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct json_object *is = without_token(at(container->inspect, rows[i].pointer));
-		struct json_object *images = without_token(at(image, rows[i].pointer));
+		struct json_object *is = without_token(json_at(container->inspect, rows[i].pointer));
+		struct json_object *images = without_token(json_at(image, rows[i].pointer));
 		bool same = json_object_equal(is, images);
 
 		json_object_put(is);
@@ -411,5 +417,5 @@ const struct observed_container *observed_answerer(const struct observed_instanc
 
 const char *observed_image_id(const struct observed_container *container)
 {
-	return container->inspect ? json_object_get_string(at(container->inspect, "/Image")) : NULL;
+	return text_at(container->inspect, "/Image");
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/io/docker_pull.h"
 #include "daemon/io/http.h"
@@ -84,23 +85,25 @@ ENDPOINT logs = {"GET",
 		 accept_logs,
 		 0};
 
-/* -- replies -------------------------------------------------------------------------------------------- */
+static const struct json_limits small_limits = {.bytes = 64u << 10, .values = 1000};
+static const struct json_limits reply_limits = {.bytes = 0};
 
-static struct json_object *parse_json(const struct http_reply *http)
-{
-	/* The body ends in a NUL that is not part of it. */
-	return http->body_len ? json_tokener_parse(http->body) : NULL;
-}
+/* -- replies -------------------------------------------------------------------------------------------- */
 
 static int accept_json(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		       void **owned, struct err *err)
 {
+	struct err why;
+
 	(void)call, (void)owned;
-	reply->json = parse_json(http);
-	if (json_object_is_type(reply->json, json_type_object) ||
-	    json_object_is_type(reply->json, json_type_array))
+	reply->json = json_parse(http->body, http->body_len, &reply_limits, &why);
+	if (!reply->json)
+		return err_set(err, ERR_TRANSIENT, "the engine's answer is %s: %.60s", why.message,
+			       http->body);
+	if (json_as_map(reply->json) || json_as_list(reply->json))
 		return 0;
-	return err_set(err, ERR_TRANSIENT, "the engine's answer is not JSON: %.60s", http->body);
+	return err_set(err, ERR_TRANSIENT, "the engine's answer is neither a JSON map nor a list: %.60s",
+		       http->body);
 }
 
 static int version_number(const char *version, int *number)
@@ -151,19 +154,15 @@ static int accept_archive(struct docker_call *call, const struct http_reply *htt
 			  void **owned, struct err *err)
 {
 	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
-	struct json_object *stat;
-	char *decoded;
-	bool good;
+	char *decoded = decode_base64(encoded ? encoded : "");
+	struct err why;
 
-	(void)call;
-	*owned = decoded = decode_base64(encoded ? encoded : "");
-	stat = json_tokener_parse(decoded);
-	good = json_object_is_type(stat, json_type_object);
-	json_object_put(stat);
-	if (!good)
+	(void)call, (void)owned;
+	reply->path_stat = json_parse(decoded, strlen(decoded), &small_limits, &why);
+	free(decoded);
+	if (!json_as_map(reply->path_stat))
 		return err_set(err, ERR_TRANSIENT,
 			       "the engine's answer has no good X-Docker-Container-Path-Stat");
-	reply->path_stat = decoded;
 	return 0;
 }
 
@@ -219,18 +218,20 @@ static int refuse(const struct endpoint *endpoint, const struct http_reply *http
 		  struct err *err)
 {
 	enum err_kind kind = kind_of_status(endpoint, http->status);
-	struct json_object *message;
+	const char *message;
+	struct err why;
 	char *text;
 	size_t len;
 
-	reply->json = parse_json(http);
-	if (!json_object_object_get_ex(reply->json, "message", &message))
+	reply->json = json_parse(http->body, http->body_len, &small_limits, &why);
+	message = json_text(reply->json, "message", NULL);
+	if (!message)
 		return err_set(err, kind, "the engine answered with HTTP status %d", http->status);
-	text = xstrdup(json_object_get_string(message));
-	for (char *p = text; p && *p; p++)
+	text = xstrdup(message);
+	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 127)
 			*p = ' ';
-	for (len = text ? strlen(text) : 0; len > 0 && text[len - 1] == ' '; len--)
+	for (len = strlen(text); len > 0 && text[len - 1] == ' '; len--)
 		text[len - 1] = '\0';
 	err_set(err, kind, "%s", len ? text : "the engine gives no reason");
 	free(text);
@@ -278,8 +279,10 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 		err_prefix(&err, "%s", call->what);
 	call_free(call);
 	cb(cb_arg, http ? &reply : NULL, err.kind != ERR_NONE ? &err : NULL);
-	if (http)
+	if (http) {
 		json_object_put(reply.json);
+		json_object_put(reply.path_stat);
+	}
 	free(owned);
 }
 

@@ -30,8 +30,8 @@ struct docker_reply {
 	struct json_object *json; /* NULL when the body is not JSON */
 	const char *body;
 	size_t body_len;
-	const char
-		*path_stat; /* archive HEAD and GET: decoded X-Docker-Container-Path-Stat JSON, else NULL */
+	/* Archive HEAD and GET: what X-Docker-Container-Path-Stat says, a map; else NULL. */
+	struct json_object *path_stat;
 };
 
 /*
