@@ -43,7 +43,7 @@ static int check(const char *text, size_t len, const struct json_limits *limits,
 	struct scan s = {.at = text, .end = text + len};
 
 	if (len > INT_MAX || (limits->bytes && len > limits->bytes))
-		return err_set(err, ERR_TRANSIENT, "more than %zu bytes of JSON",
+		return err_set(err, ERR_PERMANENT, "more than %zu bytes of JSON",
 			       limits->bytes ? limits->bytes : INT_MAX);
 	while (s.at < s.end) {
 		const char *why = scan_character(&s);
@@ -51,7 +51,7 @@ static int check(const char *text, size_t len, const struct json_limits *limits,
 		if (why)
 			return err_set(err, ERR_TRANSIENT, "not JSON: %s", why);
 		if (limits->values && s.values > limits->values)
-			return err_set(err, ERR_TRANSIENT, "more than %zu values of JSON", limits->values);
+			return err_set(err, ERR_PERMANENT, "more than %zu values of JSON", limits->values);
 	}
 	return 0;
 }
@@ -76,7 +76,7 @@ struct json_object *json_parse(const char *text, size_t len, const struct json_l
 		return json;
 	json_object_put(json);
 	if (why == json_tokener_error_depth)
-		err_set(err, ERR_TRANSIENT, "JSON that is nested more than %d deep",
+		err_set(err, ERR_PERMANENT, "JSON that is nested more than %d deep",
 			limits->depth ? limits->depth : JSON_DEPTH);
 	else
 		err_set(err, ERR_TRANSIENT, "not JSON: %s",

@@ -33,8 +33,8 @@ struct json_limits {
 };
 #define JSON_DEPTH 32
 
-/* NULL with an error (ERR_TRANSIENT) that ends in what is wrong: "not JSON: ...", "more than ... values". A
- * null is refused as well. */
+/* NULL with an error that says what is wrong: "not JSON: ..." (ERR_TRANSIENT; also for a null), "more than
+ * ... values" (ERR_PERMANENT). */
 struct json_object *json_parse(const char *text, size_t len, const struct json_limits *limits,
 			       struct err *err);
 

@@ -61,9 +61,10 @@ static void add_old(struct job_target *target, struct observed_container *old)
 
 static void find_old(const struct job *job, struct job_target *target)
 {
-	for (size_t i = 0; i < job->listed_n; i++)
-		if (is_old_of(target, job->listed[i]))
-			add_old(target, copy_of(job->listed[i]));
+	const struct listed *old = job_first_old(job, target->name);
+
+	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old, n++)
+		add_old(target, copy_of(old->container));
 }
 
 /* What is to be removed needs no more than that. */

@@ -109,6 +109,11 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 		target->observed.config_known = true;
 		target->config_size = -1;
 		job->step = CONFIG_DONE;
+	} else if (json_number(reply->path_stat, "size") > MAX_CONFIG_BYTES) {
+		/* Not the file that we want, whatever it is: it need not be read to see that. */
+		target->observed.config_known = true;
+		target->config_size = -1;
+		job->step = CONFIG_DONE;
 	} else if (is_unchanged(target, reply->path_stat) && !job->options.observe_only) {
 		target->observed.config_known = target->observed.config_exists = true;
 		memcpy(target->observed.config_sha256, target->config_sha256, SHA256_HEX_SIZE);

@@ -11,6 +11,8 @@
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/names.h"
+#include "daemon/io/docker_list.h"
 #include "daemon/io/docker_pull.h"
 #include "daemon/io/http.h"
 
@@ -30,6 +32,8 @@ struct docker_call {
 	char *what; /* "create container api-lb": the context of its errors */
 	struct pull *pull;
 	docker_progress_cb *progress;
+	struct list_reader *list;
+	docker_entry_cb *entry;
 	docker_cb *cb;
 	void *arg;
 };
@@ -37,7 +41,7 @@ struct docker_call {
 /* Turns a good HTTP reply into what is promised for the endpoint. *owned is freed after the callback. */
 typedef int accept_fn(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		      void **owned, struct err *err);
-static accept_fn accept_json, accept_ping, accept_archive, accept_logs, accept_pull;
+static accept_fn accept_json, accept_list, accept_ping, accept_archive, accept_logs, accept_pull;
 
 /* How long an engine may take (of a pull: how long it may be silent) until the connection is given up. */
 enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
@@ -47,6 +51,26 @@ enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
 /* 409 is about the name that is asked for; elsewhere it is about a state that has changed meanwhile. */
 #define TAKES_NAME 2u
 
+/* See docker.h. `look` is what a person runs on the host to see such a reply. */
+struct limits {
+	struct json_limits json; /* its bytes are for what is no JSON, too */
+	const char *look;
+};
+
+#define LIMITS static const struct limits
+LIMITS word = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}, "docker version"};
+LIMITS details = {{DOCKER_MAX_DETAILS_BYTES, DOCKER_MAX_DETAILS_VALUES, DOCKER_MAX_DEPTH}, "docker inspect"};
+LIMITS file = {{.bytes = DOCKER_MAX_FILE_BYTES}, "docker cp"};
+LIMITS log_lines = {{.bytes = DOCKER_MAX_LOG_BYTES}, "docker logs"};
+/* What is collected of a list is an error; see list_limits for the rest. */
+LIMITS listing = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH},
+		  "docker ps --all --filter label=" LABEL_OWNER};
+
+static const struct list_limits list_limits = {
+	.elements = DOCKER_MAX_LISTED,
+	.element = {DOCKER_MAX_ENTRY_BYTES, DOCKER_MAX_ENTRY_VALUES, DOCKER_MAX_DEPTH},
+};
+
 struct endpoint {
 	const char *method;
 	const char *target; /* each {} stands for an argument, percent-encoded */
@@ -54,56 +78,78 @@ struct endpoint {
 	int timeout_s;
 	accept_fn *accept; /* NULL: a good status is all there is */
 	unsigned flags;
+	const struct limits *limits;
 };
 
 #define ENDPOINT static const struct endpoint
-ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, accept_ping, 0};
-ENDPOINT list = {"GET", "/containers/json?all=1&filters={}", "list containers", LOOK_S, accept_json, 0};
-ENDPOINT inspect = {"GET", "/containers/{}/json", "inspect container", LOOK_S, accept_json, MAY_BE_MISSING};
-ENDPOINT create = {"POST",    "/containers/create?name={}", "create container", CHANGE_S, accept_json,
-		   TAKES_NAME};
-ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0};
-ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0};
-ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
-ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
-ENDPOINT exec_create = {"POST",   "/containers/{}/exec", "prepare a command in container",
-			CHANGE_S, accept_json,           0};
-ENDPOINT exec_start = {"POST", "/exec/{}/start", "run command", CHANGE_S, NULL, 0};
-ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0};
-ENDPOINT rename_to = {"POST",    "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL,
-		      TAKES_NAME};
-ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHANGE_S, NULL, MAY_BE_MISSING};
-ENDPOINT image_inspect = {"GET", "/images/{}/json", "inspect image", LOOK_S, accept_json, MAY_BE_MISSING};
-ENDPOINT image_pull = {"POST", "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0};
-ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0};
-ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING};
-ENDPOINT head = {"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, accept_archive, MAY_BE_MISSING};
+ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, accept_ping, 0, &word};
+ENDPOINT list = {"GET",   "/containers/json?all=1&filters={}", "list containers", LOOK_S, accept_list, 0,
+		 &listing};
+ENDPOINT inspect = {"GET",   "/containers/{}/json", "inspect container", LOOK_S, accept_json, MAY_BE_MISSING,
+		    &details};
+ENDPOINT create = {
+	"POST", "/containers/create?name={}", "create container", CHANGE_S, accept_json, TAKES_NAME, &word};
+ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0, &word};
+ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0, &word};
+ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0, &word};
+ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0,
+			&word};
+ENDPOINT exec_create = {
+	"POST", "/containers/{}/exec", "prepare a command in container", CHANGE_S, accept_json, 0, &word};
+ENDPOINT exec_start = {"POST", "/exec/{}/start", "run command", CHANGE_S, NULL, 0, &word};
+ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0, &word};
+ENDPOINT rename_to = {"POST", "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL, TAKES_NAME,
+		      &word};
+ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHANGE_S, NULL, MAY_BE_MISSING,
+		   &word};
+ENDPOINT image_inspect = {"GET",       "/images/{}/json", "inspect image", LOOK_S,
+			  accept_json, MAY_BE_MISSING,    &details};
+ENDPOINT image_pull = {"POST", "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0,
+		       &word};
+ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0, &word};
+ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING,
+		&file};
+ENDPOINT head = {"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, accept_archive, MAY_BE_MISSING,
+		 &word};
 ENDPOINT logs = {"GET",
 		 "/containers/{}/logs?stdout=1&stderr=1&tail={}",
 		 "read the log of container",
 		 TRANSFER_S,
 		 accept_logs,
-		 0};
-
-static const struct json_limits small_limits = {.bytes = 64u << 10, .values = 1000};
-static const struct json_limits reply_limits = {.bytes = 0};
+		 0,
+		 &log_lines};
 
 /* -- replies -------------------------------------------------------------------------------------------- */
+
+static int too_large(const struct endpoint *endpoint, const struct err *why, struct err *err)
+{
+	return err_set(err, ERR_PERMANENT,
+		       "the engine's answer is more than can be right (%s); see on the host what \"%s\" says",
+		       why->message, endpoint->limits->look);
+}
+
+static int accept_list(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		       void **owned, struct err *err)
+{
+	(void)http, (void)reply, (void)owned;
+	return list_reader_end(call->list, err) < 0 ? err_prefix(err, "the engine's answer") : 0;
+}
 
 static int accept_json(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		       void **owned, struct err *err)
 {
 	struct err why;
 
-	(void)call, (void)owned;
-	reply->json = json_parse(http->body, http->body_len, &reply_limits, &why);
-	if (!reply->json)
-		return err_set(err, ERR_TRANSIENT, "the engine's answer is %s: %.60s", why.message,
-			       http->body);
-	if (json_as_map(reply->json) || json_as_list(reply->json))
+	(void)owned;
+	reply->json = json_parse(http->body, http->body_len, &call->endpoint->limits->json, &why);
+	if (json_as_map(reply->json))
 		return 0;
-	return err_set(err, ERR_TRANSIENT, "the engine's answer is neither a JSON map nor a list: %.60s",
-		       http->body);
+	if (reply->json)
+		return err_set(err, ERR_TRANSIENT, "the engine's answer is no JSON object: %.60s",
+			       http->body);
+	if (why.kind == ERR_PERMANENT)
+		return too_large(call->endpoint, &why, err);
+	return err_set(err, ERR_TRANSIENT, "the engine's answer is %s: %.60s", why.message, http->body);
 }
 
 static int version_number(const char *version, int *number)
@@ -158,7 +204,7 @@ static int accept_archive(struct docker_call *call, const struct http_reply *htt
 	struct err why;
 
 	(void)call, (void)owned;
-	reply->path_stat = json_parse(decoded, strlen(decoded), &small_limits, &why);
+	reply->path_stat = json_parse(decoded, strlen(decoded), &word.json, &why);
 	free(decoded);
 	if (!json_as_map(reply->path_stat))
 		return err_set(err, ERR_TRANSIENT,
@@ -223,7 +269,7 @@ static int refuse(const struct endpoint *endpoint, const struct http_reply *http
 	char *text;
 	size_t len;
 
-	reply->json = json_parse(http->body, http->body_len, &small_limits, &why);
+	reply->json = json_parse(http->body, http->body_len, &word.json, &why);
 	message = json_text(reply->json, "message", NULL);
 	if (!message)
 		return err_set(err, kind, "the engine answered with HTTP status %d", http->status);
@@ -258,6 +304,7 @@ static void call_free(struct docker_call *call)
 {
 	LIST_REMOVE(call, next);
 	pull_free(call->pull);
+	list_reader_free(call->list);
 	free(call->what);
 	free(call);
 }
@@ -273,6 +320,8 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 
 	if (http)
 		judge(call, http, &reply, &owned, &err);
+	else if (http_err->kind == ERR_PERMANENT)
+		too_large(call->endpoint, http_err, &err);
 	else
 		err = *http_err;
 	if (err.kind != ERR_NONE)
@@ -286,13 +335,34 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 	free(owned);
 }
 
-static void on_piece(void *arg, const char *data, size_t len)
+static void on_pull_piece(void *arg, const char *data, size_t len)
 {
 	struct docker_call *call = arg;
 	const char *text = pull_feed(call->pull, data, len);
 
 	if (text && call->progress)
 		call->progress(call->arg, text);
+}
+
+/* What cannot be right is not waited for. */
+static void on_list_piece(void *arg, const char *data, size_t len)
+{
+	struct docker_call *call = arg;
+	struct err why;
+
+	if (list_reader_feed(call->list, data, len, &why) == 0)
+		return;
+	if (why.kind != ERR_PERMANENT)
+		err_prefix(&why, "the engine's answer");
+	http_cancel(call->http_call);
+	on_done(call, NULL, &why);
+}
+
+static void on_entry(void *arg, struct json_object *entry)
+{
+	struct docker_call *call = arg;
+
+	call->entry(call->arg, entry);
 }
 
 /* The target with its arguments, under the version that was negotiated. */
@@ -337,7 +407,8 @@ struct order {
 	const void *body;
 	size_t body_len;
 	int extra_s; /* what the engine is asked to wait */
-	bool streamed;
+	void (*on_piece)(void *arg, const char *data, size_t len);
+	bool in_time; /* the pieces, too */
 };
 
 static struct docker_call *send_call(struct docker *d, const struct endpoint *endpoint,
@@ -353,7 +424,9 @@ static struct docker_call *send_call(struct docker *d, const struct endpoint *en
 		.body = order->body,
 		.body_len = order->body_len,
 		.timeout_ms = (int64_t)(endpoint->timeout_s + order->extra_s) * 1000,
-		.on_piece = order->streamed ? on_piece : NULL,
+		.max_body = endpoint->limits->json.bytes,
+		.on_piece = order->on_piece,
+		.in_time = order->in_time,
 	};
 
 	call->docker = d;
@@ -409,7 +482,8 @@ struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg)
 	return send_call(d, &ping, &(struct order){0}, cb, arg);
 }
 
-struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *cb, void *arg)
+struct docker_call *docker_list(struct docker *d, const char *label, docker_entry_cb *entry, docker_cb *cb,
+				void *arg)
 {
 	struct json_object *filters = json_object_new_object(), *labels = json_object_new_array();
 	struct docker_call *call;
@@ -417,8 +491,13 @@ struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *
 	json_object_array_add(labels, json_object_new_string(label));
 	json_object_object_add(filters, "label", labels);
 	call = send_call(d, &list,
-			 &(struct order){.subject = label, .args = {json_object_to_json_string(filters)}}, cb,
-			 arg);
+			 &(struct order){.subject = label,
+					 .args = {json_object_to_json_string(filters)},
+					 .on_piece = on_list_piece,
+					 .in_time = true},
+			 cb, arg);
+	call->list = list_reader_new(&list_limits, on_entry, call);
+	call->entry = entry;
 	json_object_put(filters);
 	return call;
 }
@@ -525,7 +604,8 @@ struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progre
 
 	image_ref_split(ref, &name, &tag);
 	call = send_call(d, &image_pull,
-			 &(struct order){.subject = ref, .args = {name, tag}, .streamed = true}, cb, arg);
+			 &(struct order){.subject = ref, .args = {name, tag}, .on_piece = on_pull_piece}, cb,
+			 arg);
 	call->pull = pull_new(ref);
 	call->progress = progress;
 	free(name);
