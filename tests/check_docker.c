@@ -489,6 +489,33 @@ START_TEST(a_list_without_end_is_cut_short)
 }
 END_TEST
 
+START_TEST(a_pull_without_end_is_cut_short)
+{
+	static char blanks[1 << 20];
+	struct wire wire;
+	struct result r;
+
+	/* Lines that are long, and say nothing. */
+	memset(blanks, ' ', sizeof(blanks));
+	for (size_t i = 0; i < sizeof(blanks); i += 1 << 15)
+		memcpy(blanks + i, "{}\n", 3);
+	open_negotiated(&wire, &r, _i);
+	docker_pull(r.docker, "a", on_progress, on_reply, &r);
+	wire_spin(&wire);
+	wire_say(&wire, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	for (size_t said = 0; said <= DOCKER_MAX_PULL_BYTES; said += sizeof(blanks)) {
+		ck_assert_int_eq(r.calls, 0);
+		bufferevent_write(wire.server, blanks, sizeof(blanks));
+	}
+	for (int i = 0; i < 1000 && r.calls == 0; i++)
+		wire_spin(&wire);
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_int_eq(r.err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(r.err.message, "more than 67108864 bytes of progress"), "%s", r.err.message);
+	close_docker(&wire, &r);
+}
+END_TEST
+
 /* What is too large costs its own request, and not the connection of all. */
 START_TEST(a_large_answer_costs_one_request)
 {
@@ -806,6 +833,7 @@ int main(void)
 	LOOP(calls, an_answer_becomes_this, answers);
 	LOOP(calls, a_list_comes_entry_by_entry, lists);
 	tcase_add_loop_test(calls, a_list_without_end_is_cut_short, 0, WIRE_KINDS);
+	tcase_add_loop_test(calls, a_pull_without_end_is_cut_short, 0, WIRE_KINDS);
 	tcase_add_loop_test(calls, a_large_answer_costs_one_request, 0, 2 * WIRE_KINDS);
 	tcase_add_loop_test(calls, no_answer_is_an_error_with_context, 0, WIRE_KINDS);
 	LOOP(calls, the_frames_of_a_log_are_taken_off, log_bodies);

@@ -58,7 +58,7 @@ static void on_piece(void *arg, const char *data, size_t len)
 
 	ck_assert(!r->done);
 	ck_assert_uint_gt(len, 0);
-	ck_assert_uint_le(len, 64 << 10); /* however much comes at once */
+	ck_assert_uint_le(len, 32 << 10); /* however much comes at once */
 	evbuffer_add(r->pieces, data, len);
 	r->n_pieces++;
 	if (r->then_at_piece)

@@ -6,8 +6,8 @@
 
 #include "common/json.h"
 #include "common/mem.h"
-#include "common/text.h"
 #include "daemon/core/observed.h"
+#include "tests/lies.h"
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -50,65 +50,13 @@ static struct json_object *parse(const char *text)
 	return json;
 }
 
-/* A copy of the reply in which the n-th value (the 0th is the reply) is another; NULL: there is none. */
-struct change {
-	size_t n;
-	const char *lie; /* NULL: the value is absent */
-	FILE *out;
-	bool done;
-};
-
-static void write_changed(struct change *change, struct json_object *value);
-
-static void write_member(void *arg, const char *key, struct json_object *value)
-{
-	struct change *change = arg;
-
-	if (change->n == 0 && !change->lie && !change->done) {
-		change->done = true; /* it goes with its key */
-		return;
-	}
-	fprintf(change->out, "\"%s\": ", key);
-	write_changed(change, value);
-	fputc(',', change->out);
-}
-
-static void write_changed(struct change *change, struct json_object *value)
-{
-	if (!change->done && change->n-- == 0) {
-		change->done = true;
-		fputs(change->lie ? change->lie : "\"\"", change->out);
-	} else if (json_as_map(value)) {
-		fputc('{', change->out);
-		json_each(value, write_member, change);
-		fputs("\"more\": 1}", change->out);
-	} else if (json_as_list(value)) {
-		fputc('[', change->out);
-		for (size_t i = 0; i < json_length(value); i++) {
-			fputs(i ? "," : "", change->out);
-			write_changed(change, json_item(value, i));
-		}
-		fputc(']', change->out);
-	} else {
-		fputs(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN), change->out);
-	}
-}
-
 static struct json_object *changed(const char *reply, size_t n, const char *lie)
 {
-	struct json_object *good = parse(reply), *bad = NULL;
-	struct change change = {.n = n, .lie = lie};
-	char *text;
-	size_t len;
+	char *text = lie_about(reply, n, lie);
+	struct json_object *json = text ? parse(text) : NULL;
 
-	change.out = text_open(&text, &len);
-	write_changed(&change, good);
-	text_close(change.out);
-	if (change.done)
-		bad = parse(text);
 	free(text);
-	json_object_put(good);
-	return bad;
+	return json;
 }
 
 /* All that is done with what an engine answers. */
@@ -138,7 +86,8 @@ static void use(struct json_object *inspect, struct json_object *image, struct j
 }
 
 static const char *const lies[] = {
-	NULL,
+	LIE_ABSENT,
+	LIE_TWICE,
 	"null",
 	"true",
 	"0",

@@ -31,6 +31,7 @@ struct docker_call {
 	const struct endpoint *endpoint;
 	char *what; /* "create container api-lb": the context of its errors */
 	struct pull *pull;
+	size_t pulled_bytes;
 	docker_progress_cb *progress;
 	struct list_reader *list;
 	docker_entry_cb *entry;
@@ -63,6 +64,7 @@ LIMITS details = {{DOCKER_MAX_DETAILS_BYTES, DOCKER_MAX_DETAILS_VALUES, DOCKER_M
 LIMITS file = {{.bytes = DOCKER_MAX_FILE_BYTES}, "docker cp"};
 LIMITS log_lines = {{.bytes = DOCKER_MAX_LOG_BYTES}, "docker logs"};
 /* What is collected of a list is an error; see list_limits for the rest. */
+LIMITS pulling = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}, "docker pull"};
 LIMITS listing = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH},
 		  "docker ps --all --filter label=" LABEL_OWNER};
 
@@ -104,8 +106,8 @@ ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHAN
 		   &word};
 ENDPOINT image_inspect = {"GET",       "/images/{}/json", "inspect image", LOOK_S,
 			  accept_json, MAY_BE_MISSING,    &details};
-ENDPOINT image_pull = {"POST", "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0,
-		       &word};
+ENDPOINT image_pull = {"POST",  "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0,
+		       &pulling};
 ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0, &word};
 ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING,
 		&file};
@@ -335,16 +337,28 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 	free(owned);
 }
 
+/* What cannot be right is not waited for. */
+static void give_up(struct docker_call *call, const struct err *why)
+{
+	http_cancel(call->http_call);
+	on_done(call, NULL, why);
+}
+
 static void on_pull_piece(void *arg, const char *data, size_t len)
 {
 	struct docker_call *call = arg;
 	const char *text = pull_feed(call->pull, data, len);
+	struct err why;
 
-	if (text && call->progress)
+	call->pulled_bytes += len;
+	if (call->pulled_bytes > DOCKER_MAX_PULL_BYTES) {
+		err_set(&why, ERR_PERMANENT, "more than %u bytes of progress", DOCKER_MAX_PULL_BYTES);
+		give_up(call, &why);
+	} else if (text && call->progress) {
 		call->progress(call->arg, text);
+	}
 }
 
-/* What cannot be right is not waited for. */
 static void on_list_piece(void *arg, const char *data, size_t len)
 {
 	struct docker_call *call = arg;
@@ -354,8 +368,7 @@ static void on_list_piece(void *arg, const char *data, size_t len)
 		return;
 	if (why.kind != ERR_PERMANENT)
 		err_prefix(&why, "the engine's answer");
-	http_cancel(call->http_call);
-	on_done(call, NULL, &why);
+	give_up(call, &why);
 }
 
 static void on_entry(void *arg, struct json_object *entry)

@@ -18,8 +18,8 @@
 /*
  * What a reply may be at most. A host answers with far less; one that answers with more is broken or means
  * harm, and must not cost the daemon memory, or others their turn. Such a reply is an error (ERR_PERMANENT)
- * that says so, and what to look at on the host. Only after a list that is too long is the connection of no
- * more use.
+ * that says so, and what to look at on the host. Only after a list or a pull that is too long is the
+ * connection of no more use.
  */
 #define DOCKER_MAX_WORD_BYTES (64u << 10) /* errors, and what says little: ping, create, exec, wait */
 #define DOCKER_MAX_WORD_VALUES 1000
@@ -30,6 +30,7 @@
 #define DOCKER_MAX_ENTRY_VALUES 1000
 #define DOCKER_MAX_FILE_BYTES (2u << 20) /* archive GET, as tar */
 #define DOCKER_MAX_LOG_BYTES (1u << 20)
+#define DOCKER_MAX_PULL_BYTES (64u << 20) /* progress: an hour of a slow registry */
 #define DOCKER_MAX_DEPTH 16
 
 struct bufferevent;

@@ -150,7 +150,7 @@ static void take_line(struct pull *pull, const char *line)
 {
 	static const struct json_limits limits = {.bytes = MAX_LINE_BYTES, .values = MAX_LINE_VALUES};
 	struct err why;
-	struct json_object *object = json_parse(line, strlen(line), &limits, &why);
+	struct json_object *object = *line ? json_parse(line, strlen(line), &limits, &why) : NULL;
 
 	if (json_as_map(object))
 		take_object(pull, object);

@@ -22,7 +22,7 @@
 #define DEFAULT_MAX_BODY ((size_t)16 << 20)
 #define MAX_HEADER_BYTES ((size_t)64 << 10)
 /* Parsed in one turn; and no more is taken from the stream before it is. */
-#define TURN_BYTES ((size_t)64 << 10)
+#define TURN_BYTES ((size_t)32 << 10)
 
 struct http_call {
 	TAILQ_ENTRY(http_call) next;

@@ -1,7 +1,7 @@
 /*
  * HTTP/1.1 requests over a stream (RFC 9112), one after the other on one
  * connection. The parser is llhttp or http_parser; knows nothing of Docker. A long reply is
- * gone through 64 KiB at a time, with turns of the loop for others in between.
+ * gone through 32 KiB at a time, with turns of the loop for others in between.
  */
 #ifndef APILB_IO_HTTP_H
 #define APILB_IO_HTTP_H
