@@ -3,7 +3,6 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <json-c/json.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "common/names.h"
 #include "daemon/io/docker_list.h"
 #include "daemon/io/docker_pull.h"
+#include "daemon/io/docker_text.h"
 #include "daemon/io/http.h"
 
 struct docker_counters docker_counters;
@@ -185,24 +185,11 @@ static int accept_ping(struct docker_call *call, const struct http_reply *http, 
 	return 0;
 }
 
-/* Docker's base64 is the common one, Podman's is for URLs (RFC 4648, 4 and 5). What is neither gives "". */
-static char *decode_base64(const char *encoded)
-{
-	char *common = xstrdup(encoded), *decoded = xcalloc(1, strlen(encoded) + 1);
-
-	for (char *p = common; *p; p++)
-		*p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
-	if (EVP_DecodeBlock((unsigned char *)decoded, (unsigned char *)common, (int)strlen(common)) < 0)
-		*decoded = '\0';
-	free(common);
-	return decoded;
-}
-
 static int accept_archive(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 			  void **owned, struct err *err)
 {
 	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
-	char *decoded = decode_base64(encoded ? encoded : "");
+	char *decoded = base64_text(encoded ? encoded : "");
 	struct err why;
 
 	(void)call, (void)owned;
@@ -214,36 +201,11 @@ static int accept_archive(struct docker_call *call, const struct http_reply *htt
 	return 0;
 }
 
-/*
- * The output of a container without a terminal comes in frames, "Stream format" in the API's
- * description: 1 byte stream (0..2), 3 bytes zero, 4 bytes length, big-endian. With a terminal it comes
- * as it is, and no text begins with such bytes.
- */
-static size_t frame_length(const unsigned char *p, size_t left)
-{
-	size_t len;
-
-	if (left < 8 || p[0] > 2 || p[1] || p[2] || p[3])
-		return 0;
-	len = (size_t)p[4] << 24 | (size_t)p[5] << 16 | (size_t)p[6] << 8 | p[7];
-	return 8 + (len < left - 8 ? len : left - 8);
-}
-
 static int accept_logs(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		       void **owned, struct err *err)
 {
-	const unsigned char *p = (const unsigned char *)http->body, *end = p + http->body_len;
-	char *text = xcalloc(1, http->body_len + 1);
-	size_t len = 0, frame;
-
 	(void)call, (void)err;
-	for (; (frame = frame_length(p, (size_t)(end - p))) != 0; p += frame) {
-		memcpy(text + len, p + 8, frame - 8);
-		len += frame - 8;
-	}
-	memcpy(text + len, p, (size_t)(end - p));
-	reply->body_len = len + (size_t)(end - p);
-	reply->body = *owned = text;
+	reply->body = *owned = log_text(http->body, http->body_len, &reply->body_len);
 	return 0;
 }
 
@@ -261,7 +223,7 @@ static enum err_kind kind_of_status(const struct endpoint *endpoint, int status)
 	return status >= 500 || status == 408 || status == 429 ? ERR_TRANSIENT : ERR_PERMANENT;
 }
 
-/* The engine's own words; on one line, since they go into logs and tables. */
+/* The engine's own words. */
 static int refuse(const struct endpoint *endpoint, const struct http_reply *http, struct docker_reply *reply,
 		  struct err *err)
 {
@@ -269,19 +231,13 @@ static int refuse(const struct endpoint *endpoint, const struct http_reply *http
 	const char *message;
 	struct err why;
 	char *text;
-	size_t len;
 
 	reply->json = json_parse(http->body, http->body_len, &word.json, &why);
 	message = json_text(reply->json, "message", NULL);
 	if (!message)
 		return err_set(err, kind, "the engine answered with HTTP status %d", http->status);
-	text = xstrdup(message);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 127)
-			*p = ' ';
-	for (len = strlen(text); len > 0 && text[len - 1] == ' '; len--)
-		text[len - 1] = '\0';
-	err_set(err, kind, "%s", len ? text : "the engine gives no reason");
+	text = one_line(message);
+	err_set(err, kind, "%s", *text ? text : "the engine gives no reason");
 	free(text);
 	return -1;
 }
