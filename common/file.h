@@ -1,8 +1,11 @@
-/* A small file, whole. */
+/* A small file, whole; and whether it is still the one that was read. */
 #ifndef APILB_COMMON_FILE_H
 #define APILB_COMMON_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
 
 #include "common/err.h"
 
@@ -28,5 +31,20 @@ int file_check_own(const char *path, struct err *err);
 /* The same for the directory, which nobody but its owner may write. A link to it is fine when it is ours or
  * root's. */
 int file_check_own_dir(const char *path, struct err *err);
+
+/* Which version of a file there was; all zero: none, or it could not be looked at. */
+struct file_stamp {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec modified, changed;
+};
+
+/* Take it before the file is read. Follows links. */
+struct file_stamp file_stamp(const char *path);
+struct file_stamp file_stamp_of(const struct stat *st);
+bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
+/* How long ago it was changed, by its own clock; negative when that is ahead of ours. */
+int64_t file_stamp_age_ms(const struct file_stamp *stamp);
 
 #endif

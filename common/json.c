@@ -106,6 +106,14 @@ struct json_object *json_as_list(struct json_object *value)
 	return as(value, json_type_array);
 }
 
+int64_t json_as_number(struct json_object *value, int64_t min, int64_t max, int64_t otherwise)
+{
+	/* json-c gives the nearest there is for what does not fit. */
+	int64_t number = as(value, json_type_int) ? json_object_get_int64(value) : 0;
+
+	return as(value, json_type_int) && number >= min && number <= max ? number : otherwise;
+}
+
 struct json_object *json_any(struct json_object *map, const char *key)
 {
 	struct json_object *value;
@@ -137,11 +145,7 @@ int64_t json_number(struct json_object *map, const char *key)
 
 int64_t json_number_in(struct json_object *map, const char *key, int64_t min, int64_t max, int64_t otherwise)
 {
-	struct json_object *value = as(json_any(map, key), json_type_int);
-	/* json-c gives the nearest there is for what does not fit. */
-	int64_t number = value ? json_object_get_int64(value) : 0;
-
-	return value && number >= min && number <= max ? number : otherwise;
+	return json_as_number(json_any(map, key), min, max, otherwise);
 }
 
 struct json_object *json_map(struct json_object *map, const char *key)

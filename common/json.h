@@ -44,6 +44,8 @@ struct json_object *json_parse(const char *text, size_t len, const struct json_l
 const char *json_as_text(struct json_object *value);
 struct json_object *json_as_map(struct json_object *value);
 struct json_object *json_as_list(struct json_object *value);
+/* A whole number from min to max. */
+int64_t json_as_number(struct json_object *value, int64_t min, int64_t max, int64_t otherwise);
 
 /* A member of any type; NULL for null, too. */
 struct json_object *json_any(struct json_object *map, const char *key);
@@ -51,7 +53,6 @@ const char *json_text(struct json_object *map, const char *key, const char *othe
 bool json_flag(struct json_object *map, const char *key);
 bool json_has_flag(struct json_object *map, const char *key);  /* true or false, not missing */
 int64_t json_number(struct json_object *map, const char *key); /* 0 for nothing */
-/* A whole number from min to max. */
 int64_t json_number_in(struct json_object *map, const char *key, int64_t min, int64_t max, int64_t otherwise);
 struct json_object *json_map(struct json_object *map, const char *key);
 struct json_object *json_list(struct json_object *map, const char *key);

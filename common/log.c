@@ -65,34 +65,59 @@ const char *log_level_name(enum log_level level)
 	return level_names[level];
 }
 
-static void write_json(enum log_level level, const char *subject, const char *message, const char *stamp)
+static char *json_line(enum log_level level, const char *subject, const char *message, const char *stamp)
 {
 	struct json_object *line = json_object_new_object();
+	char *text;
 
 	json_object_object_add(line, "time", json_object_new_string(stamp));
 	json_object_object_add(line, "level", json_object_new_string(level_names[level]));
 	if (subject)
 		json_object_object_add(line, "subject", text_json(subject));
 	json_object_object_add(line, "message", text_json(message));
-	fprintf(stderr, "%s\n",
-		json_object_to_json_string_ext(line,
-					       JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	text = xstrdup(json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN |
+								    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(line);
+	return text;
 }
 
-/* A log is read line by line: what somebody else's program said must not make a line of its own. */
-static void one_line(char *message)
+static char *text_line(enum log_level level, const char *subject, const char *message, const char *stamp)
 {
-	for (char *p = message; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = ' ';
+	const char *colon = subject ? ": " : "";
+
+	if (!subject)
+		subject = "";
+	if (to_journal)
+		return xasprintf("<%d>%s%s%s", journal_priority[level], subject, colon, message);
+	return xasprintf("%s %s %s%s%s", stamp, level_names[level], subject, colon, message);
+}
+
+/* A log is read line by line, often on a terminal: what somebody else's program said must neither make a line
+ * of its own nor steer it. In JSON the escapes leave the value as it is. */
+static void write_line(char *line)
+{
+	char *safe = text_printable(line, TEXT_LINE);
+
+	fprintf(stderr, "%s\n", safe);
+	free(safe);
+	free(line);
+}
+
+static void make_stamp(char *stamp, size_t size)
+{
+	struct timespec now;
+	struct tm tm;
+	size_t len;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &tm);
+	len = strftime(stamp, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(stamp + len, size - len, ".%03uZ", (unsigned)(now.tv_nsec / 1000000) % 1000u);
 }
 
 void log_at(enum log_level level, const char *subject, const char *fmt, ...)
 {
 	char stamp[sizeof("2026-01-02T03:04:05.678Z")];
-	struct timespec now;
-	struct tm tm;
 	char *message = NULL;
 	va_list ap;
 
@@ -104,20 +129,12 @@ void log_at(enum log_level level, const char *subject, const char *fmt, ...)
 	va_end(ap);
 	if (!message)
 		return;
-	one_line(message);
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(stamp + 19, sizeof(stamp) - 19, ".%03uZ", (unsigned)(now.tv_nsec / 1000000) % 1000u);
-
-	if (format == LOG_FORMAT_JSON)
-		write_json(level, subject, message, stamp);
-	else if (to_journal)
-		fprintf(stderr, "<%d>%s%s%s\n", journal_priority[level], subject ? subject : "",
-			subject ? ": " : "", message);
-	else
-		fprintf(stderr, "%s %s %s%s%s\n", stamp, level_names[level], subject ? subject : "",
-			subject ? ": " : "", message);
+	/* Text of several lines stays readable. */
+	for (char *p = message; *p; p++)
+		if (strchr("\t\r\n", *p))
+			*p = ' ';
+	make_stamp(stamp, sizeof(stamp));
+	write_line(format == LOG_FORMAT_JSON ? json_line(level, subject, message, stamp)
+					     : text_line(level, subject, message, stamp));
 	free(message);
 }

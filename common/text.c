@@ -20,12 +20,17 @@ static const struct form {
 static const struct range {
 	uint32_t first, last;
 } unsafe[] = {
-	{0x00, 0x1f},     /* C0: among them ESC */
-	{0x7f, 0x9f},     /* DEL, and C1: among them the one-character CSI */
-	{0x200e, 0x200f}, /* marks of direction, and below their embeddings, overrides and isolates */
-	{0x2028, 0x202e}, /* also the two Unicode line ends */
-	{0x2066, 0x2069}, /* */
-	{0xfeff, 0xfeff}, /* byte order mark: seen by nobody */
+	{0x00, 0x1f},                /* C0: among them ESC */
+	{0x7f, 0x9f},                /* DEL, and C1: among them the one-character CSI */
+	{0xad, 0xad},                /* the soft hyphen: shown or not */
+	{0x61c, 0x61c},              /* a mark of direction */
+	{0x180e, 0x180e},            /* seen by nobody */
+	{0x200b, 0x200f},            /* likewise, and marks of direction */
+	{0x2028, 0x202e},            /* the two Unicode line ends; embeddings and overrides of direction */
+	{0x2060, 0x206f},            /* seen by nobody; isolates of direction */
+	{0xfeff, 0xfeff},            /* byte order mark: seen by nobody */
+	{0xfff9, 0xfffb},            /* marks of annotations */
+	{0xe0000, 0xe007f},          /* tags: a whole alphabet that is seen by nobody */
 	{TEXT_INVALID, TEXT_INVALID} /* */
 };
 
@@ -66,8 +71,34 @@ static void escape(FILE *out, uint32_t character)
 		fputs("\\n", out);
 	else if (character == '\t')
 		fputs("\\t", out);
+	else if (character == TEXT_INVALID)
+		fputs("\\ufffd", out);
+	else if (character > 0xffff) /* a surrogate pair, RFC 8259, section 7 */
+		fprintf(out, "\\u%04x\\u%04x", (unsigned)(0xd7c0 + (character >> 10)),
+			(unsigned)(0xdc00 + (character & 0x3ff)));
 	else
-		fprintf(out, "\\u%04x", (unsigned)(character == TEXT_INVALID ? 0xfffd : character));
+		fprintf(out, "\\u%04x", (unsigned)character);
+}
+
+static bool may_stay(uint32_t character, enum text_shape shape)
+{
+	return (shape == TEXT_BLOCK && (character == '\n' || character == '\t')) || !is_unsafe(character);
+}
+
+bool text_is_printable(const char *s, enum text_shape shape)
+{
+	size_t left = strlen(s);
+
+	while (left > 0) {
+		uint32_t c;
+		size_t n = text_decode(s, left, &c);
+
+		if (!may_stay(c, shape))
+			return false;
+		s += n;
+		left -= n;
+	}
+	return true;
 }
 
 char *text_printable(const char *s, enum text_shape shape)
@@ -80,7 +111,7 @@ char *text_printable(const char *s, enum text_shape shape)
 		uint32_t c;
 		size_t n = text_decode(s, left, &c);
 
-		if ((shape == TEXT_BLOCK && (c == '\n' || c == '\t')) || !is_unsafe(c))
+		if (may_stay(c, shape))
 			fwrite(s, 1, n, out);
 		else
 			escape(out, c);

@@ -8,6 +8,7 @@
 #ifndef APILB_TEXT_H
 #define APILB_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -19,13 +20,15 @@
 size_t text_decode(const char *s, size_t len, uint32_t *character);
 
 /*
- * Both escape control characters, marks that turn the direction of writing, and
- * bytes that are no UTF-8 as JSON would ("\u001b", "\ufffd"), so that JSON text
- * stays the same value. TEXT_BLOCK leaves newlines and tabs as they are.
+ * What is not printable here: control characters, marks that turn the direction
+ * of writing, characters that nobody sees, and bytes that are no UTF-8. In a
+ * TEXT_BLOCK newlines and tabs are.
  */
 enum text_shape { TEXT_LINE, TEXT_BLOCK };
 
-/* The caller frees. */
+bool text_is_printable(const char *s, enum text_shape shape);
+/* What is not printable is escaped as JSON would ("\u001b", "\ufffd"), so that JSON text stays the same
+ * value. The caller frees. */
 char *text_printable(const char *s, enum text_shape shape);
 
 /*

@@ -2,6 +2,7 @@
 
 #include <json-c/json.h>
 #include <regex.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +134,7 @@ static void emit_value(struct writer *w, struct json_object *value)
 	}
 }
 
-char *yaml_emit(struct json_object *value)
+static char *render(struct json_object *value, bool unicode)
 {
 	struct writer w;
 	yaml_event_t event;
@@ -145,7 +146,7 @@ char *yaml_emit(struct json_object *value)
 	    !yaml_emitter_initialize(&w.emitter))
 		abort();
 	yaml_emitter_set_output_file(&w.emitter, out);
-	yaml_emitter_set_unicode(&w.emitter, 1);
+	yaml_emitter_set_unicode(&w.emitter, unicode);
 	yaml_emitter_set_width(&w.emitter, -1);
 
 	emit(&w, &event, yaml_stream_start_event_initialize(&event, YAML_UTF8_ENCODING));
@@ -158,4 +159,16 @@ char *yaml_emit(struct json_object *value)
 	regfree(&w.not_strings);
 	text_close(out);
 	return text;
+}
+
+/* YAML calls printable what turns the direction of writing. The emitter escapes such a character only along
+ * with all that is not ASCII. */
+char *yaml_emit(struct json_object *value)
+{
+	char *text = render(value, true);
+
+	if (text_is_printable(text, TEXT_BLOCK))
+		return text;
+	free(text);
+	return render(value, false);
 }

@@ -9,18 +9,12 @@
 #include "ctl/client.h"
 #include "ctl/ctl.h"
 #include "ctl/json.h"
+#include "ctl/report.h"
 #include "ctl/timestamp.h"
 
 /* As tail -f does: a little of what was before. Without -f, what fits a few screens. */
 #define LINES_FOLLOWED 10
 #define LINES_SHOWN 100
-
-struct printer {
-	const struct ctl *ctl;
-	/* A stream does not tell how wide its columns will become: they grow. */
-	int instance_width, type_width;
-	bool bad_line;
-};
 
 static const struct {
 	const char *level;
@@ -47,7 +41,7 @@ static void print_padded(const struct style *style, enum colour colour, const ch
 	free(safe);
 }
 
-static void print_event(struct printer *p, struct json_object *event)
+static void print_event(struct event_printer *p, struct json_object *event)
 {
 	const struct style *style = &p->ctl->style;
 	const char *level = json_text(event, "level", "-");
@@ -66,7 +60,7 @@ static void print_event(struct printer *p, struct json_object *event)
 	free(message);
 }
 
-static void print_json_line(struct json_object *event)
+static void print_jsreport_event(struct json_object *event)
 {
 	char *text = text_printable(json_object_to_json_string_ext(
 					    event, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
@@ -76,9 +70,9 @@ static void print_json_line(struct json_object *event)
 	free(text);
 }
 
-static int on_line(void *arg, const char *line)
+int report_event(void *arg, const char *line)
 {
-	struct printer *p = arg;
+	struct event_printer *p = arg;
 	static const struct json_limits limits = {.bytes = CLIENT_MAX_REPLY_BYTES};
 	struct json_object *event;
 	struct err err;
@@ -92,7 +86,7 @@ static int on_line(void *arg, const char *line)
 		return 1;
 	}
 	if (p->ctl->options.output == OUTPUT_JSON) {
-		print_json_line(event);
+		print_jsreport_event(event);
 	} else if (p->ctl->options.output == OUTPUT_YAML) {
 		puts("---");
 		print_value(p->ctl, event);
@@ -107,7 +101,7 @@ static int on_line(void *arg, const char *line)
 int run_events(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 {
 	const struct options *o = &ctl->options;
-	struct printer printer = {.ctl = ctl};
+	struct event_printer printer = {.ctl = ctl};
 	char limit[32];
 	const struct client_param params[] = {
 		{"spec", n > 0 ? arguments[0] : NULL},
@@ -126,7 +120,7 @@ int run_events(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 		 o->lines > 0 ? o->lines
 		 : o->follow  ? (long)LINES_FOLLOWED
 			      : (long)LINES_SHOWN);
-	if (client_lines(ctl->client, &request, on_line, &printer, err) < 0)
+	if (client_lines(ctl->client, &request, report_event, &printer, err) < 0)
 		return -1;
 	if (printer.bad_line)
 		return err_set(err, ERR_UNREACHABLE,

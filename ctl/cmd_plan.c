@@ -131,23 +131,25 @@ static void print_summary(const struct totals *t, const char *id)
 		       id, id);
 }
 
-static int print_plan(struct ctl *ctl, struct json_object *plan, struct totals *totals, struct err *err)
+int report_plan(const struct ctl *ctl, struct json_object *plan, size_t *left, struct err *err)
 {
 	struct json_object *instances = json_list(plan, "instances");
+	struct totals totals;
 
 	if (!instances)
 		return err_set(err, ERR_UNREACHABLE, "what answers is not apilbd: its plan has no instances");
 	if (!json_flag(plan, "ready"))
 		return err_set(err, ERR_PERMANENT,
 			       "apilbd has just started and still reads its specs; try again");
-	*totals = count(instances);
+	totals = count(instances);
+	*left = totals.actions + totals.errors;
 	if (ctl->options.output != OUTPUT_TABLE) {
 		print_value(ctl, plan);
 		return 0;
 	}
-	for (size_t i = 0; i < totals->balancers; i++)
+	for (size_t i = 0; i < totals.balancers; i++)
 		print_instance(&ctl->style, json_item(instances, i));
-	print_summary(totals, json_text(plan, "id", NULL));
+	print_summary(&totals, json_text(plan, "id", NULL));
 	return 0;
 }
 
@@ -155,16 +157,15 @@ int run_plan(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 {
 	const char *spec = n > 0 ? arguments[0] : NULL;
 	struct json_object *plan = request_json(ctl, "GET", "/v1/plan", spec, PLAN_REQUEST_MS, err);
-	struct totals totals = {.balancers = 0};
-	size_t invalid = 0;
+	size_t left = 0, invalid = 0;
 	int rc;
 
 	if (!plan)
 		return -1;
-	rc = print_plan(ctl, plan, &totals, err);
+	rc = report_plan(ctl, plan, &left, err);
 	json_object_put(plan);
 	fflush(stdout);
 	if (rc < 0 || report_invalid(ctl, spec, &invalid, err) < 0)
 		return -1;
-	return totals.actions + totals.errors + invalid > 0 ? EXIT_NOT_CONVERGED : EXIT_DONE;
+	return left + invalid > 0 ? EXIT_NOT_CONVERGED : EXIT_DONE;
 }

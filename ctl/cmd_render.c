@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/names.h"
 #include "common/text.h"
 #include "ctl/ctl.h"
 #include "ctl/spec_file.h"
@@ -101,7 +102,7 @@ static int render(const struct spec_list *list, const char *path, const char *wa
 	instance = choose(list->specs[0], wanted, err);
 	if (!instance)
 		return -1;
-	config = haproxy_render(instance);
+	config = haproxy_render(instance, APILB_DEFAULT_OWNER);
 	fputs(config, stdout);
 	free(config);
 	return EXIT_DONE;

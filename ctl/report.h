@@ -2,6 +2,7 @@
 #ifndef APILB_CTL_REPORT_H
 #define APILB_CTL_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ctl/ctl.h"
@@ -15,5 +16,17 @@ void report_status(const struct ctl *ctl, const struct status *status);
  * hear of it. Prints what is wrong to stderr; *invalid: how many specs it is wrong with.
  */
 int report_invalid(struct ctl *ctl, const char *spec, size_t *invalid, struct err *err);
+
+/* A plan, as a table or as it is. *left: actions to do and errors in it. */
+int report_plan(const struct ctl *ctl, struct json_object *plan, size_t *left, struct err *err);
+
+/* Events as they come, a line of JSON each, for client_lines: arg is a struct event_printer. */
+struct event_printer {
+	const struct ctl *ctl;
+	/* A stream does not tell how wide its columns will become: they grow. */
+	int instance_width, type_width;
+	bool bad_line;
+};
+int report_event(void *arg, const char *line);
 
 #endif

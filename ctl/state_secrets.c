@@ -1,19 +1,16 @@
 #include "ctl/state_secrets.h"
 
-#include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/secret_file.h"
 #include "common/text.h"
 #include "ctl/ctl.h"
 #include "ctl/json.h"
 #include "ctl/spec_file.h"
-
-/* More than any key has. */
-#define SECRET_MAX_BYTES 65536
 
 void state_secrets_forget(char *text)
 {
@@ -97,43 +94,19 @@ static const struct spec_instance *find_instance(const struct spec_list *specs, 
 	return NULL;
 }
 
-/* The caller forgets it. NULL with an error. */
-static char *read_secret(const char *path, struct err *err)
-{
-	char *text = xcalloc(1, SECRET_MAX_BYTES + 1);
-	FILE *in = fopen(path, "re");
-	size_t n = in ? fread(text, 1, SECRET_MAX_BYTES + 1, in) : 0;
-	bool bad = !in || ferror(in);
-
-	if (bad)
-		err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(errno));
-	else if (n > SECRET_MAX_BYTES)
-		err_set(err, ERR_PERMANENT, "%s: larger than %d bytes", path, SECRET_MAX_BYTES);
-	if (in)
-		fclose(in);
-	if (!bad && n <= SECRET_MAX_BYTES)
-		return text;
-	explicit_bzero(text, SECRET_MAX_BYTES + 1);
-	free(text);
-	return NULL;
-}
-
-/* Given as text, or in a file, of which only the first line may count. Nothing when neither is given. */
+/* Given as text, or in a file. Nothing when neither is given. */
 static int add_secret(struct json_object *ssh, const char *key, const char *given, const char *file,
-		      bool first_line, struct err *err)
+		      enum secret_kind kind, struct err *err)
 {
 	char *text;
 
 	if (given) {
 		json_object_object_add(ssh, key, json_object_new_string(given));
 	} else if (file) {
-		text = read_secret(file, err);
-		if (!text)
+		if (secret_file_read(file, kind, false, &text, err) < 0)
 			return -1;
-		if (first_line)
-			text[strcspn(text, "\r\n")] = '\0';
 		json_object_object_add(ssh, key, json_object_new_string(text));
-		state_secrets_forget(text);
+		secret_free(text);
 	}
 	return 0;
 }
@@ -161,8 +134,8 @@ static int complete_entry(struct json_object *entry, const char *id, const struc
 			"%s: the spec file has no such load balancer any more: its secrets cannot be had",
 			id);
 	from = instance->host.ssh;
-	if (add_secret(ssh, "password", from->password, from->password_file, true, err) < 0 ||
-	    add_secret(ssh, "privateKey", from->private_key, from->private_key_file, false, err) < 0)
+	if (add_secret(ssh, "password", from->password, from->password_file, SECRET_PASSWORD, err) < 0 ||
+	    add_secret(ssh, "privateKey", from->private_key, from->private_key_file, SECRET_KEY, err) < 0)
 		return err_prefix(err, "%s", id);
 	if (!json_any(ssh, "password") && !json_any(ssh, "privateKey"))
 		warn(id, "has neither password nor key: flexkube takes it only where SSH_AUTH_SOCK is set");

@@ -227,52 +227,9 @@ void api_answer_reconcile(const struct api *api, struct control_request *request
 	api_reply_json(request, 202, reply);
 }
 
-static void begin_reconcile(const struct api *api, struct control_request *request)
-{
-	(control_param(request, "plan") ? api_apply_plan : api_answer_reconcile)(api, request);
-}
-
-/* One that has to wait for an edit that is under way. */
-struct reconcile {
-	const struct api *api;
-	struct control_request *request;
-	struct fleet_waiter waiter;
-};
-
-static void on_reconcile_loaded(void *arg, bool loaded)
-{
-	struct reconcile *reconcile = arg;
-
-	if (loaded)
-		begin_reconcile(reconcile->api, reconcile->request);
-	else
-		control_error(reconcile->request, 503, "apilbd is ending");
-	free(reconcile);
-}
-
-static void on_reconcile_gone(void *arg)
-{
-	struct reconcile *reconcile = arg;
-
-	fleet_wait_cancel(reconcile->api->fleet, &reconcile->waiter);
-	free(reconcile);
-}
-
 static void post_reconcile(void *arg, struct control_request *request)
 {
-	const struct api *api = arg;
-	struct reconcile *reconcile = xcalloc(1, sizeof(*reconcile));
-	struct err err;
-
-	*reconcile = (struct reconcile){.api = api, .request = request};
-	reconcile->waiter = (struct fleet_waiter){.loaded = on_reconcile_loaded, .arg = reconcile};
-	fleet_load(api->fleet, &err); /* a failure is told, and stands in status */
-	if (fleet_wait(api->fleet, &reconcile->waiter)) {
-		control_on_gone(request, on_reconcile_gone, reconcile);
-		return;
-	}
-	free(reconcile);
-	begin_reconcile(api, request);
+	(control_param(request, "plan") ? api_apply_plan : api_answer_reconcile)(arg, request);
 }
 
 /* POST /v1/pause, POST /v1/resume */
@@ -339,6 +296,56 @@ static void get_healthz(void *arg, struct control_request *request)
 		control_error(request, 503, "%s", trouble);
 	else
 		control_reply(request, 200, "text/plain", "ok\n", 3);
+}
+
+/* Every answer knows what was written before it was asked for. */
+
+struct question {
+	struct api *api;
+	struct control_request *request;
+	void (*handle)(void *arg, struct control_request *request);
+	struct fleet_waiter waiter;
+};
+
+static void on_loaded(void *arg, bool loaded)
+{
+	struct question question = *(struct question *)arg;
+
+	free(arg);
+	control_on_gone(question.request, NULL, NULL);
+	if (loaded)
+		question.handle(question.api, question.request);
+	else
+		control_error(question.request, 503, "apilbd is ending");
+}
+
+static void on_gone(void *arg)
+{
+	struct question *question = arg;
+
+	fleet_wait_cancel(question->api->fleet, &question->waiter);
+	free(question);
+}
+
+void api_gate(void *arg, struct control_request *request,
+	      void (*handle)(void *arg, struct control_request *request))
+{
+	struct api *api = arg;
+	struct question *question = xcalloc(1, sizeof(*question));
+
+	*question = (struct question){
+		.api = api,
+		.request = request,
+		.handle = handle,
+		.waiter = {.loaded = on_loaded, .arg = question},
+	};
+	/* Whether it is alive is told at once. */
+	if (handle != get_healthz && fleet_wait(api->fleet, &question->waiter)) {
+		control_on_gone(request, on_gone, question);
+		return;
+	}
+	free(question);
+	handle(api, request);
 }
 
 const struct control_route api_routes[] = {

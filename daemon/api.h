@@ -18,6 +18,9 @@ struct api {
 
 /* The argument of the handlers is a struct api. */
 extern const struct control_route api_routes[];
+/* For control_set_gate: the request is handled when all that was written before it has been read. */
+void api_gate(void *arg, struct control_request *request,
+	      void (*handle)(void *arg, struct control_request *request));
 
 /* api_plan.c, api_state.c, api_metrics.c */
 void api_plan(void *arg, struct control_request *request);

@@ -148,17 +148,26 @@ static void answer(struct plan_request *plan)
 	plan_request_free(plan);
 }
 
-/* Without a container the config on the host cannot be seen: then all of it is new. */
+/* What cannot be seen counts as not there: then all of the config is new. */
 static char *config_diff(const struct job_target *target)
 {
 	const struct observed_instance *observed = &target->observed;
-	const char *path;
+	const char *is = observed->config ? observed->config : observed->file.text, *path;
 
-	if (!target->wanted || (!observed->config && observed->config_known && observed->config_exists))
+	if (!target->wanted || (!is && observed->config_known && observed->config_exists))
+		return NULL;
+	/* Somebody else's, and not for everybody: what is in it may be a secret. */
+	if (is && is == observed->file.text && !(observed->file.mode & 0004))
 		return NULL;
 	path = target->wanted->instance.config_path;
-	return diff_unified(observed->config ? observed->config : "", target->wanted->config,
-			    observed->config ? path : "/dev/null", path);
+	return diff_unified(is ? is : "", target->wanted->config, is ? path : "/dev/null", path);
+}
+
+/* There is something to do, or would be if the file were not somebody else's. */
+static bool writes_over_something(const struct job_target *target)
+{
+	return target->plan.n > 0 ||
+	       (target->plan.trouble.kind == ERR_CONFLICT && target->observed.file.text);
 }
 
 static const struct err *error_of(const struct job_target *target, const struct err *host_error)
@@ -213,7 +222,7 @@ static struct json_object *row_json(const char *id, const char *host, const char
 {
 	const struct plan none = {.n = 0}, *plan = target ? &target->plan : &none;
 	struct json_object *row = json_object_new_object();
-	char *diff = plan->n > 0 ? config_diff(target) : NULL;
+	char *diff = target && writes_over_something(target) ? config_diff(target) : NULL;
 
 	json_object_object_add(row, "id", text_json(id));
 	json_object_object_add(row, "spec", NULL);

@@ -125,8 +125,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 }
 
 /* spec, instance, host and type are set. */
-static void add(struct events *events, enum log_level level, struct store_event *event, const char *fmt,
-		va_list ap)
+__attribute__((format(printf, 4, 0))) static void add(struct events *events, enum log_level level,
+						      struct store_event *event, const char *fmt, va_list ap)
 {
 	struct err text; /* as long as an error may be */
 

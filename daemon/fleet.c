@@ -108,7 +108,7 @@ static void fill_lane(struct lane *lane, size_t places)
 
 void fleet_fill_places(struct fleet *fleet)
 {
-	if (fleet->applying)
+	if (fleet->holding)
 		return;
 	fill_lane(&fleet->well, (size_t)fleet->options.settings->concurrency);
 	fill_lane(&fleet->failing, (size_t)fleet->options.settings->concurrency);
@@ -222,6 +222,11 @@ static void remember_directory(struct fleet *fleet)
 	free(known);
 }
 
+static void follow(void *arg, const char *path, const struct file_stamp *stamp)
+{
+	watch_follow(arg, path, stamp);
+}
+
 static int load(struct fleet *fleet, struct err *err)
 {
 	struct watch_listing listing = {0};
@@ -230,6 +235,7 @@ static int load(struct fleet *fleet, struct err *err)
 
 	if (rc == 0) {
 		changed = specs_update(fleet->specs, &listing, has_recorded, fleet);
+		specs_each_named(fleet->specs, follow, fleet->watch);
 		remember_directory(fleet);
 		if (fleet->directory_error)
 			events_add(fleet->options.events, LOG_LEVEL_INFO, NULL, NULL, "spec-dir",
@@ -257,7 +263,7 @@ int fleet_load(struct fleet *fleet, struct err *err)
 
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
 {
-	bool waits = watch_settling(fleet->watch);
+	bool waits = fleet->ready && watch_settling(fleet->watch);
 
 	if (waits)
 		TAILQ_INSERT_TAIL(&fleet->waiters, waiter, entry);
@@ -279,16 +285,20 @@ static void end_waiting(struct fleet *fleet, bool loaded)
 	}
 }
 
-/* It has settled; or it never does, and has to be looked at all the same. */
+/* It has settled; or it never does, and has to be looked at all the same. Who waits is served before anybody
+ * runs: a plan is to show what an edit does, not that it has been done. */
 static void on_changed(void *arg)
 {
 	struct fleet *fleet = arg;
 	struct err err;
 
 	if (!fleet->ready)
-		return;    /* fleet_load is still to come */
+		return; /* fleet_load is still to come */
+	fleet->holding++;
 	load(fleet, &err); /* it has told what went wrong */
-	end_waiting(arg, true);
+	end_waiting(fleet, true);
+	fleet->holding--;
+	fleet_fill_places(fleet);
 }
 
 static void on_rescan(evutil_socket_t fd, short what, void *arg)
@@ -413,8 +423,7 @@ static void recall_instance(struct fleet *fleet, const struct spec_host *setting
 
 	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0)
 		events_add(fleet->options.events, LOG_LEVEL_ERROR, instance->spec, instance->id, "store",
-			   "which version of it is in force cannot be read, so what its spec says applies at "
-			   "once: %s",
+			   "which version of it is in force cannot be read, so its host decides: %s",
 			   bad.message);
 }
 

@@ -46,7 +46,8 @@ struct fleet_waiter {
 	void *arg;
 	TAILQ_ENTRY(fleet_waiter) entry;
 };
-/* After fleet_load. False: it has been read; true: loaded comes, once, from the event loop. */
+/* False: all that was written so far has been read, also in files that specs name; true: loaded comes, once,
+ * from the event loop, when that has settled and been read. */
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter);
 void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loaded does not come */
 /* resync_ms and concurrency have changed. */

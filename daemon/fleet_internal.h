@@ -48,7 +48,7 @@ struct fleet {
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
 	struct lane well, failing;
 	TAILQ_HEAD(, fleet_waiter) waiters;
-	bool applying; /* the specs are being gone through: nobody runs on half of what they say */
+	unsigned holding; /* nobody runs yet, such as on half of what the specs say */
 	bool ready;
 	char *directory_error;
 };

@@ -151,7 +151,7 @@ void fleet_apply_specs(struct fleet *fleet)
 	struct spec_file *const *files = specs_files(fleet->specs, &n);
 	struct member *member, *tmp;
 
-	fleet->applying = true;
+	fleet->holding++;
 	specs_count_sharers(fleet->specs);
 	rollouts_begin(fleet->rollouts);
 	HASH_ITER (hh, fleet->members, member, tmp)
@@ -169,6 +169,6 @@ void fleet_apply_specs(struct fleet *fleet)
 	HASH_ITER (hh, fleet->members, member, tmp)
 		unwant_rest(fleet, member);
 	rollouts_end(fleet->rollouts);
-	fleet->applying = false;
+	fleet->holding--;
 	fleet_fill_places(fleet);
 }

@@ -251,6 +251,8 @@ static void note_read_configs(struct host *host, const struct job_target *target
 		struct instance *instance = host_find(host, targets[i].name);
 		const char *known = instance ? instance->record.config_sha256 : NULL;
 
+		if (instance && targets[i].observed.lost_file)
+			FREE(instance->beside_seen);
 		if (known && targets[i].observed.config && strcmp(known, targets[i].config_sha256) != 0)
 			instance->record.config_size = -1;
 	}
@@ -345,8 +347,8 @@ static void start_job(struct host *host)
 		.base = context->base,
 		.owner = context->owner,
 		.engine = host->settings.engine,
-		/* A plan is for who asks; what is due goes first. */
-		.observe_only = !TAILQ_EMPTY(&host->plans) && until_due_ms(host) > 0,
+		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
+		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
 		.open = open_stream,
 		.reached = note_reached,
 		.removal = removal_for_job,
@@ -404,11 +406,19 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		connect_failed(host, &copy);
 		return;
 	}
-	/* Lost while idle: look soon whether the host is still there. */
+	/* Lost while idle: look soon whether the host is still there; not so soon where somebody has to do
+	 * something about it. */
 	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url, "connection-lost",
 			"%s: %s", host->settings.url, copy.message);
-	if (host->state == HOST_WAITING)
+	if (host->state != HOST_WAITING)
+		return;
+	if (copy.kind == ERR_PERMANENT) {
+		unreachable(host, &copy);
+		run_after(host, schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2,
+						    host_dice()));
+	} else {
 		run_after(host, host_retry_first_ms(host));
+	}
 }
 
 void host_run(struct host *host)

@@ -43,7 +43,7 @@ struct host {
 
 	struct ssh *ssh;
 	struct job *job;
-	bool observing; /* the job is for the plans, nothing else */
+	bool observing; /* the job is, or the last one was, for the plans, nothing else */
 	TAILQ_HEAD(, host_plan) plans;
 	TAILQ_HEAD(, host_plan) plans_running;
 

@@ -1,5 +1,6 @@
 #include "daemon/instance.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,9 @@ void instance_free(struct instance *instance)
 	free(instance->spec);
 	free(instance->progress);
 	free(instance->told_drift);
+	free(instance->beside_seen);
 	free(instance->refusal);
+	replaced_clear(&instance->replaced);
 	leaving_clear(&instance->leaving);
 	observed_instance_clear(&instance->observed);
 	servers_clear(&instance->servers);
@@ -106,6 +109,12 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 	};
 }
 
+/* What the store has of a file is of the one at this path. */
+static bool knows_file(const struct store_instance *record, const char *path)
+{
+	return record->config_sha256 && record->config_path && strcmp(record->config_path, path) == 0;
+}
+
 struct job_target instance_target(const struct instance *instance, bool ahead)
 {
 	struct wanted *in_force = ahead && instance->next ? instance->next : instance->wanted;
@@ -115,8 +124,8 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 		.former = instance->former ? wanted_ref(instance->former) : NULL,
 		.name = xstrdup(instance->record.name),
 		.drop_id = xstrdup(instance->drop_id),
-		.config_size = instance->record.config_size,
-		.config_mtime = xstrdup(instance->record.config_mtime),
+		.config_size = -1,
+		.beside_seen = xstrdup(instance->beside_seen),
 	};
 
 	/* One that is to be had back from it is not what the host is to keep. */
@@ -128,8 +137,13 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 	target.accepted = xstrdup(instance->record.accepted);
 	target.silent_since_ms = instance->silent_since_ms;
 	leaving_copy(&target.leaving, &instance->leaving);
-	if (instance->record.config_sha256)
-		memcpy(target.config_sha256, instance->record.config_sha256, SHA256_HEX_SIZE);
+	replaced_copy(&target.replaced, &instance->replaced);
+	if (!wanted || knows_file(&instance->record, wanted->instance.config_path)) {
+		snprintf(target.config_sha256, SHA256_HEX_SIZE, "%s",
+			 instance->record.config_sha256 ? instance->record.config_sha256 : "");
+		target.config_size = instance->record.config_size;
+		target.config_mtime = xstrdup(instance->record.config_mtime);
+	}
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
 	if (instance->refused[0] && clock_monotonic_ms() < instance->refused_until_ms)
 		target.refusal = xstrdup(instance->refusal);
@@ -211,9 +225,12 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	set_text(&record->image, current ? current->image : NULL);
 	set_text(&record->config_sha256, sha256);
 	set_text(&record->config_mtime, target->config_mtime);
-	if (instance->wanted)
-		set_text(&record->config_path, instance->wanted->instance.config_path);
+	if (target->wanted)
+		set_text(&record->config_path, target->wanted->instance.config_path);
 	record->config_size = target->config_size;
+	free(instance->beside_seen);
+	instance->beside_seen = target->beside_seen;
+	target->beside_seen = NULL;
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
@@ -272,6 +289,9 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	if (target) {
 		note_refusal(instance, target, err);
 		instance->silent_since_ms = target->silent_since_ms;
+		replaced_clear(&instance->replaced);
+		instance->replaced = target->replaced;
+		target->replaced = (struct replaced){0};
 	}
 	differs = target && note_observation(instance, target);
 	new_error = note_error(instance, err);

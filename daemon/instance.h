@@ -67,10 +67,12 @@ struct instance {
 	char refused[SHA256_HEX_SIZE];
 	unsigned refusals;
 	int64_t refused_until_ms;
-	char *refusal;           /* in words; NULL: none */
-	struct leaving leaving;  /* former containers that still have connections */
-	int64_t silent_since_ms; /* see struct job_target */
-	char *told_drift;        /* the last that was told, so that each is told once */
+	char *refusal;            /* in words; NULL: none */
+	struct replaced replaced; /* see struct job_target */
+	struct leaving leaving;   /* former containers that still have connections */
+	int64_t silent_since_ms;  /* see struct job_target */
+	char *beside_seen;        /* see struct job_target */
+	char *told_drift;         /* the last that was told, so that each is told once */
 };
 
 /* The record is taken over. */
@@ -100,8 +102,8 @@ bool instance_revert(struct instance *instance);
 bool instance_found(struct instance *instance, enum first_look look);
 /* Its change is through, or is not wanted any more. */
 void instance_end_rollout(struct instance *instance);
-/* As the last daemon left it. A record of an older apilbd says nothing of it: then the spec has its say at
- * once. */
+/* As the last daemon left it. A record of an older apilbd says nothing of it: then its host does, at the
+ * first look. */
 int instance_recall(struct instance *instance, const char *owner, const struct spec_host *host,
 		    struct err *err);
 void instance_store(const struct instance *instance, struct store *store);

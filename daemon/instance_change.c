@@ -16,7 +16,8 @@ static bool is_same(const struct wanted *a, const struct wanted *b)
 	if (!a || !b)
 		return a == b;
 	return same_version(a, b) &&
-	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0;
+	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0 &&
+	       a->takes_file_over == b->takes_file_over;
 }
 
 static void replace(struct wanted **to, struct wanted *wanted)

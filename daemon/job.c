@@ -9,10 +9,13 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "daemon/clock.h"
 #include "daemon/core/container_name.h"
 #include "daemon/job_internal.h"
 
 #define OPEN_TIMEOUT_MS 10000
+/* An engine that goes on costing connections for so long is in trouble as a whole. */
+#define MAX_LOSING_MS 120000
 /* Something that only needs a moment is looked at again this often. */
 #define MAX_LOOKS 25
 #define LOOK_INTERVAL_MS 200
@@ -86,12 +89,82 @@ static void finish(struct job *job)
 	/* The job may be gone now. */
 }
 
+/*
+ * An answer that is too large, broken, or does not come costs the connection,
+ * and the target that it was about; the others get another connection. An engine
+ * that answers nobody does not get beyond the ping.
+ */
+
+static void on_ping_again(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err)
+		job->err = *err;
+	job_run(job);
+}
+
+static void on_open_again(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err) {
+		job->err = *err;
+		err_prefix(&job->err, "engine socket");
+		job_run(job);
+		return;
+	}
+	docker_free(job->docker);
+	job->docker = docker_new(stream);
+	docker_ping(job->docker, on_ping_again, job);
+}
+
+static bool has_work(const struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].err.kind == ERR_NONE)
+			return true;
+	return job->undoing || job->acted;
+}
+
+static bool needs_connection(const struct job *job)
+{
+	return job->phase > PING && !docker_usable(job->docker) && has_work(job);
+}
+
+/* STEP_FAIL: this has gone on for too long. */
+static enum step connect_again(struct job *job)
+{
+	int64_t now = clock_monotonic_ms();
+
+	if (job->lost_at_ms == 0)
+		job->lost_at_ms = now;
+	if (now - job->lost_at_ms > MAX_LOSING_MS) {
+		job->err = job->lost;
+		if (job->err.kind == ERR_NONE)
+			err_set(&job->err, ERR_TRANSIENT, "the engine closes each connection again");
+		return STEP_FAIL;
+	}
+	job->opening =
+		job->options.open(job->options.arg, job->options.engine, OPEN_TIMEOUT_MS, on_open_again, job);
+	return STEP_WAIT;
+}
+
+static enum step run_phase(struct job *job, const struct phase *phase)
+{
+	if (needs_connection(job))
+		return connect_again(job);
+	return phase->host ? phase->host(job) : run_targets(job, phase);
+}
+
 void job_run(struct job *job)
 {
 	while (job->err.kind == ERR_NONE && job->phase < PHASES_N) {
 		const struct phase *phase = &phases[job->phase];
 		size_t before = job->phase;
-		enum step step = phase->host ? phase->host(job) : run_targets(job, phase);
+		enum step step = run_phase(job, phase);
 
 		if (step == STEP_WAIT)
 			return;
@@ -140,9 +213,8 @@ void job_tell(struct job *job, enum job_news news, const char *type, const char 
 void job_request_failed(struct job *job, const struct err *err)
 {
 	if (!docker_usable(job->docker))
-		job->err = *err;
-	else
-		job_current(job)->err = *err;
+		job->lost = *err;
+	job_current(job)->err = *err;
 	job_run(job);
 }
 
@@ -222,9 +294,13 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		plan_removal(target->name, &target->observed, target->leave_ms > 0, &target->plan);
 	if (target->stays)
 		plan_put_off(&target->plan);
-	/* Both come back here. */
+	if (target->observed.current && target->plan.n == 0 && target->plan.trouble.kind == ERR_NONE)
+		replaced_helped(&target->replaced, target->observed.current->id);
+	/* These come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
 		return job_look_at_image(job, target);
+	if (job_needs_look_for_plan(job, target))
+		return job_look_for_plan(job, target);
 	if (target->plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
 	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only)
@@ -342,11 +418,13 @@ void job_target_clear(struct job_target *target)
 	free(target->name);
 	free(target->drop_id);
 	free(target->config_mtime);
+	free(target->beside_seen);
 	free(target->known_id);
 	free(target->known_started_at);
 	free(target->refusal);
 	free(target->accepted);
 	leaving_clear(&target->leaving);
+	replaced_clear(&target->replaced);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }
@@ -363,6 +441,7 @@ void job_free(struct job *job)
 	removal_free(job->removal);
 	free(job->exec_id);
 	free(job->retired_id);
+	free(job->leaver_started_at);
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);

@@ -17,6 +17,7 @@
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
 #include "daemon/core/removal.h"
+#include "daemon/core/replaced.h"
 #include "daemon/core/wanted.h"
 #include "daemon/io/stream.h"
 #include "daemon/leaving.h"
@@ -48,11 +49,12 @@ struct job_target {
 			     long; 0: it is stopped. In. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
 			*/
-	/* What the config file was when last read: when size and mtime still are, it is not read again. In
-	 * and out. */
+	/* What the config file was when last read: when size and mtime still are, it is not read again. A
+	 * hash says, too, that the file at this path has been ours. In and out. */
 	int64_t config_size; /* -1: not known */
 	char *config_mtime;
 	char config_sha256[SHA256_HEX_SIZE];
+	char *beside_seen;      /* files beside it that were read and found right; NULL: none. In and out. */
 	char *known_started_at; /* since when that one ran: it is not new any more. In. */
 	char *known_id;         /* the container that was last seen to be right: another one is looked at more
 				   closely. In. */
@@ -60,9 +62,10 @@ struct job_target {
 					  and out. */
 	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
 	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
-	int64_t silent_since_ms; /* its stats socket has not answered since (monotonic clock); 0: it has. In
-				    and out. */
-	struct leaving leaving;  /* former containers of it that still have connections. In and out. */
+	int64_t silent_since_ms;  /* its stats socket has not answered since (monotonic clock); 0: it has. In
+				     and out. */
+	struct replaced replaced; /* the container that was made last. In and out. */
+	struct leaving leaving;   /* former containers of it that still have connections. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;

@@ -28,9 +28,10 @@ static void await_nothing(struct job *job)
 static void target_failed(struct job *job, const struct err *err)
 {
 	/* A name is taken that was free at the last look (a daemon that was killed may have had a request
-	 * under way): another look tells by whom. */
-	if (err->kind != ERR_CONFLICT || job->rounds + 1 >= JOB_MAX_ROUNDS)
+	 * under way), or a container is not as it was: another look tells. */
+	if (err->kind != ERR_CONFLICT || job->foreign || job->rounds + 1 >= JOB_MAX_ROUNDS)
 		job_current(job)->err = *err;
+	job->foreign = false;
 	job->action = 0;
 	await_nothing(job);
 	job->undoing = false;
@@ -44,8 +45,9 @@ void job_action_failed(struct job *job, const struct err *err)
 	if (!job->undoing)
 		job->failure = *err;
 	if (!docker_usable(job->docker)) {
+		/* What became of the request is not known: it is left to the next run. */
+		job->lost = *err;
 		target_failed(job, &job->failure);
-		job->err = *err;
 	} else if (job->undoing) {
 		job->step++; /* the rest of it may still work */
 	} else {
@@ -93,6 +95,17 @@ void job_make_token(char token[TOKEN_HEX_SIZE])
 		snprintf(token + 2 * i, 3, "%02x", bytes[i]);
 }
 
+static void on_created(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	const char *id = err ? NULL : json_text_at(reply->json, "/Id");
+
+	if (id)
+		replaced_note(&target->replaced, id, job_action(job)->reason, target->wanted->version);
+	job_on_step(job, reply, err);
+}
+
 static void create(struct job *job, struct job_target *target, const struct action *action)
 {
 	struct json_object *request;
@@ -100,7 +113,7 @@ static void create(struct job *job, struct job_target *target, const struct acti
 
 	job_make_token(token);
 	request = wanted_create_with_token(target->wanted, token);
-	docker_create(job->docker, action->container, request, job_on_step, job);
+	docker_create(job->docker, action->container, request, on_created, job);
 	json_object_put(request);
 }
 
@@ -193,8 +206,30 @@ static void on_drained(void *arg, const struct docker_reply *reply, const struct
 		return;
 	}
 	if (!err)
-		leaving_add(&job_current(job)->leaving, id, clock_monotonic_ms());
+		leaving_add(&job_current(job)->leaving, id, clock_monotonic_ms(), job->leaver_started_at);
 	job_on_step(job, reply, err);
+}
+
+/* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
+static void on_leaver(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	FREE(job->leaver_started_at);
+	if (container)
+		job->leaver_started_at = xstrdup(container->started_at);
+	observed_container_free(container);
+	job_on_step(job, reply, err);
+}
+
+static void look_at_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_leaver, job);
 }
 
 static void drain(struct job *job, struct job_target *target, const struct action *action)
@@ -209,10 +244,27 @@ static void stop(struct job *job, struct job_target *target, const struct action
 	docker_stop(job->docker, action->container, STOP_TIMEOUT_S, job_on_step, job);
 }
 
+/* An engine that is just tidying it up, or starting it again (Podman), cannot: another look tells what it is
+ * by then. */
+static void on_removed(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct err changed;
+
+	if (err && err->kind == ERR_TRANSIENT && docker_usable(job->docker) &&
+	    job->rounds + 1 < JOB_MAX_ROUNDS) {
+		changed = *err;
+		changed.kind = ERR_CONFLICT;
+		job_action_failed(job, &changed);
+	} else {
+		job_on_step(job, reply, err);
+	}
+}
+
 static void remove_container(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
-	docker_remove(job->docker, action->container, true, job_on_step, job);
+	docker_remove(job->docker, action->container, true, on_removed, job);
 }
 
 static void rename_container(struct job *job, struct job_target *target, const struct action *action)
@@ -289,7 +341,7 @@ static bool waits_stopped(const struct job *job, const struct job_target *target
 
 	(void)job;
 	return (action->kind == ACTION_PULL || action->kind == ACTION_CHECK_CONFIG ||
-		action->kind == ACTION_REHEARSE) &&
+		action->kind == ACTION_REHEARSE || action->kind == ACTION_WRITE_CONFIG) &&
 	       current && (current->status == CONTAINER_EXITED || current->status == CONTAINER_CREATED);
 }
 
@@ -341,22 +393,29 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	/* The directory of its socket first: the balancer may be somebody else's, and have none. */
 	[ACTION_REHEARSE] = {job_create_helper, job_put_run_dir, job_remove_helper, job_create_rehearsal,
 			     job_put_rehearsal, start, job_await, remove_container},
-	[ACTION_WRITE_CONFIG] = {job_create_helper, job_put_run_dir, job_put_config, job_remove_helper},
+	[ACTION_WRITE_CONFIG] = {job_create_helper, job_look_at_place, job_read_place, job_put_run_dir,
+				 job_put_config, job_remove_helper},
 	[ACTION_CREATE] = {create},
 	[ACTION_START] = {start},
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {job_await},
-	[ACTION_DRAIN] = {drain},
+	[ACTION_DRAIN] = {look_at_leaver, drain},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},
 };
 
+static bool is_left_out(job_step_fn *step, const struct job_target *target)
+{
+	if (step == job_put_beside)
+		return target->wanted->files_n == 0;
+	return (step == job_look_at_place || step == job_read_place) && job_has_seen_place(target);
+}
+
 static job_step_fn *next_step(struct job *job, const struct job_target *target, const struct action *action)
 {
-	if (job->step < JOB_MAX_STEPS && recipes[action->kind][job->step] == job_put_beside &&
-	    target->wanted->files_n == 0)
+	while (job->step < JOB_MAX_STEPS && is_left_out(recipes[action->kind][job->step], target))
 		job->step++;
 	return job->step < JOB_MAX_STEPS ? recipes[action->kind][job->step] : NULL;
 }

@@ -14,25 +14,71 @@
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
 
-/* Entries into one of the helper's mounts. Not all at once through "/": Podman would write beside the
- * mounts. */
-static void put_entries(struct job *job, struct job_target *target, const char *mount,
-			const struct archive_entry_spec *entries, size_t n)
+/* What a file is called, after a dot and its name, until all of it is there; it stays as a second name. */
+#define UNFINISHED ".apilb-new"
+
+/*
+ * Entries into one of the helper's mounts. Not all at once through "/": Podman
+ * would write beside the mounts.
+ */
+struct parcel {
+	struct archive_entry_spec *entries;
+	size_t n;
+};
+
+/* path: taken over. */
+static struct archive_entry_spec *pack(struct parcel *parcel, char *path, unsigned mode)
+{
+	struct archive_entry_spec *entry;
+
+	parcel->entries = xreallocarray(parcel->entries, parcel->n + 1, sizeof(*parcel->entries));
+	entry = &parcel->entries[parcel->n++];
+	*entry = (struct archive_entry_spec){.path = path, .mode = mode};
+	return entry;
+}
+
+/*
+ * A file that is there whole or not at all: the engine unpacks one entry after
+ * the other, and ends at the first that it cannot (no space, half a request). So
+ * the text goes under a name that nobody reads, and what it is to be called comes
+ * after it, as a second name of the same. dir: "", or ends in a slash.
+ */
+static void pack_file(struct parcel *parcel, const char *dir, const char *name, unsigned mode,
+		      const char *text, size_t len)
+{
+	struct archive_entry_spec *entry = pack(parcel, xasprintf("%s.%.200s" UNFINISHED, dir, name), mode);
+	const char *unfinished = entry->path;
+
+	entry->data = text;
+	entry->len = len;
+	pack(parcel, xasprintf("%s%s", dir, name), mode)->link = unfinished;
+}
+
+static void send_parcel(struct job *job, struct job_target *target, const char *mount, struct parcel *parcel,
+			docker_cb *cb)
 {
 	char *helper = container_helper_name(target->name);
 	char *tar;
 	size_t len;
 
-	archive_pack(entries, n, time(NULL), &tar, &len);
-	docker_put_archive(job->docker, helper, mount, tar, len, job_on_step, job);
+	archive_pack(parcel->entries, parcel->n, time(NULL), &tar, &len);
+	docker_put_archive(job->docker, helper, mount, tar, len, cb, job);
+	for (size_t i = 0; i < parcel->n; i++)
+		free((char *)parcel->entries[i].path);
+	free(parcel->entries);
 	free(tar);
 	free(helper);
 }
 
-static void put_entry(struct job *job, struct job_target *target, const char *mount,
-		      const struct archive_entry_spec *entry)
+/* For a container that goes at once: into its own "/". */
+static void put_checked_config(struct job *job, struct job_target *target, const char *text)
 {
-	put_entries(job, target, mount, entry, 1);
+	struct parcel parcel = {0};
+	struct archive_entry_spec *entry = pack(&parcel, xstrdup(CHECKED_CONFIG), CONFIG_MODE);
+
+	entry->data = text;
+	entry->len = strlen(text);
+	send_parcel(job, target, "/", &parcel, job_on_step);
 }
 
 /* The files that the config refers to, in the balancer's own directory, which is in `mount` under `dir`; and
@@ -40,28 +86,19 @@ static void put_entry(struct job *job, struct job_target *target, const char *mo
 static void put_beside(struct job *job, struct job_target *target, const char *mount, const char *dir)
 {
 	const struct wanted *wanted = target->wanted;
-	struct archive_entry_spec *entries = xcalloc(wanted->files_n + 1, sizeof(*entries));
-	char **paths = xcalloc(wanted->files_n + 1, sizeof(*paths));
-	size_t n = 0;
+	struct parcel parcel = {0};
+	struct archive_entry_spec *entry;
 
 	if (*dir) {
-		paths[n] = xstrdup(dir);
-		entries[n] = (struct archive_entry_spec){
-			.path = paths[n], .mode = RUN_DIR_MODE, .uid = WANTED_UID, .gid = WANTED_UID};
-		n++;
+		entry = pack(&parcel, xstrdup(dir), RUN_DIR_MODE);
+		entry->uid = WANTED_UID;
+		entry->gid = WANTED_UID;
 	}
-	for (size_t i = 0; i < wanted->files_n; i++, n++) {
-		const struct haproxy_file *file = &wanted->files[i];
-
-		paths[n] = xasprintf("%s%s", dir, file->name);
-		entries[n] = (struct archive_entry_spec){
-			.path = paths[n], .mode = BESIDE_MODE, .data = file->text, .len = file->len};
-	}
-	put_entries(job, target, mount, entries, n);
-	for (size_t i = 0; i < n; i++)
-		free(paths[i]);
-	free(paths);
-	free(entries);
+	for (size_t i = 0; i < wanted->files_n; i++)
+		pack_file(&parcel, dir, wanted->files[i].name, BESIDE_MODE, wanted->files[i].text,
+			  wanted->files[i].len);
+	FREE(target->beside_seen);
+	send_parcel(job, target, mount, &parcel, job_on_step);
 }
 
 void job_remove_helper(struct job *job, struct job_target *target, const struct action *action)
@@ -73,12 +110,12 @@ void job_remove_helper(struct job *job, struct job_target *target, const struct 
 	free(name);
 }
 
-/* From this very image, where its name may mean another by now, or nothing. Takes the request over. */
-static void create_from(struct job *job, const char *name, const char *image_id, struct json_object *request)
+void job_create_from(struct job *job, const char *name, const char *image_id, struct json_object *request,
+		     docker_cb *cb)
 {
 	if (image_id)
 		json_object_object_add(request, "Image", json_object_new_string(image_id));
-	docker_create(job->docker, name, request, job_on_step, job);
+	docker_create(job->docker, name, request, cb, job);
 	json_object_put(request);
 }
 
@@ -86,20 +123,14 @@ static void create_from(struct job *job, const char *name, const char *image_id,
 
 void job_create_checker(struct job *job, struct job_target *target, const struct action *action)
 {
-	create_from(job, action->container, action->image_id, wanted_checker_create(target->wanted));
+	job_create_from(job, action->container, action->image_id, wanted_checker_create(target->wanted),
+			job_on_step);
 }
 
 void job_put_candidate(struct job *job, struct job_target *target, const struct action *action)
 {
-	const struct archive_entry_spec entry = {
-		.path = CHECKED_CONFIG,
-		.mode = CONFIG_MODE,
-		.data = target->wanted->config,
-		.len = target->wanted->config_len,
-	};
-
 	(void)action;
-	put_entry(job, target, "/", &entry);
+	put_checked_config(job, target, target->wanted->config);
 }
 
 /*
@@ -123,17 +154,16 @@ void job_create_rehearsal(struct job *job, struct job_target *target, const stru
 	char token[TOKEN_HEX_SIZE];
 
 	job_make_token(token);
-	create_from(job, action->container, action->image_id, wanted_rehearsal_create(target->wanted, token));
+	job_create_from(job, action->container, action->image_id,
+			wanted_rehearsal_create(target->wanted, token), job_on_step);
 }
 
 void job_put_rehearsal(struct job *job, struct job_target *target, const struct action *action)
 {
 	char *text = haproxy_render_rehearsal(&target->wanted->instance);
-	const struct archive_entry_spec entry = {
-		.path = CHECKED_CONFIG, .mode = CONFIG_MODE, .data = text, .len = strlen(text)};
 
 	(void)action;
-	put_entry(job, target, "/", &entry);
+	put_checked_config(job, target, text);
 	free(text);
 }
 
@@ -192,8 +222,8 @@ void job_create_helper(struct job *job, struct job_target *target, const struct 
 
 	(void)action;
 	/* It never runs: any image does, and the balancer's is there. */
-	create_from(job, name, current ? observed_image_id(current) : NULL,
-		    wanted_helper_create(target->wanted));
+	job_create_from(job, name, current ? observed_image_id(current) : NULL,
+			wanted_helper_create(target->wanted), job_on_step);
 	free(name);
 }
 
@@ -204,22 +234,6 @@ void job_put_run_dir(struct job *job, struct job_target *target, const struct ac
 	(void)action;
 	put_beside(job, target, HELPER_RUN_DIR, dir);
 	free(dir);
-}
-
-void job_put_config(struct job *job, struct job_target *target, const struct action *action)
-{
-	const struct wanted *wanted = target->wanted;
-	const struct archive_entry_spec entry = {
-		.path = strrchr(wanted->instance.config_path, '/') + 1,
-		.mode = CONFIG_MODE,
-		.data = wanted->config,
-		.len = wanted->config_len,
-	};
-
-	(void)action;
-	/* Whatever it was before: it is to be read again. */
-	target->config_size = -1;
-	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
 }
 
 static bool is_generation(const char *config, const char *generation)
@@ -276,16 +290,83 @@ bool job_has_former(const struct job *job, const struct job_target *target, cons
 	return text && strcmp(text, target->wanted->config) != 0;
 }
 
+/* The config itself. */
+
+static const char *text_in_hand(const struct job *job, const struct job_target *target)
+{
+	return job->undoing ? former_text(job, target, job_action(job)) : target->wanted->config;
+}
+
+static const char *config_name(const struct job_target *target)
+{
+	return strrchr(target->wanted->instance.config_path, '/') + 1;
+}
+
+/*
+ * All of it has got there, but not its name: a file system without hard links,
+ * from which the engine has taken the former file already. Then directly.
+ */
+static void on_unfinished(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	const char *text = text_in_hand(job, target);
+	struct host_file unfinished = {0};
+	struct parcel parcel = {0};
+	struct archive_entry_spec *entry;
+	struct err failure = job->failure;
+
+	if (!err && reply->status != 404)
+		host_file_stat(&unfinished, reply->path_stat);
+	if (unfinished.kind == HOST_FILE_REGULAR && unfinished.size == (int64_t)strlen(text)) {
+		entry = pack(&parcel, xstrdup(config_name(target)), CONFIG_MODE);
+		entry->data = text;
+		entry->len = strlen(text);
+		send_parcel(job, target, HELPER_CONFIG_DIR, &parcel, job_on_step);
+	} else {
+		job_action_failed(job, err && !docker_usable(job->docker) ? err : &failure);
+	}
+	host_file_clear(&unfinished);
+}
+
+static void on_config_put(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	char *helper, *path;
+
+	if (!err || !docker_usable(job->docker)) {
+		job_on_step(job, reply, err);
+		return;
+	}
+	if (!job->undoing)
+		job->failure = *err;
+	helper = container_helper_name(target->name);
+	path = xasprintf(HELPER_CONFIG_DIR "/.%.200s" UNFINISHED, config_name(target));
+	docker_head_archive(job->docker, helper, path, on_unfinished, job);
+	free(helper);
+	free(path);
+}
+
+static void put_config(struct job *job, struct job_target *target)
+{
+	const char *text = text_in_hand(job, target);
+	struct parcel parcel = {0};
+
+	/* Whatever it was before: it is to be read again. */
+	target->config_size = -1;
+	pack_file(&parcel, "", config_name(target), CONFIG_MODE, text, strlen(text));
+	send_parcel(job, target, HELPER_CONFIG_DIR, &parcel, on_config_put);
+}
+
+void job_put_config(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)action;
+	put_config(job, target);
+}
+
 void job_put_former(struct job *job, struct job_target *target, const struct action *action)
 {
-	const char *text = former_text(job, target, action);
-	const struct archive_entry_spec entry = {
-		.path = strrchr(target->wanted->instance.config_path, '/') + 1,
-		.mode = CONFIG_MODE,
-		.data = text,
-		.len = strlen(text),
-	};
-
-	target->config_size = -1;
-	put_entry(job, target, HELPER_CONFIG_DIR, &entry);
+	(void)action;
+	put_config(job, target);
 }

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
+#include "daemon/core/difference.h"
 #include "daemon/core/spec_state.h"
 #include "daemon/job_internal.h"
 
@@ -83,17 +84,23 @@ static void inspect_from_list(struct job *job, struct job_target *target)
 	free(helper);
 }
 
+static struct observed_container *find_old_by_id(const struct observed_instance *observed, const char *id)
+{
+	for (size_t i = 0; i < observed->old_n; i++)
+		if (strcmp(observed->old[i]->id, id) == 0)
+			return observed->old[i];
+	return NULL;
+}
+
 /* What has left is forgotten. */
 static void remember_leaving(struct job_target *target)
 {
 	struct leaving now = {0};
 
-	for (size_t i = 0; i < target->observed.old_n; i++) {
-		const char *id = target->observed.old[i]->id;
-
-		if (leaving_has(&target->leaving, id))
-			leaving_add(&now, id, leaving_since(&target->leaving, id, 0));
-	}
+	for (size_t i = 0; i < target->leaving.n; i++)
+		if (find_old_by_id(&target->observed, target->leaving.v[i].id))
+			leaving_add(&now, target->leaving.v[i].id, target->leaving.v[i].since_ms,
+				    target->leaving.v[i].started_at);
 	leaving_clear(&target->leaving);
 	target->leaving = now;
 }
@@ -113,7 +120,7 @@ bool job_is_ours(const struct job_target *target, const struct observed_containe
 	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0;
 }
 
-static bool is_known(const struct observed_instance *observed, const char *id)
+static bool is_seen(const struct observed_instance *observed, const char *id)
 {
 	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
 
@@ -126,12 +133,42 @@ static bool is_known(const struct observed_instance *observed, const char *id)
 	return false;
 }
 
+/* As what it was made, or what the engine has made of that, has been judged. */
+static bool is_known(const struct job_target *target, const char *id)
+{
+	return (target->known_id && strcmp(target->known_id, id) == 0) || replaced_is(&target->replaced, id);
+}
+
+/* Taken over. */
+static void take_current(struct job_target *target, struct observed_container *container)
+{
+	target->observed.current = container;
+	if (target->wanted)
+		target->observed.in_vain =
+			xstrdup(replaced_reason(&target->replaced, container->id, target->wanted->version));
+}
+
+/* The list does not tell since when it runs. Taken over. */
+static void take_leaving(struct job_target *target, struct observed_container *container)
+{
+	struct observed_container *old = find_old_by_id(&target->observed, container->id);
+	bool returned = leaving_returned(&target->leaving, container->id, container->started_at);
+
+	if (old) {
+		old->returned = returned;
+		observed_container_free(container);
+	} else {
+		container->returned = returned;
+		add_old(target, container);
+	}
+}
+
 /* The container that `state` hands over. Taken over. */
 static void take_adopted(struct job *job, struct job_target *target, struct observed_container *container)
 {
 	struct observed_instance *observed = &target->observed;
 
-	if (is_known(observed, container->id)) {
+	if (is_seen(observed, container->id)) {
 		observed_container_free(container);
 	} else if (!target->wanted && job_is_wanted(job, container)) {
 		err_set(&target->err, ERR_TRANSIENT,
@@ -150,15 +187,16 @@ static void take(struct job *job, struct job_target *target, struct observed_con
 {
 	struct observed_instance *observed = &target->observed;
 
+	container->known = is_known(target, container->id);
 	/* The engine takes the beginning of an ID for a name as well. */
 	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->name) == 0)
-		observed->current = container;
+		take_current(target, container);
 	else if (job->step == INSPECT_NEXT)
 		observed->next = container;
 	else if (job->step == INSPECT_ADOPTED)
 		take_adopted(job, target, container);
 	else if (job->step >= INSPECT_LEAVING && is_old_of(target, container))
-		add_old(target, container);
+		take_leaving(target, container);
 	else
 		observed_container_free(container);
 }
@@ -202,7 +240,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 		return;
 	}
 	if (reply->status != 404)
-		observed->foreign = observed_image_difference(observed->current, reply->json);
+		observed->foreign = difference_from_image(observed->current, reply->json);
 	job->step++;
 	job_run(job);
 }
@@ -216,12 +254,14 @@ static const char *adopted_elsewhere(const struct job_target *target)
 	return id && !(current && spec_state_means(id, current->id)) ? id : NULL;
 }
 
-/* Such a container, when the spec has lost its `state` meanwhile. */
-static const char *unseen_leaving(const struct job_target *target, size_t i)
+/* Such a container, when the spec has lost its `state` meanwhile; or one that runs, for since when. */
+static const char *still_leaving(const struct job_target *target, size_t i)
 {
 	const char *id = target->leaving.v[i].id;
+	const struct observed_container *old = find_old_by_id(&target->observed, id);
+	bool ask = old ? old->status == CONTAINER_RUNNING : !is_seen(&target->observed, id);
 
-	return is_known(&target->observed, id) ? NULL : id;
+	return ask ? id : NULL;
 }
 
 /* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours. */
@@ -230,8 +270,7 @@ static const char *image_to_compare(const struct job_target *target)
 	const struct observed_container *current = target->observed.current;
 
 	if (!job_is_ours(target, current) || !current->container_sha256 ||
-	    strcmp(current->container_sha256, target->wanted->container_sha256) != 0 ||
-	    (target->known_id && strcmp(target->known_id, current->id) == 0))
+	    strcmp(current->container_sha256, target->wanted->container_sha256) != 0 || current->known)
 		return NULL;
 	return observed_image_id(current);
 }
@@ -258,7 +297,7 @@ static const char *subject(const struct job *job, const struct job_target *targe
 	case INSPECT_IMAGE:
 		return target->wanted ? image_to_compare(target) : NULL;
 	default:
-		return unseen_leaving(target, job->step - INSPECT_LEAVING);
+		return still_leaving(target, job->step - INSPECT_LEAVING);
 	}
 }
 

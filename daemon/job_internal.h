@@ -43,19 +43,24 @@ struct job {
 	size_t phase;
 	size_t target;
 	int step;                   /* within this phase of this target, counted by its callbacks */
+	bool dir_in_doubt;          /* stats: the engine could not say whether the directory is there */
 	size_t action;              /* apply: which one of the target's plan */
 	int failed_step;            /* apply: of the action, when it failed */
+	bool foreign;               /* apply: what is to be written over is somebody else's */
 	bool undoing;               /* apply: the action has failed, and is being explained and undone */
 	struct err failure;         /* of the target in hand, while its explanation is being looked for */
 	int rounds;                 /* how often actions were applied */
 	int looks;                  /* observations since the last action */
 	char *exec_id;              /* apply: the command that was prepared */
 	char *retired_id;           /* apply: the successor that is told to leave again */
+	char *leaver_started_at;    /* apply: since when what is told to leave runs; NULL: not known */
 	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
 	int awaiting;               /* apply: where the awaiting stands (job_await.c) */
 	int polls;                  /* apply: how often the awaited HAProxy was asked in vain */
 	int unhealthy;              /* apply: how often the awaited HAProxy has said that no server is up */
 	bool acted;                 /* this round applied something */
+	int64_t lost_at_ms;         /* when the engine first cost a connection (monotonic clock); 0: never */
+	struct err lost;            /* how it did last */
 	struct err err;
 };
 
@@ -67,8 +72,8 @@ struct job_target *job_current(struct job *job);
 void job_tell(struct job *job, enum job_news news, const char *type, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /*
- * A request for the current target has failed: that target is through, or,
- * when the connection is of no more use, the whole job. Goes on with job_run().
+ * A request for the current target has failed: that target is through. When it
+ * has cost the connection, the others get another one. Goes on with job_run().
  */
 void job_request_failed(struct job *job, const struct err *err);
 
@@ -79,12 +84,14 @@ void job_request_failed(struct job *job, const struct err *err);
 enum step job_list(struct job *job);
 void job_list_free(struct job_list *list); /* NULL is fine */
 const struct observed_container *job_find_listed(const struct job *job, const char *name);
-/* Those that were succeeded, and leave. NULL: there is none, or no other. */
 struct listed {
 	struct observed_container *container;
+	struct listed *next;     /* as the engine lists them */
 	struct listed *next_old; /* of the same balancer */
 	UT_hash_handle hh;       /* by the container's name */
 };
+const struct listed *job_first_listed(const struct job *job); /* NULL: there is none */
+/* Those that were succeeded, and leave. NULL: there is none, or no other. */
 const struct listed *job_first_old(const struct job *job, const char *balancer);
 /* A host that has more of them than that for one balancer gets rid of some in each run. */
 #define JOB_MAX_OLD 100
@@ -123,6 +130,18 @@ void job_make_token(char token[TOKEN_HEX_SIZE]);
 /* job_await.c: the step of ACTION_AWAIT, and one of ACTION_REHEARSE. */
 job_step_fn job_await;
 
+/*
+ * job_look.c: what stands where the config is to be written, and is it ours. Steps
+ * of ACTION_WRITE_CONFIG, left out where the balancer's own container has shown
+ * it; and the same for a plan (a phase of one target).
+ */
+job_step_fn job_look_at_place, job_read_place;
+bool job_has_seen_place(const struct job_target *target);
+bool job_needs_look_for_plan(const struct job *job, const struct job_target *target);
+enum step job_look_for_plan(struct job *job, struct job_target *target);
+/* Something else than what stands in it says that the file at the config's path is ours. */
+bool job_knows_file(const struct job *job, const struct job_target *target);
+
 /* job_retire.c: undoes a handover. */
 job_step_fn job_retire_successor;
 
@@ -131,6 +150,10 @@ job_step_fn job_create_rehearsal, job_put_rehearsal;
 job_step_fn job_put_beside; /* left out where the config needs no files */
 job_step_fn job_create_checker, job_put_candidate, job_wait_for_verdict, job_note_image;
 job_step_fn job_create_helper, job_put_run_dir, job_put_config, job_remove_helper;
+/* From this very image, where its name may mean another by now, or nothing; NULL: from the request's. Takes
+ * the request over. */
+void job_create_from(struct job *job, const char *name, const char *image_id, struct json_object *request,
+		     docker_cb *cb);
 /* HAProxy has not taken the new version, or should not have, and the former one's text is known: it can be
  * put back. */
 bool job_has_former(const struct job *job, const struct job_target *target, const struct action *action);

@@ -96,6 +96,11 @@ const struct observed_container *job_find_listed(const struct job *job, const ch
 	return listed ? listed->container : NULL;
 }
 
+const struct listed *job_first_listed(const struct job *job)
+{
+	return job->list->n > 0 ? job->list->all[0] : NULL;
+}
+
 const struct listed *job_first_old(const struct job *job, const char *balancer)
 {
 	struct family *family;
@@ -141,6 +146,8 @@ static void on_entry(void *arg, struct json_object *entry)
 	listed->container = container;
 	if ((list->n & (list->n - 1)) == 0) /* room doubles: it is full when the number is a power of two */
 		list->all = xreallocarray(list->all, list->n ? 2 * list->n : 1, sizeof(*list->all));
+	if (list->n > 0)
+		list->all[list->n - 1]->next = listed;
 	list->all[list->n++] = listed;
 	HASH_ADD_KEYPTR(hh, list->by_name, container->name, strlen(container->name), listed);
 	if (container_role_of(container->name, &balancer) == CONTAINER_OLD)

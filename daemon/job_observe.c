@@ -6,11 +6,11 @@
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/accepted.h"
+#include "daemon/core/difference.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
 
-#define MAX_CONFIG_BYTES (1u << 20)
 #define STATS_TIMEOUT_MS 5000
 /* A HAProxy that has just started is given this many looks before its silence counts. */
 #define EARLY_LOOKS 3
@@ -23,7 +23,7 @@
 static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
 {
 	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
-	       observed_mounts_as(container, target->wanted->create);
+	       difference_mounts_as(container, target->wanted->create);
 }
 
 static const struct observed_container *config_view(const struct job_target *target)
@@ -37,16 +37,47 @@ static const struct observed_container *config_view(const struct job_target *tar
 
 enum {
 	CONFIG_HEAD,
+	CONFIG_HEAD_AGAIN, /* the first was answered with an error */
 	CONFIG_GET,
-	CONFIG_DONE, /* from here on one for each of the files beside it */
+	CONFIG_DONE, /* from here on two for each of the files beside it */
 };
+
+static void config_done(struct job *job, bool exists)
+{
+	struct observed_instance *observed = &job_current(job)->observed;
+
+	observed->config_known = true;
+	observed->config_exists = exists;
+	job->step = CONFIG_DONE;
+	job_run(job);
+}
+
+/* Only what was read counts as known: a look that got no further is to be repeated. */
+static void remember_config(struct job_target *target, const struct host_file *as_read)
+{
+	memcpy(target->config_sha256, target->observed.config_sha256, SHA256_HEX_SIZE);
+	target->config_size = as_read->size;
+	free(target->config_mtime);
+	target->config_mtime = xstrdup(as_read->mtime);
+}
+
+static void take_config(struct job_target *target, size_t len, const char *path_stat)
+{
+	struct observed_instance *observed = &target->observed;
+	struct host_file as_read = {0};
+
+	sha256_hex(observed->config, len, observed->config_sha256);
+	host_file_stat(&as_read, path_stat);
+	remember_config(target, as_read.mtime ? &as_read : &observed->file);
+	host_file_clear(&as_read);
+}
 
 static void on_config_get(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
 	struct observed_instance *observed = &target->observed;
-	struct err bad;
+	struct err bad = {.kind = ERR_NONE};
 	size_t len;
 
 	if (err) {
@@ -55,48 +86,44 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 		job_request_failed(job, err);
 		return;
 	}
-	job->step = CONFIG_DONE;
-	observed->config_known = true;
-	observed->config_exists = reply->status != 404;
-	if (observed->config_exists && archive_first_file(reply->body, reply->body_len, MAX_CONFIG_BYTES,
-							  &observed->config, &len, &bad) != 0) {
-		/* A directory, say: not the file that we want, whatever it is. */
-		observed->config_exists = false;
+	target->config_size = -1;
+	if (reply->status == 404) {
+		observed->file.kind = HOST_FILE_MISSING;
+	} else if (archive_first_file(reply->body, reply->body_len, HOST_FILE_MAX_BYTES, &observed->config,
+				      &len, &bad) == 0) {
+		take_config(target, len, reply->path_stat);
+	} else if (bad.kind == ERR_TRANSIENT) {
+		/* Half of it says nothing about what is there. */
+		err_prefix(&bad, "read %s", target->wanted->instance.config_path);
+		job_request_failed(job, &bad);
+		return;
+	} else if (archive_is_empty_directory(reply->body, reply->body_len)) {
+		observed->file.kind = HOST_FILE_EMPTY_DIRECTORY;
 	}
-	if (observed->config_exists) {
-		sha256_hex(observed->config, len, observed->config_sha256);
-		memcpy(target->config_sha256, observed->config_sha256, SHA256_HEX_SIZE);
-	} else {
-		target->config_size = -1;
-	}
-	job_run(job);
+	config_done(job, observed->config != NULL);
 }
 
-/* Go's os.FileMode: the permission bits are the lowest nine. */
-static bool has_mode(struct json_object *stat, int64_t wanted)
+/* Whether size and mtime are those of the last reading. */
+static bool is_unchanged(const struct job_target *target)
 {
-	return (json_number_in(stat, "mode", 0, UINT32_MAX, wanted) & 0777) == wanted;
+	const struct host_file *file = &target->observed.file;
+
+	return file->kind == HOST_FILE_REGULAR && file->mtime && target->config_mtime &&
+	       target->config_size == file->size && strcmp(target->config_mtime, file->mtime) == 0 &&
+	       target->config_sha256[0];
 }
 
-/* Whether size and mtime are those of the last reading. Keeps what they are now. */
-static bool is_unchanged(struct job_target *target, struct json_object *stat)
+/* An engine that mounts a file which is gone leaves a directory there: that one is empty. */
+static bool may_be_the_engines(const struct job_target *target)
 {
-	int64_t size = json_number_in(stat, "size", 0, INT64_MAX, -1);
-	const char *mtime = json_text(stat, "mtime", NULL);
-	bool same = size >= 0 && mtime && target->config_size == size && target->config_mtime &&
-		    strcmp(target->config_mtime, mtime) == 0;
-
-	target->observed.config_mode = !has_mode(stat, CONFIG_MODE);
-	target->config_size = mtime ? size : -1;
-	free(target->config_mtime);
-	target->config_mtime = xstrdup(mtime);
-	return same && target->config_sha256[0] != '\0';
+	return target->wanted->mounts_file && target->observed.file.kind == HOST_FILE_DIRECTORY;
 }
 
 static void on_config_head(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->observed;
 
 	/* An engine that cannot mount a file which is gone says so with an error (and leaves a directory
 	 * there). */
@@ -104,50 +131,142 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 		job_request_failed(job, err);
 		return;
 	}
-	job->step = CONFIG_GET;
-	if (err || reply->status == 404) {
-		target->observed.config_known = true;
-		target->config_size = -1;
-		job->step = CONFIG_DONE;
-	} else if (json_number(reply->path_stat, "size") > MAX_CONFIG_BYTES) {
-		/* Not the file that we want, whatever it is: it need not be read to see that. */
-		target->observed.config_known = true;
-		target->config_size = -1;
-		job->step = CONFIG_DONE;
-	} else if (is_unchanged(target, reply->path_stat) && !job->options.observe_only) {
-		target->observed.config_known = target->observed.config_exists = true;
-		memcpy(target->observed.config_sha256, target->config_sha256, SHA256_HEX_SIZE);
-		job->step = CONFIG_DONE;
+	if (err && job->step == CONFIG_HEAD) {
+		job->step = CONFIG_HEAD_AGAIN; /* or it was another mishap: that does not take two */
+		job_run(job);
+		return;
 	}
+	if (err || reply->status == 404) {
+		target->config_size = -1;
+		config_done(job, false);
+		return;
+	}
+	host_file_stat(&observed->file, reply->path_stat);
+	observed->config_mode = observed->file.mode >= 0 && observed->file.mode != CONFIG_MODE;
+	if (is_unchanged(target) && !job->options.observe_only) {
+		memcpy(observed->config_sha256, target->config_sha256, SHA256_HEX_SIZE);
+		config_done(job, true);
+	} else if (host_file_is_readable(&observed->file) || may_be_the_engines(target)) {
+		job->step = CONFIG_GET;
+		job_run(job);
+	} else {
+		/* Nothing that HAProxy would get from us, whatever is in it. */
+		target->config_size = -1;
+		config_done(job, observed->file.kind == HOST_FILE_REGULAR);
+	}
+}
+
+/*
+ * The files beside the config. Their names tell their content, but whoever has
+ * the host may have changed that: they are read when they are not as they were
+ * when they were last read.
+ */
+
+#define MAX_BESIDE_SEEN 1024
+
+static const struct haproxy_file *beside_in_hand(const struct job *job)
+{
+	return &job->targets[job->target].wanted->files[(job->step - CONFIG_DONE) / 2];
+}
+
+/* A line of what was seen to be right. */
+static char *seen_line(const struct haproxy_file *file, const struct host_file *is)
+{
+	return xasprintf("%s %s\n", file->name, is->mtime);
+}
+
+static bool was_seen(const struct job_target *target, const struct haproxy_file *file,
+		     const struct host_file *is)
+{
+	char *line = is->mtime ? seen_line(file, is) : NULL;
+	bool was = line && target->beside_seen && strstr(target->beside_seen, line);
+
+	free(line);
+	return was;
+}
+
+static void remember_beside(struct job_target *target, const struct haproxy_file *file,
+			    const struct host_file *is)
+{
+	char *before = target->beside_seen, *line;
+
+	if (!is->mtime || was_seen(target, file, is))
+		return;
+	line = seen_line(file, is);
+	target->beside_seen =
+		xasprintf("%s%s", before && strlen(before) < MAX_BESIDE_SEEN ? before : "", line);
+	free(before);
+	free(line);
+}
+
+static void beside_done(struct job *job, const char *lost)
+{
+	struct job_target *target = job_current(job);
+
+	if (lost && !target->observed.lost_file)
+		target->observed.lost_file = xasprintf("%s is %s", beside_in_hand(job)->name, lost);
+	job->step += job->step % 2 == CONFIG_DONE % 2 ? 2 : 1;
 	job_run(job);
 }
 
-/* The files beside the config: their names tell their content, so a look at the size is enough to see damage.
- */
+static const char changed[] = "not as it was written";
 
-static bool is_as_written(const struct haproxy_file *file, struct json_object *stat)
+static void on_beside_get(void *arg, const struct docker_reply *reply, const struct err *err)
 {
-	return has_mode(stat, BESIDE_MODE) &&
-	       json_number_in(stat, "size", 0, INT64_MAX, -1) == (int64_t)file->len;
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	const struct haproxy_file *file = beside_in_hand(job);
+	struct host_file is = {0};
+	struct err bad;
+	char *text = NULL;
+	size_t len;
+	bool same;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	same = reply->status != 404 &&
+	       archive_first_file(reply->body, reply->body_len, file->len, &text, &len, &bad) == 0 &&
+	       len == file->len && memcmp(text, file->text, len) == 0;
+	free(text);
+	if (same) {
+		host_file_stat(&is, reply->path_stat);
+		remember_beside(target, file, &is);
+		host_file_clear(&is);
+	} else {
+		FREE(target->beside_seen);
+	}
+	beside_done(job, same ? NULL : changed);
 }
 
 static void on_beside_head(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct job_target *target = job_current(job);
-	const struct haproxy_file *file = &target->wanted->files[job->step - CONFIG_DONE];
-	bool is_there = !err && reply->status != 404;
+	const struct haproxy_file *file = beside_in_hand(job);
+	struct host_file is = {0};
 
-	/* An engine that cannot mount a directory which is gone says so with an error. */
+	/* An engine that cannot mount a directory which is gone says so with an error; whether it is gone,
+	 * its socket tells (on_stats_dir). */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 		return;
 	}
-	if (!target->observed.lost_file && (!is_there || !is_as_written(file, reply->path_stat)))
-		target->observed.lost_file =
-			xasprintf("%s is %s", file->name, is_there ? "not as it was written" : "missing");
-	job->step++;
-	job_run(job);
+	if (err || reply->status == 404) {
+		beside_done(job, err ? NULL : "missing");
+		return;
+	}
+	host_file_stat(&is, reply->path_stat);
+	if (is.kind != HOST_FILE_REGULAR || is.size != (int64_t)file->len ||
+	    (is.mode >= 0 && is.mode != BESIDE_MODE)) {
+		beside_done(job, changed);
+	} else if (was_seen(job_current(job), file, &is) && !job->options.observe_only) {
+		beside_done(job, NULL);
+	} else {
+		job->step++;
+		job_run(job);
+	}
+	host_file_clear(&is);
 }
 
 /* They are of interest while the config names them: with another one they are written anyway. */
@@ -155,14 +274,16 @@ static enum step look_beside(struct job *job, struct job_target *target,
 			     const struct observed_container *view)
 {
 	const struct wanted *wanted = target->wanted;
-	size_t i = (size_t)(job->step - CONFIG_DONE);
 	char *path;
 
-	if (i >= wanted->files_n || !target->observed.config_exists ||
+	if ((job->step - CONFIG_DONE) / 2 >= (int)wanted->files_n || !target->observed.config_exists ||
 	    strcmp(target->observed.config_sha256, wanted->config_sha256) != 0)
 		return STEP_NEXT;
-	path = haproxy_file_path(target->name, wanted->files[i].name);
-	docker_head_archive(job->docker, view->id, path, on_beside_head, job);
+	path = haproxy_file_path(target->name, beside_in_hand(job)->name);
+	if (job->step % 2 == CONFIG_DONE % 2)
+		docker_head_archive(job->docker, view->id, path, on_beside_head, job);
+	else
+		docker_get_archive(job->docker, view->id, path, on_beside_get, job);
 	free(path);
 	return STEP_WAIT;
 }
@@ -171,11 +292,12 @@ enum step job_look_at_config(struct job *job, struct job_target *target)
 {
 	const struct observed_container *view = target->wanted ? config_view(target) : NULL;
 
+	target->observed.file_is_ours = view || (target->wanted && job_knows_file(job, target));
 	if (!view)
 		return STEP_NEXT;
 	if (job->step >= CONFIG_DONE)
 		return look_beside(job, target, view);
-	if (job->step == CONFIG_HEAD)
+	if (job->step < CONFIG_GET)
 		docker_head_archive(job->docker, view->id, target->wanted->config_in_container,
 				    on_config_head, job);
 	else
@@ -189,7 +311,7 @@ bool job_needs_former_config(const struct job_target *target)
 	const struct observed_instance *observed = &target->observed;
 
 	return target->wanted && observed->config_exists && !observed->config && observed->current &&
-	       observed->stats == STATS_ANSWERED;
+	       host_file_is_readable(&observed->file) && observed->stats == STATS_ANSWERED;
 }
 
 enum step job_read_config(struct job *job, struct job_target *target)
@@ -250,19 +372,29 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 {
 	struct job *job = arg;
 	struct observed_instance *observed = &job_current(job)->observed;
+	struct host_file dir = {0};
 
-	/* An engine that cannot mount a directory which is gone says so with an error. */
+	/*
+	 * An engine that cannot mount a directory which is gone says so with an error.
+	 * It may have had another mishap: that is no reason to replace a container, so
+	 * only when the socket cannot be had either it is gone.
+	 */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 		return;
 	}
 	job->step = STATS_OPEN;
-	if (err || reply->status == 404) {
+	job->dir_in_doubt = err != NULL;
+	if (!err && reply->status == 404) {
 		observed->stats = STATS_DIR_MISSING;
 		job->step = STATS_DONE;
-	} else if (!has_mode(reply->path_stat, RUN_DIR_MODE)) {
-		observed->stats = STATS_DIR_MODE;
-		job->step = STATS_DONE;
+	} else if (!err) {
+		host_file_stat(&dir, reply->path_stat);
+		if (dir.mode >= 0 && dir.mode != RUN_DIR_MODE) {
+			observed->stats = STATS_DIR_MODE;
+			job->step = STATS_DONE;
+		}
+		host_file_clear(&dir);
 	}
 	job_run(job);
 }
@@ -271,11 +403,13 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 {
 	struct job *job = arg;
 
-	if (err) {
+	if (err && !(job->dir_in_doubt && docker_usable(job->docker))) {
 		job_request_failed(job, err);
 		return;
 	}
-	if (reply->status == 404)
+	if (err)
+		job_current(job)->observed.stats = STATS_DIR_MISSING;
+	else if (reply->status == 404)
 		job_current(job)->observed.stats = STATS_NO_SOCKET;
 	job->step = STATS_DONE;
 	job_run(job);

@@ -29,7 +29,8 @@ static void on_told(void *arg, const struct docker_reply *reply, const struct er
 		docker_remove(job->docker, job->retired_id, true, job_on_step, job);
 		return;
 	}
-	leaving_add(&job_current(job)->leaving, job->retired_id, clock_monotonic_ms());
+	leaving_add(&job_current(job)->leaving, job->retired_id, clock_monotonic_ms(),
+		    job->leaver_started_at);
 	job_on_step(job, reply, NULL);
 }
 
@@ -54,10 +55,12 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 	if (!err && reply->status != 404)
 		next = observed_from_inspect(reply->json, &bad);
 	FREE(job->retired_id);
+	FREE(job->leaver_started_at);
 	if (!next || next->status != CONTAINER_RUNNING) {
 		remove_it(job);
 	} else {
 		job->retired_id = xstrdup(next->id);
+		job->leaver_started_at = xstrdup(next->started_at);
 		old = container_old_name(job_current(job)->name, next->id);
 		docker_rename(job->docker, next->id, old, on_renamed, job);
 		free(old);

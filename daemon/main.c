@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/api.h"
 #include "daemon/clock.h"
 #include "daemon/fleet.h"
@@ -55,6 +57,15 @@ static bool nothing_recorded(void *arg, const char *name)
 	return false;
 }
 
+/* Names of files come from whoever may write to the directory. */
+static void complain(const char *prefix, const char *text)
+{
+	char *safe = text_printable(text, TEXT_LINE);
+
+	fprintf(stderr, "%s%s\n", prefix, safe);
+	free(safe);
+}
+
 static int check(const struct settings *settings)
 {
 	struct watch *watch = watch_new(NULL, settings->spec_dir, NULL, NULL);
@@ -66,17 +77,17 @@ static int check(const struct settings *settings)
 	int code = EXIT_USAGE;
 
 	if (watch_scan(watch, &listing, &err) != 0) {
-		fprintf(stderr, "apilbd: %s\n", err.message);
+		complain("apilbd: ", err.message);
 	} else {
 		specs_update(specs, &listing, nothing_recorded, NULL);
 		for (size_t i = 0; i < listing.misnamed_n; i++)
-			fprintf(stderr, "apilbd: %s\n", listing.misnamed[i]);
+			complain("apilbd: ", listing.misnamed[i]);
 		files = specs_files(specs, &n);
 		for (size_t i = 0; i < n; i++) {
 			for (size_t j = 0; j < files[i]->errors.n; j++) {
 				char *text = spec_error_text(&files[i]->errors.v[j]);
 
-				fprintf(stderr, "%s\n", text);
+				complain("", text);
 				free(text);
 			}
 			if (files[i]->spec)
@@ -271,6 +282,17 @@ static void report_once(const struct daemon *daemon)
 
 /* Its life. */
 
+/* A core, or what another process of our user reads out of our memory, would hold keys and passwords. Root
+ * may still attach a debugger. */
+static void keep_memory_private(void)
+{
+	const struct rlimit none = {0, 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+	/* A core that goes to a program (systemd-coredump) is not held back by the limit. */
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 /* Every host costs a descriptor, the engine of the local one and each client another. */
 static void raise_descriptor_limit(void)
 {
@@ -332,7 +354,10 @@ static int open_control(struct daemon *daemon, struct err *err)
 		.started_at_ms = clock_now_ms(),
 	};
 	daemon->control = control_new(daemon->base, daemon->settings.socket, api_routes, &daemon->api, err);
-	return daemon->control ? 0 : -1;
+	if (!daemon->control)
+		return -1;
+	control_set_gate(daemon->control, api_gate);
+	return 0;
 }
 
 /*
@@ -464,11 +489,12 @@ int main(int argc, char **argv)
 	if (parsed > 0)
 		return EXIT_CONVERGED;
 	if (parsed < 0) {
-		fprintf(stderr, "apilbd: %s\n", err.message);
+		complain("apilbd: ", err.message);
 		return EXIT_USAGE;
 	}
 	log_init(daemon.settings.log_level, daemon.settings.log_format);
 	signal(SIGPIPE, SIG_IGN);
+	keep_memory_private();
 	if (daemon.settings.check) {
 		code = check(&daemon.settings);
 		settings_clear(&daemon.settings);

@@ -14,6 +14,7 @@ struct named_file {
 	char *path;
 	char *text; /* NULL: it cannot be read, and err says why */
 	struct err err;
+	struct file_stamp stamp;
 };
 
 struct named_files {
@@ -48,6 +49,13 @@ void named_files_forget(struct named_files *files)
 	}
 }
 
+void named_files_each(const struct named_files *files,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg)
+{
+	for (const struct named_file *file = files->by_path; file; file = file->hh.next)
+		each(arg, file->path, &file->stamp);
+}
+
 static const struct named_file *file_at(struct named_files *files, const char *path)
 {
 	struct named_file *file;
@@ -57,6 +65,7 @@ static const struct named_file *file_at(struct named_files *files, const char *p
 		return file;
 	file = xcalloc(1, sizeof(*file));
 	file->path = xstrdup(path);
+	file->stamp = file_stamp(path);
 	file_read(path, CERTIFICATES_MAX_BYTES, &file->text, &file->err);
 	HASH_ADD_KEYPTR(hh, files->by_path, file->path, strlen(file->path), file);
 	return file;
@@ -92,18 +101,17 @@ int named_files_recall(void *arg, const char *path, char **text, struct err *err
 
 static bool is_unchanged(const struct named_file *file, const struct spec_source *source)
 {
+	const char *found = file->text ? file->text : file->err.message;
 	char sha256[SHA256_HEX_SIZE];
 
-	if (!file->text)
-		return false;
-	sha256_hex(file->text, strlen(file->text), sha256);
+	sha256_hex(found, strlen(found), sha256);
 	return strcmp(sha256, source->sha256) == 0;
 }
 
-bool named_files_unchanged(struct named_files *files, const struct spec *spec)
+bool named_files_unchanged(struct named_files *files, const struct spec_source *sources, size_t n)
 {
-	for (size_t i = 0; i < spec->sources_n; i++)
-		if (!is_unchanged(file_at(files, spec->sources[i].path), &spec->sources[i]))
+	for (size_t i = 0; i < n; i++)
+		if (!is_unchanged(file_at(files, sources[i].path), &sources[i]))
 			return false;
 	return true;
 }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "common/file.h"
 #include "daemon/core/spec.h"
 #include "daemon/io/store.h"
 
@@ -21,12 +22,16 @@ void named_files_free(struct named_files *files);         /* NULL is fine */
 int named_files_read(void *arg, const char *path, char **text, struct err *err);
 int named_files_recall(void *arg, const char *path, char **text, struct err *err);
 
-/* Whether all that the spec names is still as it was when the spec was parsed. */
-bool named_files_unchanged(struct named_files *files, const struct spec *spec);
+/* Whether each is still as it was; what cannot be read has the sha256 of the reason. */
+bool named_files_unchanged(struct named_files *files, const struct spec_source *sources, size_t n);
 /* The spec is in force now, with what it names. */
 void named_files_remember(struct named_files *files, const struct spec *spec);
 
-/* The look is over. */
+/* Everything that was read in the last look, or could not be. */
+void named_files_each(const struct named_files *files,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg);
+
+/* A look begins: everything is read anew. */
 void named_files_forget(struct named_files *files);
 
 #endif

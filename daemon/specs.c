@@ -38,6 +38,8 @@ static void file_free(struct specs *specs, struct spec_file *file)
 {
 	HASH_DEL(specs->by_name, file);
 	spec_free(file->spec);
+	spec_free(file->refused);
+	verdict_clear(&file->verdict);
 	spec_errors_clear(&file->errors);
 	free(file->name);
 	free(file->path);
@@ -71,6 +73,12 @@ struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 	return specs->files;
 }
 
+void specs_each_named(const struct specs *specs,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg)
+{
+	named_files_each(specs->named, each, arg);
+}
+
 static struct spec_file *find(const struct specs *specs, const char *name)
 {
 	struct spec_file *file;
@@ -96,6 +104,13 @@ static struct spec_file *add(struct specs *specs, const char *name, const char *
 	return file;
 }
 
+static bool taken_as_recorded(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return true;
+}
+
 int specs_recall(struct specs *specs, struct err *err)
 {
 	struct store_spec *rows;
@@ -105,30 +120,31 @@ int specs_recall(struct specs *specs, struct err *err)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		/* It was good once: an agent that is missing now must not make it bad. */
-		const struct spec_context context = {
+		const struct verdict_context context = {
+			.name = rows[i].name,
 			.have_agent = true,
-			.have_recorded = true,
+			.named = specs->named,
 			.read_file = named_files_recall,
-			.read_file_arg = specs->named,
+			.has_recorded = taken_as_recorded,
 		};
 		struct spec_errors errors = {0};
 		struct spec_file *file = add(specs, rows[i].name, rows[i].file);
 
-		file->spec = spec_parse(rows[i].file, rows[i].text, rows[i].len, &context, &errors);
-		if (file->spec)
-			sha256_hex(rows[i].text, rows[i].len, file->text_sha256);
+		file->spec = verdict_parse(&file->verdict, &context, rows[i].file, rows[i].text, rows[i].len,
+					   &errors);
+		if (!file->spec)
+			verdict_clear(&file->verdict);
 		spec_errors_clear(&errors);
 	}
 	store_specs_free(rows, n);
-	named_files_forget(specs->named);
 	return 0;
 }
 
-/* A version that was just parsed, waiting to be put in force. */
+/* A version that is not in force yet. */
 struct candidate {
 	struct spec_file *file;
 	const struct watch_file *source;
-	struct spec *spec; /* NULL: it has errors of its own, or is in force now */
+	struct spec *spec; /* valid by itself; NULL: it is not, or it is in force now */
 	bool in;           /* it is among the claims, in the place of the version before it */
 	struct candidate *next;
 };
@@ -285,12 +301,20 @@ static struct spec_claims *claims_in_force(const struct specs *specs)
 	return claims;
 }
 
+static bool any_valid(const struct candidate *candidates, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (candidates[i].spec)
+			return true;
+	return false;
+}
+
 static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 {
 	struct spec_claims *claims;
 	bool any = false, progress;
 
-	if (n == 0)
+	if (!any_valid(candidates, n))
 		return false;
 	claims = claims_in_force(specs);
 	admit_together(specs, claims, candidates, n);
@@ -310,51 +334,69 @@ static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 	return any;
 }
 
-static struct spec *parse(struct specs *specs, struct spec_file *file, const struct watch_file *source,
-			  bool has_recorded)
+/* One look at the directory. */
+struct look {
+	struct specs *specs;
+	bool (*has_recorded)(void *arg, const char *name);
+	void *arg;
+	struct candidate *candidates;
+	size_t n;
+	bool fresh; /* one of them was not there at the look before */
+};
+
+static struct verdict_context context_of(const struct look *look, const struct watch_file *source)
 {
-	const struct spec_context context = {
-		.have_agent = specs->have_agent,
-		.have_recorded = has_recorded,
+	return (struct verdict_context){
+		.name = source->name,
+		.have_agent = look->specs->have_agent,
+		.named = look->specs->named,
 		.read_file = named_files_read,
-		.read_file_arg = specs->named,
+		.has_recorded = look->has_recorded,
+		.arg = look->arg,
 	};
-
-	spec_errors_clear(&file->errors);
-	return spec_parse(source->path, source->text, source->len, &context, &file->errors);
 }
 
-/* Parses a file whose text has changed since it was last judged. */
-static struct spec *judge(struct specs *specs, struct spec_file *file, const struct watch_file *source,
-			  bool (*has_recorded)(void *arg, const char *name), void *arg)
+static struct spec *judge(const struct look *look, struct spec_file *file, const struct watch_file *source)
 {
-	struct spec *spec;
+	const struct verdict_context context = context_of(look, source);
 
 	spec_errors_clear(&file->errors);
-	if (!source->text) {
-		file->text_sha256[0] = '\0';
-		spec_errors_add(&file->errors, source->path, 0, 0, "", "%s", source->error);
-		return NULL;
-	}
-	sha256_hex(source->text, source->len, file->text_sha256);
-	spec = parse(specs, file, source, true);
-	/* What is recorded matters to an empty list only, and takes a search through all hosts. */
-	if ((!spec || spec->instances_n == 0) && !has_recorded(arg, source->name)) {
-		spec_free(spec);
-		spec = parse(specs, file, source, false);
-	}
-	return spec;
+	spec_free(file->refused);
+	file->refused = NULL;
+	if (source->text)
+		return verdict_parse(&file->verdict, &context, source->path, source->text, source->len,
+				     &file->errors);
+	verdict_clear(&file->verdict);
+	spec_errors_add(&file->errors, source->path, 0, 0, "", "%s", source->error);
+	return NULL;
 }
 
-/* A version with errors is judged again each time: what it clashed with may have changed. */
-static bool is_in_force(struct specs *specs, const struct spec_file *file, const struct watch_file *source)
+/* The newest version is one that was judged already. */
+static bool is_judged(const struct look *look, const struct spec_file *file, const struct watch_file *source)
 {
-	char sha256[SHA256_HEX_SIZE];
+	const struct verdict_context context = context_of(look, source);
 
-	if (!source->text || !file->spec || file->errors.n > 0)
-		return false;
-	sha256_hex(source->text, source->len, sha256);
-	return strcmp(sha256, file->text_sha256) == 0 && named_files_unchanged(specs->named, file->spec);
+	return source->text && verdict_stands(&file->verdict, &context, source->text, source->len,
+					      file->errors.n == 0 || file->refused);
+}
+
+/* What is in force, or wrong by itself, stays so; whether one fits beside the others is asked again. */
+static void look_at(struct look *look, struct spec_file *file, const struct watch_file *source)
+{
+	bool judged = is_judged(look, file, source);
+	struct candidate *candidate = &look->candidates[look->n];
+
+	if (judged && !file->refused)
+		return;
+	*candidate = (struct candidate){
+		.file = file,
+		.source = source,
+		.spec = judged ? file->refused : judge(look, file, source),
+	};
+	file->refused = NULL;
+	file->candidate = candidate;
+	look->fresh |= !judged;
+	look->n++;
 }
 
 static bool drop_absent(struct specs *specs)
@@ -415,6 +457,7 @@ static struct spec_file *file_for(struct specs *specs, const struct watch_file *
 	if (strcmp(file->path, source->path) != 0) {
 		free(file->path);
 		file->path = xstrdup(source->path);
+		verdict_clear(&file->verdict); /* errors name the path */
 	}
 	return file;
 }
@@ -448,40 +491,42 @@ char *const *specs_misnamed(const struct specs *specs, size_t *n)
 	return specs->misnamed;
 }
 
+static void end_look(struct look *look)
+{
+	for (size_t i = 0; i < look->n; i++) {
+		struct spec_file *file = look->candidates[i].file;
+
+		file->candidate = NULL;
+		file->refused = look->candidates[i].spec;
+		if (file->errors.n > 0)
+			tell_rejected(look->specs, file);
+	}
+	free(look->candidates);
+}
+
 bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		  bool (*has_recorded)(void *arg, const char *name), void *arg)
 {
-	struct candidate *candidates = xcalloc(listing->n, sizeof(*candidates));
-	size_t n = 0;
+	struct look look = {.specs = specs, .has_recorded = has_recorded, .arg = arg};
 	bool changed;
 
+	look.candidates = xcalloc(listing->n, sizeof(*look.candidates));
 	specs->looked = true;
+	named_files_forget(specs->named);
 	note_misnamed(specs, listing);
 	for (size_t i = 0; i < specs->n; i++)
 		specs->files[i]->present = false;
 	for (size_t i = 0; i < listing->n; i++) {
-		const struct watch_file *source = &listing->files[i];
-		struct spec_file *file = file_for(specs, source);
+		struct spec_file *file = file_for(specs, &listing->files[i]);
 
-		if (!file || is_in_force(specs, file, source))
-			continue;
-		candidates[n++] = (struct candidate){
-			.file = file,
-			.source = source,
-			.spec = judge(specs, file, source, has_recorded, arg),
-		};
-		file->candidate = &candidates[n - 1];
+		if (file)
+			look_at(&look, file, &listing->files[i]);
 	}
 	changed = drop_absent(specs);
-	changed |= admit(specs, candidates, n);
-	for (size_t i = 0; i < n; i++) {
-		candidates[i].file->candidate = NULL;
-		if (candidates[i].file->errors.n > 0)
-			tell_rejected(specs, candidates[i].file);
-		spec_free(candidates[i].spec);
-	}
-	free(candidates);
-	named_files_forget(specs->named);
+	/* Who did not fit does not fit now, unless something is new. */
+	if (changed || look.fresh)
+		changed |= admit(specs, look.candidates, look.n);
+	end_look(&look);
 	return changed;
 }
 

@@ -18,12 +18,15 @@
 #include "daemon/events.h"
 #include "daemon/io/store.h"
 #include "daemon/io/watch.h"
+#include "daemon/spec_verdict.h"
 
 struct spec_file {
 	char *name, *path;
-	bool present;                /* in the directory at the last look */
-	struct spec *spec;           /* in force; NULL: there has been no good version yet */
-	char text_sha256[65];        /* of the text last judged */
+	bool present;      /* in the directory at the last look */
+	struct spec *spec; /* in force; NULL: there has been no good version yet */
+	struct verdict
+		verdict;      /* on the newest version by itself; as good as none when it could not be read */
+	struct spec *refused; /* the newest version, when it is valid but not beside others; or NULL */
 	struct spec_errors errors;   /* of the newest version; n is 0 when that is in force */
 	char *told;                  /* the errors as they were last told, so that each is told once */
 	struct candidate *candidate; /* its newest version, while that is judged */
@@ -47,6 +50,9 @@ bool specs_update(struct specs *specs, const struct watch_listing *listing,
 		  bool (*has_recorded)(void *arg, const char *name), void *arg);
 
 struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
+/* The files elsewhere that counted at the last look, such as a CA, as they were. */
+void specs_each_named(const struct specs *specs,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg);
 /* NULL if no file has given this name. */
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
 

@@ -132,6 +132,58 @@ START_TEST(a_link_is_not_a_file)
 }
 END_TEST
 
+/* Unpacked in this order: the name that counts comes when all of the text is there. */
+START_TEST(a_second_name_follows_the_file)
+{
+	static const struct archive_entry_spec both[] = {
+		{.path = "dir/.x.new", .mode = 0644, .data = "global\n", .len = 7},
+		{.path = "dir/x", .mode = 0644, .link = "dir/.x.new"},
+	};
+	struct archive *a = archive_read_new();
+	struct archive_entry *entry;
+	char *tar;
+	size_t len;
+
+	archive_pack(both, 2, 1700000000, &tar, &len);
+	archive_read_support_format_tar(a);
+	ck_assert_int_eq(archive_read_open_memory(a, tar, len), ARCHIVE_OK);
+	ck_assert_int_eq(archive_read_next_header(a, &entry), ARCHIVE_OK);
+	ck_assert_str_eq(archive_entry_pathname(entry), "dir/.x.new");
+	ck_assert_int_eq(archive_entry_size(entry), 7);
+	ck_assert_int_eq(archive_read_next_header(a, &entry), ARCHIVE_OK);
+	ck_assert_str_eq(archive_entry_pathname(entry), "dir/x");
+	ck_assert_pstr_eq(archive_entry_hardlink(entry), "dir/.x.new");
+	ck_assert_uint_eq(archive_entry_perm(entry), 0644);
+	ck_assert_int_eq(archive_entry_size(entry), 0);
+	ck_assert_int_eq(archive_read_next_header(a, &entry), ARCHIVE_EOF);
+	archive_read_free(a);
+	free(tar);
+}
+END_TEST
+
+START_TEST(a_directory_is_empty_or_not)
+{
+	static const struct archive_entry_spec some[] = {
+		{.path = "dir/", .mode = 0755},
+		{.path = "dir/x", .mode = 0644, .data = "", .len = 0},
+	};
+	char *tar;
+	size_t len;
+
+	archive_pack(some, 1, 0, &tar, &len);
+	ck_assert(archive_is_empty_directory(tar, len));
+	for (size_t cut = 0; cut < 512; cut++)
+		ck_assert(!archive_is_empty_directory(tar, cut));
+	free(tar);
+	archive_pack(some, 2, 0, &tar, &len);
+	ck_assert(!archive_is_empty_directory(tar, len));
+	free(tar);
+	archive_pack(some + 1, 1, 0, &tar, &len);
+	ck_assert(!archive_is_empty_directory(tar, len));
+	free(tar);
+}
+END_TEST
+
 START_TEST(what_is_cut_is_not_taken_for_whole)
 {
 	char *tar, *data;
@@ -172,6 +224,8 @@ int main(void)
 	tcase_add_test(tar, short_names_need_no_extension);
 	tcase_add_loop_test(tar, the_first_file_is_read, 0, sizeof(reads) / sizeof(*reads));
 	tcase_add_test(tar, a_link_is_not_a_file);
+	tcase_add_test(tar, a_second_name_follows_the_file);
+	tcase_add_test(tar, a_directory_is_empty_or_not);
 	tcase_add_test(tar, what_is_cut_is_not_taken_for_whole);
 	tcase_add_test(tar, garbage_is_not_an_archive);
 	suite_add_tcase(suite, tar);

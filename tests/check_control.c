@@ -108,6 +108,7 @@ static void setup(void)
 	path = temp_path("apilbd.sock");
 	held = NULL;
 	gone_count = handled_count = 0;
+	control_patience = (struct timeval){CONTROL_TIMEOUT_S, 0};
 	start();
 }
 
@@ -833,27 +834,27 @@ END_TEST
 
 START_TEST(many_clients_are_served_at_once)
 {
-	struct heard heard[CONTROL_MAX_CLIENTS] = {{0}};
-	int fds[CONTROL_MAX_CLIENTS];
+	struct heard heard[CONTROL_USER_CLIENTS] = {{0}};
+	int fds[CONTROL_USER_CLIENTS];
 
-	for (int i = 0; i < CONTROL_MAX_CLIENTS; i++)
+	for (int i = 0; i < CONTROL_USER_CLIENTS; i++)
 		fds[i] = client();
 	/* One of them dead in the middle, one slow. */
 	say(fds[0], "GET /hel");
 	say(fds[1], "GET /stream HTTP/1.1\r\n\r\n");
-	for (int i = 2; i < CONTROL_MAX_CLIENTS; i++) {
+	for (int i = 2; i < CONTROL_USER_CLIENTS; i++) {
 		char *request = xasprintf("GET /hello?name=%d HTTP/1.1\r\n\r\n", i);
 
 		say(fds[i], request);
 		free(request);
 	}
-	for (int i = CONTROL_MAX_CLIENTS - 1; i > 1; i--) {
+	for (int i = CONTROL_USER_CLIENTS - 1; i > 1; i--) {
 		char *words = xasprintf("hello %d\n", i);
 
 		hear_until(fds[i], &heard[i], words);
 		free(words);
 	}
-	for (int i = 0; i < CONTROL_MAX_CLIENTS; i++) {
+	for (int i = 0; i < CONTROL_USER_CLIENTS; i++) {
 		forget(&heard[i]);
 		close(fds[i]);
 	}
@@ -862,29 +863,173 @@ START_TEST(many_clients_are_served_at_once)
 }
 END_TEST
 
-START_TEST(one_client_too_many_is_told_so)
+/* Who connects while another user's rights are in force is that user. */
+static int client_of(uid_t uid)
+{
+	int fd;
+
+	ck_assert_int_eq(chmod(temp_dir, 0755), 0);
+	ck_assert_int_eq(chmod(path, 0666), 0);
+	ck_assert_int_eq(seteuid(uid), 0);
+	fd = client();
+	ck_assert_int_eq(seteuid(0), 0);
+	turn();
+	return fd;
+}
+
+/* The answer to hello; then the client is gone. */
+static struct heard hello(int fd)
 {
 	struct heard heard = {0};
-	int fds[CONTROL_MAX_CLIENTS], more;
 
-	for (int i = 0; i < CONTROL_MAX_CLIENTS; i++)
-		fds[i] = client();
-	settle();
-	more = client();
-	hear_end(more, &heard);
-	assert_begins(&heard, "HTTP/1.1 503 Service Unavailable\r\n");
-	assert_has(&heard, "{ \"error\": \"too many clients at once");
+	say(fd, "GET /hello HTTP/1.1\r\nConnection: close\r\n\r\n");
+	hear_end(fd, &heard);
+	close(fd);
+	return heard;
+}
+
+static void assert_served(uid_t uid)
+{
+	struct heard heard = hello(client_of(uid));
+
+	assert_begins(&heard, "HTTP/1.1 200 OK\r\n");
 	forget(&heard);
-	close(more);
+}
+
+static void assert_no_place(uid_t uid, const char *words)
+{
+	struct heard heard = hello(client_of(uid));
+
+	assert_begins(&heard, "HTTP/1.1 503 Service Unavailable\r\n");
+	assert_has(&heard, "{ \"error\": \"too many clients at once: ");
+	assert_has(&heard, words);
+	forget(&heard);
+}
+
+/* What may hold a place without ever ending by itself. */
+static const char *const squatting[] = {"", "GET /hel", "GET /later HTTP/1.1\r\n\r\n",
+					"GET /big HTTP/1.1\r\n\r\n"};
+
+START_TEST(a_user_takes_no_place_from_another)
+{
+	struct heard heard = {0};
+	int fds[CONTROL_USER_CLIENTS];
+
+	for (int i = 0; i < CONTROL_USER_CLIENTS; i++) {
+		fds[i] = client_of(1000);
+		/* Of large replies only a few, which is another limit. */
+		say(fds[i], squatting[i < 4 ? i : i % 3]);
+	}
+	assert_no_place(1000, "user 1000 has 64 connections here");
+	assert_served(1001);
+	assert_served(0);
 	/* The others are not hurt, and one that leaves makes room. */
-	say(fds[7], "GET /hello HTTP/1.1\r\n\r\n");
-	hear_until(fds[7], &heard, "hello world");
+	say(fds[0], "GET /hello HTTP/1.1\r\n\r\n");
+	hear_until(fds[0], &heard, "hello world");
 	forget(&heard);
 	close(fds[0]);
 	settle();
-	assert_serves();
-	for (int i = 1; i < CONTROL_MAX_CLIENTS; i++)
+	assert_served(1000);
+	for (int i = 1; i < CONTROL_USER_CLIENTS; i++)
 		close(fds[i]);
+}
+END_TEST
+
+START_TEST(followers_leave_room_for_questions)
+{
+	static const char follow[] = "GET /stream HTTP/1.1\r\n\r\n";
+	int fds[CONTROL_USER_CLIENTS];
+	struct heard heard = {0};
+
+	for (int i = 0; i < CONTROL_USER_STREAMS; i++) {
+		fds[i] = client_of(1000);
+		say(fds[i], follow);
+		hear_until(fds[i], &heard, "first");
+		forget(&heard);
+	}
+	for (int i = 0; i < 3; i++) {
+		int fd = client_of(1000);
+
+		say(fd, follow);
+		hear_end(fd, &heard);
+		assert_begins(&heard, "HTTP/1.1 503 Service Unavailable\r\n");
+		assert_has(&heard, "{ \"error\": \"too many followers at once: user 1000 has 32 here");
+		ck_assert_ptr_null(strstr(heard.text, "first"));
+		/* Its handler hears of the end like any other's. */
+		ck_assert_int_eq(gone_count, i + 1);
+		forget(&heard);
+		close(fd);
+	}
+	assert_served(1000);
+	assert_served(0);
+	for (int i = 0; i < CONTROL_USER_STREAMS; i++)
+		close(fds[i]);
+	TURN_UNTIL(gone_count == CONTROL_USER_STREAMS + 3);
+}
+END_TEST
+
+START_TEST(a_crowd_keeps_out_neither_who_has_few_nor_root)
+{
+	int fds[CONTROL_MAX_CLIENTS], n = 0;
+	uid_t uid = 1000;
+
+	for (; n < CONTROL_MAX_CLIENTS - CONTROL_FOR_ROOT - CONTROL_FOR_FEW; n++)
+		fds[n] = client_of(uid + n / CONTROL_USER_CLIENTS);
+	assert_no_place(uid, "user 1000 has 64");
+	fds[n++] = client_of(2000);
+	assert_served(2000);
+	for (int i = 1; i < CONTROL_FEW; i++)
+		fds[n++] = client_of(2000);
+	assert_no_place(2000, "connections; try again later");
+	for (uid = 3000; n < CONTROL_MAX_CLIENTS - CONTROL_FOR_ROOT; uid++)
+		fds[n++] = client_of(uid);
+	assert_no_place(uid, "240 connections; try again later");
+	while (n < CONTROL_MAX_CLIENTS) {
+		assert_served(0);
+		fds[n++] = client_of(0);
+	}
+	assert_no_place(0, "256 connections");
+	while (n > 0)
+		close(fds[--n]);
+}
+END_TEST
+
+/* Far more than may be told slowly; nobody of them reads. */
+START_TEST(those_who_get_no_place_take_none)
+{
+	int fds[CONTROL_USER_CLIENTS + 2 * CONTROL_MAX_REFUSED];
+	const int n = sizeof(fds) / sizeof(fds[0]);
+
+	for (int i = 0; i < n; i++)
+		fds[i] = client_of(1000);
+	assert_served(1001);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	settle();
+	assert_served(1000);
+}
+END_TEST
+
+START_TEST(who_reads_nothing_is_asked_to_before_he_asks_for_more)
+{
+	const int n = CONTROL_USER_BACKLOG / BIG_BYTES + 1;
+	int fds[CONTROL_USER_BACKLOG / BIG_BYTES + 1];
+	struct heard heard = {0};
+
+	for (int i = 0; i < n; i++) {
+		fds[i] = client_of(1000);
+		say(fds[i], "GET /big HTTP/1.1\r\n\r\n");
+		settle();
+	}
+	heard = hello(client_of(1000));
+	assert_begins(&heard, "HTTP/1.1 503 ");
+	assert_has(&heard, "user 1000 has 32 MiB of answers waiting here");
+	forget(&heard);
+	assert_served(1001);
+	for (int i = 0; i < n; i++)
+		close(fds[i]);
+	settle();
+	assert_served(1000);
 }
 END_TEST
 
@@ -1057,7 +1202,9 @@ int main(void)
 	ADD(clients, an_idle_client_is_closed, a_slow_writer_is_told_and_closed,
 	    a_slow_reader_of_a_large_reply_gets_all_of_it, a_reader_that_stands_still_is_closed,
 	    a_client_that_only_asks_and_never_reads_is_closed, many_clients_are_served_at_once,
-	    one_client_too_many_is_told_so, running_out_of_descriptors_passes);
+	    a_user_takes_no_place_from_another, followers_leave_room_for_questions,
+	    a_crowd_keeps_out_neither_who_has_few_nor_root, those_who_get_no_place_take_none,
+	    who_reads_nothing_is_asked_to_before_he_asks_for_more, running_out_of_descriptors_passes);
 	ADD(paths, only_owner_and_group_may_connect_whatever_the_umask, a_socket_in_use_is_left_alone,
 	    a_socket_that_was_left_over_is_replaced, what_is_no_socket_is_never_removed,
 	    a_path_that_cannot_be_is_refused_in_words, the_socket_of_a_successor_is_not_removed);

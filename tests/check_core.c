@@ -373,7 +373,7 @@ START_TEST(names_as_servers_are_resolved_at_run_time)
 	const char *config = wanted->config;
 
 	assert_in(config, "\n    setenv RES_OPTIONS \"timeout:1 attempts:2\"\n");
-	assert_in(config, "\nresolvers system\n    parse-resolv-conf\n    timeout resolve 5s\n");
+	assert_in(config, "\nresolvers system\n    parse-resolv-conf\n    timeout resolve 10s\n");
 	/* Nothing that DNS may say or not say takes an address away. */
 	assert_in(config,
 		  "\n    hold nx 24d\n    hold timeout 24d\n    hold refused 24d\n    hold other 24d\n");

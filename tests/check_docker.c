@@ -41,10 +41,7 @@ static void on_reply(void *arg, const struct docker_reply *reply, const struct e
 	r->status = reply->status;
 	r->body = memcpy(xcalloc(1, reply->body_len + 1), reply->body, reply->body_len);
 	r->json = reply->json ? xstrdup(json_object_to_json_string_ext(reply->json, 0)) : NULL;
-	r->path_stat =
-		reply->path_stat
-			? xstrdup(json_object_to_json_string_ext(reply->path_stat, JSON_C_TO_STRING_PLAIN))
-			: NULL;
+	r->path_stat = xstrdup(reply->path_stat);
 }
 
 static void on_entry(void *arg, struct json_object *entry)
@@ -653,6 +650,10 @@ static const struct {
 	{"haproxy:3.0@sha256:0123", "haproxy", "sha256:0123"},
 	{"reg:5000/a:1@sha256:0123", "reg:5000/a", "sha256:0123"},
 	{"reg:5000/a@sha256:0123", "reg:5000/a", "sha256:0123"},
+	/* With no tag at all the engine would pull every one of them. */
+	{"haproxy@", "haproxy", "latest"},
+	{"haproxy:", "haproxy", "latest"},
+	{"haproxy:3.0@", "haproxy", "latest"},
 };
 
 START_TEST(a_reference_has_name_and_tag)
@@ -671,7 +672,7 @@ END_TEST
 #define LAYER_BYTES(id, status, current, total)                                                   \
 	"{\"status\":\"" status "\",\"progressDetail\":{\"current\":" current ",\"total\":" total \
 	"},\"progress\":\"[=>  ]\",\"id\":\"" id "\"}\r\n"
-#define PULLING "{\"status\":\"Pulling from a/b\",\"id\":\"1\"}\r\n"
+#define DOWNLOADING "{\"status\":\"Pulling from a/b\",\"id\":\"1\"}\r\n"
 #define P "pulling reg:5000/a/b:1"
 
 static const struct {
@@ -679,7 +680,7 @@ static const struct {
 	const char *progress; /* a piece a line */
 	const char *error;
 } pulls[] = {
-	{PULLING LAYER("aa", "Pulling fs layer") LAYER("bb", "Already exists") LAYER(
+	{DOWNLOADING LAYER("aa", "Pulling fs layer") LAYER("bb", "Already exists") LAYER(
 		 "cc", "Waiting") LAYER_BYTES("aa", "Downloading", "1000000",
 					      "30000000") LAYER_BYTES("aa", "Downloading", "1000001",
 								      "30000000") LAYER_BYTES("cc",
@@ -695,12 +696,12 @@ static const struct {
 	   ": 1/3 layers, 1.0 MB of 30.0 MB\n" P ": 1/3 layers, 12.3 MB of 40.1 MB\n" P
 	   ": 1/3 layers, 41.3 MB of 40.1 MB\n" P ": 2/3 layers, 41.3 MB of 40.1 MB\n",
 	 NULL},
-	{PULLING "{\"status\":\"Status: Image is up to date\"}\r\n", P "\n", NULL},
+	{DOWNLOADING "{\"status\":\"Status: Image is up to date\"}\r\n", P "\n", NULL},
 	{"{\"status\":\"x\"}", P "\n", NULL},
-	{PULLING "{\"errorDetail\":{\"message\":\"no space left\"},\"error\":\"no space "
-		 "left\"}\r\n{\"error\":\"more\"}\r\n",
+	{DOWNLOADING "{\"errorDetail\":{\"message\":\"no space left\"},\"error\":\"no space "
+		     "left\"}\r\n{\"error\":\"more\"}\r\n",
 	 P "\n", "pull image reg:5000/a/b:1: no space left"},
-	{PULLING "{\"status\":\"cut", P "\n",
+	{DOWNLOADING "{\"status\":\"cut", P "\n",
 	 "pull image reg:5000/a/b:1: the engine's progress report is not JSON: {\"status\":\"cut"},
 	{"<html>\n", P "\n", "pull image reg:5000/a/b:1: the engine's progress report is not JSON: <html>"},
 	{LAYER_BYTES("aa", "Downloading", "-5", "99999999999999999999999"), P "\n" P ": 0/1 layers\n", NULL},
@@ -741,6 +742,68 @@ START_TEST(a_pull_tells_its_progress)
 	run_pull(_i, WIRE_PAIR, 0, 1);
 	for (size_t cut = 0; cut <= len; cut += 1)
 		run_pull(_i, (int)(cut % WIRE_KINDS), cut, len);
+}
+END_TEST
+
+#define ONE_OF_FOUR_MB                                                                                \
+	"{\"status\":\"Downloading\",\"id\":\"a\",\"progressDetail\":{\"current\":1000000,\"total\":" \
+	"4000000}}\n"
+#define SO_FAR                                                                                             \
+	"; so far: pulling reg:5000/a/b:1: 0/1 layers, 1.0 MB of 4.0 MB. Is the registry there, and fast " \
+	"enough for the host? See what \"docker pull reg:5000/a/b:1\" says on it"
+
+static void say_progress(struct wire *wire)
+{
+	char *chunk = xasprintf("%zx\r\n" ONE_OF_FOUR_MB "\r\n", strlen(ONE_OF_FOUR_MB));
+
+	wire_say(wire, chunk, strlen(chunk));
+	free(chunk);
+}
+
+static void begin_pull(struct wire *wire, struct result *r, int kind)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+	open_negotiated(wire, r, kind);
+	call_pull(r);
+	wire_spin(wire);
+	wire_say(wire, head, strlen(head));
+	say_progress(wire);
+}
+
+/* A registry that drips: the engine tells of each byte. */
+START_TEST(a_pull_has_a_limit_in_all)
+{
+	bool never = false;
+	struct wire wire;
+	struct result r;
+
+	pull_limit_ms = 60;
+	begin_pull(&wire, &r, _i);
+	for (int i = 0; i < 500 && !r.calls; i++) {
+		say_progress(&wire);
+		wire_wait(&wire, &never, 10);
+	}
+	ck_assert_str_eq(r.err.message, "pull image reg:5000/a/b:1: no complete answer within 0.06 s" SO_FAR);
+	ck_assert_int_eq(r.err.kind, ERR_TRANSIENT);
+	pull_limit_ms = PULL_LIMIT_MS;
+	close_docker(&wire, &r);
+}
+END_TEST
+
+START_TEST(a_pull_that_is_cut_off_says_how_far_it_was)
+{
+	struct wire wire;
+	struct result r;
+
+	begin_pull(&wire, &r, _i);
+	ck_assert_int_eq(r.calls, 0);
+	wire_end(&wire);
+	wire_spin(&wire);
+	ck_assert_str_eq(
+		r.err.message,
+		"pull image reg:5000/a/b:1: the connection was closed in the middle of the answer" SO_FAR);
+	close_docker(&wire, &r);
 }
 END_TEST
 
@@ -794,7 +857,8 @@ START_TEST(progress_may_free_the_engine)
 	open_negotiated(&wire, &r, _i);
 	docker_pull(r.docker, "a", free_at_progress, on_reply, &r);
 	wire_spin(&wire);
-	wire_say(&wire, "HTTP/1.1 200 OK\r\n\r\n" PULLING, strlen("HTTP/1.1 200 OK\r\n\r\n" PULLING));
+	wire_say(&wire, "HTTP/1.1 200 OK\r\n\r\n" ONE_OF_FOUR_MB,
+		 strlen("HTTP/1.1 200 OK\r\n\r\n" ONE_OF_FOUR_MB));
 	ck_assert_ptr_null(r.docker);
 	ck_assert_int_eq(r.calls, 0);
 	close_docker(&wire, &r);
@@ -841,6 +905,8 @@ int main(void)
 	LOOP(calls, a_reference_has_name_and_tag, refs);
 	LOOP(calls, a_pull_tells_its_progress, pulls);
 	tcase_add_test(calls, an_endless_line_is_refused);
+	tcase_add_loop_test(calls, a_pull_has_a_limit_in_all, 0, WIRE_KINDS);
+	tcase_add_loop_test(calls, a_pull_that_is_cut_off_says_how_far_it_was, 0, WIRE_KINDS);
 	tcase_add_loop_test(calls, a_callback_may_free_the_engine, 0, WIRE_KINDS);
 	tcase_add_loop_test(calls, progress_may_free_the_engine, 0, WIRE_KINDS);
 	tcase_add_loop_test(calls, a_cancelled_call_stays_silent, 0, WIRE_KINDS);

@@ -143,6 +143,35 @@ static const struct {
 	{"fd00::1", 22, "fd00::1 " KEY_A "\n"},
 };
 
+/* A host says the type itself, and it becomes a word of a line in known_hosts. */
+static const struct {
+	const char *type;
+	size_t len;
+	bool good;
+} types[] = {
+	{"ssh-ed25519", 11, true},
+	{"ecdsa-sha2-nistp256", 19, true},
+	{"sk-ssh-ed25519@openssh.com", 26, true},
+	{"", 0, false},
+	{"ssh ed25519", 11, false},
+	{"x\n* ssh-ed25519 AAAA", 20, false},
+	{"ssh-\0d25519", 11, false},
+	{"\x1b[2J", 4, false},
+	{"0123456789012345678901234567890123456789012345678901234567890123", 64, false},
+};
+
+START_TEST(a_type_is_one_word)
+{
+	unsigned char blob[100] = {0, 0, 0, (unsigned char)types[_i].len};
+	struct host_key key;
+
+	memcpy(blob + 4, types[_i].type, types[_i].len);
+	ck_assert_int_eq(host_key_from_blob(&key, blob, 4 + types[_i].len), types[_i].good);
+	if (types[_i].good)
+		ck_assert_str_eq(key.type, types[_i].type);
+}
+END_TEST
+
 START_TEST(what_is_written_is_found_again)
 {
 	struct host_key key = key_of(KEY_A);
@@ -250,6 +279,14 @@ static const struct {
 	 "97NhZn1sEZJfmS8oYN5Zl6/28yDLc8RX7g==\n"
 	 "-----END EC PRIVATE KEY-----\n",
 	 SSH_KEY_OTHER},
+	{"a comment above the key",
+	 "# it was ENCRYPTED once\n"
+	 "-----BEGIN EC PRIVATE KEY-----\n"
+	 "MHcCAQEEIFrvs2uQOrbtj+uebUfU6b7FZrxAKoBohRYKxHvOn2a+oAoGCCqGSM49\n"
+	 "AwEHoUQDQgAEH5XB1+4EAj7jNrKBoPwgCv70BCKEXPfSThljDzdK/KjyKMZqPyWa\n"
+	 "97NhZn1sEZJfmS8oYN5Zl6/28yDLc8RX7g==\n"
+	 "-----END EC PRIVATE KEY-----\n",
+	 SSH_KEY_OTHER},
 	{"Ed25519, PKCS#8",
 	 "-----BEGIN PRIVATE KEY-----\n"
 	 "MC4CAQAwBQYDK2VwBCIEIBSCuuEcnzBjINeOtQ/VE1rWPbjQbxuXlngOHS0+xNEQ\n"
@@ -306,6 +343,7 @@ int main(void)
 	tcase_add_test(known, a_changed_key_is_shown_with_its_old_fingerprint);
 	tcase_add_test(known, fingerprints_are_those_of_ssh_keygen);
 	tcase_add_test(known, the_known_types_of_a_host);
+	tcase_add_loop_test(known, a_type_is_one_word, 0, sizeof(types) / sizeof(types[0]));
 	tcase_add_loop_test(known, what_is_written_is_found_again, 0, N(lines));
 	tcase_add_loop_test(private, kinds_of_private_keys, 0, N(keys));
 	suite_add_tcase(suite, known);

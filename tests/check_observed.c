@@ -6,6 +6,7 @@
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "daemon/core/difference.h"
 #include "daemon/core/observed.h"
 #include "tests/lies.h"
 
@@ -72,9 +73,9 @@ static void use(struct json_object *inspect, struct json_object *image, struct j
 		ck_assert_uint_ge(strlen(seen->id), 12);
 		ck_assert_ptr_null(strchr(seen->name, '/'));
 		ck_assert_ptr_null(strchr(seen->token, '/'));
-		free(observed_difference(seen, create));
-		free(observed_image_difference(seen, image));
-		observed_mounts_as(seen, create);
+		free(difference_from_request(seen, create));
+		free(difference_from_image(seen, image));
+		difference_mounts_as(seen, create);
 		observed_runs_haproxy(seen);
 		observed_image_id(seen);
 	}
@@ -172,12 +173,13 @@ END_TEST
 START_TEST(an_image_of_nulls)
 {
 	struct json_object *inspect = parse(inspect_text);
-	struct json_object *image = parse("{\"Id\": \"sha256:" ID "\", \"Config\": {\"Env\": [null]}}");
+	struct json_object *image = parse("{\"Id\": \"sha256:" ID
+					  "\", \"Config\": {\"Env\": [null], \"Entrypoint\": [\"/entry\"]}}");
 	struct err err;
 	struct observed_container *container = observed_from_inspect(inspect, &err);
-	char *difference = observed_image_difference(container, image);
+	char *difference = difference_from_image(container, image);
 
-	ck_assert_str_eq(difference, "environment is not the image's");
+	ck_assert_str_eq(difference, "environment variable PATH was added");
 	free(difference);
 	observed_container_free(container);
 	json_object_put(image);
@@ -205,7 +207,7 @@ START_TEST(long_texts)
 	ck_assert_ptr_null(container->owner);
 	ck_assert_ptr_null(container->started_at);
 	free(text);
-	text = observed_difference(container, create);
+	text = difference_from_request(container, create);
 	ck_assert_msg(strncmp(text, "user is \"xxx", 12) == 0 && strlen(text) < 500, "%.100s", text);
 	free(text);
 	free(long_text);

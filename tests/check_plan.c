@@ -164,6 +164,7 @@ static void observe_old(struct wanted *wanted, struct json_object *given, struct
 
 	old->overdue = text_of(given, "overdue") != NULL;
 	old->undrained = text_of(given, "undrained") != NULL;
+	old->returned = text_of(given, "returned") != NULL;
 	observed_instance_add_old(observed, old);
 }
 
@@ -195,11 +196,23 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * that it runs; it answers then), stats (if it does not), image (true, false;
  * absent: not looked at), unresolved (seconds since HAProxy's start: it has no address for a name), binds
  * ("other": HAProxy listens elsewhere), adopt (the state hands the container over), up (names of servers that
- * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained": true or
- * absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the image's HAProxy has
- * checked the config), "config mode" (not what it was), "refused"; "leave" (a removal that lets connections
- * end); foreign, refusal, lost (texts).
+ * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained",
+ * "returned": true or absent }), and, true or absent: "silent" (stats failed, for long), "accepted" (the
+ * image's HAProxy has checked the config), "config mode" (not what it was), "refused"; "leave" (a removal
+ * that lets connections end); foreign, refusal, lost, "in vain" (texts); file (what stands at the
+ * config's path: a text, or { "mode": as the engine has it, "size" }).
  */
+static void observe_file(struct json_object *given, struct host_file *file)
+{
+	bool is_text = json_object_is_type(given, json_type_string);
+
+	host_file_stat(file, is_text ? NULL : json_object_to_json_string(given));
+	if (!is_text)
+		return;
+	file->text = xstrdup(json_object_get_string(given));
+	file->size = (int64_t)(file->len = strlen(file->text));
+}
+
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
 	const char *config = text_of(given, "config"), *loaded = text_of(given, "loaded");
@@ -230,6 +243,9 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 		observe_up(value, observed);
 	if (text_of(given, "unresolved"))
 		observe_unresolved(text_of(given, "unresolved"), observed);
+	if (json_object_object_get_ex(given, "file", &value))
+		observe_file(value, &observed->file);
+	observed->file_is_ours = text_of(given, "file ours") != NULL;
 	observed->config_accepted = text_of(given, "accepted") != NULL;
 	observed->image_known = image != NULL;
 	observed->image_present = image && strcmp(image, "true") == 0;
@@ -244,6 +260,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->lost_file = xstrdup(text_of(given, "lost"));
 	observed->refusal = xstrdup(text_of(given, "refusal"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
+	observed->in_vain = xstrdup(text_of(given, "in vain"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->loaded.generation,
 	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");
@@ -279,7 +296,7 @@ static char *plan_text(const struct plan *plan)
 
 static struct wanted *wanted_from(const char *dir, bool *removal)
 {
-	const struct spec_context context = {.have_agent = true, .have_recorded = true};
+	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
 	char *yaml = read_file(dir, "spec.yaml");
 	struct wanted *wanted;

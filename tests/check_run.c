@@ -34,7 +34,7 @@ struct place {
 	struct job_target last;
 	struct wanted *next; /* what its spec wants, while that waits; NULL: the same */
 	bool unproven;       /* the daemon has just started */
-	bool done, reached;
+	bool done, reached, observe_only;
 	struct err err; /* of the host as a whole */
 	char *told;
 };
@@ -123,8 +123,11 @@ static void on_reached(void *arg, const struct job_target *targets, size_t n)
 {
 	struct place *place = arg;
 
-	ck_assert_uint_eq(n, 1);
+	ck_assert_uint_ge(n, 1);
 	ck_assert_str_eq(targets[0].name, "lb");
+	/* Once it is, it is: a connection that was lost is made anew in the same run. */
+	if (place->reached)
+		return;
 	/* It is written down then that something may be there. */
 	ck_assert_msg(!place->machine.history, "before that: %s", place->machine.history);
 	place->reached = true;
@@ -148,10 +151,12 @@ static struct job_target target_of(const struct place *place)
 		.config_size = last->config_size,
 		.config_mtime = xstrdup(last->config_mtime),
 		.accepted = xstrdup(last->accepted),
+		.beside_seen = xstrdup(last->beside_seen),
 	};
 
 	memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
 	leaving_copy(&target.leaving, &last->leaving);
+	replaced_copy(&target.replaced, &last->replaced);
 	if (last->err.kind == ERR_NONE && last->observed.current) {
 		target.known_id = xstrdup(last->observed.current->id);
 		target.known_started_at = xstrdup(last->observed.current->started_at);
@@ -182,13 +187,13 @@ static void forget(struct place *place)
 	place->last = (struct job_target){.config_size = -1};
 }
 
-/* mishap: of the request that fails; NULL: none does. */
-static void run_until(struct place *place, const struct mishap *mishap)
+static struct job_options options_of(struct place *place)
 {
-	const struct job_options options = {
+	return (struct job_options){
 		.base = place->base,
 		.owner = OWNER,
 		.engine = "/run/docker.sock",
+		.observe_only = place->observe_only,
 		.open = open_stream,
 		.reached = on_reached,
 		.removal = nobody_else,
@@ -196,6 +201,12 @@ static void run_until(struct place *place, const struct mishap *mishap)
 		.done = on_done,
 		.arg = place,
 	};
+}
+
+/* mishap: of the request that fails; NULL: none does. */
+static void run_until(struct place *place, const struct mishap *mishap)
+{
+	const struct job_options options = options_of(place);
 	struct job_target *targets = xcalloc(1, sizeof(*targets));
 	struct job *job;
 	size_t n;
@@ -282,6 +293,15 @@ static void expect_as_wanted(const struct place *place, const char *when)
 		      when);
 	ck_assert_msg(strcmp(balancer(place)->loaded, place->wanted->config) == 0,
 		      "%s: another config is loaded", when);
+}
+
+/* What HAProxy would be given if it had to start now. */
+static void expect_whole_file(const struct place *place, const char *when)
+{
+	const struct fake_file *file = fake_file_find(&place->machine, CONFIG);
+
+	ck_assert_msg(!file || (file->len > 0 && file->text[file->len - 1] == '\n'), "%s: half a config\n%s",
+		      when, place->machine.history);
 }
 
 /* Each is how the world is changed after all was well, and runs until it is so again. */
@@ -383,6 +403,7 @@ static void old_config_loaded(struct place *place)
 enum {
 	SERVES = 1,  /* all the time, and so it must go on */
 	LASTING = 2, /* connections last until the next run at least */
+	PODMAN = 4,
 };
 
 static const struct world {
@@ -409,11 +430,15 @@ static const struct world {
 	/* Two users cannot share a port: the one has to go before the other comes. */
 	{"made by another user", made_by_another_user, 0},
 	{"another config loaded", old_config_loaded, SERVES},
+	{"image changed, with Podman", change_image, SERVES | PODMAN},
+	{"image changed, with Podman, connections last", change_image, SERVES | PODMAN | LASTING},
+	{"made otherwise, with Podman", made_otherwise, SERVES | PODMAN},
 };
 
-static void begin(struct place *place)
+static void begin(struct place *place, unsigned flags)
 {
 	open_place(place);
+	place->machine.podman = flags & PODMAN;
 	add_bystander(place);
 	run(place);
 	expect_as_wanted(place, "at first");
@@ -423,10 +448,146 @@ START_TEST(what_is_new_is_made_and_then_left_alone)
 {
 	struct place place;
 
-	begin(&place);
+	begin(&place, 0);
 	run(&place);
 	expect_as_wanted(&place, "the second time");
 	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
+/* Connections of those that were told to leave end at last. */
+static void end_connections(struct place *place)
+{
+	for (struct fake_container *c = place->machine.containers; c; c = c->next)
+		if (c->leaves)
+			fake_leave(&place->machine, c);
+}
+
+static size_t times_told(const struct place *place, const char *words)
+{
+	size_t n = 0;
+
+	for (const char *at = place->told; (at = strstr(at, words)) != NULL; at++)
+		n++;
+	return n;
+}
+
+/* The engine makes something else of what we ask for. */
+START_TEST(a_container_is_not_replaced_in_vain)
+{
+	char first[65];
+	struct place place;
+
+	open_place(&place);
+	place.machine.twists = true;
+	run(&place);
+	ck_assert_int_eq(place.last.err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(place.last.err.message, "replacing the container has not helped: stop signal is "
+						     "\"SIGTERM\", wanted \"SIGUSR1\""),
+		      "%s", place.last.err.message);
+	ck_assert_uint_eq(times_told(&place, "create: "), 2); /* the first, and one attempt */
+	ck_assert_uint_eq(containers(&place), 1);
+	strcpy(first, balancer(&place)->id);
+
+	/* Not again, however often it is looked at. */
+	for (int i = 0; i < 3; i++)
+		run(&place);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	ck_assert_int_eq(place.last.err.kind, ERR_PERMANENT);
+
+	/* Everything else is repaired as ever. */
+	fake_file_write(&place.machine, CONFIG, "# mine\n", strlen("# mine\n"), 0644);
+	run(&place);
+	ck_assert_str_eq(fake_file_find(&place.machine, CONFIG)->text, place.wanted->config);
+	fake_end(the_balancer(&place), 1);
+	run(&place);
+	ck_assert_int_eq(balancer(&place)->status, FAKE_RUNNING);
+	ck_assert_str_eq(balancer(&place)->id, first);
+
+	/* Another container is another matter, and so is another engine. */
+	place.machine.twists = false;
+	fake_remove(&place.machine, the_balancer(&place));
+	run(&place);
+	expect_as_wanted(&place, "an engine that does as it is told");
+
+	/* What it was made for has been mended: when it comes again, that is repaired again. */
+	for (int i = 0; i < 2; i++) {
+		json_object_object_add(the_balancer(&place)->request, "StopSignal",
+				       json_object_new_string("SIGTERM"));
+		run(&place);
+		expect_as_wanted(&place, "the same once more");
+	}
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(a_changed_spec_is_tried_where_replacing_was_in_vain)
+{
+	struct place place;
+
+	open_place(&place);
+	place.machine.twists = true;
+	run(&place);
+	place.machine.twists = false;
+	change_image(&place);
+	run(&place);
+	run(&place);
+	expect_as_wanted(&place, "another image");
+	close_place(&place);
+}
+END_TEST
+
+/* Podman before 4.7. What has left is back at once, and must not stay. */
+START_TEST(what_has_left_and_is_started_again_is_stopped)
+{
+	struct place place;
+
+	begin(&place, PODMAN);
+	run(&place);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	change_image(&place);
+	run(&place);
+	expect_as_wanted(&place, "in the same run");
+	ck_assert_uint_eq(times_told(&place, "had left, and the engine has started it again"), 2);
+
+	/* With connections it stays for as long as they do. */
+	place.machine.lasting = true;
+	want(&place, OLD, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+	run(&place);
+	ck_assert_uint_eq(containers(&place), 2);
+	run(&place);
+	ck_assert_uint_eq(containers(&place), 2);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	place.machine.lasting = false;
+	end_connections(&place);
+	run(&place);
+	expect_as_wanted(&place, "when its connections have ended");
+	close_place(&place);
+}
+END_TEST
+
+/* Podman does so while it tidies up what has left, or starts it again. */
+START_TEST(a_refused_removal_is_tried_again_in_the_same_run)
+{
+	char line[128] = "";
+	size_t nth = 0;
+	struct place place;
+
+	/* Which request it is. */
+	do {
+		open_place(&place);
+		run(&place);
+		change_image(&place);
+		snprintf(line, sizeof(line), "remove %s   -> 500", balancer(&place)->id);
+		fake_engine_fail(place.engine, ++nth, FAULT_REFUSED);
+		run(&place);
+		ck_assert_msg(fake_engine_has_failed(place.engine), "it was never removed");
+		if (strstr(place.machine.history ? place.machine.history : "", line))
+			break;
+		close_place(&place);
+	} while (true);
+	expect_as_wanted(&place, "after another look");
 	close_place(&place);
 }
 END_TEST
@@ -435,7 +596,7 @@ START_TEST(what_is_not_wanted_any_more_goes)
 {
 	struct place place;
 
-	begin(&place);
+	begin(&place, 0);
 	want(&place, NULL, NULL, NULL);
 	run(&place);
 	ck_assert(place.last.removed);
@@ -446,14 +607,6 @@ END_TEST
 
 /* Until all is as wanted; each run may take back what it could not end. */
 #define RUNS 4
-
-/* Connections of those that were told to leave end at last. */
-static void end_connections(struct place *place)
-{
-	for (struct fake_container *c = place->machine.containers; c; c = c->next)
-		if (c->leaves)
-			fake_end(c, 0);
-}
 
 static bool is_as_wanted(const struct place *place)
 {
@@ -474,7 +627,7 @@ static void recover(struct place *place)
 /* Brings a place to where the change of the world begins, and makes it. */
 static void enter(struct place *place, const struct world *world)
 {
-	begin(place);
+	begin(place, world->flags);
 	place->machine.lasting = world->flags & LASTING;
 	world->change(place);
 }
@@ -528,6 +681,7 @@ static void try_mishap(const struct world *world, size_t nth, const struct misha
 	ck_assert_msg(fake_engine_has_failed(place.engine), "%s: there was no such request", when);
 	expect_no_outage(&place, world, when);
 	expect_bystander(&place, when);
+	expect_whole_file(&place, when);
 	recover(&place);
 	expect_no_outage(&place, world, when);
 	if (place.wanted)
@@ -618,6 +772,226 @@ START_TEST(after_a_start_the_host_decides)
 }
 END_TEST
 
+/* A second balancer on the same host, of which a request costs the connection. */
+
+static struct wanted *second_wanted(const char *servers)
+{
+	const struct spec_context context = {.have_agent = true};
+	struct spec_errors errors = {0};
+	char *yaml =
+		xasprintf("image: " OLD "\napiLoadBalancers:\n- name: other\n  host: {direct: {}}\n"
+			  "  bindAddress: 192.0.2.9:7500\n  hostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+			  "  servers: [%s]\n",
+			  servers);
+	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	struct wanted *wanted;
+
+	ck_assert_msg(spec != NULL, "%s", errors.n ? spec_error_text(&errors.v[0]) : "");
+	wanted = wanted_new(OWNER, spec->name, &spec->instances[0], NULL);
+	spec_free(spec);
+	free(yaml);
+	return wanted;
+}
+
+static bool runs_config(const struct place *place, const struct wanted *wanted)
+{
+	const struct fake_container *container = fake_find(&place->machine, wanted->instance.name);
+
+	return container && container->loaded && strcmp(container->loaded, wanted->config) == 0;
+}
+
+/* Both at once; errs: what came of each. True when the run was one for the host. */
+static bool run_both(struct place *place, const struct wanted *second, struct err errs[2])
+{
+	const struct job_options options = options_of(place);
+	struct job_target *targets = xcalloc(2, sizeof(*targets));
+	struct job *job;
+	size_t n;
+
+	place->done = false;
+	targets[0] = target_of(place);
+	targets[1] = (struct job_target){.wanted = wanted_ref((struct wanted *)second),
+					 .name = xstrdup(second->instance.name),
+					 .config_size = -1};
+	job = job_start(&options, targets, 2);
+	while (!place->done)
+		event_base_loop(place->base, EVLOOP_ONCE);
+	targets = job_targets(job, &n);
+	for (size_t i = 0; i < 2; i++)
+		errs[i] = targets[i].err;
+	job_free(job);
+	return place->err.kind == ERR_NONE;
+}
+
+/* Both get other servers, and a request fails. False: there are not so many. */
+static bool try_costly_request(size_t nth, enum fake_fault how, size_t *failed)
+{
+	struct wanted *before = second_wanted("'192.0.2.1:6443'"), *after = second_wanted("'192.0.2.3:6443'");
+	bool came_to_it, host_is_well;
+	struct err errs[2];
+	struct place place;
+	size_t bad;
+
+	turned_clock_begin();
+	open_place(&place);
+	ck_assert(run_both(&place, before, errs));
+	change_servers(&place);
+	fake_engine_fail(place.engine, nth, how);
+	host_is_well = run_both(&place, after, errs);
+	came_to_it = fake_engine_has_failed(place.engine);
+	/* Only the list of all containers is about all. */
+	ck_assert_msg(host_is_well || strncmp(place.err.message, "list containers", 15) == 0,
+		      "request %zu is taken for the host's: %s", nth, place.err.message);
+	bad = (size_t)!runs_config(&place, place.wanted) + (size_t)!runs_config(&place, after);
+	if (host_is_well) {
+		ck_assert_msg(bad <= 1, "request %zu: %s; %s", nth, errs[0].message, errs[1].message);
+		ck_assert_msg(bad == 0 || errs[0].kind != ERR_NONE || errs[1].kind != ERR_NONE,
+			      "request %zu: one is not as wanted, and nobody says so", nth);
+		*failed += bad;
+	}
+	wanted_unref(before);
+	wanted_unref(after);
+	close_place(&place);
+	return came_to_it;
+}
+
+START_TEST(what_costs_the_connection_costs_the_others_nothing)
+{
+	static const enum fake_fault faults[] = {FAULT_CUT_BEFORE, FAULT_CUT_AFTER, FAULT_SILENT};
+	size_t nth = 1, failed = 0;
+
+	/* The first is the ping. */
+	while (try_costly_request(++nth, faults[_i], &failed))
+		;
+	ck_assert_uint_gt(nth, 20);
+	ck_assert_uint_gt(failed, 4);
+}
+END_TEST
+
+/* With nothing to do, a request that fails is no reason to do anything. */
+START_TEST(a_mishap_alone_changes_nothing)
+{
+	const struct mishap *mishap = &mishaps[_i];
+	struct place place;
+	size_t before, n;
+
+	begin(&place, 0);
+	before = fake_engine_requests(place.engine);
+	run(&place);
+	n = fake_engine_requests(place.engine) - before;
+	for (size_t nth = 1; nth <= n; nth++) {
+		fake_engine_fail(place.engine, nth, mishap->how);
+		run_until(&place, mishap);
+		ck_assert(fake_engine_has_failed(place.engine));
+		ck_assert_msg(!place.machine.history, "request %zu %s: %s", nth, mishap->name,
+			      place.machine.history);
+		run(&place);
+		expect_as_wanted(&place, mishap->name);
+		ck_assert_msg(!place.machine.history, "after request %zu %s: %s", nth, mishap->name,
+			      place.machine.history);
+	}
+	close_place(&place);
+}
+END_TEST
+
+#define MINE "global # mine\n"
+
+static void somebody_elses(struct place *place)
+{
+	never_made(place);
+	fake_file_write(&place->machine, CONFIG, MINE, strlen(MINE), 0600);
+}
+
+static void expect_untouched(const struct place *place, const char *when)
+{
+	const struct fake_file *file = fake_file_find(&place->machine, CONFIG);
+
+	ck_assert_msg(file && strcmp(file->text, MINE) == 0 && file->mode == 0600, "%s: it was touched\n%s",
+		      when, place->machine.history);
+}
+
+static void expect_conflict(const struct place *place, const char *when)
+{
+	const struct err *err = place->observe_only ? &place->last.plan.trouble : &place->last.err;
+
+	ck_assert_msg(err->kind == ERR_CONFLICT, "%s: %s", when, err->message);
+	ck_assert_msg(strncmp(err->message, CONFIG " on the host is not ours", strlen(CONFIG) + 24) == 0,
+		      "%s: %s", when, err->message);
+	ck_assert_msg(containers(place) == 0, "%s: something is left\n%s", when, place->machine.history);
+}
+
+/* Whatever fails on the way; also for a plan, which leaves nothing behind. */
+START_TEST(what_is_somebody_elses_is_left_alone)
+{
+	static const struct world world = {"a file of somebody else", somebody_elses, 0};
+	const struct mishap *mishap = &mishaps[_i % N(mishaps)];
+	struct place place;
+	size_t before, n;
+
+	enter(&place, &world);
+	run(&place);
+	expect_conflict(&place, "at first");
+	place.observe_only = _i >= N(mishaps);
+	before = fake_engine_requests(place.engine);
+	run(&place);
+	n = fake_engine_requests(place.engine) - before;
+	expect_conflict(&place, "once more");
+	for (size_t nth = 1; nth <= n; nth++) {
+		fake_engine_fail(place.engine, nth, mishap->how);
+		run_until(&place, mishap);
+		fake_engine_fail(place.engine, 0, mishap->how);
+		expect_untouched(&place, mishap->name);
+		place.observe_only = false;
+		run(&place);
+		expect_conflict(&place, mishap->name);
+		expect_untouched(&place, mishap->name);
+		place.observe_only = _i >= N(mishaps);
+	}
+	/* And when it is gone: */
+	place.observe_only = false;
+	fake_file_remove(&place.machine, CONFIG);
+	run(&place);
+	expect_as_wanted(&place, "without it");
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(files_may_have_one_name_only)
+{
+	struct place place;
+
+	open_place(&place);
+	place.machine.no_links = true;
+	add_bystander(&place);
+	/* What the config names is in a place of ours, as before. */
+	run(&place);
+	expect_as_wanted(&place, "made");
+	change_servers(&place);
+	run(&place);
+	expect_as_wanted(&place, "changed");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(what_the_store_knows_is_ours)
+{
+	struct place place;
+
+	begin(&place, 0);
+	container_removed(&place);
+	file_edited(&place);
+	run(&place);
+	expect_as_wanted(&place, "with a store");
+	container_removed(&place);
+	file_edited(&place);
+	forget(&place);
+	run(&place);
+	ck_assert_int_eq(place.last.err.kind, ERR_CONFLICT);
+	close_place(&place);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("run");
@@ -627,8 +1001,17 @@ int main(void)
 
 	tcase_add_test(tcase, what_is_new_is_made_and_then_left_alone);
 	tcase_add_loop_test(tcase, a_change_is_made_true, 0, N(worlds));
+	tcase_add_test(tcase, a_container_is_not_replaced_in_vain);
+	tcase_add_test(tcase, a_changed_spec_is_tried_where_replacing_was_in_vain);
+	tcase_add_test(tcase, what_has_left_and_is_started_again_is_stopped);
+	tcase_add_test(tcase, a_refused_removal_is_tried_again_in_the_same_run);
+	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
+	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));
+	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
+	tcase_add_test(tcase, files_may_have_one_name_only);
+	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_timeout(faults, 600);
 	tcase_set_tags(faults, "long");

@@ -116,6 +116,39 @@ START_TEST(four_columns_are_enough)
 }
 END_TEST
 
+/* Who answers in HAProxy's place may say any number: it is as if it had said none. */
+static const struct {
+	const char *told;
+	int64_t number;
+} numbers[] = {
+	{"0", 0},
+	{"2147483647", INT32_MAX},
+	{"2147483648", -1},
+	{"9223372036854775", -1}, /* times 1000 it does not fit */
+	{"9223372036854775807", -1},
+	{"99999999999999999999", -1},
+	{"-9223372036854775808", -1},
+	{"", -1},
+};
+
+START_TEST(a_number_that_cannot_be_is_not_told)
+{
+	struct observed_instance observed = {0};
+	char *text = xasprintf("Version: 2\nUptime_sec: %s\n\n# "
+			       "pxname,svname,status,lastchg,check_status,check_code,check_duration\n"
+			       "kube-apiserver,a,DOWN,%s,L7TOUT,%s,%s\n",
+			       numbers[_i].told, numbers[_i].told, numbers[_i].told, numbers[_i].told);
+
+	observed_stats_parse(&observed, text);
+	ck_assert_int_eq(observed.uptime_s, numbers[_i].number);
+	ck_assert_int_eq(observed.servers[0].changed_s, numbers[_i].number);
+	if (numbers[_i].number < 0)
+		ck_assert_str_eq(observed.servers[0].why, "no answer to the check");
+	observed_instance_clear(&observed);
+	free(text);
+}
+END_TEST
+
 /* From look to look. Two servers, "a:1" and "b:2". */
 
 static struct servers memory;
@@ -318,6 +351,7 @@ int main(void)
 	tcase_add_loop_test(tcase, the_reason_is_in_words, 0, N(reasons));
 	tcase_add_loop_test(tcase, a_row_is_a_server, 0, N(rows));
 	tcase_add_test(tcase, four_columns_are_enough);
+	tcase_add_loop_test(tcase, a_number_that_cannot_be_is_not_told, 0, N(numbers));
 	tcase_add_test(tcase, since_does_not_jitter);
 	tcase_add_test(tcase, a_change_is_told_once);
 	tcase_add_test(tcase, not_ready_is_told_before_down);

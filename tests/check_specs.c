@@ -237,6 +237,57 @@ START_TEST(an_empty_list_needs_something_recorded)
 }
 END_TEST
 
+/* What was refused keeps the mark that is set here, unless its text is judged again. */
+#define MARK 4711
+
+static bool is_marked(const char *name)
+{
+	const struct spec_file *file = specs_find(specs, name);
+
+	return file->errors.n > 0 && file->errors.v[0].line == MARK;
+}
+
+static void mark(const char *name)
+{
+	const struct spec_file *file = specs_find(specs, name);
+
+	ck_assert_uint_gt(file->errors.n, 0);
+	file->errors.v[0].line = MARK;
+}
+
+START_TEST(what_is_refused_is_not_judged_again_while_nothing_changes)
+{
+	/* a is wrong by itself, c wants what b has. */
+	update((const char *[MAX_FILES]){"! 1", "2", "3 2"});
+	mark("a");
+	mark("c");
+	ck_assert(!update((const char *[MAX_FILES]){"! 1", "2", "3 2"}));
+	ck_assert(is_marked("a") && is_marked("c"));
+	/* Another file changes: a's text does not care, c may have its place now. */
+	ck_assert(update((const char *[MAX_FILES]){"! 1", "4", "3 2"}));
+	ck_assert(is_marked("a"));
+	ck_assert_uint_eq(specs_find(specs, "c")->errors.n, 0);
+	ck_assert_uint_eq(specs_find(specs, "c")->spec->instances_n, 2);
+	/* A new text is new, also when it is wrong in the same way; and one that was right once is right. */
+	update((const char *[MAX_FILES]){"! 5", "4", "3 2"});
+	ck_assert(!is_marked("a") && !specs_all_valid(specs));
+	ck_assert(update((const char *[MAX_FILES]){"5", "4", "3 2"}));
+	ck_assert(specs_all_valid(specs));
+}
+END_TEST
+
+START_TEST(what_was_refused_beside_another_gets_in_when_that_is_gone)
+{
+	update((const char *[MAX_FILES]){"1", "1"});
+	mark("b");
+	update((const char *[MAX_FILES]){"1", "1"});
+	ck_assert(is_marked("b"));
+	ck_assert(update((const char *[MAX_FILES]){NULL, "1"}));
+	ck_assert(specs_all_valid(specs));
+	ck_assert_uint_eq(specs_find(specs, "b")->spec->instances_n, 1);
+}
+END_TEST
+
 #define MANY 10000
 
 static double seconds(void)
@@ -321,6 +372,12 @@ START_TEST(a_file_that_a_spec_names_is_followed)
 	update_with_ca();
 	ck_assert(!specs_all_valid(specs));
 	ck_assert_ptr_null(specs_find(specs, "a")->spec);
+	mark("a");
+	update_with_ca();
+	ck_assert(is_marked("a"));
+	write_text(path, "nonsense");
+	update_with_ca();
+	ck_assert(!is_marked("a") && !specs_all_valid(specs));
 	write_text(path, ca);
 	ck_assert(update_with_ca());
 	ck_assert(specs_all_valid(specs));
@@ -362,6 +419,8 @@ int main(void)
 	tcase_add_test(tcase, a_new_login_counts_when_all_files_of_the_host_have_it);
 	tcase_add_test(tcase, an_empty_list_needs_something_recorded);
 	tcase_add_test(tcase, a_file_that_a_spec_names_is_followed);
+	tcase_add_test(tcase, what_is_refused_is_not_judged_again_while_nothing_changes);
+	tcase_add_test(tcase, what_was_refused_beside_another_gets_in_when_that_is_gone);
 	suite_add_tcase(suite, tcase);
 	/* This measures time; what stretches time (valgrind) leaves it out by this tag. */
 	tcase = tcase_create("time");

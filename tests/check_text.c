@@ -55,7 +55,15 @@ static const struct {
 	{"\xc2\x9b"
 	 "2J",
 	 "\\u009b2J", "\\u009b2J"},
+	{"\xc2\xad", "\\u00ad", "\\u00ad"},
+	{"\xd8\x9c", "\\u061c", "\\u061c"},
+	{"\xe2\x80\x8b\xe2\x80\x8f", "\\u200b\\u200f", "\\u200b\\u200f"},
+	{"\xe2\x80\xa8", "\\u2028", "\\u2028"},
 	{"\xe2\x80\xae", "\\u202e", "\\u202e"},
+	{"\xe2\x81\xa6", "\\u2066", "\\u2066"},
+	{"\xef\xbb\xbf", "\\ufeff", "\\ufeff"},
+	{"\xf3\xa0\x81\x81", "\\udb40\\udc41", "\\udb40\\udc41"},
+	{"\xf0\x9f\x98\x80 \xe2\x82\xac", "\xf0\x9f\x98\x80 \xe2\x82\xac", "\xf0\x9f\x98\x80 \xe2\x82\xac"},
 	{"\xff", "\\ufffd", "\\ufffd"},
 };
 
@@ -64,6 +72,10 @@ START_TEST(what_a_terminal_would_obey_is_escaped)
 	char *line = text_printable(printables[_i].text, TEXT_LINE);
 	char *block = text_printable(printables[_i].text, TEXT_BLOCK);
 
+	ck_assert_int_eq(text_is_printable(printables[_i].text, TEXT_LINE),
+			 strcmp(line, printables[_i].text) == 0);
+	ck_assert_int_eq(text_is_printable(printables[_i].text, TEXT_BLOCK),
+			 strcmp(block, printables[_i].text) == 0);
 	ck_assert_str_eq(line, printables[_i].line);
 	ck_assert_str_eq(block, printables[_i].block);
 	free(line);
@@ -187,6 +199,13 @@ static const char *const strings[] = {
 	"---",
 	"--- a\n...\n",
 	"\xf0\x9f\x98\x80 smile\nx",
+	"\xc2\x9b"
+	"2J",
+	"a\xe2\x80\xae"
+	"b\nZ\xc3\xbcrich",
+	"\xe2\x81\xa6"
+	"x\xe2\x81\xa9",
+	"\xf3\xa0\x81\x81",
 	"very long very long very long very long very long very long very long very long very long very long "
 	"very long very long very long",
 };
@@ -219,6 +238,7 @@ START_TEST(every_string_comes_back)
 
 	json_object_array_add(list, json_object_new_string(strings[_i]));
 	yaml = yaml_emit(list);
+	ck_assert_msg(text_is_printable(yaml, TEXT_BLOCK), "%s", yaml);
 	text = read_back(yaml);
 	ck_assert_str_eq(text, strings[_i]);
 	free(text);

@@ -47,7 +47,7 @@ static void end(struct tool *tool, int result)
 static void show_stat_and_body(const struct docker_reply *reply)
 {
 	if (reply->path_stat)
-		printf("%s\n", json_object_to_json_string_ext(reply->path_stat, JSON_C_TO_STRING_PLAIN));
+		printf("%s\n", reply->path_stat);
 	if (reply->json)
 		printf("%s\n", json_object_to_json_string(reply->json));
 	else

@@ -136,6 +136,20 @@ static struct json_object *state_of(const struct fake_container *container)
 	return state;
 }
 
+/* Podman 4.3: what it says otherwise, and adds. */
+static void say_as_podman(struct json_object *config, struct json_object *env)
+{
+	static const char *const added[] = {"TERM=xterm", "container=podman", "HOME=/", "HOSTNAME=h1"};
+	char *image = xasprintf("docker.io/library/%s", json_object_get_string(member(config, "Image")));
+
+	for (size_t i = 0; i < sizeof(added) / sizeof(added[0]); i++)
+		json_object_array_add(env, json_object_new_string(added[i]));
+	json_object_object_add(config, "Image", json_object_new_string(image));
+	if (strcmp(json_object_get_string(member(config, "StopSignal")), "SIGUSR1") == 0)
+		json_object_object_add(config, "StopSignal", json_object_new_string("10"));
+	free(image);
+}
+
 static struct json_object *inspect_of(const struct turn *turn, const struct fake_container *container)
 {
 	struct json_object *inspect = json_object_new_object(), *config = NULL,
@@ -154,6 +168,8 @@ static struct json_object *inspect_of(const struct turn *turn, const struct fake
 		json_object_array_add(env,
 				      json_object_get(json_object_array_get_idx(member(config, "Env"), i)));
 	json_object_array_add(env, json_object_new_string("PATH=/bin"));
+	if (turn->machine->podman)
+		say_as_podman(config, env);
 	json_object_object_add(config, "Env", env);
 	json_object_object_add(inspect, "Config", config);
 	json_object_object_add(inspect, "HostConfig", json_object_get(host));
@@ -386,6 +402,17 @@ static void get_archive(struct turn *turn)
 	free(path);
 }
 
+static void unpack_link(struct turn *turn, const char *dir, struct archive_entry *entry)
+{
+	char *from = xasprintf("%s/%s", dir, archive_entry_hardlink(entry));
+	char *path = xasprintf("%s/%s", dir, archive_entry_pathname(entry));
+
+	if (!fake_file_link(turn->machine, from, path))
+		say(turn, 500, "link: operation not permitted");
+	free(from);
+	free(path);
+}
+
 static void unpack_entry(struct turn *turn, const char *dir, struct archive *tar, struct archive_entry *entry)
 {
 	size_t len = archive_entry_filetype(entry) == AE_IFDIR ? 0 : (size_t)archive_entry_size(entry);
@@ -420,7 +447,10 @@ static void put_archive(struct turn *turn)
 		archive_read_support_format_tar(tar);
 		archive_read_open_memory(tar, evbuffer_pullup(input, -1), len);
 		while (turn->status == 200 && archive_read_next_header(tar, &entry) == ARCHIVE_OK)
-			unpack_entry(turn, dir, tar, entry);
+			if (archive_entry_hardlink(entry))
+				unpack_link(turn, dir, entry);
+			else
+				unpack_entry(turn, dir, tar, entry);
 	}
 	archive_read_free(tar);
 	free(dir);

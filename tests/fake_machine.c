@@ -68,6 +68,20 @@ bool fake_file_write(struct fake_machine *machine, const char *path, const char 
 	return fits;
 }
 
+bool fake_file_link(struct fake_machine *machine, const char *from, const char *path)
+{
+	const struct fake_file *file = fake_file_find(machine, from);
+	bool full = machine->disk_is_full;
+
+	fake_file_remove(machine, path);
+	if (!file || (machine->no_links && strncmp(path, "/etc/", 5) == 0))
+		return false;
+	machine->disk_is_full = false;
+	fake_file_write(machine, path, file->text, file->len, file->mode);
+	machine->disk_is_full = full;
+	return true;
+}
+
 void fake_file_remove(struct fake_machine *machine, const char *path)
 {
 	for (struct fake_file **at = &machine->files; *at; at = &(*at)->next) {
@@ -108,10 +122,29 @@ const char *fake_image_id(const struct fake_machine *machine, const char *name_o
 
 /* Containers. */
 
+/* The helper that can only look has a mount instead of binds. NULL: it has none, or that does not show the
+ * path. */
+static char *path_in_mount(const struct fake_container *container, const char *path)
+{
+	struct json_object *source = NULL, *target = NULL;
+	size_t len;
+
+	if (json_pointer_get(container->request, "/HostConfig/Mounts/0/Source", &source) != 0 ||
+	    json_pointer_get(container->request, "/HostConfig/Mounts/0/Target", &target) != 0)
+		return NULL;
+	len = (size_t)json_object_get_string_len(target);
+	if (strncmp(path, json_object_get_string(target), len) != 0 || path[len] != '/')
+		return NULL;
+	return xasprintf("%s%s", json_object_get_string(source), path + len);
+}
+
 char *fake_path_of(const struct fake_container *container, const char *path)
 {
 	struct json_object *binds = NULL;
+	char *mounted = path_in_mount(container, path);
 
+	if (mounted)
+		return mounted;
 	json_pointer_get(container->request, "/HostConfig/Binds", &binds);
 	for (size_t i = 0; binds && i < json_object_array_length(binds); i++) {
 		const char *bind = json_object_get_string(json_object_array_get_idx(binds, i));
@@ -145,6 +178,8 @@ struct fake_container *fake_create(struct fake_machine *machine, const char *nam
 	free(seed);
 	container->name = xstrdup(name);
 	container->request = request;
+	if (machine->twists)
+		json_object_object_add(request, "StopSignal", json_object_new_string("SIGTERM"));
 	container->log = xstrdup("");
 	container->next = machine->containers;
 	machine->containers = container;
@@ -213,12 +248,19 @@ void fake_start(struct fake_machine *machine, struct fake_container *container)
 	container->loaded = xstrdup(config->text);
 }
 
+void fake_leave(struct fake_machine *machine, struct fake_container *container)
+{
+	fake_end(container, 0);
+	if (machine->podman)
+		fake_start(machine, container);
+}
+
 void fake_tell_to_leave(struct fake_machine *machine, struct fake_container *container)
 {
 	if (machine->lasting)
 		container->leaves = true;
 	else
-		fake_end(container, 0);
+		fake_leave(machine, container);
 }
 
 void fake_reload(struct fake_machine *machine, struct fake_container *container)

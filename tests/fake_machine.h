@@ -48,6 +48,9 @@ struct fake_machine {
 	char *images[8]; /* names; the id follows from the name */
 	int64_t changes, starts, ids;
 	bool lasting;      /* connections last: who is told to leave stays */
+	bool podman;       /* its engine speaks so, and starts again what has left */
+	bool twists;       /* what it makes has another stop signal than it was asked for */
+	bool no_links;     /* files in /etc have one name each */
 	bool disk_is_full; /* half of what is written gets there, then it fails */
 	/* What it has been through: of the requests that change something, a line each. */
 	char *history;
@@ -64,6 +67,9 @@ struct fake_file *fake_file_find(const struct fake_machine *machine, const char 
 /* text NULL: a directory. False when the disk is full: then half of it has got there. */
 bool fake_file_write(struct fake_machine *machine, const char *path, const char *text, size_t len,
 		     unsigned mode);
+/* A second name of what is there; that takes no space. What had the name before is gone then, as engines do
+ * it. False: it cannot be had. */
+bool fake_file_link(struct fake_machine *machine, const char *from, const char *path);
 void fake_file_remove(struct fake_machine *machine, const char *path);
 /* Where a path in a container is. The caller frees. */
 char *fake_path_of(const struct fake_container *container, const char *path);
@@ -76,6 +82,8 @@ struct fake_container *fake_create(struct fake_machine *machine, const char *nam
 void fake_start(struct fake_machine *machine, struct fake_container *container);
 /* Its HAProxy ends, at once. */
 void fake_end(struct fake_container *container, int exit_code);
+/* Its last connection ends, after it was told to leave. */
+void fake_leave(struct fake_machine *machine, struct fake_container *container);
 /* SIGUSR1 and SIGUSR2 to its HAProxy. */
 void fake_tell_to_leave(struct fake_machine *machine, struct fake_container *container);
 void fake_reload(struct fake_machine *machine, struct fake_container *container);

@@ -18,6 +18,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "daemon/core/difference.h"
 #include "daemon/core/plan.h"
 #include "daemon/io/docker.h"
 #include "tests/lies.h"
@@ -40,7 +41,7 @@ static struct wanted *make_wanted(void)
 		"image: haproxy:3\n"
 		"servers: [10.0.0.1:6443]\n"
 		"apiLoadBalancers: [{name: lb, host: {direct: {}}, bindAddress: 127.0.0.1}]\n";
-	const struct spec_context context = {.have_recorded = true};
+	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
 	struct spec *spec = spec_parse("fuzz.yaml", yaml, strlen(yaml), &context, &errors);
 	struct wanted *wanted;
@@ -186,8 +187,8 @@ static void observe(const struct wanted *wanted, struct json_object *const json[
 	if (old)
 		observed_instance_add_old(&observed, old);
 	if (observed.current) {
-		observed.foreign = observed_image_difference(observed.current, json[IMAGE]);
-		observed_mounts_as(observed.current, wanted->create);
+		observed.foreign = difference_from_image(observed.current, json[IMAGE]);
+		difference_mounts_as(observed.current, wanted->create);
 		observed_image_id(observed.current);
 	}
 	make_plans(wanted, &observed);

@@ -118,6 +118,8 @@ static void dump_instance(FILE *out, const struct spec_instance *i)
 	for (size_t s = 0; s < i->servers_n; s++)
 		fprintf(out, i->servers[s].ipv6 ? "  server: [%s]:%u\n" : "  server: %s:%u\n",
 			i->servers[s].host, i->servers[s].port);
+	if (i->takes_file_over)
+		fprintf(out, "  takes over the file at hostConfigPath\n");
 	dump_timeouts(out, &i->timeouts);
 	dump_health_check(out, i);
 	dump_tuning(out, i);
@@ -126,9 +128,11 @@ static void dump_instance(FILE *out, const struct spec_instance *i)
 
 static void dump_state_entry(FILE *out, const struct spec_state_entry *entry)
 {
-	fprintf(out, "state %s: container %s\n", entry->key, entry->container_id);
+	fprintf(out, "state %s: container %s\n", entry->key, entry->container_id ? entry->container_id : "-");
 	fprintf(out, "  name: %s\n", entry->name);
 	fprintf(out, "  image: %s\n", entry->image);
+	for (size_t i = 0; i < entry->files_n; i++)
+		fprintf(out, "  file: %s\n", entry->files[i]);
 	if (entry->instance)
 		fprintf(out, "  taken over by: instance %zu\n", entry->instance->index);
 	if (spec_state_is_left(entry))

@@ -76,6 +76,20 @@ static long rss_kb(void)
 	return pages * 4;
 }
 
+/* The most it ever was: of this program, not of the one that forked it. */
+static long peak_kb(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = 0;
+
+	while (f && fgets(line, sizeof(line), f) && sscanf(line, "VmHWM: %ld", &kb) != 1)
+		;
+	if (f)
+		fclose(f);
+	return kb;
+}
+
 /* --- echo: sends a pattern, closes its side, wants it all back, then the end --- */
 
 struct echo {
@@ -579,6 +593,8 @@ int main(int argc, char **argv)
 	event_base_once(base, -1, EV_TIMEOUT, guard, NULL, &patience);
 	event_base_dispatch(base);
 
+	if (start_stream == hold_start)
+		printf("peak_kb=%ld cpu_us=%ld\n", peak_kb(), cpu_us());
 	for (long i = 0; i < opt.sessions; i++)
 		ssh_free(sessions[i]);
 	free(sessions);

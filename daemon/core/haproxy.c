@@ -8,6 +8,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/haproxy_internal.h"
+#include "daemon/core/host_file.h"
 
 /* What the guard adds: see haproxy_put_guard. */
 #define GUARDED_WORD "guarded"
@@ -125,7 +126,7 @@ static void render_resolvers(FILE *out, const struct spec_instance *instance)
 		/* What DNS does not say is no reason to give an address up: as long as HAProxy can count. */
 		fputs("\nresolvers system\n"
 		      "    parse-resolv-conf\n"
-		      "    timeout resolve 5s\n"
+		      "    timeout resolve 10s\n"
 		      "    hold nx 24d\n"
 		      "    hold timeout 24d\n"
 		      "    hold refused 24d\n"
@@ -212,22 +213,21 @@ char *haproxy_render_rehearsal(const struct spec_instance *instance)
 	return text_of(render_rehearsal, instance, hash);
 }
 
-char *haproxy_render(const struct spec_instance *instance)
+char *haproxy_render(const struct spec_instance *instance, const char *owner)
 {
-	static const char head[] = "# Written by apilbd. Changes made here do not stay: change the spec.\n"
-				   "global\n";
 	char generation[SHA256_HEX_SIZE], binds[SHA256_HEX_SIZE];
 	char *body = text_of(render_body, instance, generation);
-	char *text;
+	char *head = host_file_head(owner), *text;
 
 	free(text_of(render_listeners, instance, binds));
 	binds[BINDS_HEX_SIZE - 1] = '\0';
-	text = xasprintf("%s"
+	text = xasprintf("%sglobal\n"
 			 "    .if " HAPROXY_CAN_GUARD "\n" DESCRIPTION "%s %s " GUARDED_WORD "\"\n"
 			 "    .else\n" DESCRIPTION "%s %s\"\n"
 			 "    .endif\n%s",
 			 head, generation, binds, generation, binds, body);
 	free(body);
+	free(head);
 	return text;
 }
 

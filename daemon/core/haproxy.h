@@ -58,8 +58,8 @@ void haproxy_files_free(struct haproxy_file *files, size_t n);
 /* The config without its frontend: what has it finds out which servers are up, and is in nobody's way. The
  * caller frees. */
 char *haproxy_render_rehearsal(const struct spec_instance *instance);
-/* The caller frees. */
-char *haproxy_render(const struct spec_instance *instance);
+/* owner: whose it is, see host_file.h. The caller frees. */
+char *haproxy_render(const struct spec_instance *instance, const char *owner);
 
 #define BINDS_HEX_SIZE 17
 

@@ -11,16 +11,6 @@
 /* While a server is on its way up or down. */
 #define FAST_INTERVAL_MS 50
 
-/* guard.lua, which says what it is for. */
-static const char guard[] =
-#include "daemon/core/guard.inc"
-	;
-
-/* addresses.lua, the same. */
-static const char addresses[] =
-#include "daemon/core/addresses.inc"
-	;
-
 bool haproxy_is_address(const struct spec_server *server)
 {
 	return server->ipv6 || strspn(server->host, "0123456789.") == strlen(server->host);
@@ -84,12 +74,12 @@ static char *ca_name(const char *ca)
 
 static char *guard_name(void)
 {
-	return file_name("guard", "lua", guard);
+	return file_name("guard", "lua", haproxy_guard);
 }
 
 static char *addresses_name(void)
 {
-	return file_name("addresses", "lua", addresses);
+	return file_name("addresses", "lua", haproxy_addresses);
 }
 
 /* What follows from it asks for GUARDED. */
@@ -283,12 +273,14 @@ struct haproxy_file *haproxy_files(const struct spec_instance *instance, size_t 
 	const char *ca = instance->health_check.ca;
 
 	*n = 0;
-	files[(*n)++] = (struct haproxy_file){.name = guard_name(), .text = guard, .len = strlen(guard)};
+	files[(*n)++] = (struct haproxy_file){
+		.name = guard_name(), .text = haproxy_guard, .len = strlen(haproxy_guard)};
 	if (ca)
 		files[(*n)++] = (struct haproxy_file){.name = ca_name(ca), .text = ca, .len = strlen(ca)};
 	if (haproxy_names(instance) > 0)
-		files[(*n)++] = (struct haproxy_file){
-			.name = addresses_name(), .text = addresses, .len = strlen(addresses)};
+		files[(*n)++] = (struct haproxy_file){.name = addresses_name(),
+						      .text = haproxy_addresses,
+						      .len = strlen(haproxy_addresses)};
 	return files;
 }
 

@@ -20,6 +20,8 @@ void haproxy_put_time_line(FILE *out, const char *keyword, int64_t ms);
 void haproxy_put_extra(FILE *out, char *const *texts, size_t n);
 bool haproxy_is_address(const struct spec_server *server);
 
+/* addresses.lua and guard.lua, which say what they are for; made into C by the makefile. */
+extern const char haproxy_addresses[], haproxy_guard[];
 void haproxy_put_guard(FILE *out, const struct spec_instance *instance);
 void haproxy_put_backend(FILE *out, const struct spec_instance *instance);
 

@@ -8,7 +8,6 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
-#include "common/text.h"
 
 static const char *const status_names[] = {
 	[CONTAINER_UNKNOWN] = "unknown",       [CONTAINER_CREATED] = "created",
@@ -48,8 +47,6 @@ const char *server_state_name(enum server_state state)
 
 /* What is kept of a host stays in memory, and in each status reply. Nothing that we look at is this long. */
 #define MAX_TEXT_BYTES 1024
-/* Of a difference, for people. */
-#define SHOWN_CHARACTERS 200
 
 /* NULL: not of this world. */
 static const char *sane(const char *text)
@@ -181,138 +178,19 @@ void observed_container_free(struct observed_container *container)
 	free(container);
 }
 
-/* Docker keeps an image's name as it was asked for; Podman writes it out in full. */
-static const char *short_image(const char *image)
+bool observed_mounts_path(const struct observed_container *container, const char *path)
 {
-	static const char *const prefixes[] = {"docker.io/library/", "docker.io/", "localhost/"};
-
-	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-		if (strncmp(image, prefixes[i], strlen(prefixes[i])) == 0)
-			return image + strlen(prefixes[i]);
-	return image;
-}
-
-/* "SOURCE:TARGET:ro" is mounted so: what the engine says it mounted, whatever options it added. */
-static bool is_mounted(struct json_object *mounts, const char *bind)
-{
-	const char *colon = strchr(bind, ':');
-	const char *target = colon + 1;
-	size_t source_len = colon - bind;
-	size_t target_len = strcspn(target, ":");
-	bool writable = strcmp(target + target_len, ":ro") != 0;
+	struct json_object *mounts = json_at(container->inspect, "/Mounts");
+	size_t dir_len = strrchr(path, '/') - path;
 
 	for (size_t i = 0; i < json_length(mounts); i++) {
-		struct json_object *mount = json_item(mounts, i);
-		const char *is_source = text_at(mount, "/Source");
-		const char *is_target = text_at(mount, "/Destination");
+		const char *source = text_at(json_item(mounts, i), "/Source");
 
-		if (is_source && is_target && strlen(is_source) == source_len &&
-		    strncmp(is_source, bind, source_len) == 0 && strlen(is_target) == target_len &&
-		    strncmp(is_target, target, target_len) == 0)
-			return json_flag(mount, "RW") == writable;
+		if (source && (strcmp(source, path) == 0 ||
+			       (strlen(source) == dir_len && strncmp(source, path, dir_len) == 0)))
+			return true;
 	}
 	return false;
-}
-
-/* A volume may be the image's own idea (VOLUME). */
-static size_t count_binds(struct json_object *mounts)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < json_length(mounts); i++) {
-		const char *type = json_text(json_item(mounts, i), "Type", NULL);
-
-		n += !type || strcmp(type, "volume") != 0;
-	}
-	return n;
-}
-
-static char *mount_difference(struct json_object *inspect, struct json_object *create)
-{
-	struct json_object *mounts = json_at(inspect, "/Mounts");
-	struct json_object *binds = json_at(create, "/HostConfig/Binds");
-	size_t n = json_length(binds);
-
-	if (!json_as_list(mounts))
-		return xstrdup("it has no mounts");
-	for (size_t i = 0; i < n; i++) {
-		const char *bind = json_item_text(binds, i);
-
-		if (!is_mounted(mounts, bind))
-			return xasprintf("%s is not mounted", bind);
-	}
-	if (count_binds(mounts) != n)
-		return xasprintf("it has %zu bind mounts, wanted %zu", count_binds(mounts), n);
-	return NULL;
-}
-
-/*
- * Where an inspect reply shows what a create request asked for. Without a
- * place in the request the value must be absent, zero, false or empty: limits
- * that `docker update` can set, which we never do.
- */
-static const struct {
-	const char *what, *is, *wanted;
-} compared[] = {
-	{"user", "/Config/User", "/User"},
-	{"command", "/Config/Cmd", "/Cmd"},
-	{"stop signal", "/Config/StopSignal", "/StopSignal"},
-	{"network mode", "/HostConfig/NetworkMode", "/HostConfig/NetworkMode"},
-	{"restart policy", "/HostConfig/RestartPolicy/Name", "/HostConfig/RestartPolicy/Name"},
-	{"privileged", "/HostConfig/Privileged", NULL},
-	{"memory limit", "/HostConfig/Memory", NULL},
-	{"CPU limit", "/HostConfig/NanoCpus", NULL},
-	{"CPU quota", "/HostConfig/CpuQuota", NULL},
-	{"CPU set", "/HostConfig/CpusetCpus", NULL},
-};
-
-/* The caller frees. */
-static char *shown(struct json_object *value)
-{
-	if (!value)
-		return xstrdup("unset");
-	return text_shorten(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
-									  JSON_C_TO_STRING_NOSLASHESCAPE),
-			    SHOWN_CHARACTERS);
-}
-
-static char *difference(const char *what, struct json_object *is, struct json_object *wanted)
-{
-	char *is_text = shown(is), *wanted_text = wanted ? shown(wanted) : xstrdup("none");
-	char *text = xasprintf("%s is %s, wanted %s", what, is_text, wanted_text);
-
-	free(is_text);
-	free(wanted_text);
-	return text;
-}
-
-char *observed_difference(const struct observed_container *container, struct json_object *create)
-{
-	const char *image = text_at(create, "/Image");
-
-	if (!container->image || strcmp(short_image(container->image), short_image(image)) != 0)
-		return xasprintf("image is %s, wanted %s", container->image ? container->image : "unset",
-				 image);
-	for (size_t i = 0; i < sizeof(compared) / sizeof(compared[0]); i++) {
-		struct json_object *is = json_at(container->inspect, compared[i].is);
-		struct json_object *wanted = compared[i].wanted ? json_at(create, compared[i].wanted) : NULL;
-
-		if (wanted ? json_object_equal(is, wanted) : json_is_nothing(is))
-			continue;
-		return difference(compared[i].what, is, wanted);
-	}
-	if (!container->token[0])
-		return xstrdup("it has no " TOKEN_VARIABLE);
-	return mount_difference(container->inspect, create);
-}
-
-bool observed_mounts_as(const struct observed_container *container, struct json_object *create)
-{
-	char *difference = mount_difference(container->inspect, create);
-	bool same = difference == NULL;
-
-	free(difference);
-	return same;
 }
 
 bool observed_runs_haproxy(const struct observed_container *container)
@@ -320,36 +198,6 @@ bool observed_runs_haproxy(const struct observed_container *container)
 	const char *program = text_at(container->inspect, "/Config/Cmd/0");
 
 	return program && strcmp(program, "haproxy") == 0;
-}
-
-/* The texts of an array (or of nothing) but for our token. The caller puts it. */
-static struct json_object *without_token(struct json_object *array)
-{
-	struct json_object *rest = json_object_new_array();
-
-	for (size_t i = 0; i < json_length(array); i++)
-		if (!is_token(json_item_text(array, i)))
-			json_object_array_add(rest, json_object_get(json_item(array, i)));
-	return rest;
-}
-
-char *observed_image_difference(const struct observed_container *container, struct json_object *image)
-{
-	static const struct {
-		const char *what, *pointer;
-	} rows[] = {{"environment", "/Config/Env"}, {"entry point", "/Config/Entrypoint"}};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct json_object *is = without_token(json_at(container->inspect, rows[i].pointer));
-		struct json_object *images = without_token(json_at(image, rows[i].pointer));
-		bool same = json_object_equal(is, images);
-
-		json_object_put(is);
-		json_object_put(images);
-		if (!same)
-			return xasprintf("%s is not the image's", rows[i].what);
-	}
-	return NULL;
 }
 
 static void servers_clear(struct observed_instance *instance)
@@ -372,9 +220,11 @@ void observed_instance_clear(struct observed_instance *instance)
 		observed_container_free(instance->old[i]);
 	free(instance->old);
 	free(instance->foreign);
+	free(instance->in_vain);
 	free(instance->refusal);
 	free(instance->lost_file);
 	free(instance->config);
+	host_file_clear(&instance->file);
 	free(instance->stats_error);
 	free(instance->haproxy_version);
 	servers_clear(instance);
@@ -397,6 +247,7 @@ void observed_instance_slim(struct observed_instance *instance)
 	for (size_t i = 0; i < instance->old_n; i++)
 		slim(instance->old[i]);
 	FREE(instance->config);
+	host_file_clear(&instance->file);
 }
 
 void observed_instance_add_old(struct observed_instance *instance, struct observed_container *old)

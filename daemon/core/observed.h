@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/core/hash.h"
+#include "daemon/core/host_file.h"
 
 struct json_object;
 
@@ -45,9 +46,11 @@ struct observed_container {
 	char *role;
 	char *container_sha256;
 	int64_t exit_code;
-	bool overdue;                /* it is leaving, and should have left by now */
-	bool undrained;              /* it should be leaving, and nobody knows whether it was told to */
-	char *started_at;            /* RFC 3339, the engine's clock; NULL: never */
+	bool known;       /* we have made it, or it was right before: as an engine has made it it stays */
+	bool overdue;     /* it is leaving, and should have left by now */
+	bool returned;    /* it had left, and runs again */
+	bool undrained;   /* it should be leaving, and nobody knows whether it was told to */
+	char *started_at; /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
 };
 
@@ -57,26 +60,13 @@ struct observed_container *observed_from_list(struct json_object *entry);
 struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err);
 void observed_container_free(struct observed_container *container); /* NULL is fine */
 
-/*
- * In what the container differs from the create request that we would send:
- * "user is 0, wanted 65534"; NULL when in nothing that we ask for. The caller
- * frees. `create` is the body of a create request.
- */
-char *observed_difference(const struct observed_container *container, struct json_object *create);
-
 /* Of the image that it was made from, whatever its name means by now; NULL: not known. The container's. */
 const char *observed_image_id(const struct observed_container *container);
 
-/* Whether it sees the same of the host as one that we would make. */
-bool observed_mounts_as(const struct observed_container *container, struct json_object *create);
+/* Whether it shows what is at this path of the host: mounts it, or its directory. */
+bool observed_mounts_path(const struct observed_container *container, const char *path);
 /* By its command: with our own containers, whatever became of them. */
 bool observed_runs_haproxy(const struct observed_container *container);
-
-/*
- * The same for what a create request can lay over the image, and ours does not:
- * environment and entry point. image: the reply of GET /images/{id}/json.
- */
-char *observed_image_difference(const struct observed_container *container, struct json_object *image);
 
 /* A server as HAProxy sees it (`show stat`, HAProxy management guide, 9.1). */
 enum server_state { SERVER_UNKNOWN, SERVER_UP, SERVER_DOWN };
@@ -110,8 +100,17 @@ struct observed_instance {
 	size_t old_n;
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
+	char *in_vain; /* current was made by us because of this, which it has not mended (replaced.h); NULL:
+			  it has, or was not */
 	bool image_known, image_present;
 	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
+
+	/*
+	 * What stands at the config's path: seen by the balancer's own container, as
+	 * the fields that follow are, or, where that does not show it, through a helper.
+	 */
+	struct host_file file;
+	bool file_is_ours; /* a label, the store or the balancer before it says so, whatever stands in it */
 
 	bool config_known;
 	bool config_exists;

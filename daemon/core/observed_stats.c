@@ -100,9 +100,12 @@ static const char *last_check(const char *check)
 	return strcmp(check, "INI") == 0 ? "" : check;
 }
 
+/* HAProxy counts with 32 bits: what is larger is not its answer, and as unknown as none. */
 static int64_t number(const char *field)
 {
-	return field[0] >= '0' && field[0] <= '9' ? strtoll(field, NULL, 10) : -1;
+	long long n = field[0] >= '0' && field[0] <= '9' ? strtoll(field, NULL, 10) : -1;
+
+	return n <= INT32_MAX ? n : -1;
 }
 
 static void server_clear(struct observed_server *server)

@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/core/container_name.h"
+#include "daemon/core/difference.h"
 #include "daemon/core/plan_internal.h"
 #include "daemon/core/spec_state.h"
 
@@ -141,7 +142,7 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 		return xstrdup("container is dead");
 	if (!container->container_sha256 ||
 	    strcmp(container->container_sha256, wanted->container_sha256) != 0) {
-		char *difference = observed_difference(container, wanted->create);
+		char *difference = difference_from_request(container, wanted->create);
 
 		return difference ? difference : xstrdup("container was made from other settings");
 	}
@@ -152,7 +153,7 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 		return xstrdup("stats socket is missing");
 	if (observed->foreign && container == observed->current)
 		return xstrdup(observed->foreign);
-	return observed_difference(container, wanted->create);
+	return difference_from_request(container, wanted->create);
 }
 
 static void add_start(struct plan *plan, const char *name, const char *reason)
@@ -237,6 +238,8 @@ static void plan_old(const char *balancer, const struct observed_instance *obser
 		if (old->status == CONTAINER_RUNNING && old->undrained)
 			add_leaving(plan, balancer, old, NULL,
 				    "was succeeded, and may not have been told to leave");
+		else if (old->status == CONTAINER_RUNNING && old->returned)
+			add_removal(plan, old, "had left, and the engine has started it again");
 		else if (old->status == CONTAINER_RUNNING && !old->overdue)
 			plan_add_later(plan, old->name, old->id);
 		else if (old->status != CONTAINER_REMOVING)
@@ -276,11 +279,33 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 	free(next);
 }
 
+/* It was done already, and the same is still the matter: it costs connections, and would be in vain again. */
+static bool is_in_vain(const struct observed_instance *observed, const char *reason)
+{
+	return observed->in_vain && strcmp(observed->in_vain, reason) == 0 &&
+	       observed->current->status != CONTAINER_DEAD;
+}
+
+static void set_in_vain(const struct observed_instance *observed, struct plan *plan, const char *reason)
+{
+	/* It says more than what only waits; but what has just started may yet show that all is well. */
+	if (plan->trouble.kind == ERR_NONE ||
+	    (plan->trouble.kind == ERR_TRANSIENT && observed->stats != STATS_EARLY))
+		err_set(&plan->trouble, ERR_PERMANENT,
+			"replacing the container has not helped: %s; it serves on, and is not replaced for "
+			"this again until its spec changes, somebody removes it, or apilbd starts anew",
+			reason);
+}
+
 static void plan_replace(const struct wanted *wanted, const struct observed_instance *observed,
 			 struct plan *plan, const char *reason)
 {
 	struct observed_container old = *observed->current;
 
+	if (old.status == CONTAINER_RUNNING && is_in_vain(observed, reason)) {
+		set_in_vain(observed, plan, reason);
+		return;
+	}
 	/* Its connections may still be alive: they get the time to end that those of any other have. */
 	if (old.status == CONTAINER_PAUSED) {
 		plan_add_for(plan, ACTION_UNPAUSE, &old, reason);
@@ -469,10 +494,12 @@ static void plan_present(const struct wanted *wanted, const struct observed_inst
 		return;
 	}
 	drift = container_drift(wanted, observed, observed->current);
-	if (drift)
+	if (drift && !is_in_vain(observed, drift))
 		plan_replace(wanted, observed, plan, drift);
 	else
 		plan_current(wanted, observed, plan);
+	if (drift && is_in_vain(observed, drift))
+		set_in_vain(observed, plan, drift);
 	free(drift);
 }
 
@@ -518,54 +545,20 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	}
 }
 
-/* Words to copy: what has to stand in the spec so that the container is taken over. */
-static char *state_line(const struct wanted *wanted, const struct observed_container *container)
-{
-	const struct spec_instance *instance = &wanted->instance;
-	const struct ssh_settings *ssh = instance->host.ssh;
-	char *host = ssh ? xasprintf("{ssh: {address: \"%s\", port: %u}}", ssh->address, ssh->port)
-			 : xstrdup("{direct: {}}");
-	char *line = xasprintf("\"%zu\": {container: {config: {name: \"%s\", image: \"%s\"}, status: {id: "
-			       "\"%s\"}}, host: %s}",
-			       instance->index, container->name, instance->image, container->id, host);
-
-	free(host);
-	return line;
-}
-
-static void plan_conflict(const struct wanted *wanted, const struct observed_container *container,
-			  struct plan *plan)
-{
-	char *line;
-
-	if (container->owner) {
-		err_set(&plan->trouble, ERR_CONFLICT,
-			"container %s (%.12s) on the host is another daemon's (" LABEL_OWNER
-			"=%s): have it removed there, or give this instance another name",
-			container->name, container->id, container->owner);
-		return;
-	}
-	line = state_line(wanted, container);
-	err_set(&plan->trouble, ERR_CONFLICT,
-		"container %s (%.12s) on the host is not ours (it has no " LABEL_OWNER
-		" label): remove or rename it, give this instance another name, or have it taken over by "
-		"writing, under the spec's `state:`, %s",
-		container->name, container->id, line);
-	free(line);
-}
-
 void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
 
 	memset(plan, 0, sizeof(*plan));
 	if (current && !is_ours(wanted, current)) {
-		plan_conflict(wanted, current, plan);
+		plan_container_conflict(wanted, current, &plan->trouble);
 		return;
 	}
 	if (observed->helper)
 		plan_add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
 	plan_old(wanted->instance.name, observed, plan);
+	if (plan_file_conflict(wanted, observed, &plan->trouble))
+		return;
 	if (observed->next) {
 		plan_interrupted(wanted, observed, plan);
 		return;

@@ -76,6 +76,15 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
  * ours. */
 /* leave: others serve in its place, and its connections may end by themselves. name: of the balancer. */
 void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan);
+/*
+ * What stands at the path of the config is somebody else's, and must not be
+ * written over: err says so, and what can be done. False: it may be written, as
+ * far as is known; what was not looked at is no conflict.
+ */
+bool plan_file_conflict(const struct wanted *wanted, const struct observed_instance *observed,
+			struct err *err);
+/* It writes the config. */
+bool plan_writes_file(const struct plan *plan);
 /* Of the wanted image, that is; else what runs, or has run, goes on. */
 bool plan_makes_container(const struct plan *plan);
 /* All of it is for later. */

@@ -1,6 +1,7 @@
 /*
  * What the files of the plan share; nobody else includes this. plan.c decides
- * what is to be done, plan_list.c keeps the list.
+ * what is to be done, plan_list.c keeps the list, plan_conflict.c says what is
+ * somebody else's.
  */
 #ifndef APILB_CORE_PLAN_INTERNAL_H
 #define APILB_CORE_PLAN_INTERNAL_H
@@ -15,5 +16,9 @@ void plan_add_for(struct plan *plan, enum action_kind kind, const struct observe
 		  const char *reason);
 /* Its removal, when its last connection has ended. */
 void plan_add_later(struct plan *plan, const char *name, const char *container);
+
+/* plan_conflict.c: the container has the wanted name, and is not ours. */
+void plan_container_conflict(const struct wanted *wanted, const struct observed_container *container,
+			     struct err *err);
 
 #endif

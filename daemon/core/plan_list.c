@@ -88,12 +88,22 @@ static void actions_free(struct action *actions, size_t n)
 	free(actions);
 }
 
-bool plan_makes_container(const struct plan *plan)
+static bool has(const struct plan *plan, enum action_kind kind)
 {
 	for (size_t i = 0; i < plan->n; i++)
-		if (plan->actions[i].kind == ACTION_CREATE)
+		if (plan->actions[i].kind == kind)
 			return true;
 	return false;
+}
+
+bool plan_makes_container(const struct plan *plan)
+{
+	return has(plan, ACTION_CREATE);
+}
+
+bool plan_writes_file(const struct plan *plan)
+{
+	return has(plan, ACTION_WRITE_CONFIG);
 }
 
 void plan_put_off(struct plan *plan)

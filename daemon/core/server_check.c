@@ -70,7 +70,7 @@ static char *check_words(const struct server_check *check)
  */
 static int comes_back(const struct server_check *check, int *passed, int *of)
 {
-	return strcmp(check->check, "L7OK") == 0 && sscanf(check->status, "DOWN %d/%d", passed, of) == 2;
+	return strcmp(check->check, "L7OK") == 0 && sscanf(check->status, "DOWN %9d/%9d", passed, of) == 2;
 }
 
 char *server_why(const struct server_check *check)

@@ -37,11 +37,18 @@ struct reader {
 
 static bool merged_too_large(struct reader *r, const struct yaml_value *at)
 {
-	if (r->merge.bytes <= SPEC_MAX_MERGED_BYTES)
+	if (r->merge.bytes <= SPEC_MAX_MERGED_BYTES && r->merge.items <= SPEC_MAX_MERGED_ITEMS)
 		return false;
-	report_at(r->report, at, "too large: what instances share may take at most %u MiB in all of them",
-		  SPEC_MAX_MERGED_BYTES >> 20);
+	report_at(r->report, at,
+		  "too large: what instances share may take at most %u MiB and %u list items in all of them",
+		  SPEC_MAX_MERGED_BYTES >> 20, SPEC_MAX_MERGED_ITEMS);
 	return true;
+}
+
+/* Whether to go on to the next of them. */
+static bool has_room(struct reader *r, const struct yaml_value *at)
+{
+	return !report_is_full(r->report) && !merged_too_large(r, at);
 }
 
 static void remember_host(struct reader *r, const struct spec_instance *instance,
@@ -94,7 +101,7 @@ static void read_instances(struct reader *r, const struct yaml_value *list)
 	size_t before = report_key(r->report, "apiLoadBalancers");
 
 	r->spec->instances = xcalloc(list->n, sizeof(*r->spec->instances));
-	for (size_t i = 0; i < list->n && !merged_too_large(r, list); i++) {
+	for (size_t i = 0; i < list->n && has_room(r, list); i++) {
 		struct yaml_value *map = list->items[i];
 		struct spec_instance *instance = &r->spec->instances[r->spec->instances_n];
 		size_t item;
@@ -127,21 +134,32 @@ static struct yaml_value *known_ssh(const struct reader *r, struct yaml_value *e
 	return known ? known->ssh : NULL;
 }
 
+static void read_files(struct spec_state_entry *entry, const struct yaml_value *files)
+{
+	if (!files || files->kind != YAML_MAP)
+		return;
+	entry->files = xcalloc(files->n, sizeof(*entry->files));
+	for (size_t i = 0; i < files->n; i++)
+		entry->files[entry->files_n++] = xstrdup(files->pairs[i].key->text);
+}
+
 static void read_state_entry(struct reader *r, const char *key, struct yaml_value *map)
 {
 	struct spec_state_entry *entry = &r->spec->state[r->spec->state_n++];
 	struct spec_layers layers = {{map}};
 
 	entry->key = xstrdup(key);
+	read_files(entry, given(map, "configFiles"));
 	r->merge.at = map;
 	fields_fill(&spec_state_entry_fields, entry, &layers, &r->merge);
 	spec_host_merge(&entry->host, map, known_ssh(r, map), r->top_ssh, r->context, &r->merge);
 }
 
-/* flexkube also keeps entries of containers that are gone: no ID, nothing to take over. */
-static bool has_container(const struct yaml_value *entry)
+/* flexkube also keeps entries of containers that are gone: no ID, nothing to take over but files. */
+static bool hands_over(const struct yaml_value *entry)
 {
-	return given(given(given(entry, "container"), "status"), "id") != NULL;
+	return given(given(given(entry, "container"), "status"), "id") != NULL ||
+	       given(entry, "configFiles") != NULL;
 }
 
 static void read_state(struct reader *r, const struct yaml_value *state)
@@ -149,17 +167,22 @@ static void read_state(struct reader *r, const struct yaml_value *state)
 	size_t before = report_key(r->report, "state");
 
 	r->spec->state = xcalloc(state->n, sizeof(*r->spec->state));
-	for (size_t i = 0; i < state->n && !merged_too_large(r, state); i++) {
+	for (size_t i = 0; i < state->n && has_room(r, state); i++) {
 		const struct yaml_pair *pair = &state->pairs[i];
 		size_t item;
 
-		if (pair->first_line || !has_container(pair->value))
+		if (pair->first_line || !hands_over(pair->value))
 			continue;
 		item = report_key(r->report, pair->key->text);
 		read_state_entry(r, pair->key->text, pair->value);
 		report_up(r->report, item);
 	}
 	report_up(r->report, before);
+}
+
+static bool has_recorded(const struct spec_context *context)
+{
+	return context->has_recorded && context->has_recorded(context->arg);
 }
 
 /*
@@ -172,7 +195,7 @@ static void check_empty(struct reader *r, const struct yaml_value *list, const s
 	size_t before = report_key(r->report, "apiLoadBalancers");
 	const struct yaml_value *at = list ? list : r->root;
 
-	if (!value_given(state) && !r->context->have_recorded)
+	if (!value_given(state) && !has_recorded(r->context))
 		report_at(r->report, at, "at least one load balancer must be defined if state is empty");
 	else if (!list || list->null)
 		report_at(r->report, at,
@@ -298,6 +321,9 @@ struct spec *spec_parse(const char *file, const char *text, size_t len, const st
 
 static void state_entry_clear(struct spec_state_entry *entry)
 {
+	for (size_t i = 0; i < entry->files_n; i++)
+		free(entry->files[i]);
+	free(entry->files);
 	free(entry->key);
 	spec_host_clear(&entry->host);
 	fields_clear(&spec_state_entry_fields, entry);

@@ -24,17 +24,18 @@
 /* It is in the certificates that kubeadm, k3s, kops and others make for API servers. */
 #define SPEC_DEFAULT_SERVER_NAME "kubernetes"
 
-/* Limits that keep any input harmless. */
-#define SPEC_MAX_BYTES (16u << 20)
+/* Limits that keep any input harmless: one turn of the loop reads a file. */
+#define SPEC_MAX_BYTES (4u << 20)
 #define SPEC_MAX_DEPTH 64
-/* Nodes after aliases are followed: ten times what 10,000 instances need. */
-#define SPEC_MAX_NODES 1000000u
+/* Nodes after aliases are followed: twice what 10,000 instances need that each give everything themselves. */
+#define SPEC_MAX_NODES 250000u
 #define SPEC_MAX_ERRORS 100
 /*
  * Text that instances get from what they share (a key at the top level, times
  * 10,000 instances): a short file must not become a large process.
  */
-#define SPEC_MAX_MERGED_BYTES (256u << 20)
+#define SPEC_MAX_MERGED_BYTES (64u << 20)
+#define SPEC_MAX_MERGED_ITEMS 250000u
 
 enum host_key_checking {
 	HOST_KEY_ACCEPT_NEW, /* learn at first sight, refuse a change */
@@ -139,7 +140,8 @@ struct spec_instance {
 	struct spec_server *servers;
 	size_t servers_n;
 	struct spec_state_entry
-		*adopted; /* hands it a container over; NULL: none. The spec's; copies have NULL */
+		*adopted;     /* hands it a container over; NULL: none. The spec's; copies have NULL */
+	bool takes_file_over; /* `state` hands over what stands at its config_path. Likewise */
 	struct spec_timeouts timeouts;
 	struct spec_health_check health_check;
 	unsigned max_connections;
@@ -148,12 +150,14 @@ struct spec_instance {
 	size_t sharers; /* balancers that check the busiest of its servers, spec_count_sharers() */
 };
 
-/* A container that `state` hands over to us: identified by ID, without our labels. */
+/* What `state` hands over to us: a container, identified by ID, without our labels, and its files. */
 struct spec_state_entry {
-	char *key; /* the map's key, flexkube's index */
-	char *container_id;
+	char *key;          /* the map's key, flexkube's index */
+	char *container_id; /* NULL: it hands over no container, only files */
 	char *name;
 	char *image;
+	char **files; /* paths of `configFiles`: what stands there is handed over, too */
+	size_t files_n;
 	struct spec_host host;
 	struct spec_instance *instance; /* it is handed over to, of the same spec; NULL: to none */
 };
@@ -210,21 +214,25 @@ struct spec_errors {
 
 /* What a spec is judged against besides its own text. */
 struct spec_context {
-	bool have_agent;    /* SSH_AUTH_SOCK is set: counts as a way to authenticate */
-	bool have_recorded; /* the store holds instances of this spec: an empty list removes them */
+	bool have_agent; /* SSH_AUTH_SOCK is set: counts as a way to authenticate */
+	/*
+	 * The store holds instances of this spec: an empty list removes them. Asked
+	 * only where it matters. NULL: it holds none.
+	 */
+	bool (*has_recorded)(void *arg);
 	/*
 	 * Gives the text of a file that the spec names (caFile), which the caller
 	 * frees; or -1 and an error that names the file. NULL: files are not read,
 	 * and what they hold is as if not given.
 	 */
 	int (*read_file)(void *arg, const char *path, char **text, struct err *err);
-	void *read_file_arg;
+	void *arg; /* of both */
 };
 
 /*
  * Parses and validates. Returns the spec, owned by the caller, or NULL after
  * adding at least one error (at most SPEC_MAX_ERRORS, the last of which then
- * says how many more there are) to `errors`. Never both. `text` need not end
+ * says that there are more) to `errors`. Never both. `text` need not end
  * in a NUL and may hold anything.
  */
 struct spec *spec_parse(const char *file, const char *text, size_t len, const struct spec_context *context,

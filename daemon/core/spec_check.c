@@ -170,7 +170,7 @@ static void check_items(const struct spec_field *f, struct yaml_value *list, str
 	const struct spec_type *type = f->type;
 	struct element *elements = NULL, *element, *tmp;
 
-	for (size_t i = 0; i < list->n; i++) {
+	for (size_t i = 0; i < list->n && !report_is_full(report); i++) {
 		struct yaml_value *item = list->items[i];
 		size_t before = report_index(report, i);
 
@@ -215,7 +215,7 @@ static void check_maps(const struct spec_field *f, struct yaml_value *value, str
 {
 	if (!expect(YAML_LIST, value, report))
 		return;
-	for (size_t i = 0; i < value->n; i++) {
+	for (size_t i = 0; i < value->n && !report_is_full(report); i++) {
 		size_t before = report_index(report, i);
 
 		/* "- " with nothing after it is a file cut in two rather than a wish. */
@@ -240,7 +240,7 @@ static void check_values(const struct spec_field *f, struct yaml_value *map, str
 {
 	if (!expect(YAML_MAP, map, report))
 		return;
-	for (size_t i = 0; i < map->n; i++) {
+	for (size_t i = 0; i < map->n && !report_is_full(report); i++) {
 		size_t before = report_key(report, map->pairs[i].key->text);
 
 		report_twice(&map->pairs[i], report);
@@ -291,7 +291,7 @@ void fields_check(const struct spec_fields *fields, struct yaml_value *map, stru
 {
 	size_t known = 0;
 
-	for (size_t i = 0; i < map->n; i++) {
+	for (size_t i = 0; i < map->n && !report_is_full(report); i++) {
 		const struct yaml_pair pair = map->pairs[i];
 		const struct spec_field *f = find_field(fields, pair.key->text);
 		size_t before = report_key(report, pair.key->text);

@@ -88,7 +88,7 @@ struct yaml_value *given(const struct yaml_value *map, const char *key);
 struct spec_merge {
 	struct report *report;
 	const struct yaml_value *at; /* where errors about what is missing are placed */
-	size_t bytes;                /* copied so far, from values that many instances share */
+	size_t bytes, items;         /* copied so far, from values that many instances share */
 };
 
 /*

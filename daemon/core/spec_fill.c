@@ -66,6 +66,7 @@ static void store_list(const struct spec_field *f, void *base, const struct yaml
 	char *elements = xcalloc(n, storage->size);
 	size_t kept = 0;
 
+	merge->items += n;
 	for (size_t i = 0; i < n; i++) {
 		const struct yaml_value *item = value->kind == YAML_LIST ? value->items[i] : value;
 

@@ -209,7 +209,7 @@ size_t spec_claims_add(struct spec_claims *claims, const struct spec *spec, spec
 	s.claimant = xcalloc(1, sizeof(*s.claimant));
 	s.claimant->spec = spec;
 	HASH_ADD_PTR(claims->specs, spec, s.claimant);
-	for (size_t i = 0; i < spec->instances_n; i++) {
+	for (size_t i = 0; i < spec->instances_n && s.clashes < SPEC_MAX_ERRORS; i++) {
 		s.instance = &spec->instances[i];
 		check_instance(&s);
 	}

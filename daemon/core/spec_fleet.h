@@ -18,7 +18,8 @@ typedef void spec_clash_fn(void *arg, const struct spec *spec, const struct spec
  * Adds the spec, which stays the caller's and outlives its claims. Calls
  * `clash` (may be NULL) once for each host, name, path or bind of an instance
  * that goes against somebody who is in already. Returns how many; the spec is
- * in with all its claims even then, until the caller takes it out again.
+ * in even then, until the caller takes it out again. SPEC_MAX_ERRORS are enough:
+ * there it stops.
  */
 size_t spec_claims_add(struct spec_claims *claims, const struct spec *spec, spec_clash_fn *clash, void *arg);
 void spec_claims_remove(struct spec_claims *claims, const struct spec *spec); /* not in: fine */

@@ -81,7 +81,7 @@ static const struct named_file *file_at(struct spec_files *files, const char *pa
 	file = xcalloc(1, sizeof(*file));
 	file->path = xstrdup(path);
 	HASH_ADD_KEYPTR(hh, files->by_path, file->path, strlen(file->path), file);
-	if (context->read_file(context->read_file_arg, path, &file->text, &file->err) == 0 &&
+	if (context->read_file(context->arg, path, &file->text, &file->err) == 0 &&
 	    certificates_check(file->text, &why) < 0) {
 		FREE(file->text);
 		err_set(&file->err, ERR_SPEC, "%s %s", path, why.message);

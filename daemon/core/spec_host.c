@@ -39,7 +39,7 @@ static void check_all_authentication(struct spec_layers layers, const struct spe
 				     struct spec_merge *merge)
 {
 	const struct yaml_value *outer = merge->at;
-	size_t outermost = merge->report->path_len;
+	size_t outermost = merge->report->depth;
 
 	check_authentication(&layers, context, merge);
 	while (layers = layers_under(&layers, "jump"), layers_first(&layers)) {

@@ -7,18 +7,9 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 #define MAX_KEY_SHOWN 64
-
-static void append_path(struct report *report, const char *text)
-{
-	size_t room = sizeof(report->path) - report->path_len - 1;
-	size_t len = strnlen(text, room);
-
-	memcpy(report->path + report->path_len, text, len);
-	report->path_len += len;
-	report->path[report->path_len] = '\0';
-}
 
 /* A key that could be mistaken for something else, or hold a newline, is shown as ["key"]. */
 static bool is_simple_key(const char *key)
@@ -28,51 +19,82 @@ static bool is_simple_key(const char *key)
 	return len > 0 && len <= MAX_KEY_SHOWN && !key[len];
 }
 
-size_t report_key(struct report *report, const char *key)
+static void put_key(FILE *out, const char *key, bool first)
 {
-	size_t before = report->path_len;
-	char shown[MAX_KEY_SHOWN + sizeof("[\"\"]")];
+	char shown[MAX_KEY_SHOWN + 1];
 
 	if (is_simple_key(key)) {
-		append_path(report, before ? "." : "");
-		append_path(report, key);
-		return before;
+		fprintf(out, "%s%s", first ? "" : ".", key);
+		return;
 	}
-	snprintf(shown, sizeof(shown), "[\"%.*s\"]", MAX_KEY_SHOWN, key);
+	snprintf(shown, sizeof(shown), "%s", key);
 	for (char *p = shown; *p; p++)
 		if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
 			*p = '?';
-	append_path(report, shown);
+	fprintf(out, "[\"%s\"]", shown);
+}
+
+static char *path_text(const struct report *report)
+{
+	size_t len;
+	char *text;
+	FILE *out = text_open(&text, &len);
+
+	for (size_t i = 0; i < report->depth; i++) {
+		const struct report_step *step = &report->steps[i];
+
+		if (step->key)
+			put_key(out, step->key, i == 0);
+		else
+			fprintf(out, "[%zu]", step->index);
+	}
+	text_close(out);
+	return text;
+}
+
+bool report_is_full(const struct report *report)
+{
+	return report->more;
+}
+
+static size_t step_down(struct report *report, const char *key, size_t index)
+{
+	size_t before = report->depth;
+
+	if (before < REPORT_MAX_STEPS)
+		report->steps[report->depth++] = (struct report_step){.key = key, .index = index};
 	return before;
+}
+
+size_t report_key(struct report *report, const char *key)
+{
+	return step_down(report, key, 0);
 }
 
 size_t report_index(struct report *report, size_t index)
 {
-	size_t before = report->path_len;
-	char shown[32];
-
-	snprintf(shown, sizeof(shown), "[%zu]", index);
-	append_path(report, shown);
-	return before;
+	return step_down(report, NULL, index);
 }
 
 void report_up(struct report *report, size_t before)
 {
-	report->path_len = before;
-	report->path[before] = '\0';
+	report->depth = before;
 }
 
 __attribute__((format(printf, 3, 0))) static void
 report_vat(struct report *report, const struct yaml_value *at, const char *fmt, va_list ap)
 {
 	char message[ERR_MESSAGE_BYTES];
+	char *path;
 
-	if (report->errors.n >= SPEC_MAX_ERRORS) {
-		report->dropped++;
+	if (report->errors.n == SPEC_MAX_ERRORS) {
+		report->more = true;
 		return;
 	}
 	vsnprintf(message, sizeof(message), fmt, ap);
-	spec_errors_add(&report->errors, report->file, at->line, at->column, report->path, "%s", message);
+	path = path_text(report);
+	spec_errors_add(&report->errors, report->file, at->line, at->column, path, "%s", message);
+	free(path);
 }
 
 void report_at(struct report *report, const struct yaml_value *at, const char *fmt, ...)
@@ -117,12 +139,11 @@ void report_finish(struct report *report, struct spec_errors *to)
 	for (size_t i = 0; i < from->n; i++) {
 		const struct spec_error *e = &from->v[i];
 
-		if (report->dropped && i == from->n - 1)
-			spec_errors_add(to, e->file, 0, 0, "", "%zu more errors are not shown",
-					report->dropped + 1);
+		if (report->more && i == from->n - 1)
+			spec_errors_add(to, e->file, 0, 0, "", "there are more errors, which are not shown");
 		else
 			spec_errors_add(to, e->file, e->line, e->column, e->path, "%s", e->message);
 	}
 	spec_errors_clear(from);
-	report->dropped = 0;
+	report->more = false;
 }

@@ -1,6 +1,6 @@
 /*
  * The errors of one file while it is being read: knows where in the document
- * the reader is, keeps the first SPEC_MAX_ERRORS, counts the rest.
+ * the reader is, keeps the first SPEC_MAX_ERRORS, and knows whether there are more.
  */
 #ifndef APILB_CORE_SPEC_REPORT_H
 #define APILB_CORE_SPEC_REPORT_H
@@ -8,13 +8,25 @@
 #include "daemon/core/spec.h"
 #include "daemon/core/yaml_tree.h"
 
+/* A key, or the place in a list. Most steps are never shown, so they are put in words only for an error. */
+struct report_step {
+	const char *key; /* not owned: it stays until report_up */
+	size_t index;
+};
+
+/* The document's levels, and what a merged host may add. */
+#define REPORT_MAX_STEPS (SPEC_MAX_DEPTH + 16)
+
 struct report {
 	const char *file;
 	struct spec_errors errors;
-	size_t dropped;
-	char path[8192]; /* SPEC_MAX_DEPTH keys, each cut to what a person reads */
-	size_t path_len;
+	bool more; /* than are kept */
+	struct report_step steps[REPORT_MAX_STEPS];
+	size_t depth;
 };
+
+/* No more errors are kept: it is not worth the time to look for any. */
+bool report_is_full(const struct report *report);
 
 /* One step down; the result is for report_up, which goes back to where the reader was. */
 size_t report_key(struct report *report, const char *key);

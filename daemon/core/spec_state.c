@@ -74,11 +74,24 @@ static struct spec_instance *by_key(const struct spec *spec, const struct spec_s
 		       : NULL;
 }
 
+static bool has_file(const struct spec_state_entry *entry, const char *path)
+{
+	for (size_t i = 0; i < entry->files_n; i++)
+		if (strcmp(entry->files[i], path) == 0)
+			return true;
+	return false;
+}
+
 static void hand_over(struct spec_state_entry *entry, struct spec_instance *instance)
 {
-	if (!instance || instance->adopted)
+	if (!instance)
 		return;
-	instance->adopted = entry;
+	if (has_file(entry, instance->config_path))
+		instance->takes_file_over = true;
+	if (entry->container_id && instance->adopted)
+		return;
+	if (entry->container_id)
+		instance->adopted = entry;
 	entry->instance = instance;
 }
 
@@ -101,5 +114,7 @@ bool spec_state_means(const char *entry_id, const char *container_id)
 
 bool spec_state_is_left(const struct spec_state_entry *entry)
 {
+	if (!entry->container_id)
+		return false;
 	return !entry->instance || strcmp(entry->instance->host.label, entry->host.label) != 0;
 }

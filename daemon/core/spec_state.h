@@ -11,7 +11,8 @@
 
 #include "daemon/core/spec.h"
 
-/* Sets `adopted` of instances and `instance` of entries. The spec must be free of errors. */
+/* Sets `adopted` and `takes_file_over` of instances and `instance` of entries. The spec must be free of
+ * errors. */
 void spec_state_match(struct spec *spec);
 
 /*

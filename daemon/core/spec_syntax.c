@@ -7,6 +7,7 @@
 
 #include "common/duration.h"
 #include "common/mem.h"
+#include "daemon/core/spec_path.h"
 #include "daemon/core/ssh_key.h"
 #include "daemon/core/container_name.h"
 
@@ -129,9 +130,19 @@ static bool is_normal_path(const char *path)
 
 int syntax_config_path(const char *text, struct err *err)
 {
+	const char *place, *is;
+	int len;
+
 	if (strlen(text) < MAX_TEXT && is_normal_path(text) && !strchr(text, ':') &&
-	    !has_control_character(text))
-		return 0;
+	    !has_control_character(text)) {
+		is = spec_path_objection(text, &place, &len);
+		if (!is)
+			return 0;
+		return err_set(err, ERR_SPEC,
+			       "must not be in %.*s, %s: name a file of the balancer's own, such as "
+			       "\"/etc/haproxy-apilb/haproxy.cfg\"",
+			       len, place, is);
+	}
 	return err_set(err, ERR_SPEC,
 		       "must be the absolute path of a file, such as \"" SPEC_DEFAULT_CONFIG_PATH
 		       "\", without \".\", \"..\", \"//\", \":\", control characters or a \"/\" at its end");

@@ -132,10 +132,11 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	wanted->spec = xstrdup(spec);
 	wanted->owner = xstrdup(owner);
 	wanted->adopt_id = xstrdup(adopt_id);
+	wanted->takes_file_over = instance->takes_file_over;
 
 	wanted->files = haproxy_files(&wanted->instance, &wanted->files_n);
 	hash_said(instance, wanted->said);
-	wanted->config = haproxy_render(instance);
+	wanted->config = haproxy_render(instance, owner);
 	wanted->config_len = strlen(wanted->config);
 	sha256_hex(wanted->config, wanted->config_len, wanted->config_sha256);
 	wanted->description = haproxy_description_of(wanted->config);
@@ -164,7 +165,8 @@ bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct s
 		   const char *adopt_id)
 {
 	return strcmp(wanted->spec, spec) == 0 && spec_instance_equal(&wanted->instance, instance) &&
-	       strcmp(wanted->adopt_id ? wanted->adopt_id : "", adopt_id ? adopt_id : "") == 0;
+	       strcmp(wanted->adopt_id ? wanted->adopt_id : "", adopt_id ? adopt_id : "") == 0 &&
+	       wanted->takes_file_over == instance->takes_file_over;
 }
 
 struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token)
@@ -237,22 +239,48 @@ struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const c
 	return like_the_balancer(wanted, token, strings(command, sizeof(command) / sizeof(command[0])));
 }
 
-struct json_object *wanted_helper_create(const struct wanted *wanted)
+/* Without what it mounts. *host: its HostConfig. */
+static struct json_object *never_started(const struct wanted *wanted, struct json_object **host)
 {
-	char *dir = directory_of(wanted->instance.config_path);
-	char *config = xasprintf("%s:" HELPER_CONFIG_DIR, dir);
 	struct json_object *request = json_object_new_object();
-	struct json_object *host = json_object_new_object();
 
+	*host = json_object_new_object();
 	add_string(request, "Image", wanted->instance.image);
 	/* It is never started; if somebody does, it must end at once. */
 	json_object_object_add(request, "Cmd", strings((const char *const[]){"haproxy", "-v"}, 2));
 	json_object_object_add(request, "Labels", helper_labels(wanted));
-	add_string(host, "NetworkMode", "none");
+	add_string(*host, "NetworkMode", "none");
+	json_object_object_add(request, "HostConfig", *host);
+	return request;
+}
+
+struct json_object *wanted_helper_create(const struct wanted *wanted)
+{
+	char *dir = directory_of(wanted->instance.config_path);
+	char *config = xasprintf("%s:" HELPER_CONFIG_DIR, dir);
+	struct json_object *host, *request = never_started(wanted, &host);
+
 	json_object_object_add(host, "Binds",
 			       strings((const char *const[]){config, HAPROXY_RUN_DIR ":" HELPER_RUN_DIR}, 2));
-	json_object_object_add(request, "HostConfig", host);
 	free(dir);
 	free(config);
+	return request;
+}
+
+/* A mount, not a bind: for a directory that is not there the engine then has an error, and does not make it.
+ */
+struct json_object *wanted_looker_create(const struct wanted *wanted)
+{
+	char *dir = directory_of(wanted->instance.config_path);
+	struct json_object *host, *request = never_started(wanted, &host);
+	struct json_object *mount = json_object_new_object(), *mounts = json_object_new_array();
+
+	add_string(mount, "Type", "bind");
+	add_string(mount, "Source", dir);
+	add_string(mount, "Target", HELPER_CONFIG_DIR);
+	json_object_object_add(mount, "ReadOnly", json_object_new_boolean(true));
+	json_object_array_add(mounts, mount);
+	json_object_object_add(host, "Mounts", mounts);
+	free(dir);
 	return request;
 }

@@ -38,7 +38,8 @@ struct wanted {
 	char container_sha256[SHA256_HEX_SIZE]; /* of the body without its labels */
 	char said[SHA256_HEX_SIZE];             /* of what the spec says of it, however that is rendered */
 	char version[SHA256_HEX_SIZE];          /* stands for container and config together */
-	char *adopt_id; /* container that the spec's `state` hands over under this name; NULL: none */
+	bool takes_file_over; /* the spec's `state` hands over what stands at the path of the config */
+	char *adopt_id;       /* container that the spec's `state` hands over under this name; NULL: none */
 };
 
 struct wanted *wanted_new(const char *owner, const char *spec, const struct spec_instance *instance,
@@ -58,6 +59,8 @@ struct json_object *wanted_create_with_token(const struct wanted *wanted, const 
 #define HELPER_CONFIG_DIR "/config"
 #define HELPER_RUN_DIR "/run-dir"
 struct json_object *wanted_helper_create(const struct wanted *wanted);
+/* The same for one through which the config's directory can only be looked at. The caller puts it. */
+struct json_object *wanted_looker_create(const struct wanted *wanted);
 /*
  * Create request of the container that checks a config: it has the name and the
  * labels of a helper, and sees what the balancer would, read-only. The config is

@@ -13,6 +13,8 @@
  * one; a file of them must not keep us busy for hours.
  */
 #define MAX_DIRECTIVES 16
+/* More than any file needs that a person or a template has written. */
+#define MAX_ANCHORS 10000
 
 struct anchor {
 	UT_hash_handle hh;
@@ -82,21 +84,26 @@ static struct yaml_value *new_value(struct builder *b, enum yaml_kind kind)
 }
 
 /* A later anchor of the same name replaces the earlier one. */
-static void set_anchor(struct builder *b, const yaml_char_t *name, struct yaml_value *value)
+static int set_anchor(struct builder *b, const yaml_char_t *name, struct yaml_value *value)
 {
 	struct anchor *anchor;
 	size_t len;
 
 	if (!name)
-		return;
+		return 0;
 	len = strlen((const char *)name);
 	HASH_FIND(hh, b->anchors, name, len, anchor);
+	if (!anchor && HASH_COUNT(b->anchors) == MAX_ANCHORS) {
+		refuse(b, &b->event->start_mark, "");
+		return err_set(b->err, ERR_SPEC, "too many anchors: at most %d are allowed", MAX_ANCHORS);
+	}
 	if (!anchor) {
 		anchor = xcalloc(1, sizeof(*anchor) + len + 1);
 		memcpy(anchor->name, name, len);
 		HASH_ADD_KEYPTR(hh, b->anchors, anchor->name, len, anchor);
 	}
 	anchor->value = value;
+	return 0;
 }
 
 static int append(struct builder *b, struct yaml_value *value);
@@ -159,7 +166,8 @@ static int open_value(struct builder *b, enum yaml_kind kind, const yaml_char_t 
 	if (b->depth == b->limits->max_depth)
 		return too_deep(b);
 	value = new_value(b, kind);
-	set_anchor(b, anchor, value);
+	if (set_anchor(b, anchor, value) < 0)
+		return -1;
 	b->stack[b->depth++] = (struct frame){.value = value};
 	return 0;
 }
@@ -222,7 +230,8 @@ static int on_scalar(struct builder *b)
 	value->plain =
 		tag ? !tag_is(tag, "!") && !tag_is(tag, YAML_STR_TAG) : b->event->data.scalar.plain_implicit;
 	value->null = is_null(value) || tag_is(tag, YAML_NULL_TAG);
-	set_anchor(b, b->event->data.scalar.anchor, value);
+	if (set_anchor(b, b->event->data.scalar.anchor, value) < 0)
+		return -1;
 	return append(b, value);
 }
 

@@ -25,7 +25,9 @@ static void pack_entry(struct archive *a, const struct archive_entry_spec *spec,
 	struct archive_entry *entry = archive_entry_new2(a);
 
 	archive_entry_set_pathname(entry, spec->path);
-	archive_entry_set_filetype(entry, spec->data ? AE_IFREG : AE_IFDIR);
+	archive_entry_set_filetype(entry, spec->data || spec->link ? AE_IFREG : AE_IFDIR);
+	if (spec->link)
+		archive_entry_set_hardlink(entry, spec->link);
 	archive_entry_set_perm(entry, (mode_t)spec->mode);
 	archive_entry_set_uid(entry, spec->uid);
 	archive_entry_set_gid(entry, spec->gid);
@@ -119,4 +121,18 @@ out:
 	free(content);
 	archive_read_free(a);
 	return result;
+}
+
+bool archive_is_empty_directory(const void *tar, size_t tar_len)
+{
+	struct archive *a = archive_read_new();
+	struct archive_entry *entry;
+	bool is;
+
+	archive_read_support_format_tar(a);
+	is = archive_read_open_memory(a, tar, tar_len) == ARCHIVE_OK &&
+	     archive_read_next_header(a, &entry) == ARCHIVE_OK && archive_entry_filetype(entry) == AE_IFDIR &&
+	     archive_read_next_header(a, &entry) == ARCHIVE_EOF;
+	archive_read_free(a);
+	return is;
 }

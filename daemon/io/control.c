@@ -22,6 +22,8 @@ struct control {
 	dev_t dev; /* of the socket that we made, like the next: another one is not ours to unlink */
 	ino_t ino;
 	const struct control_route *routes;
+	void (*gate)(void *arg, struct control_request *request,
+		     void (*handle)(void *arg, struct control_request *request));
 	void *arg;
 	struct evconnlistener *listener;
 	struct event *resume;
@@ -116,20 +118,42 @@ static int make_socket(const char *path, struct err *err)
 	return -1;
 }
 
+/* Why this user gets no place; NULL: there is one. The caller frees. */
+static char *refusal(const struct control_requests *clients, uid_t uid)
+{
+	struct control_count count = control_requests_count(clients, uid);
+	size_t limit = CONTROL_MAX_CLIENTS;
+
+	if (uid != 0)
+		limit -= CONTROL_FOR_ROOT;
+	if (uid != 0 && count.of_user >= CONTROL_FEW)
+		limit -= CONTROL_FOR_FEW;
+	if (count.of_user >= CONTROL_USER_CLIENTS)
+		return xasprintf("too many clients at once: user %u has %zu connections here, the most that "
+				 "one may have; end some of them, or try again later",
+				 uid, count.of_user);
+	if (count.all >= limit)
+		return xasprintf("too many clients at once: %zu connections; try again later", count.all);
+	return NULL;
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len,
 		      void *arg)
 {
 	struct control *control = arg;
+	uid_t uid = control_peer(fd);
+	char *why = refusal(&control->clients, uid);
 
 	(void)listener;
 	(void)address;
 	(void)len;
-	if (control_requests_count(&control->clients) < CONTROL_MAX_CLIENTS) {
-		control_request_new(control, control->base, fd, &control->clients);
-		return;
+	if (why && control_requests_count(&control->clients, uid).refused >= CONTROL_MAX_REFUSED) {
+		control_refuse(fd, 503, why);
+		evutil_closesocket(fd);
+	} else {
+		control_request_new(control, control->base, fd, uid, &control->clients, why);
 	}
-	control_refuse(fd, 503, "too many clients at once; try again later");
-	evutil_closesocket(fd);
+	free(why);
 }
 
 /* Out of descriptors, most likely. To try on at once would only heat the machine. */
@@ -181,6 +205,13 @@ struct control *control_new(struct event_base *base, const char *path, const str
 	}
 	evconnlistener_set_error_cb(control->listener, on_accept_error);
 	return control;
+}
+
+void control_set_gate(struct control *control,
+		      void (*gate)(void *arg, struct control_request *request,
+				   void (*handle)(void *arg, struct control_request *request)))
+{
+	control->gate = gate;
 }
 
 void control_end(struct control *control)
@@ -243,7 +274,10 @@ void control_dispatch(struct control *control, struct control_request *request, 
 	}
 	for (route = control->routes; route->path; route++) {
 		if (strcmp(route->path, path) == 0 && serves(route, method)) {
-			route->handle(control->arg, request);
+			if (control->gate)
+				control->gate(control->arg, request, route->handle);
+			else
+				route->handle(control->arg, request);
 			return;
 		}
 	}

@@ -39,6 +39,8 @@ struct control_request {
 	struct bufferevent *bev;
 	struct event *timer; /* READING: the request's deadline; CLOSING: lingering; STREAMING: too slow */
 	enum state state;
+	uid_t uid;
+	bool uncounted; /* it has got no place, and is told so */
 
 	/* The request that is being read, or answered. */
 	reply_parser parser;
@@ -246,6 +248,12 @@ static void handle(struct control_request *r)
 	/* A client that asks and asks, and never reads. */
 	if (unsent(r) > CONTROL_MAX_BACKLOG)
 		control_request_close(r);
+	else if (control_requests_count(r->all, r->uid).unsent > CONTROL_USER_BACKLOG)
+		control_error(
+			r, 503,
+			"user %u has %u MiB of answers waiting here that nobody reads; read them, or end "
+			"those clients",
+			r->uid, CONTROL_USER_BACKLOG >> 20);
 	else if (query && evhttp_parse_query_str(query, &r->params) < 0)
 		control_error(r, 400, "the query must be NAME=VALUE&NAME=VALUE...");
 	else
@@ -367,8 +375,25 @@ static void drop_soon(struct control_request *r)
 	event_add(r->timer, &now);
 }
 
+/* Nothing of the stream is written, and when the client has read why, it is gone. */
+static void refuse_stream(struct control_request *r)
+{
+	r->keep_alive = false;
+	r->dropped = true;
+	control_error(r, 503,
+		      "too many followers at once: user %u has %u here, the most that one may have; end some "
+		      "of them",
+		      r->uid, CONTROL_USER_STREAMS);
+	r->state = STREAMING;
+}
+
 void control_stream(struct control_request *r, const char *content_type, void (*gone)(void *arg), void *arg)
 {
+	if (control_requests_count(r->all, r->uid).streams >= CONTROL_USER_STREAMS) {
+		refuse_stream(r);
+		control_on_gone(r, gone, arg);
+		return;
+	}
 	/* The end of such a stream is the end of the connection. */
 	if (!r->chunked || r->head)
 		r->keep_alive = false;
@@ -398,7 +423,7 @@ void control_stream_write(struct control_request *r, const char *data, size_t le
 void control_stream_end(struct control_request *r)
 {
 	if (r->dropped) {
-		/* The timer is set, and closes it. */
+		/* The timer is set, or will be when all has been sent, and closes it. */
 		r->gone = NULL;
 		return;
 	}
@@ -439,7 +464,7 @@ static void on_written(struct bufferevent *bev, void *arg)
 {
 	struct control_request *r = arg;
 
-	if (r->state == STREAMING && r->head)
+	if (r->state == STREAMING && (r->head || r->dropped))
 		drop_soon(r);
 	if (r->state != CLOSING)
 		return;
@@ -484,13 +509,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		control_request_close(r);
 }
 
-void control_request_new(struct control *control, struct event_base *base, evutil_socket_t fd,
-			 struct control_requests *all)
+void control_request_new(struct control *control, struct event_base *base, evutil_socket_t fd, uid_t uid,
+			 struct control_requests *all, const char *refusal)
 {
 	struct control_request *r = xcalloc(1, sizeof(*r));
 
 	r->control = control;
 	r->all = all;
+	r->uid = uid;
+	r->uncounted = refusal != NULL;
 	TAILQ_INSERT_TAIL(all, r, next);
 	TAILQ_INIT(&r->params);
 	r->timer = evtimer_new(base, on_timer, r);
@@ -499,14 +526,33 @@ void control_request_new(struct control *control, struct event_base *base, evuti
 	bufferevent_set_timeouts(r->bev, NULL, &control_patience);
 	bufferevent_enable(r->bev, EV_READ | EV_WRITE);
 	await_request(r);
+	if (refusal)
+		fail_client(r, 503, refusal);
 }
 
-size_t control_requests_count(const struct control_requests *all)
-{
-	const struct control_request *r;
-	size_t n = 0;
+/* Who is there. */
 
-	TAILQ_FOREACH (r, all, next)
-		n++;
-	return n;
+struct control_count control_requests_count(const struct control_requests *all, uid_t uid)
+{
+	struct control_count count = {0};
+	const struct control_request *r;
+
+	TAILQ_FOREACH (r, all, next) {
+		count.refused += r->uncounted;
+		count.all += !r->uncounted;
+		if (r->uncounted || r->uid != uid)
+			continue;
+		count.of_user++;
+		count.streams += r->state == STREAMING;
+		count.unsent += unsent(r);
+	}
+	return count;
+}
+
+uid_t control_peer(evutil_socket_t fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 ? peer.uid : (uid_t)-1;
 }

@@ -192,12 +192,16 @@ static int accept_archive(struct docker_call *call, const struct http_reply *htt
 	char *decoded = base64_text(encoded ? encoded : "");
 	struct err why;
 
-	(void)call, (void)owned;
-	reply->path_stat = json_parse(decoded, strlen(decoded), &word.json, &why);
-	free(decoded);
-	if (!json_as_map(reply->path_stat))
+	struct json_object *stat = json_parse(decoded, strlen(decoded), &word.json, &why);
+	bool good = json_as_map(stat);
+
+	(void)call;
+	*owned = decoded;
+	json_object_put(stat);
+	if (!good)
 		return err_set(err, ERR_TRANSIENT,
 			       "the engine's answer has no good X-Docker-Container-Path-Stat");
+	reply->path_stat = decoded;
 	return 0;
 }
 
@@ -284,12 +288,12 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 		err = *http_err;
 	if (err.kind != ERR_NONE)
 		err_prefix(&err, "%s", call->what);
+	if (!http && call->pull)
+		pull_explain(call->pull, &err);
 	call_free(call);
 	cb(cb_arg, http ? &reply : NULL, err.kind != ERR_NONE ? &err : NULL);
-	if (http) {
+	if (http)
 		json_object_put(reply.json);
-		json_object_put(reply.path_stat);
-	}
 	free(owned);
 }
 
@@ -377,7 +381,7 @@ struct order {
 	size_t body_len;
 	int extra_s; /* what the engine is asked to wait */
 	void (*on_piece)(void *arg, const char *data, size_t len);
-	bool in_time; /* the pieces, too */
+	int64_t limit_ms; /* of all the pieces */
 };
 
 static struct docker_call *send_call(struct docker *d, const struct endpoint *endpoint,
@@ -394,8 +398,8 @@ static struct docker_call *send_call(struct docker *d, const struct endpoint *en
 		.body_len = order->body_len,
 		.timeout_ms = (int64_t)(endpoint->timeout_s + order->extra_s) * 1000,
 		.max_body = endpoint->limits->json.bytes,
+		.limit_ms = order->limit_ms,
 		.on_piece = order->on_piece,
-		.in_time = order->in_time,
 	};
 
 	call->docker = d;
@@ -463,7 +467,7 @@ struct docker_call *docker_list(struct docker *d, const char *label, docker_entr
 			 &(struct order){.subject = label,
 					 .args = {json_object_to_json_string(filters)},
 					 .on_piece = on_list_piece,
-					 .in_time = true},
+					 .limit_ms = LOOK_S * 1000},
 			 cb, arg);
 	call->list = list_reader_new(&list_limits, on_entry, call);
 	call->entry = entry;
@@ -573,8 +577,11 @@ struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progre
 
 	image_ref_split(ref, &name, &tag);
 	call = send_call(d, &image_pull,
-			 &(struct order){.subject = ref, .args = {name, tag}, .on_piece = on_pull_piece}, cb,
-			 arg);
+			 &(struct order){.subject = ref,
+					 .args = {name, tag},
+					 .limit_ms = pull_limit_ms,
+					 .on_piece = on_pull_piece},
+			 cb, arg);
 	call->pull = pull_new(ref);
 	call->progress = progress;
 	free(name);

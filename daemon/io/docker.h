@@ -48,8 +48,8 @@ struct docker_reply {
 	struct json_object *json; /* NULL when the body is not JSON */
 	const char *body;
 	size_t body_len;
-	/* Archive HEAD and GET: what X-Docker-Container-Path-Stat says, a map; else NULL. */
-	struct json_object *path_stat;
+	const char
+		*path_stat; /* archive HEAD and GET: decoded X-Docker-Container-Path-Stat JSON, else NULL */
 };
 
 /*

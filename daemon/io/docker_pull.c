@@ -15,6 +15,8 @@
 #define MAX_LINE_BYTES ((size_t)64 << 10)
 #define MAX_LINE_VALUES 1000
 
+int64_t pull_limit_ms = PULL_LIMIT_MS;
+
 struct layer {
 	char *id;
 	int64_t current, total; /* bytes downloaded, and of how many; 0: not known yet */
@@ -52,7 +54,9 @@ void image_ref_split(const char *ref, char **name, char **tag)
 	size_t name_len = strcspn(slash ? slash : ref, ":@") + (slash ? (size_t)(slash - ref) : 0);
 
 	*name = xstrndup(ref, name_len);
-	*tag = xstrdup(digest ? digest + 1 : colon && colon[1] ? colon + 1 : "latest");
+	*tag = xstrdup(digest && digest[1]            ? digest + 1
+		       : !digest && colon && colon[1] ? colon + 1
+						      : "latest");
 }
 
 struct pull *pull_new(const char *ref)
@@ -189,4 +193,14 @@ int pull_result(struct pull *pull, struct err *err)
 		return 0;
 	*err = pull->err;
 	return -1;
+}
+
+void pull_explain(const struct pull *pull, struct err *err)
+{
+	struct err why = *err;
+
+	err_set(err, why.kind,
+		"%s; so far: %s. Is the registry there, and fast enough for the host? See what "
+		"\"docker pull %s\" says on it",
+		why.message, pull->text ? pull->text : "nothing", pull->ref);
 }

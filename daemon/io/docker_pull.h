@@ -7,6 +7,7 @@
 #define APILB_IO_DOCKER_PULL_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/err.h"
 
@@ -15,6 +16,11 @@
  * no tag means latest, since the engine would pull all tags otherwise. The caller frees both.
  */
 void image_ref_split(const char *ref, char **name, char **tag);
+
+/* How long all of it may take; beside that the engine may not be silent for long. A variable so that a test
+ * need not wait for it. */
+#define PULL_LIMIT_MS (30 * 60 * 1000)
+extern int64_t pull_limit_ms;
 
 struct pull;
 struct pull *pull_new(const char *ref);
@@ -26,5 +32,8 @@ const char *pull_feed(struct pull *pull, const char *data, size_t len);
 
 /* After the end of the stream: 0, or the error that was in it. */
 int pull_result(struct pull *pull, struct err *err);
+
+/* The stream was given up: adds to the error how far it was, and what to look at. */
+void pull_explain(const struct pull *pull, struct err *err);
 
 #endif

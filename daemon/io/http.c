@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "common/mem.h"
+#include "daemon/io/clock.h"
 #include "daemon/io/http_parser_compat.h"
 
 /*
@@ -31,8 +32,8 @@ struct http_call {
 	bool started;
 	bool head;
 	int64_t timeout_ms;
+	int64_t limit_ms, limit_at_ms; /* 0: none */
 	size_t max_body;
-	bool in_time;
 	void (*on_piece)(void *arg, const char *data, size_t len);
 	http_done_cb *done;
 	void *arg;
@@ -53,6 +54,7 @@ struct http {
 	struct bufferevent *stream; /* NULL once the connection is of no more use */
 	struct event *turn;
 	struct event *deadline;
+	bool deadline_is_limit;
 	TAILQ_HEAD(, http_call) calls; /* the first one is under way when it is started */
 	reply_parser parser;
 	struct reply reply;
@@ -234,10 +236,19 @@ static void arrange_next_turn(struct http *http)
 	event_add(http->turn, &(struct timeval){.tv_sec = 0});
 }
 
+static int64_t until_limit_ms(const struct http_call *call)
+{
+	int64_t left = call->limit_ms ? call->limit_at_ms - clock_ms() : INT64_MAX;
+
+	return left > 0 ? left : 0;
+}
+
 static void set_deadline(struct http *http, int64_t ms)
 {
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	int64_t most_ms = until_limit_ms(TAILQ_FIRST(&http->calls));
+	struct timeval tv = clock_timeval(ms < most_ms ? ms : most_ms);
 
+	http->deadline_is_limit = most_ms <= ms;
 	event_add(http->deadline, &tv);
 }
 
@@ -259,6 +270,7 @@ static void start(struct http *http, struct http_call *call)
 	reply_reset(&http->reply);
 	reply_parser_init(&http->parser, &parser_callbacks);
 	http->parser.data = http;
+	call->limit_at_ms = clock_ms() + call->limit_ms;
 	set_deadline(http, call->timeout_ms);
 	bufferevent_write_buffer(http->stream, call->request);
 }
@@ -278,7 +290,7 @@ static void parse(struct http *http, struct http_call *call)
 		why = reply_parser_feed(&http->parser, &parser_callbacks,
 					(const char *)evbuffer_pullup(input, (ev_ssize_t)len), len);
 		evbuffer_drain(input, len);
-		if (call->on_piece && !call->in_time)
+		if (call->on_piece)
 			set_deadline(http, call->timeout_ms);
 	}
 	if (more && !why && !http->reply.complete && http->fault.kind == ERR_NONE) {
@@ -415,10 +427,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	if (http->reply.complete || http->fault.kind != ERR_NONE)
 		return; /* it came in time, and is about to be delivered */
 	err_set(&http->fault, ERR_TRANSIENT, "%s within %g s",
-		!http->began                       ? "no answer"
-		: call->on_piece && !call->in_time ? "no more of the answer"
-						   : "no complete answer",
+		!http->began     ? "no answer"
+		: call->on_piece ? "no more of the answer"
+				 : "no complete answer",
 		(double)call->timeout_ms / 1000);
+	if (http->deadline_is_limit)
+		err_set(&http->fault, ERR_TRANSIENT, "no complete answer within %g s",
+			(double)call->limit_ms / 1000);
 	close_stream(http);
 	arrange_turn(http);
 }
@@ -482,8 +497,8 @@ struct http_call *http_send(struct http *http, const struct http_request *reques
 	call->request = serialise(request);
 	call->head = strcmp(request->method, "HEAD") == 0;
 	call->timeout_ms = request->timeout_ms;
+	call->limit_ms = request->limit_ms;
 	call->max_body = request->max_body ? request->max_body : DEFAULT_MAX_BODY;
-	call->in_time = request->in_time;
 	call->on_piece = request->on_piece;
 	call->done = done;
 	call->arg = arg;

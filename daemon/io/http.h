@@ -25,8 +25,8 @@ struct http_request {
 	size_t body_len;
 	const char *header; /* one more header line without CRLF ("X-Registry-Auth: ..."), or NULL */
 	int64_t timeout_ms; /* needed; the whole exchange; for a streamed reply, the longest silence */
+	int64_t limit_ms;   /* of a streamed reply: the whole exchange; 0: none */
 	size_t max_body;    /* a longer reply is an error; 0: 16 MiB; pieces do not count */
-	bool in_time;       /* timeout_ms is for the whole exchange, also of a streamed reply */
 	/*
 	 * Set: the body comes in pieces as it arrives, not in the reply (pull
 	 * progress, followed logs). Only called for 2xx replies; others are collected.

@@ -58,11 +58,22 @@ static int base64_decode(struct slice text, unsigned char *out, size_t size)
 	return n;
 }
 
+/* RFC 4250, 4.6.1; stricter: it becomes a word of a line in known_hosts. */
+static bool is_type_name(const struct wire *type)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._@";
+
+	for (size_t i = 0; i < type->left; i++)
+		if (!memchr(allowed, type->p[i], sizeof(allowed) - 1))
+			return false;
+	return type->left > 0;
+}
+
 bool host_key_from_blob(struct host_key *key, const void *blob, size_t len)
 {
 	struct wire w = {blob, len}, type;
 
-	if (len > sizeof(key->blob) || !wire_get_string(&w, &type) || type.left == 0 ||
+	if (len > sizeof(key->blob) || !wire_get_string(&w, &type) || !is_type_name(&type) ||
 	    type.left >= sizeof(key->type))
 		return false;
 	memcpy(key->blob, blob, len);

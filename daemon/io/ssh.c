@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -43,11 +42,14 @@ static ssize_t recv_cb(libssh2_socket_t fd, void *buffer, size_t length, int fla
 	(void)flags;
 	if (s->over)
 		return -ECONNRESET;
-	if (ssh_output_len(s) > SSH_OUTPUT_MAX_BYTES)
+	if (ssh_output_len(s) > SSH_OUTPUT_MAX_BYTES || ssh_excess_is_too_much(s))
 		return -EAGAIN;
 	n = evbuffer_remove(bufferevent_get_input(s->stream), buffer, length);
 	if (n > 0) {
 		s->received_bytes += n;
+		ssh_excess_received(s, (size_t)n);
+		if (s->phase == PHASE_KEY_EXCHANGE)
+			ssh_methods_hear(s, buffer, (size_t)n);
 		return n;
 	}
 	return s->stream_ended ? 0 : -EAGAIN;
@@ -84,27 +86,6 @@ static void disconnect_cb(LIBSSH2_SESSION *session, int reason, const char *mess
 		snprintf(s->goodbye, sizeof(s->goodbye), "disconnect with reason %d", reason);
 }
 
-/* libssh2 leaves passwords and keys in what it frees; wiping all of it costs next to nothing. */
-static void *alloc_cb(size_t count, void **abstract)
-{
-	(void)abstract;
-	return malloc(count);
-}
-
-static void free_cb(void *p, void **abstract)
-{
-	(void)abstract;
-	if (p)
-		explicit_bzero(p, malloc_usable_size(p));
-	free(p);
-}
-
-static void *realloc_cb(void *p, size_t count, void **abstract)
-{
-	(void)abstract;
-	return realloc(p, count);
-}
-
 #if LIBSSH2_VERSION_NUM >= 0x010b01
 #define SET_CALLBACK(session, type, fn) \
 	libssh2_session_callback_set2((session), (type), (libssh2_cb_generic *)(fn))
@@ -114,7 +95,8 @@ static void *realloc_cb(void *p, size_t count, void **abstract)
 
 static LIBSSH2_SESSION *session_new(struct ssh *s)
 {
-	LIBSSH2_SESSION *session = libssh2_session_init_ex(alloc_cb, free_cb, realloc_cb, s);
+	LIBSSH2_SESSION *session =
+		libssh2_session_init_ex(ssh_excess_alloc, ssh_excess_free, ssh_excess_realloc, s);
 
 	if (!session)
 		abort(); /* only for want of memory */
@@ -189,6 +171,7 @@ static void tear_down(struct ssh *s)
 	if (s->stream)
 		say_goodbye(s);
 	ssh_auth_free(s);
+	ssh_methods_forget(s);
 	ssh_channels_lose(s);
 	session_free(s);
 	stream_open_cancel(s->opening);
@@ -297,6 +280,7 @@ static void start_session(struct ssh *s, struct bufferevent *stream)
 	s->fd = s->jump ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : bufferevent_getfd(stream);
 	s->session = session_new(s);
 	s->last_input_ms = clock_ms();
+	ssh_methods_prefer_good(s);
 	ssh_hostkey_prefer_known(s);
 	bufferevent_setcb(stream, stream_input, stream_moved, stream_event, s);
 	/* Half full is early enough to go on serving channels. */
@@ -382,9 +366,7 @@ static enum ssh_step key_exchange_step(struct ssh *s, struct err *err)
 		return STEP_FAIL;
 	}
 	if (rc == LIBSSH2_ERROR_KEX_FAILURE) {
-		err_set(err, ERR_PERMANENT,
-			"key exchange: no key exchange, host key or cipher method in common with libssh2 %s",
-			libssh2_version(0));
+		ssh_methods_explain(s, err);
 		return STEP_FAIL;
 	}
 	return ssh_call_failed(s, "key exchange", err);
@@ -426,6 +408,7 @@ static void become_ready(struct ssh *s)
 	struct timeval probe = clock_timeval(SSH_PROBE_MS);
 
 	ssh_auth_free(s);
+	ssh_methods_forget(s);
 	settings_wipe(&s->settings);
 	event_del(s->deadline);
 	event_add(s->watch, &probe);
@@ -446,6 +429,9 @@ static void work(struct ssh *s)
 		step = STEP_FAIL;
 	} else if (step == STEP_WAIT && s->phase < PHASE_READY && s->received_bytes > SSH_LOGIN_MAX_BYTES) {
 		err_set(&err, ERR_UNREACHABLE, "%s: far more data than SSH has to say", ssh_phase(s));
+		step = STEP_FAIL;
+	} else if (step == STEP_WAIT && ssh_excess_is_too_much(s)) {
+		ssh_excess_err(s, &err);
 		step = STEP_FAIL;
 	}
 	if (step == STEP_FAIL)

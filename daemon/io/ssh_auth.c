@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/secret_file.h"
 #include "daemon/io/ssh_agent.h"
 #include "daemon/io/ssh_internal.h"
 #include "daemon/io/ssh_key.h"
@@ -130,7 +131,8 @@ static enum outcome try_key_file(struct ssh *s)
 	char name[256];
 	struct err err;
 
-	if (!s->auth->secret && ssh_secret_read(s->settings.private_key_file, &s->auth->secret, &err) < 0) {
+	if (!s->auth->secret &&
+	    secret_file_read(s->settings.private_key_file, SECRET_KEY, true, &s->auth->secret, &err) < 0) {
 		note(s->auth, "key file %s", err.message);
 		return REFUSED;
 	}
@@ -275,12 +277,10 @@ static int load_password(struct ssh *s)
 		auth->secret = xstrdup(s->settings.password);
 		return 0;
 	}
-	if (ssh_secret_read(s->settings.password_file, &auth->secret, &err) < 0) {
+	if (secret_file_read(s->settings.password_file, SECRET_PASSWORD, true, &auth->secret, &err) < 0) {
 		note(auth, "password file %s", err.message);
 		return -1;
 	}
-	/* The first line, as everybody's editor ends it. */
-	auth->secret[strcspn(auth->secret, "\r\n")] = '\0';
 	return 0;
 }
 

@@ -63,6 +63,7 @@ struct bufferevent *ssh_channel_new(struct ssh *s, LIBSSH2_CHANNEL *channel)
 	bufferevent_setwatermark(c->half, EV_READ, 0, SSH_STREAM_HIGH_BYTES);
 	bufferevent_enable(c->half, EV_READ | EV_WRITE);
 	TAILQ_INSERT_TAIL(&s->channels, c, entry);
+	s->channels_n++;
 	return pair[1];
 }
 
@@ -73,11 +74,15 @@ void ssh_channel_discard(struct ssh *s, LIBSSH2_CHANNEL *channel)
 	c->ssh = s;
 	c->channel = channel;
 	TAILQ_INSERT_TAIL(&s->channels, c, entry);
+	s->channels_n++;
 }
 
 static void channel_free(struct ssh_channel *c)
 {
 	TAILQ_REMOVE(&c->ssh->channels, c, entry);
+	c->ssh->channels_n--;
+	/* What was under way to it belongs to nobody now. */
+	ssh_excess_carried(c->ssh, SSH_WINDOW_BYTES);
 	if (c->half)
 		bufferevent_free(c->half);
 	free(c);
@@ -96,8 +101,10 @@ static int read_channel(struct ssh_channel *c, struct err *err)
 		n = libssh2_channel_read(c->channel, bytes, sizeof(bytes));
 		if (ssh_again(n))
 			break;
-		if (n > 0)
+		if (n > 0) {
 			evbuffer_add(output, bytes, (size_t)n);
+			ssh_excess_carried(c->ssh, (size_t)n);
+		}
 		if (n < 0) {
 			ssh_call_failed(c->ssh, "reading", err);
 			return -1;
@@ -146,6 +153,7 @@ static int write_channel(struct ssh_channel *c, struct err *err)
 		return -1;
 	}
 	evbuffer_drain(input, n);
+	ssh_excess_carried(c->ssh, (size_t)n);
 	return 1;
 }
 

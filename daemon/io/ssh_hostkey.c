@@ -129,11 +129,12 @@ static void prefer_name(struct preference *pref, const char *name)
 static void prefer_type(void *arg, const char *type)
 {
 	if (strcmp(type, "ssh-rsa") == 0) {
-		/* An RSA key has more names in the key exchange than its own (RFC 8332). */
+		/* An RSA key has other names in the key exchange (RFC 8332); its own is that of SHA-1. */
 		prefer_name(arg, "rsa-sha2-512");
 		prefer_name(arg, "rsa-sha2-256");
+	} else {
+		prefer_name(arg, type);
 	}
-	prefer_name(arg, type);
 }
 
 static void prefer_known_types(const struct ssh *s, struct preference *pref)

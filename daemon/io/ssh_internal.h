@@ -6,6 +6,8 @@
  *   ssh_auth.c     proving who we are; ssh_agent.c talks to an agent, ssh_key.c reads key files
  *   ssh_open.c     openings of channels, one at a time; ssh_look.c finds out why one was refused
  *   ssh_channel.c  bytes between open channels and their streams
+ *   ssh_methods.c  which key exchanges, ciphers and MACs are good enough
+ *   ssh_excess.c   a host that sends what nobody asked for
  *
  * Everything moves in one function, the pump, which runs from one event and
  * never from within itself: whoever learns of something calls ssh_wake(). The
@@ -42,6 +44,12 @@
 #define SSH_WINDOW_BYTES (256 << 10)
 /* Bytes that wait in a channel's stream, each way, before we stop. */
 #define SSH_STREAM_HIGH_BYTES (128 << 10)
+/* What is kept of the beginning, to see which methods the host has: some 1.5 KB. */
+#define SSH_HELLO_MAX_BYTES (8 << 10)
+/* What libssh2 may hold, and the host may have sent for nothing, before the session is dropped: in all, and
+ * for each open channel. */
+#define SSH_SESSION_SPARE_BYTES (1 << 20)
+#define SSH_CHANNEL_SPARE_BYTES (8 * SSH_WINDOW_BYTES)
 /* One packet's payload. */
 #define SSH_PACKET_BYTES (32 << 10)
 /* A third of the promise, less what timers are late by. */
@@ -73,7 +81,11 @@ struct ssh {
 	int fd;    /* for libssh2_session_handshake: the socket, or a descriptor that means nothing */
 	LIBSSH2_SESSION *session;
 	bool handshake_begun;
+	char *hello; /* the host's first bytes, while keys are exchanged */
+	size_t hello_len;
 	uint64_t received_bytes;
+	int64_t held_bytes; /* see ssh_excess.c, like the next */
+	int64_t excess_bytes, excess_at_ms;
 	int64_t last_input_ms;
 
 	struct event *pump;
@@ -84,6 +96,7 @@ struct ssh {
 	struct ssh_auth *auth; /* only while authenticating */
 
 	struct ssh_channels channels;
+	size_t channels_n;
 	struct ssh_openings waiting; /* for their turn */
 	struct ssh_opening *current; /* the one that libssh2 works on */
 	struct ssh_openings done;    /* for their callback */
@@ -104,6 +117,22 @@ bool ssh_again(int rc);
  */
 enum ssh_step ssh_call_failed(struct ssh *s, const char *doing, struct err *err);
 size_t ssh_output_len(const struct ssh *s);
+
+/* ssh_methods.c */
+void ssh_methods_prefer_good(struct ssh *s); /* but for host keys, which ssh_hostkey_prefer_known does */
+void ssh_methods_hear(struct ssh *s, const void *bytes, size_t len);
+void ssh_methods_forget(struct ssh *s);
+/* Nothing fitted: why. */
+void ssh_methods_explain(struct ssh *s, struct err *err);
+
+/* ssh_excess.c: the first three are libssh2's allocator */
+void *ssh_excess_alloc(size_t count, void **abstract);
+void ssh_excess_free(void *p, void **abstract);
+void *ssh_excess_realloc(void *p, size_t count, void **abstract);
+void ssh_excess_received(struct ssh *s, size_t n);
+void ssh_excess_carried(struct ssh *s, size_t n);
+bool ssh_excess_is_too_much(const struct ssh *s);
+void ssh_excess_err(const struct ssh *s, struct err *err);
 
 /* ssh_hostkey.c */
 void ssh_hostkey_prefer_known(struct ssh *s);

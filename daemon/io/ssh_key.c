@@ -1,44 +1,13 @@
 #include "daemon/io/ssh_key.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/mem.h"
 #include "daemon/io/ssh_wire.h"
-
-int ssh_secret_read(const char *path, char **text, struct err *err)
-{
-	/* O_NONBLOCK: a FIFO must not hold us up. */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char *data = xcalloc(1, SSH_SECRET_FILE_MAX_BYTES + 1);
-	struct stat st;
-	ssize_t n = -1;
-
-	if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
-		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
-	else if (fd >= 0)
-		n = read(fd, data, SSH_SECRET_FILE_MAX_BYTES + 1);
-	if (n < 0)
-		err_set(err, ERR_PERMANENT, "%s: %s", path, errno == EINVAL ? "not a file" : strerror(errno));
-	else if (n > SSH_SECRET_FILE_MAX_BYTES)
-		err_set(err, ERR_PERMANENT, "%s: larger than %d bytes", path, SSH_SECRET_FILE_MAX_BYTES);
-	else
-		*text = xstrdup(data);
-	if (fd >= 0)
-		close(fd);
-	explicit_bzero(data, SSH_SECRET_FILE_MAX_BYTES + 1);
-	free(data);
-	return n < 0 || n > SSH_SECRET_FILE_MAX_BYTES ? -1 : 0;
-}
 
 /*
  * OpenSSH's own format (PROTOCOL.key): "openssh-key-v1\0", cipher, KDF, its
@@ -113,12 +82,13 @@ enum ssh_key_kind ssh_key_kind(const char *text)
 {
 	static const char openssh[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
 	const char *body = strstr(text, openssh);
+	enum ssh_key_kind kind;
 
 	if (body)
 		return openssh_kind(body + strlen(openssh));
 	if (!strstr(text, "-----BEGIN "))
 		return SSH_KEY_NONE;
-	if (strstr(text, "ENCRYPTED"))
-		return SSH_KEY_ENCRYPTED;
-	return pem_kind(text);
+	kind = pem_kind(text);
+	/* Also a comment may have the word: it explains a key that cannot be read. */
+	return kind == SSH_KEY_NONE && strstr(text, "ENCRYPTED") ? SSH_KEY_ENCRYPTED : kind;
 }

@@ -22,6 +22,14 @@
 /* The kernel adds these by itself. IN_IGNORED and IN_UNMOUNT end a watch. */
 #define LOST_EVENTS (IN_Q_OVERFLOW | IN_UNMOUNT | IN_IGNORED)
 
+/* A change within so short a time of another one need not show in the file's times. */
+#define STAMP_GRAIN_MS 50
+
+struct followed {
+	char *path;
+	struct file_stamp stamp;
+};
+
 struct watch {
 	char *dir, *parent, *base_name;
 	void (*changed)(void *arg);
@@ -30,7 +38,9 @@ struct watch {
 	int dir_wd, parent_wd;
 	struct event *readable;
 	struct event *settle;
-	int64_t settle_limit_ms; /* when the settling that is under way ends at the latest */
+	int64_t settle_limit_ms;   /* when the settling that is under way ends at the latest */
+	struct followed *followed; /* all that was read */
+	size_t followed_n;
 	char *trouble;
 	char *place; /* of the directory that last held specs; NULL: there are none that it could take along
 		      */
@@ -44,18 +54,41 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void settle(struct watch *watch)
+static bool is_settling(const struct watch *watch)
+{
+	return watch->settle && event_pending(watch->settle, EV_TIMEOUT, NULL);
+}
+
+static void settle_on(struct watch *watch)
 {
 	int64_t now = now_ms(), delay = WATCH_SETTLE_MS;
 	struct timeval tv;
 
-	if (!event_pending(watch->settle, EV_TIMEOUT, NULL))
-		watch->settle_limit_ms = now + WATCH_SETTLE_MAX_MS;
 	if (now + delay > watch->settle_limit_ms)
 		delay = watch->settle_limit_ms > now ? watch->settle_limit_ms - now : 0;
 	tv.tv_sec = delay / 1000;
 	tv.tv_usec = delay % 1000 * 1000;
 	event_add(watch->settle, &tv);
+}
+
+static void settle(struct watch *watch)
+{
+	if (!is_settling(watch))
+		watch->settle_limit_ms = now_ms() + WATCH_SETTLE_MAX_MS;
+	settle_on(watch);
+}
+
+/* What lies elsewhere is written without a word to us. */
+static bool is_being_written(const struct watch *watch)
+{
+	for (size_t i = 0; i < watch->followed_n; i++) {
+		struct file_stamp stamp = file_stamp(watch->followed[i].path);
+		int64_t age_ms = file_stamp_age_ms(&stamp);
+
+		if (age_ms >= 0 && age_ms < WATCH_SETTLE_MS)
+			return true;
+	}
+	return false;
 }
 
 static void on_settled(evutil_socket_t fd, short what, void *arg)
@@ -64,7 +97,46 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	watch->changed(watch->arg);
+	if (now_ms() < watch->settle_limit_ms && is_being_written(watch))
+		settle_on(watch);
+	else
+		watch->changed(watch->arg);
+}
+
+static bool has_changed(const struct watch *watch)
+{
+	for (size_t i = 0; i < watch->followed_n; i++) {
+		struct file_stamp stamp = file_stamp(watch->followed[i].path);
+
+		if (!file_stamp_equal(&stamp, &watch->followed[i].stamp))
+			return true;
+	}
+	return false;
+}
+
+void watch_follow(struct watch *watch, const char *path, const struct file_stamp *stamp)
+{
+	int64_t age_ms = file_stamp_age_ms(stamp);
+	struct followed *followed;
+
+	/* Room doubles: it is full when the number is a power of two. */
+	if ((watch->followed_n & (watch->followed_n - 1)) == 0)
+		watch->followed =
+			xreallocarray(watch->followed, watch->followed_n ? 2 * watch->followed_n : 1,
+				      sizeof(*watch->followed));
+	followed = &watch->followed[watch->followed_n++];
+	*followed = (struct followed){.path = xstrdup(path), .stamp = *stamp};
+	/* It may have changed again since, and look as it did: no file has this size. */
+	if (age_ms >= 0 && age_ms < STAMP_GRAIN_MS)
+		followed->stamp.size = -1;
+}
+
+static void follow_nothing(struct watch *watch)
+{
+	for (size_t i = 0; i < watch->followed_n; i++)
+		free(watch->followed[i].path);
+	FREE(watch->followed);
+	watch->followed_n = 0;
 }
 
 static void set_trouble(struct watch *watch, const char *what)
@@ -161,11 +233,11 @@ struct watch *watch_new(struct event_base *base, const char *dir, void (*changed
 	watch->inotify = base ? inotify_init1(IN_NONBLOCK | IN_CLOEXEC) : -1;
 	if (!base)
 		return watch;
+	watch->settle = evtimer_new(base, on_settled, watch);
 	if (watch->inotify < 0) {
 		set_trouble(watch, "inotify");
 		return watch;
 	}
-	watch->settle = evtimer_new(base, on_settled, watch);
 	watch->readable = event_new(base, watch->inotify, EV_READ | EV_PERSIST, on_readable, watch);
 	event_add(watch->readable, NULL);
 	rewatch_all(watch);
@@ -182,6 +254,7 @@ void watch_free(struct watch *watch)
 		event_free(watch->settle);
 	if (watch->inotify >= 0)
 		close(watch->inotify);
+	follow_nothing(watch);
 	free(watch->trouble);
 	free(watch->place);
 	free(watch->dir);
@@ -192,11 +265,12 @@ void watch_free(struct watch *watch)
 
 bool watch_settling(struct watch *watch)
 {
-	if (watch->inotify < 0)
-		return false;
 	/* What has happened since the loop last looked counts as well. */
-	read_events(watch);
-	return event_pending(watch->settle, EV_TIMEOUT, NULL);
+	if (watch->inotify >= 0)
+		read_events(watch);
+	if (watch->settle && !is_settling(watch) && has_changed(watch))
+		settle(watch);
+	return is_settling(watch);
 }
 
 const char *watch_trouble(const struct watch *watch)
@@ -240,11 +314,16 @@ static int note_place(struct watch *watch, char *place, const struct watch_listi
 int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err)
 {
 	struct watch_identity identity;
+	struct file_stamp stamp = file_stamp(watch->dir);
 
 	/* Before the look: what changes after it is then told. */
 	rewatch_all(watch);
+	follow_nothing(watch);
+	watch_follow(watch, watch->dir, &stamp);
 	if (watch_read_dir(watch->dir, listing, &identity, err) < 0)
 		return -1;
+	for (size_t i = 0; i < listing->n; i++)
+		watch_follow(watch, listing->files[i].path, &listing->files[i].stamp);
 	return note_place(watch, xasprintf("%ju:%ju", (uintmax_t)identity.dev, (uintmax_t)identity.ino),
 			  listing, identity.said_empty, err);
 }

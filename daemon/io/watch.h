@@ -7,7 +7,8 @@
  * full look at each call of watch_scan, which also sets watches anew: inotify
  * can lose events, and does not tell of a mount over the directory, of a
  * parent made later, or of a change in the target of a link that leads out of
- * the directory. So call watch_scan regularly too.
+ * the directory. So call watch_scan regularly too; watch_settling finds out
+ * whether anything of the last scan has changed, told or not.
  */
 #ifndef APILB_IO_WATCH_H
 #define APILB_IO_WATCH_H
@@ -16,6 +17,7 @@
 #include <stddef.h>
 
 #include "common/err.h"
+#include "common/file.h"
 
 struct event_base;
 struct watch;
@@ -33,7 +35,8 @@ struct watch_file {
 	char *path;
 	char *text; /* NULL when it cannot be read; not NUL terminated content counts by len; holds secrets */
 	size_t len;
-	char *error; /* "is a FIFO, not a regular file", "permission denied", "is larger than 16 MiB" ... */
+	char *error; /* "is a FIFO, not a regular file", "permission denied", "is larger than 4 MiB" ... */
+	struct file_stamp stamp;
 };
 
 struct watch_listing {
@@ -53,11 +56,16 @@ struct watch *watch_new(struct event_base *base, const char *dir, void (*changed
 void watch_free(struct watch *watch); /* NULL is fine */
 
 /*
- * True when something has changed that has not settled yet: a look now could
+ * True when something has changed since the last scan and has not settled yet: a look now could
  * find a file half written, which no reader can see for sure. changed comes
- * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it.
+ * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it. Costs a
+ * stat(2) a file. Without a base always false.
  */
 bool watch_settling(struct watch *watch);
+
+/* A file elsewhere that belongs to what the last scan found, such as a CA that a spec names, as it was just
+ * before it was read: counts as one of the directory's until the next scan. */
+void watch_follow(struct watch *watch, const char *path, const struct file_stamp *stamp);
 
 /* Why changes go unnoticed between scans (inotify's limits), or NULL. For a warning. */
 const char *watch_trouble(const struct watch *watch);

@@ -116,6 +116,7 @@ static enum outcome read_file(int dir, const char *name, struct watch_file *file
 	/* To open a FIFO or a device would already be felt at its other end. */
 	if (fstatat(dir, name, &st, 0) < 0)
 		return fail_errno(file, dir, name);
+	file->stamp = file_stamp_of(&st);
 	if (!S_ISREG(st.st_mode))
 		return fail(file, xasprintf("is %s, not a regular file", kind_name(st.st_mode)));
 	fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);

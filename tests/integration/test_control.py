@@ -11,6 +11,7 @@ import time
 import pytest
 
 from lab import spec
+from lab.certificates import Authority
 from lab.engine import UnixConnection
 from lab.fleet import deploy_local
 from lab.proc import always, patience, run, wait_for
@@ -136,35 +137,90 @@ def test_a_file_that_is_being_written_is_not_read_because_somebody_asks(daemon, 
     with contextlib.ExitStack() as stack:
 
         def post():
-            connection = stack.enter_context(contextlib.closing(UnixConnection(daemon.socket, 10)))
-            connection.request("POST", "/v1/reconcile")
-            waiting.append(connection)
+            for question in (("POST", "/v1/reconcile"), ("GET", "/v1/plan"), ("GET", "/v1/status")):
+                connection = stack.enter_context(contextlib.closing(UnixConnection(daemon.socket, 10)))
+                connection.request(*question)
+                waiting.append(connection)
             daemon.process.child.send_signal(signal.SIGHUP)
 
         waiting = []
         half_written(path, content, post)
-        assert len(waiting) > 3
-        assert {connection.getresponse().status for connection in waiting} == {202}
+        assert len(waiting) > 9
+        assert {connection.getresponse().status for connection in waiting} == {200, 202}
     daemon.wait_converged(3)
     assert [local.engine.inspect(f"lb{n}")["Id"] for n in range(3)] == before
     types = [event["type"] for event in daemon.events()]
     assert "removed" not in types and "spec-invalid" not in types
 
 
-def test_a_reconcile_knows_what_was_written_before_it(daemon, local, servers):
-    for count in (1, 2, 3):
-        daemon.drop("local", spec.document([spec.direct(f"lb{n}", 7443 + n) for n in range(count)], servers))
-        daemon.reconcile()
-        assert len(daemon.instances()) == count
-    daemon.wait_converged(3)
+def found(method, path):
+    return lambda daemon, name: daemon.request(method, f"{path}?spec={name}")[0] != 404
+
+
+# Whether the answer knows of a spec.
+QUESTIONS = {
+    "status": lambda daemon, name: bool(daemon.spec(name)),
+    "status of one": found("GET", "/v1/status"),
+    "plan": found("GET", "/v1/plan"),
+    "state": found("GET", "/v1/state"),
+    "reconcile": found("POST", "/v1/reconcile"),
+    "pause": found("POST", "/v1/pause"),
+    "metrics": lambda daemon, name: f'apilb_spec_valid{{spec="{name}"}}' in daemon.metrics(),
+    "events": lambda daemon, name: daemon.events()[-1].items() >= {"spec": name, "type": "spec-invalid"}.items(),
+}
+
+
+def test_every_answer_knows_what_was_written_before_it_was_asked_for(make_daemon):
+    """New, renamed, removed; no look that is due anyway comes to its help."""
+    daemon = make_daemon(resync="1h").start()
+    for question, knows in QUESTIONS.items():
+        daemon.drop("new", "apiLoadBalancers: []")
+        assert knows(daemon, "new"), question
+        (daemon.spec_dir / "new.yaml").rename(daemon.spec_dir / "other.yml")
+        assert knows(daemon, "other") and not knows(daemon, "new"), question
+        (daemon.spec_dir / "other.yml").unlink()
+        assert not knows(daemon, "other"), question
+    assert daemon.request("GET", "/healthz")[0] == 200
+
+
+def test_a_plan_right_after_an_edit_is_of_the_edit(make_daemon, local, servers, tmp_path):
+    daemon = make_daemon(resync="1h").start()
+    ca, other, outside = tmp_path / "ca.crt", Authority(tmp_path / "other", "other").file, tmp_path / "outside.yaml"
+    ca.write_bytes(Authority(tmp_path / "one", "one").file.read_bytes())
+    content = deploy_local(daemon, servers, healthCheck={"caFile": str(ca)})
+
+    def edited(address):
+        content["servers"] = [*servers, address]
+        return json.dumps(content)
+
+    def link():
+        outside.write_text(edited("10.9.9.3:6443"))
+        (daemon.spec_dir / "local.yaml").unlink()
+        (daemon.spec_dir / "local.yaml").symlink_to(outside)
+
+    edits = [
+        (lambda: daemon.drop("local", edited("10.9.9.1:6443")), "10.9.9.1"),
+        (lambda: (daemon.spec_dir / "local.yaml").write_text(edited("10.9.9.2:6443")), "10.9.9.2"),
+        (link, "10.9.9.3"),
+        (lambda: outside.write_text(edited("10.9.9.4:6443")), "10.9.9.4"),
+        (lambda: spec.write(outside, edited("10.9.9.5:6443")), "10.9.9.5"),
+        (lambda: ca.write_bytes(other.read_bytes()), "lb0"),
+        (lambda: spec.write(ca, (tmp_path / "one" / "one.crt").read_bytes()), "lb0"),
+        (lambda: daemon.remove("local"), "remove"),
+    ]
+    for edit, words in edits:
+        edit()
+        assert words in daemon.ctl("plan", expect=1).stdout, daemon.log()[-3000:]
+        daemon.ctl("status", "--wait")
+    assert not daemon.instances()
 
 
 def test_a_client_may_leave_while_its_reconcile_waits(daemon, local, servers):
     content = deploy_local(daemon, servers)
-    for _ in range(3):
+    for method, path in (("POST", "/v1/reconcile"), ("GET", "/v1/plan"), ("GET", "/v1/status")):
         daemon.drop("local", content)
         with contextlib.closing(UnixConnection(daemon.socket, 10)) as connection:
-            connection.request("POST", "/v1/reconcile")
+            connection.request(method, path)
     daemon.wait_converged(1)
     # And the daemon while one waits.
     daemon.drop("local", content)
@@ -239,6 +295,26 @@ def test_client_that_dies_in_the_middle(daemon):
     # There is a bound on clients; those that are dead soon do not count any more.
     daemon.wait("an answer", daemon.answers, patience(1))
     assert quick(daemon)
+
+
+def test_followers_and_idle_clients_lock_nobody_out(daemon):
+    clients = [follow(daemon) for _ in range(64)]
+    for client in clients[:32]:
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+    for client in clients[32:]:
+        assert client.recv(100).startswith(b"HTTP/1.1 503")
+    assert daemon.request("GET", "/healthz")[0] == 200
+    daemon.ctl("status")
+    said = daemon.ctl("events", "--follow", expect=1).stderr
+    assert "too many followers at once: user 0 has 32 here" in said
+    for _ in range(32):
+        clients.append(socket.socket(socket.AF_UNIX))
+        clients[-1].connect(str(daemon.socket))
+    daemon.wait("no place", lambda: daemon.ctl("status", expect=None).returncode == 1, patience(5))
+    assert "user 0 has 64 connections here" in daemon.ctl("status", expect=1).stderr
+    for client in clients:
+        client.close()
+    daemon.wait("an answer", daemon.answers, patience(5))
 
 
 def test_more_clients_than_it_takes(daemon):

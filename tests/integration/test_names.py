@@ -65,10 +65,11 @@ def all_up(daemon, host):
 
 def test_what_dns_says(daemon, hosts, apis, dns, resolving):
     known, moving = hosts[:2]
-    # Four names that only /etc/hosts has, and four ways of DNS to say nothing of use.
-    useless = {"cp1": "nx", "cp2": "silent", "cp3": "servfail", "cp4": "refused", "cp5": []}
+    # Names that only /etc/hosts has, with all ways of DNS to say nothing of use; and one that has to be completed.
+    useless = {"cp1": "nx", "cp2": "silent", "cp3": "servfail", "cp4": "refused", "cp5": [], "cp6": "nx"}
     dns.says.update(useless)
-    resolving(known, names=[f"{BRIDGE} {' '.join(useless)}\n"])
+    dns.says["cp6.lab.test"] = [BRIDGE]
+    resolving(known, f"search lab.test\nnameserver {BRIDGE}\n", [f"{BRIDGE} cp1 cp2 cp3 cp4 cp5\n"])
     deploy(daemon, [known], [f"{name}:{6441 + n % 3}" for n, name in enumerate(useless)], "known")
     all_up(daemon, known)
     began = time.monotonic()

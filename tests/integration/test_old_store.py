@@ -7,6 +7,7 @@ from lab.fleet import CONFIG, deploy, endpoint, identity
 from lab.load import LoadGenerator
 from lab.proc import patience
 
+OTHER = {"name": "other", "hostConfigPath": "/etc/other/haproxy.cfg"}
 QUICK = {"canary": 1, "parallel": 1, "settle": "2s"}
 
 
@@ -130,11 +131,21 @@ def test_a_lost_store_does_not_bring_an_edit_to_all_at_once(daemon, hosts, serve
     before = [identity(host) for host in hosts]
     daemon.stop()
     restore(daemon, None)
+    # A file that is not finished, or not valid, says nothing: what it has stays, also for another spec's look.
+    daemon.drop("prod", "servers: [")
+    other = spec.instance(hosts[0], bindAddress=f"{hosts[0].address}:6444", **OTHER)
+    daemon.drop("other", spec.document([other], servers))
+    daemon.start()
+    daemon.wait_invalid("prod")
+    daemon.wait_converged(1, "other")
+    assert [identity(host) for host in hosts] == before
+    daemon.stop()
     want(daemon, hosts, servers)
     # One of them does not serve: what is repaired is not put off.
     hosts[2].engine.remove("api-loadbalancer-haproxy")
     daemon.start()
     one_by_one(daemon, hosts[:2], lambda host: lists(host, servers[2]))
-    wait_over(daemon, hosts)
+    daemon.ctl("status", "--wait=60s", "prod", timeout=patience(70))
+    daemon.wait_converged(3, "prod")
     assert lists(hosts[2], servers[2])
     assert [identity(host) for host in hosts[:2]] == before[:2]

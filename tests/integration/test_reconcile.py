@@ -135,7 +135,7 @@ def wellness(host):
         "user": container and container["Config"]["User"],
         "command": container and container["Config"]["Cmd"],
         # Each container has another token.
-        "env": container and [v for v in container["Config"]["Env"] if not v.startswith("APILB_TOKEN=")],
+        "env": container and sorted(v for v in container["Config"]["Env"] if not v.startswith("APILB_TOKEN=")),
         "labels": container and container["Config"]["Labels"],
         "restart": container and container["HostConfig"]["RestartPolicy"]["Name"],
         "memory": container and container["HostConfig"]["Memory"],

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from lab import spec
 from lab.fleet import CONFIG, NAME, deploy, deploy_local, endpoint, identity, serves, stats
 from lab.load import LoadGenerator

@@ -1,16 +1,22 @@
 """Passwords and keys: nowhere but on the wire and in files that only the daemon reads."""
 
+import os
 import re
+import shutil
 import stat
 import subprocess
+import tempfile
+from pathlib import Path
 
 import yaml
 
 from lab import spec
+from lab.daemon import APILBD
 from lab.fleet import deploy_local
 from lab.hosts import PASSWORD
-from lab.proc import patience
+from lab.proc import patience, wait_for
 
+NOBODY = 65534
 WRONG = "this-one-is-wrong-but-secret"
 
 
@@ -92,6 +98,7 @@ def test_state_with_secrets(daemon, hosts, servers, tmp_path):
     """For flexkube: with texts where the spec names files; only for who can read the spec."""
     key = hosts[1].keys["ed25519"].read_text()
     (tmp_path / "password").write_text(PASSWORD + "\n")
+    (tmp_path / "password").chmod(0o600)
     instances = [spec.instance(host) for host in hosts]
     instances[0]["host"]["ssh"] = spec.ssh(hosts[0], key=None, password=PASSWORD)
     instances[1]["host"]["ssh"] = spec.ssh(hosts[1], key=None, privateKey=key)
@@ -123,3 +130,24 @@ def test_state_with_secrets(daemon, hosts, servers, tmp_path):
     failed = daemon.ctl("state", "export", "--with-secrets", expect=1, prefix=plain)
     assert failed.stdout == "" and "cannot be read: Permission denied" in failed.stderr
     assert daemon.ctl("state", "export", prefix=plain).stdout.startswith("state:")
+
+
+def test_memory_is_private():
+    """No core, and nothing for another process of the same user to read. Who owns the files below /proc/PID tells (proc(5))."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        directory = Path(directory)
+        shutil.copy(APILBD, directory)
+        for name in ("specs", "state"):
+            (directory / name).mkdir()
+        for path in (directory, *directory.iterdir()):
+            os.chown(path, NOBODY, NOBODY)
+        argv = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", directory / "apilbd",
+                f"--spec-dir={directory}/specs", f"--state-dir={directory}/state", f"--socket={directory}/socket"]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
+            try:
+                wait_for("the control socket", (directory / "socket").exists, patience(10))
+                assert os.stat(f"/proc/{process.pid}/mem").st_uid == 0
+                assert re.search(r"Max core file size +0 +0 ", Path(f"/proc/{process.pid}/limits").read_text())
+            finally:
+                process.terminate()
+        assert process.returncode == 0

@@ -20,6 +20,8 @@ import time
 
 import pytest
 
+from lab.hostile_ssh import FLOODS, HostileSshd
+
 TOP = pathlib.Path(__file__).resolve().parents[2]
 TOOL = os.environ.get("APILB_BUILD", str(TOP / "build")) + "/tests/ssh_tool"
 WRAPPER = os.environ.get("APILB_WRAPPER", "").split()
@@ -414,8 +416,24 @@ def test_password(lab, user):
     sshd = lab.sshd("KbdInteractiveAuthentication no")
     settings = dict(address="127.0.0.1", port=sshd.port, user=user)
     assert ok(dict(settings, password=PASSWORD))["ready"] == "1"
-    (lab.path / "password").write_text(PASSWORD + "\n")
-    assert ok(dict(settings, password_file=lab.path / "password"))["ready"] == "1"
+    file = lab.path / "password"
+    file.write_text(PASSWORD + "\n")
+    file.chmod(0o440)
+    assert ok(dict(settings, password_file=file))["ready"] == "1"
+
+
+@pytest.mark.parametrize("text, mode, why", [
+    (PASSWORD + "\n", 0o644, "everybody may read it, so it is not taken for a password: chmod o-rwx"),
+    ("root:x:0:0:root:/root:/bin/sh\nsync:x:4:65534\n", 0o640, "has more than one line: it must hold the password, and nothing else"),
+])
+def test_not_every_file_is_sent_as_a_password(lab, user, text, mode, why):
+    """Who writes a spec names the file, and the host that it is sent to."""
+    sshd = lab.sshd("KbdInteractiveAuthentication no")
+    file = lab.path / "file"
+    file.write_text(text)
+    file.chmod(mode)
+    answer = run(dict(address="127.0.0.1", port=sshd.port, user=user, password_file=file))
+    assert f"tried password file {file}: {why}; the host allows" in answer
 
 
 def test_refused_password_is_not_told_but_who_and_how(lab, user):
@@ -797,6 +815,63 @@ def test_servers_that_misbehave(lab, serve, message):
         message = ""  # it comes too slowly for that
     assert answer.split(" ", 2)[2].startswith(message), answer
     assert time.monotonic() - began < 3 * SLOWNESS
+
+
+FLOODED = [("login", "ignore"), ("login", "banner"), ("opening", "answer to no request"), ("opening", "global request"),
+           *(("open", flood) for flood in FLOODS if flood not in ("ignore", "banner"))]
+
+
+@pytest.mark.parametrize("when, flood", FLOODED)
+def test_a_host_that_floods_is_dropped(lab, when, flood):
+    """At any time of a session; neither memory nor time is lost to it."""
+    key = keygen(lab.path / "key")
+    lab.things.append(server := HostileSshd(key, when, FLOODS[flood]))
+    to = dict(address="127.0.0.1", port=server.port, key_file=key, checking="off", connect_ms=20000)
+    tool = subprocess.Popen(arguments(to, do="hold", socket="/any", timeout_ms=30000), stdout=subprocess.PIPE, text=True)
+    answer = tool.communicate(timeout=90)[0]
+    peak_kb, cpu_us = map(int, re.search(r"peak_kb=(\d+) cpu_us=(\d+)", answer).groups())
+    print(f"{when}, {flood}: {peak_kb} KB, {cpu_us / 1000:.0f} ms of CPU")
+    assert re.search(f"permanent (.*: )?the host floods the connection: .* 127.0.0.1 port {server.port}"
+                     "|far more data than SSH has to say", answer), answer
+    if GROWTH_KB < 10000:
+        assert peak_kb < 32_000
+
+
+OLD = [
+    ("KexAlgorithms diffie-hellman-group1-sha1,diffie-hellman-group14-sha1,diffie-hellman-group-exchange-sha1", "key exchange method"),
+    ("Ciphers 3des-cbc,aes128-cbc,aes256-cbc", "cipher"),
+    ("MACs hmac-md5,hmac-sha1-96,hmac-md5-96", "MAC"),
+    ("HostKeyAlgorithms ssh-rsa", "kind of host key"),
+]
+
+
+@pytest.mark.parametrize("config, what", OLD)
+def test_methods_that_openssh_has_given_up_are_not_used(lab, config, what):
+    keyword, names = config.split()
+    answer = run(lab.sshd(config, host_key_types=("rsa" if "ssh-rsa" in names else "ed25519",)).to())
+    if keyword == "KexAlgorithms":
+        names += ".*"  # sshd adds names that mean something else
+    assert re.match("error permanent key exchange: no key exchange, host key or cipher method in common with libssh2 .*: "
+                    f"the host has no {what} but {names}, .* See .*{keyword} in the host's sshd_config", answer), answer
+
+
+def test_what_is_offered_is_what_openssh_offers(lab):
+    """In the clear, in the first packet."""
+    heard = []
+
+    def listen(connection):
+        connection.sendall(GREETING)
+        heard.append(b"")
+        while len(heard[0]) < 400:
+            heard[0] += connection.recv(10_000)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    run(dict(address="127.0.0.1", port=lab.server(listen).port))
+    offered = set(re.findall(r"[a-z][a-z0-9@.-]{5,}", heard[0].split(b"\n", 1)[1].decode("latin-1")))
+    good = set(subprocess.run(["ssh", "-G", "-F", "none", "any"], capture_output=True, text=True, check=True).stdout
+               .replace(",", " ").split())  # fmt: skip
+    assert {"curve25519-sha256", "aes256-ctr", "hmac-sha2-256", "ssh-ed25519"} <= offered
+    assert offered - good <= {"ext-info-c", "kex-strict-c-v00@openssh.com"}
 
 
 class Relay:

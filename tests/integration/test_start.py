@@ -13,7 +13,7 @@ WAITS = "waits for up to"
 def start_waiting(daemon):
     """It is there, and does not get on."""
     daemon.start(wait=False)
-    daemon.process.wait_for("it to wait", lambda: WAITS in daemon.log(), patience(10))
+    daemon.process.wait_for("it to wait", lambda: WAITS in daemon.process.log(), patience(10))
     return daemon
 
 
@@ -43,7 +43,7 @@ def test_what_is_held_for_a_moment_is_waited_for(daemon, make_daemon, local, ser
     store.execute("PRAGMA locking_mode = EXCLUSIVE")
     store.execute("BEGIN EXCLUSIVE")
     start_waiting(heir)
-    assert "another program keeps it locked" in heir.log()
+    assert "another program keeps it locked" in heir.process.log()
     store.close()
     heir.wait_answering()
     heir.wait_converged(1)

@@ -12,6 +12,7 @@ from lab import fakes, spec
 from lab.engine import EngineEvents
 from lab.fleet import NAME, deploy, endpoint, identity, serves
 from lab.hosts import PASSWORD
+from lab.hostile_ssh import FLOODS, HostileSshd
 from lab.proc import always, patience, run, wait_for
 
 
@@ -43,6 +44,7 @@ WAYS_IN = {
 def password_file(host):
     path = host.directory / "password"
     path.write_text(PASSWORD + "\n")
+    path.chmod(0o600)
     return path
 
 
@@ -277,6 +279,18 @@ def test_local_engine_cannot_be_reached(make_daemon, local, servers, tmp_path, w
 
 
 # Lost and found again.
+
+
+@pytest.mark.parametrize("when", ["opening", "idle"])
+def test_a_host_that_floods_says_so(daemon, hosts, servers, when):
+    sshd = HostileSshd(hosts[0].keys["ed25519"], when, FLOODS["answer to no request"])
+    lb = spec.instance(hosts[0])
+    lb["host"]["ssh"].update(address="127.0.0.1", port=sshd.port)
+    daemon.drop("prod", spec.document([lb], servers))
+    said = daemon.wait_error("prod/", "floods the connection")
+    assert f"see what answers at 127.0.0.1 port {sshd.port}" in said
+    assert daemon.instances()[0]["phase"] == "unreachable"
+    sshd.close()
 
 
 def test_lost_session_comes_back_by_itself(daemon, hosts, servers):

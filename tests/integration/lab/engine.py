@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -135,12 +136,13 @@ class Engine(EngineApi):
             *(f"--host=unix://{path}" for path in also),
             *options,
         ]
+        self.env = None
         self.process = None
 
     def start(self, wait=True):
         directory = self.directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.process = Process(f"dockerd in {directory}", self.argv, directory / "dockerd.log")
+        self.process = Process(f"engine in {directory}", self.argv, directory / "engine.log", env=self.env)
         if wait:
             self.wait()
 
@@ -149,6 +151,43 @@ class Engine(EngineApi):
 
     def stop(self):
         return self.process.stop(timeout=20)
+
+
+class Podman(Engine):
+    """Podman's service: the same API, root's, as the package podman-docker has it in the place of Docker's."""
+
+    CONF = """
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+pids_limit = 0
+default_ulimits = ["nofile=20000:20000", "nproc=1024:1024"]
+"""
+
+    def __init__(self, directory, socket_path, within=(), also=()):
+        super().__init__(directory, socket_path)
+        conf = directory / "containers.conf"
+        conf.write_text(self.CONF)
+        self.env = {**os.environ, "CONTAINERS_CONF": str(conf)}
+        # It listens at one place only.
+        links = [word for path in also for word in ("ln", "-sf", str(socket_path), path, "&&")]
+        self.argv = [
+            *within,
+            "sh",
+            "-c",
+            "".join(f"{word} " for word in links) + 'exec "$@"',
+            "-",
+            "podman",
+            f"--root={directory}/podman",
+            "--runroot=/run/containers",
+            "--tmpdir=/run/libpod",
+            "system",
+            "service",
+            "--time=0",
+            f"unix://{socket_path}",
+        ]
 
 
 class EngineEvents:

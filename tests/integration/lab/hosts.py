@@ -118,9 +118,9 @@ class Sshd:
 
 
 class Host:
-    """A host of the lab, 10.77.0.N."""
+    """A host of the lab, 10.77.0.N. Its engine is Docker's, or what `engine` makes."""
 
-    def __init__(self, number, keys):
+    def __init__(self, number, keys, engine=Engine):
         self.number = number
         self.name = f"h{number}"
         self.address = f"10.77.0.{number}"
@@ -144,7 +144,7 @@ class Host:
         self.run("useradd", "-M", "-p", "*", "-G", "docker", "deploy")
         self.run("useradd", "-M", "-p", "*", "nobodys-friend")
         self.run("chpasswd", input=f"root:{PASSWORD}\ndeploy:{PASSWORD}\n")
-        self.engine = Engine(self.directory, self.directory / "docker.sock", self.within, ["/run/docker.sock"])
+        self.engine = engine(self.directory, self.directory / "docker.sock", self.within, ["/run/docker.sock"])
         self.engine.start(wait=False)
         self.sshd = Sshd(self)
         self.extra = []

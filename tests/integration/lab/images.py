@@ -103,6 +103,17 @@ def haproxy_image(version):
     return _cached(f"haproxy-{version}.tar", _release() + recipe, lambda out: _make_image(version, out))
 
 
+def variant(tag, out, **config):
+    """Such a tar as well: haproxy:3.0-lab under another name, with another configuration."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with tarfile.open(haproxy_image("3.0")) as tar:
+            layer = json.load(tar.extractfile("manifest.json"))[0]["Layers"][0]
+            tar.extract(layer, scratch)
+        settings = {key: value for key, value in {**IMAGE_CONFIG, **config}.items() if value is not None}
+        _docker_archive(Path(scratch, layer), settings, tag, out)
+    return out
+
+
 def systemd_root(programs):
     """A Debian of this machine's release, with systemd and what `programs` load."""
     libraries = set()

@@ -1,0 +1,59 @@
+/* What the store remembers of a host and of an instance: written by an older or newer apilbd, or damaged. */
+#include "daemon/core/haproxy.h"
+#include "daemon/core/spec.h"
+#include "tests/fuzz.h"
+
+static void check_host(const char *json)
+{
+	struct spec_host host, again;
+	struct err err = {0};
+	char *text;
+
+	if (spec_host_from_json(&host, json, &err) < 0) {
+		require(*err.message != '\0');
+		return;
+	}
+	require(host.url && host.label && host.engine);
+	text = spec_host_to_json(&host);
+	require(spec_host_from_json(&again, text, &err) == 0 && spec_host_equal(&host, &again));
+	free(text);
+	spec_host_clear(&again);
+	spec_host_clear(&host);
+}
+
+static void check_instance(const char *json)
+{
+	struct spec_host host;
+	struct spec_instance instance, again;
+	struct err err = {0};
+	char *text;
+
+	require(spec_host_from_json(&host, "{\"engine\":\"unix:///run/docker.sock\"}", &err) == 0);
+	if (spec_instance_from_json(&instance, &host, json, &err) == 0) {
+		text = haproxy_render(&instance, "apilb");
+		require(*text != '\0');
+		free(text);
+		text = spec_instance_to_json(&instance);
+		require(spec_instance_from_json(&again, &host, text, &err) == 0);
+		require(spec_instance_equal(&instance, &again));
+		free(text);
+		spec_instance_clear(&again);
+		spec_instance_clear(&instance);
+	} else {
+		require(*err.message != '\0');
+	}
+	spec_host_clear(&host);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	unsigned choice = fuzz_choice(&data, &size);
+	char *json = fuzz_text(data, size);
+
+	if (choice & 1)
+		check_instance(json);
+	else
+		check_host(json);
+	free(json);
+	return 0;
+}
