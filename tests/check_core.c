@@ -209,6 +209,8 @@ static const struct {
 	 "    server 10.0.0.1:6443-untested 10.0.0.1:6443 backup\n    # extraConfig\n    a\n"},
 	{"bindAddress: 127.0.0.1\nname: lb\n",
 	 "    stats socket \"/var/lib/apilb/lb/${APILB_TOKEN}.sock\" mode 666 level user\n"},
+	/* Not stdout: then stderr would block when nobody reads it. */
+	{"bindAddress: 127.0.0.1\n", "    log stderr format raw daemon\n"},
 };
 
 START_TEST(config_has_line)

@@ -311,6 +311,35 @@ START_TEST(a_hostile_file_ends_soon)
 }
 END_TEST
 
+static char *with_servers(int n)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fputs("apiLoadBalancers: [{bindAddress: 127.0.0.1}]\nservers:\n", out);
+	for (int i = 1; i <= n; i++)
+		fprintf(out, "- 10.0.0.1:%d\n", i);
+	fclose(out);
+	return text;
+}
+
+START_TEST(more_servers_than_can_be_watched_are_an_error)
+{
+	char *most = with_servers(1024), *more = with_servers(1025);
+	struct spec_errors errors = {0};
+	struct spec *spec = parse(most, strlen(most), &errors);
+
+	ck_assert_ptr_nonnull(spec);
+	spec_free(spec);
+	ck_assert_ptr_null(parse(more, strlen(more), &errors));
+	ck_assert_str_eq(errors.v[0].message, "has 1025 items; at most 1024 are allowed");
+	spec_errors_clear(&errors);
+	free(most);
+	free(more);
+}
+END_TEST
+
 START_TEST(a_file_of_aliases_ends_soon)
 {
 	char *aliases = repeat("*a,", SPEC_MAX_BYTES / 3 - 20);
@@ -716,6 +745,7 @@ static void add_limits(Suite *suite)
 
 	tcase_add_test(tcase, four_mebibytes_are_allowed_and_no_more);
 	tcase_add_loop_test(tcase, a_hostile_file_ends_soon, 0, LENGTH(hostile));
+	tcase_add_test(tcase, more_servers_than_can_be_watched_are_an_error);
 	tcase_add_test(tcase, a_file_of_aliases_ends_soon);
 	tcase_add_test(tcase, aliases_that_double_end_soon);
 	tcase_add_test(tcase, aliases_do_not_nest_deeper_than_text);

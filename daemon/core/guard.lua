@@ -78,10 +78,19 @@ local function guard(server, state)
 	end
 end
 
+-- To be read by a person, and for what HAProxy does with the first line that it logs: from then on its stderr does not
+-- block, whether anybody reads it or not. (Debug: of another level it would write the line a second time, by itself.)
+local function greet(n)
+	core.log(core.debug, "guard.lua watches " .. n .. " servers")
+end
+
 core.register_init(function()
+	local n = 0
 	for _, server in pairs(core.backends[BACKEND].servers) do
 		local state = { down = 0 }
+		n = n + 1
 		core.register_task(function() guard(server, state) end)
 		core.register_task(function() check(server, state) end)
 	end
+	core.register_task(function() greet(n) end)
 end)

@@ -74,7 +74,7 @@ static void render_global(FILE *out, const struct spec_instance *instance)
 {
 	char *socket = haproxy_socket_path(instance->name, "${" TOKEN_VARIABLE "}");
 
-	fprintf(out, "    log stdout format raw daemon\n");
+	fprintf(out, "    log stderr format raw daemon\n");
 	fprintf(out, "    maxconn %u\n", instance->max_connections);
 	haproxy_put_time_line(out, "hard-stop-after", instance->timeouts.drain_ms);
 	fprintf(out, "    spread-checks 10\n");

@@ -27,6 +27,8 @@
 /* Limits that keep any input harmless: one turn of the loop reads a file. */
 #define SPEC_MAX_BYTES (4u << 20)
 #define SPEC_MAX_DEPTH 64
+/* Of a list of values: as many servers as HAProxy is listened to about (observed_stats.c). */
+#define SPEC_MAX_ITEMS 1024
 /* Nodes after aliases are followed: twice what 10,000 instances need that each give everything themselves. */
 #define SPEC_MAX_NODES 250000u
 #define SPEC_MAX_ERRORS 100

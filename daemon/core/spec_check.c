@@ -170,6 +170,8 @@ static void check_items(const struct spec_field *f, struct yaml_value *list, str
 	const struct spec_type *type = f->type;
 	struct element *elements = NULL, *element, *tmp;
 
+	if (list->n > SPEC_MAX_ITEMS)
+		report_value(report, list, "has %zu items; at most %d are allowed", list->n, SPEC_MAX_ITEMS);
 	for (size_t i = 0; i < list->n && !report_is_full(report); i++) {
 		struct yaml_value *item = list->items[i];
 		size_t before = report_index(report, i);
