@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 #include "ctl/absent.h"
+#include "ctl/json.h"
 #include "ctl/timestamp.h"
 
 struct client {
@@ -162,17 +163,19 @@ static void set_up(struct exchange *x, const char *url, char *detail)
 	}
 }
 
+/* A whole fleet has no number of values that would be too large. */
+static const struct json_limits reply_limits = {.bytes = CLIENT_MAX_REPLY_BYTES};
+
 /* The daemon's words, { "error": "..." }, or what there is instead. */
 static int refused(const struct exchange *x, struct err *err)
 {
-	struct json_object *body = x->body ? json_tokener_parse(x->body) : NULL;
-	struct json_object *error;
+	struct json_object *body = x->body ? json_parse(x->body, x->len, &reply_limits, err) : NULL;
+	const char *error = json_text(body, "error", NULL);
 	long status = 0;
 
 	curl_easy_getinfo(x->client->curl, CURLINFO_RESPONSE_CODE, &status);
-	if (json_object_get_type(body) == json_type_object &&
-	    json_object_object_get_ex(body, "error", &error))
-		err_set(err, ERR_PERMANENT, "%s", json_object_get_string(error));
+	if (error)
+		err_set(err, ERR_PERMANENT, "%s", error);
 	else
 		err_set(err, ERR_PERMANENT, "%s %s: apilbd answers with status %ld", x->request->method,
 			x->request->path, status);
@@ -234,18 +237,18 @@ char *client_text(struct client *client, const struct client_request *request, s
 
 struct json_object *client_json(struct client *client, const struct client_request *request, struct err *err)
 {
-	enum json_tokener_error why;
 	struct json_object *json;
+	struct err why;
 	char *text = client_text(client, request, err);
 
 	if (!text)
 		return NULL;
-	json = json_tokener_parse_verbose(text, &why);
-	if (json_object_get_type(json) != json_type_object) {
+	json = json_parse(text, strlen(text), &reply_limits, &why);
+	if (!json_as_map(json)) {
 		err_set(err, ERR_UNREACHABLE,
 			"what answers at %s is not apilbd: its reply to %s %s is no JSON object%s%s",
 			client->socket_path, request->method, request->path, json ? "" : ": ",
-			json ? "" : json_tokener_error_desc(why));
+			json ? "" : why.message);
 		json_object_put(json);
 		json = NULL;
 	}

@@ -73,12 +73,14 @@ static void print_jsreport_event(struct json_object *event)
 int report_event(void *arg, const char *line)
 {
 	struct event_printer *p = arg;
+	static const struct json_limits limits = {.bytes = CLIENT_MAX_REPLY_BYTES};
 	struct json_object *event;
+	struct err err;
 
 	if (!*line)
 		return 0; /* keeps the connection alive, says nothing */
-	event = json_tokener_parse(line);
-	p->bad_line = json_object_get_type(event) != json_type_object;
+	event = json_parse(line, strlen(line), &limits, &err);
+	p->bad_line = !json_as_map(event);
 	if (p->bad_line) {
 		json_object_put(event);
 		return 1;

@@ -56,10 +56,10 @@ static char *action_text(struct json_object *action)
 
 static size_t print_actions(const struct style *style, struct json_object *actions, const char *indent)
 {
-	size_t n = actions ? json_object_array_length(actions) : 0;
+	size_t n = json_length(actions);
 
 	for (size_t i = 0; i < n; i++)
-		print_line(style, COLOUR_NONE, indent, action_text(json_object_array_get_idx(actions, i)));
+		print_line(style, COLOUR_NONE, indent, action_text(json_item(actions, i)));
 	return n;
 }
 
@@ -68,8 +68,7 @@ static void print_instance(const struct style *style, struct json_object *instan
 {
 	struct json_object *error = json_map(instance, "error"), *actions = json_list(instance, "actions"),
 			   *later = json_list(instance, "later");
-	size_t n = (actions ? json_object_array_length(actions) : 0) +
-		   (later ? json_object_array_length(later) : 0);
+	size_t n = json_length(actions) + json_length(later);
 	const char *held = json_text(instance, "held", NULL);
 
 	if (!error && n == 0 && !held)
@@ -89,12 +88,12 @@ static void print_instance(const struct style *style, struct json_object *instan
 
 static struct totals count(struct json_object *instances)
 {
-	struct totals t = {.balancers = json_object_array_length(instances)};
+	struct totals t = {.balancers = json_length(instances)};
 
 	for (size_t i = 0; i < t.balancers; i++) {
-		struct json_object *instance = json_object_array_get_idx(instances, i);
+		struct json_object *instance = json_item(instances, i);
 		struct json_object *actions = json_list(instance, "actions");
-		size_t n = actions ? json_object_array_length(actions) : 0;
+		size_t n = json_length(actions);
 
 		t.actions += n;
 		t.changed += n > 0;
@@ -149,7 +148,7 @@ int report_plan(const struct ctl *ctl, struct json_object *plan, size_t *left, s
 		return 0;
 	}
 	for (size_t i = 0; i < totals.balancers; i++)
-		print_instance(&ctl->style, json_object_array_get_idx(instances, i));
+		print_instance(&ctl->style, json_item(instances, i));
 	print_summary(&totals, json_text(plan, "id", NULL));
 	return 0;
 }

@@ -28,8 +28,8 @@ static const char *file_of(struct json_object *status, const char *spec)
 {
 	struct json_object *specs = json_list(status, "specs");
 
-	for (size_t i = 0; specs && i < json_object_array_length(specs); i++) {
-		struct json_object *row = json_object_array_get_idx(specs, i);
+	for (size_t i = 0; i < json_length(specs); i++) {
+		struct json_object *row = json_item(specs, i);
 
 		if (strcmp(json_text(row, "name", ""), spec) == 0)
 			return json_text(row, "file", NULL);
@@ -37,37 +37,52 @@ static const char *file_of(struct json_object *status, const char *spec)
 	return NULL;
 }
 
+/* What goes through the entries, until the first error. */
+struct walk {
+	struct json_object *ids, *status, *read;
+	struct spec_list *specs;
+	struct err *err;
+	int rc;
+};
+
+static void read_spec(void *arg, const char *key, struct json_object *value)
+{
+	struct walk *walk = arg;
+	const char *id = json_as_text(value), *file;
+	char *spec = spec_of(id ? id : "");
+
+	file = file_of(walk->status, spec);
+	if (walk->rc == 0 && !file)
+		walk->rc =
+			err_set(walk->err, ERR_PERMANENT,
+				"%s: apilbd does not say which file spec \"%s\" is in", id ? id : key, spec);
+	else if (walk->rc == 0 && !json_flag(walk->read, file))
+		spec_list_add(walk->specs, file);
+	if (file)
+		json_object_object_add(walk->read, file, json_object_new_boolean(true));
+	free(spec);
+}
+
 /* Reads the files of all specs that the entries are of, each once. */
 static int read_specs(struct ctl *ctl, struct json_object *ids, struct spec_list *specs, struct err *err)
 {
 	struct json_object *status = request_json(ctl, "GET", "/v1/status", NULL, QUICK_REQUEST_MS, err);
-	struct json_object *read = json_object_new_object();
-	int rc = status ? 0 : -1;
+	struct walk walk = {.status = status,
+			    .read = json_object_new_object(),
+			    .specs = specs,
+			    .err = err,
+			    .rc = status ? 0 : -1};
 
-	json_object_object_foreach (ids, key, id) {
-		char *spec = spec_of(json_object_get_string(id));
-		const char *file = file_of(status, spec);
-
-		(void)key;
-		if (rc == 0 && !file)
-			rc = err_set(err, ERR_PERMANENT,
-				     "%s: apilbd does not say which file spec \"%s\" is in",
-				     json_object_get_string(id), spec);
-		else if (rc == 0 && !json_object_object_get_ex(read, file, NULL))
-			spec_list_add(specs, file);
-		if (file)
-			json_object_object_add(read, file, NULL);
-		free(spec);
-	}
-	json_object_put(read);
+	json_each(ids, read_spec, &walk);
+	json_object_put(walk.read);
 	json_object_put(status);
-	if (rc == 0 && specs->errors.n > 0) {
+	if (walk.rc == 0 && specs->errors.n > 0) {
 		spec_list_print_errors(specs);
-		rc = err_set(
+		return err_set(
 			err, ERR_PERMANENT,
 			"the secrets are in the spec files, and not all of them can be used (see above)");
 	}
-	return rc;
+	return walk.rc;
 }
 
 static const struct spec_instance *find_instance(const struct spec_list *specs, const char *id)
@@ -122,30 +137,34 @@ static int complete_entry(struct json_object *entry, const char *id, const struc
 	if (add_secret(ssh, "password", from->password, from->password_file, SECRET_PASSWORD, err) < 0 ||
 	    add_secret(ssh, "privateKey", from->private_key, from->private_key_file, SECRET_KEY, err) < 0)
 		return err_prefix(err, "%s", id);
-	if (!json_object_object_get_ex(ssh, "password", NULL) &&
-	    !json_object_object_get_ex(ssh, "privateKey", NULL))
+	if (!json_any(ssh, "password") && !json_any(ssh, "privateKey"))
 		warn(id, "has neither password nor key: flexkube takes it only where SSH_AUTH_SOCK is set");
 	if (from->jump)
 		warn(id, "is reached through a jump host, and flexkube knows none");
 	return 0;
 }
 
+static void complete(void *arg, const char *key, struct json_object *entry)
+{
+	struct walk *walk = arg;
+
+	if (walk->rc == 0)
+		walk->rc = complete_entry(entry, json_text(walk->ids, key, "-"), walk->specs, walk->err);
+}
+
 int state_secrets_add(struct ctl *ctl, struct json_object *reply, struct err *err)
 {
 	struct json_object *state = json_map(reply, "state"), *ids = json_map(reply, "instances");
 	struct spec_list specs = {.n = 0};
-	int rc;
+	struct walk walk = {.ids = ids, .specs = &specs, .err = err};
 
 	if (!state || !ids)
 		return err_set(
 			err, ERR_UNREACHABLE,
 			"what answers is an apilbd that is too old for --with-secrets: it does not say which "
 			"load balancer an entry is of");
-	rc = read_specs(ctl, ids, &specs, err);
-	json_object_object_foreach (state, key, entry) {
-		if (rc == 0)
-			rc = complete_entry(entry, json_text(ids, key, "-"), &specs, err);
-	}
+	walk.rc = read_specs(ctl, ids, &specs, err);
+	json_each(state, complete, &walk);
 	spec_list_clear(&specs);
-	return rc;
+	return walk.rc;
 }

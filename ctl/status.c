@@ -31,9 +31,9 @@ static void count_servers(struct balancer *b)
 {
 	size_t down = 0;
 
-	b->servers = b->servers_list ? json_object_array_length(b->servers_list) : 0;
+	b->servers = json_length(b->servers_list);
 	for (size_t i = 0; i < b->servers; i++) {
-		struct json_object *server = json_object_array_get_idx(b->servers_list, i);
+		struct json_object *server = json_item(b->servers_list, i);
 		const char *state = json_text(server, "state", "unknown");
 
 		b->servers_known += strcmp(state, "unknown") != 0;
@@ -56,11 +56,9 @@ static void read_balancer(struct balancer *b, struct json_object *json)
 	b->progress = json_text(json, "progress", NULL);
 	b->error = json_text(json_map(json, "lastError"), "message", NULL);
 	b->untested = strcmp(json_text(json, "traffic", ""), "untested") == 0;
-	b->unguarded = !json_flag(json, "guarded") &&
-		       json_object_is_type(json_object_object_get(json, "guarded"), json_type_boolean);
+	b->unguarded = !json_flag(json, "guarded") && json_has_flag(json, "guarded");
 	b->verifies = json_flag(json, "verifiesServers");
-	b->trusting = !b->verifies && !json_flag(json, "insecure") &&
-		      json_object_is_type(json_object_object_get(json, "verifiesServers"), json_type_boolean);
+	b->trusting = !b->verifies && !json_flag(json, "insecure") && json_has_flag(json, "verifiesServers");
 	b->serves = json_text(json, "serves", "");
 	b->observed_ms = json_time_ms(json, "observedAt");
 	b->changed_ms = json_time_ms(json, "changedAt");
@@ -122,16 +120,16 @@ int status_parse(struct status *status, struct json_object *json, struct err *er
 	status->ready = json_flag(json, "ready");
 	status->troubles = json_list(json, "troubles");
 	status->warnings = json_list(json, "warnings");
-	status->balancers_n = json_object_array_length(instances);
+	status->balancers_n = json_length(instances);
 	status->balancers = xcalloc(status->balancers_n, sizeof(*status->balancers));
 	for (size_t i = 0; i < status->balancers_n; i++)
-		read_balancer(&status->balancers[i], json_object_array_get_idx(instances, i));
+		read_balancer(&status->balancers[i], json_item(instances, i));
 	qsort(status->balancers, status->balancers_n, sizeof(*status->balancers), by_urgency);
 
-	status->specs_n = json_object_array_length(specs);
+	status->specs_n = json_length(specs);
 	status->specs = xcalloc(status->specs_n, sizeof(*status->specs));
 	for (size_t i = 0; i < status->specs_n; i++)
-		read_spec(&status->specs[i], json_object_array_get_idx(specs, i));
+		read_spec(&status->specs[i], json_item(specs, i));
 	return 0;
 }
 

@@ -85,7 +85,7 @@ static bool print_servers(const struct balancer *b, bool (*is)(struct json_objec
 	bool any = false;
 
 	for (size_t i = 0; i < b->servers; i++) {
-		struct json_object *server = json_object_array_get_idx(b->servers_list, i);
+		struct json_object *server = json_item(b->servers_list, i);
 		const char *why = json_text(server, "why", NULL);
 
 		if (!is(server))
@@ -255,10 +255,10 @@ static char *error_text(const struct spec_status *spec, struct json_object *erro
 
 static void print_troubles(const struct status *status, const struct style *style, FILE *out)
 {
-	size_t n = status->troubles ? json_object_array_length(status->troubles) : 0;
+	size_t n = json_length(status->troubles);
 
 	for (size_t i = 0; i < n; i++) {
-		const char *text = json_object_get_string(json_object_array_get_idx(status->troubles, i));
+		const char *text = json_item_text(status->troubles, i);
 
 		print_escaped(style, out, COLOUR_RED, xasprintf("APILBD IN TROUBLE: %s", text ? text : "-"));
 	}
@@ -266,14 +266,13 @@ static void print_troubles(const struct status *status, const struct style *styl
 
 static void print_invalid(const struct spec_status *spec, const struct style *style, FILE *out)
 {
-	size_t n = spec->errors ? json_object_array_length(spec->errors) : 0;
+	size_t n = json_length(spec->errors);
 
 	print_escaped(
 		style, out, COLOUR_RED,
 		xasprintf("INVALID SPEC %s: its last good version, if any, stays in force", spec->name));
 	for (size_t i = 0; i < n; i++)
-		print_escaped(style, out, COLOUR_NONE,
-			      error_text(spec, json_object_array_get_idx(spec->errors, i)));
+		print_escaped(style, out, COLOUR_NONE, error_text(spec, json_item(spec->errors, i)));
 }
 
 static void print_alarm(const struct status *status, const struct style *style, FILE *out)
@@ -291,10 +290,10 @@ static void print_alarm(const struct status *status, const struct style *style, 
 
 static void print_warnings(const struct status *status, const struct style *style, FILE *out)
 {
-	size_t n = status->warnings ? json_object_array_length(status->warnings) : 0;
+	size_t n = json_length(status->warnings);
 
 	for (size_t i = 0; i < n; i++) {
-		const char *text = json_object_get_string(json_object_array_get_idx(status->warnings, i));
+		const char *text = json_item_text(status->warnings, i);
 
 		print_escaped(style, out, COLOUR_YELLOW, xasprintf("WARNING: %s", text ? text : "-"));
 	}

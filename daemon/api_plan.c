@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/text.h"
 #include "daemon/api.h"
@@ -104,8 +105,7 @@ static struct json_object *held_row(const struct plan_request *plan)
 	for (size_t i = 0; i < plan->rows_n; i++) {
 		struct json_object *row = plan->rows[i].json;
 
-		if (json_object_object_get(row, "held") &&
-		    json_object_array_length(json_object_object_get(row, "actions")) > 0)
+		if (json_any(row, "held") && json_length(json_list(row, "actions")) > 0)
 			return row;
 	}
 	return NULL;
@@ -121,8 +121,7 @@ static void answer_apply(const struct plan_request *plan, const char *id)
 		control_error(plan->request, 409,
 			      "plan %s has changes that are held, and a run does not do them. Nothing was "
 			      "done. %s: %s",
-			      id, json_object_get_string(json_object_object_get(held, "id")),
-			      json_object_get_string(json_object_object_get(held, "held")));
+			      id, json_text(held, "id", ""), json_text(held, "held", ""));
 		return;
 	}
 	if (strcmp(id, plan->expected) == 0) {
@@ -130,7 +129,7 @@ static void answer_apply(const struct plan_request *plan, const char *id)
 		return;
 	}
 	for (size_t i = 0; i < plan->rows_n; i++)
-		actions += json_object_array_length(json_object_object_get(plan->rows[i].json, "actions"));
+		actions += json_length(json_list(plan->rows[i].json, "actions"));
 	control_error(
 		plan->request, 409,
 		"plan %s is no longer what would be done: something has changed since it was made. Nothing "
@@ -212,7 +211,7 @@ static char *ground(const char *id, const struct job_target *target, const struc
 			observed->config_known ? observed->config_sha256 : "", observed->loaded.generation);
 	}
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
-		fprintf(out, " %s", json_object_to_json_string(json_object_object_get(row, said[i])));
+		fprintf(out, " %s", json_object_to_json_string(json_any(row, said[i])));
 	text_close(out);
 	return text;
 }
@@ -254,7 +253,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 	json_object_object_add(row, "spec", text_json(instance->spec));
 	json_object_object_add(row, "index", json_object_new_uint64(instance->index));
 	json_object_object_add(row, "held", text_json(instance_held_because(instance)));
-	add_row(plan, (struct row){.spec = json_object_get_string(json_object_object_get(row, "spec")),
+	add_row(plan, (struct row){.spec = json_text(row, "spec", NULL),
 				   .index = instance->index,
 				   .json = row,
 				   .ground = ground(instance->id, target, error, row)});

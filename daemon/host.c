@@ -10,6 +10,9 @@
 #include "daemon/clock.h"
 #include "daemon/core/schedule.h"
 
+/* A host has more of them than a run removes. */
+#define ORPHANS_AGAIN_MS 1000
+
 /* Values of a host. */
 
 const char *host_url(const struct host *host)
@@ -282,6 +285,8 @@ static void on_job_done(void *arg, const struct err *err)
 	} else {
 		connected(host);
 		delay = host_settle(host, targets, n);
+		if (job_left_orphans(job) && delay > ORPHANS_AGAIN_MS)
+			delay = ORPHANS_AGAIN_MS;
 	}
 	job_free(job);
 	run_ended(host, delay, !host->observing);

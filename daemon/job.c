@@ -1,12 +1,12 @@
 #include "daemon/job.h"
 
 #include <event2/event.h>
-#include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/clock.h"
@@ -22,6 +22,8 @@
 #define LOOK_INTERVAL_MS 200
 /* So often when a container was told to leave in this run. */
 #define LEAVING_LOOKS 5
+/* A host with many is gone through in turns of the loop. */
+#define TARGETS_A_TURN 16
 
 /* In order of time. A phase runs once for the host, or once for each target. */
 struct phase {
@@ -31,7 +33,6 @@ struct phase {
 
 static enum step phase_connect(struct job *job);
 static enum step phase_ping(struct job *job);
-static enum step phase_list(struct job *job);
 static enum step phase_plan(struct job *job, struct job_target *target);
 static enum step phase_apply(struct job *job, struct job_target *target);
 static enum step phase_verify(struct job *job);
@@ -41,7 +42,7 @@ enum { CONNECT, PING, LIST, INSPECT, CONFIG, STATS, PLAN, APPLY, VERIFY, EXPLAIN
 static const struct phase phases[PHASES_N] = {
 	[CONNECT] = {.host = phase_connect},
 	[PING] = {.host = phase_ping},
-	[LIST] = {.host = phase_list},
+	[LIST] = {.host = job_list},
 	[INSPECT] = {.target = job_inspect},
 	[CONFIG] = {.target = job_look_at_config},
 	[STATS] = {.target = job_ask_haproxy},
@@ -64,7 +65,13 @@ static enum step run_targets(struct job *job, const struct phase *phase)
 {
 	while (job->target < job->n) {
 		struct job_target *target = &job->targets[job->target];
-		enum step step = target->err.kind == ERR_NONE ? phase->target(job, target) : STEP_NEXT;
+		enum step step;
+
+		if (job->worked++ == TARGETS_A_TURN) {
+			job_sleep(job, 0);
+			return STEP_WAIT;
+		}
+		step = target->err.kind == ERR_NONE ? phase->target(job, target) : STEP_NEXT;
 
 		if (step != STEP_NEXT)
 			return step;
@@ -172,9 +179,12 @@ void job_run(struct job *job)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct job *job = arg;
+
 	(void)fd;
 	(void)what;
-	job_run(arg);
+	job->worked = 0;
+	job_run(job);
 }
 
 void job_sleep(struct job *job, int64_t ms)
@@ -264,136 +274,6 @@ static void on_ping(void *arg, const struct docker_reply *reply, const struct er
 static enum step phase_ping(struct job *job)
 {
 	docker_ping(job->docker, on_ping, job);
-	return STEP_WAIT;
-}
-
-/* list */
-
-static void listed_clear(struct job *job)
-{
-	for (size_t i = 0; i < job->listed_n; i++)
-		observed_container_free(job->listed[i]);
-	FREE(job->listed);
-	job->listed_n = 0;
-	removal_free(job->removal);
-	job->removal = NULL;
-}
-
-static const struct removal *removal(struct job *job)
-{
-	if (!job->removal)
-		job->removal = job->options.removal(job->options.arg);
-	return job->removal;
-}
-
-static struct removal_container question(const struct observed_container *container)
-{
-	return (struct removal_container){
-		.id = container->id,
-		.name = container->name,
-		.instance = container->instance,
-		.spec = container->spec,
-	};
-}
-
-bool job_is_wanted(struct job *job, const struct observed_container *container)
-{
-	const struct removal_container asked = question(container);
-
-	return removal_is_wanted(removal(job), &asked);
-}
-
-const struct observed_container *job_find_listed(const struct job *job, const char *name)
-{
-	for (size_t i = 0; i < job->listed_n; i++)
-		if (strcmp(job->listed[i]->name, name) == 0)
-			return job->listed[i];
-	return NULL;
-}
-
-static bool has_target(const struct job *job, const char *name)
-{
-	for (size_t i = 0; i < job->n; i++)
-		if (strcmp(job->targets[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-/* Made for one of our targets, and called something else by now. */
-static bool is_stray(const struct job *job, const struct observed_container *container)
-{
-	for (size_t i = 0; i < job->n; i++) {
-		const struct wanted *wanted = job->targets[i].wanted;
-
-		if (wanted && container->instance && strcmp(wanted->instance.id, container->instance) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool is_orphan(struct job *job, const struct observed_container *container)
-{
-	const struct removal_container asked = question(container);
-
-	return is_stray(job, container) || removal_of_container(removal(job), &asked) == REMOVAL_ALLOWED;
-}
-
-/* Containers that are ours, and that nobody asked us about: removed when no spec can want them. */
-static void adopt_orphans(struct job *job)
-{
-	for (size_t i = 0; i < job->listed_n; i++) {
-		const struct observed_container *container = job->listed[i];
-		char *name; /* "api-lb-apilb-next" belongs to api-lb */
-
-		container_role_of(container->name, &name);
-		if (has_target(job, name) || !is_orphan(job, container)) {
-			free(name);
-			continue;
-		}
-		job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
-		job->targets[job->n++] = (struct job_target){.name = name, .config_size = -1};
-	}
-}
-
-static void on_list(void *arg, const struct docker_reply *reply, const struct err *err)
-{
-	struct job *job = arg;
-	size_t n;
-
-	if (err) {
-		host_failed(job, err);
-		return;
-	}
-	if (!json_object_is_type(reply->json, json_type_array)) {
-		err_set(&job->err, ERR_TRANSIENT, "list containers: the engine's reply is not a list");
-		job_run(job);
-		return;
-	}
-	listed_clear(job);
-	n = json_object_array_length(reply->json);
-	job->listed = xcalloc(n, sizeof(*job->listed));
-	for (size_t i = 0; i < n; i++) {
-		struct observed_container *container =
-			observed_from_list(json_object_array_get_idx(reply->json, i));
-
-		if (container)
-			job->listed[job->listed_n++] = container;
-	}
-	adopt_orphans(job);
-	go_to(job, INSPECT);
-	job_run(job);
-}
-
-static enum step phase_list(struct job *job)
-{
-	char *label = xasprintf(LABEL_OWNER "=%s", job->options.owner);
-
-	job->look_ms = clock_monotonic_ms();
-	job->waited_ms = 0;
-	if (job->looks++ == 0)
-		job->moment_ms = job->look_ms;
-	docker_list(job->docker, label, on_list, job);
-	free(label);
 	return STEP_WAIT;
 }
 
@@ -580,7 +460,8 @@ void job_free(struct job *job)
 	haproxy_query_cancel(job->query);
 	docker_free(job->docker);
 	event_free(job->timer);
-	listed_clear(job);
+	job_list_free(job->list);
+	removal_free(job->removal);
 	free(job->exec_id);
 	free(job->retired_id);
 	free(job->leaver_started_at);
@@ -588,6 +469,14 @@ void job_free(struct job *job)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);
 	free(job);
+}
+
+bool job_left_orphans(const struct job *job)
+{
+	for (size_t i = job->n - job->orphans; i < job->n && job->more_orphans; i++)
+		if (job->targets[i].removed)
+			return true;
+	return false;
 }
 
 struct job_target *job_targets(struct job *job, size_t *n)

@@ -105,6 +105,9 @@ struct job_options {
 	void *arg;
 };
 
+/* So many of the orphans that are found are removed by one run. */
+#define JOB_MAX_ORPHANS 100
+
 /* targets (n of them, taken over with all that they hold) may grow by orphans that are found. */
 struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n);
 /* Also before the end: drops what is under way, no callback comes. A request that was sent may still take
@@ -114,5 +117,7 @@ void job_free(struct job *job);
 /* Valid until the job is freed. */
 struct job_target *job_targets(struct job *job, size_t *n);
 void job_target_clear(struct job_target *target);
+/* There are more orphans than one run removes, and it has removed some. */
+bool job_left_orphans(const struct job *job);
 
 #endif

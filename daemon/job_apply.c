@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
@@ -99,12 +100,10 @@ static void on_created(void *arg, const struct docker_reply *reply, const struct
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct json_object *id = NULL;
+	const char *id = err ? NULL : json_text_at(reply->json, "/Id");
 
-	if (!err && json_object_object_get_ex(reply->json, "Id", &id) &&
-	    json_object_is_type(id, json_type_string))
-		replaced_note(&target->replaced, json_object_get_string(id), job_action(job)->reason,
-			      target->wanted->version);
+	if (id)
+		replaced_note(&target->replaced, id, job_action(job)->reason, target->wanted->version);
 	job_on_step(job, reply, err);
 }
 
@@ -141,11 +140,16 @@ static void unpause(struct job *job, struct job_target *target, const struct act
 static void on_reload_prepared(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct json_object *id = NULL;
+	struct err nameless;
 
 	FREE(job->exec_id);
-	if (!err && json_object_object_get_ex(reply->json, "Id", &id))
-		job->exec_id = xstrdup(json_object_get_string(id));
+	if (!err)
+		job->exec_id = xstrdup(json_text_at(reply->json, "/Id"));
+	if (!err && !job->exec_id) {
+		err_set(&nameless, ERR_TRANSIENT,
+			"the engine has prepared a command and does not say its Id");
+		err = &nameless;
+	}
 	job_on_step(job, reply, err);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/core/accepted.h"
 #include "daemon/core/container_name.h"
@@ -170,11 +171,15 @@ static void on_verdict(void *arg, const struct docker_reply *reply, const struct
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct json_object *code = NULL;
+	int64_t code = err ? 0 : json_number_in(reply->json, "StatusCode", 0, INT64_MAX, -1);
 	struct err refused;
 
-	if (!err && json_object_object_get_ex(reply->json, "StatusCode", &code) &&
-	    json_object_get_int(code) != 0) {
+	if (code < 0) {
+		err_set(&refused, ERR_TRANSIENT, "the engine does not say how the check of the config ended");
+		job_action_failed(job, &refused);
+		return;
+	}
+	if (code != 0) {
 		memcpy(target->refused, target->wanted->version, sizeof(target->refused));
 		err_set(&refused, ERR_PERMANENT, "HAProxy of %s refuses the config (it has not been written)",
 			target->wanted->instance.image);
@@ -195,10 +200,10 @@ static void on_checker(void *arg, const struct docker_reply *reply, const struct
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct json_object *image = NULL;
+	const char *image = err ? NULL : json_text(reply->json, "Image", NULL);
 
-	if (!err && json_object_object_get_ex(reply->json, "Image", &image))
-		accepted_add(&target->accepted, json_object_get_string(image), target->wanted->config_sha256);
+	if (image)
+		accepted_add(&target->accepted, image, target->wanted->config_sha256);
 	job_on_step(job, reply, err);
 }
 

@@ -1,8 +1,8 @@
 /* Observing: which containers of a target there are, and as what they were made. */
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
@@ -62,9 +62,10 @@ static void add_old(struct job_target *target, struct observed_container *old)
 
 static void find_old(const struct job *job, struct job_target *target)
 {
-	for (size_t i = 0; i < job->listed_n; i++)
-		if (is_old_of(target, job->listed[i]))
-			add_old(target, copy_of(job->listed[i]));
+	const struct listed *old = job_first_old(job, target->name);
+
+	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old, n++)
+		add_old(target, copy_of(old->container));
 }
 
 /* What is to be removed needs no more than that. */
@@ -227,9 +228,15 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 {
 	struct job *job = arg;
 	struct observed_instance *observed = &job_current(job)->observed;
+	struct err bad;
 
 	if (err) {
 		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404 && !json_text_at(reply->json, "/Id")) {
+		err_set(&bad, ERR_TRANSIENT, "the engine's reply is not an image (no Id)");
+		job_request_failed(job, &bad);
 		return;
 	}
 	if (reply->status != 404)

@@ -4,6 +4,8 @@
 #ifndef APILB_JOB_INTERNAL_H
 #define APILB_JOB_INTERNAL_H
 
+#include <uthash.h>
+
 #include "daemon/core/haproxy.h"
 #include "daemon/io/docker.h"
 #include "daemon/io/haproxy_socket.h"
@@ -31,9 +33,11 @@ struct job {
 	struct event *timer;
 	struct docker *docker;
 
-	struct observed_container **listed; /* all that carry our owner label */
-	size_t listed_n;
+	struct job_list *list;   /* all that carry our owner label (job_list.c) */
 	struct removal *removal; /* of this look; NULL: nothing has asked for it yet */
+	size_t orphans;          /* targets that were found there */
+	bool more_orphans;
+	int worked; /* targets since the loop was last given to others */
 
 	/* Where it stands. */
 	size_t phase;
@@ -79,6 +83,25 @@ void job_tell(struct job *job, enum job_news news, const char *type, const char 
  */
 void job_request_failed(struct job *job, const struct err *err);
 
+/*
+ * job_list.c: a phase of the host. Finds all containers that carry our owner label; those that nobody asked
+ * us about, and that no spec can want, become targets.
+ */
+enum step job_list(struct job *job);
+void job_list_free(struct job_list *list); /* NULL is fine */
+const struct observed_container *job_find_listed(const struct job *job, const char *name);
+struct listed {
+	struct observed_container *container;
+	struct listed *next;     /* as the engine lists them */
+	struct listed *next_old; /* of the same balancer */
+	UT_hash_handle hh;       /* by the container's name */
+};
+const struct listed *job_first_listed(const struct job *job); /* NULL: there is none */
+/* Those that were succeeded, and leave. NULL: there is none, or no other. */
+const struct listed *job_first_old(const struct job *job, const char *balancer);
+/* A host that has more of them than that for one balancer gets rid of some in each run. */
+#define JOB_MAX_OLD 100
+
 /* job_inspect.c: a phase of one target. */
 enum step job_inspect(struct job *job, struct job_target *target);
 /* Made by us (container may be NULL), whatever version of the target it is. */
@@ -99,7 +122,6 @@ int64_t job_run_dir_mode(const struct job *job);
  */
 bool job_needs_former_config(const struct job_target *target);
 enum step job_read_config(struct job *job, struct job_target *target);
-const struct observed_container *job_find_listed(const struct job *job, const char *name);
 
 /* job_apply.c: the actions of a plan. Each is a recipe of steps; a step sends one request. */
 enum step job_apply(struct job *job, struct job_target *target);

@@ -15,9 +15,9 @@
  * ours, so it mounts this file. */
 static bool label_says(const struct job *job, const struct wanted *wanted)
 {
-	for (size_t i = 0; i < job->listed_n; i++)
-		if (job->listed[i]->container_sha256 &&
-		    strcmp(job->listed[i]->container_sha256, wanted->container_sha256) == 0)
+	for (const struct listed *listed = job_first_listed(job); listed; listed = listed->next)
+		if (listed->container->container_sha256 &&
+		    strcmp(listed->container->container_sha256, wanted->container_sha256) == 0)
 			return true;
 	return false;
 }

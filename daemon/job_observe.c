@@ -1,8 +1,8 @@
 /* Observing: config file and HAProxy of one target, a request at a time. */
-#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/accepted.h"
@@ -500,7 +500,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
 	struct observed_instance *observed = &target->observed;
-	struct json_object *id;
+	const char *id;
 
 	if (err) {
 		job_request_failed(job, err);
@@ -508,9 +508,9 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	}
 	observed->image_known = true;
 	observed->image_present = reply->status != 404;
-	if (observed->image_present && json_object_object_get_ex(reply->json, "Id", &id))
-		observed->config_accepted = accepted_has(target->accepted, json_object_get_string(id),
-							 target->wanted->config_sha256);
+	id = observed->image_present ? json_text(reply->json, "Id", NULL) : NULL;
+	if (id)
+		observed->config_accepted = accepted_has(target->accepted, id, target->wanted->config_sha256);
 	job_run(job);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/rollouts_internal.h"
@@ -42,14 +43,14 @@ static void recall_course(struct course *course)
 {
 	char *name = meta_name(course->spec);
 	char *text = store_get_meta(course->rollouts->options.store, name);
-	struct json_object *json = text ? json_tokener_parse(text) : NULL;
-	const char *why = json_object_get_string(json_object_object_get(json, "why"));
+	static const struct json_limits limits = {.values = 100};
+	struct err damaged; /* what cannot be read was never stopped */
+	struct json_object *json = text ? json_parse(text, strlen(text), &limits, &damaged) : NULL;
 
-	course->rollout.paused = json_object_get_boolean(json_object_object_get(json, "paused"));
-	course->since_ms = json_object_get_int64(json_object_object_get(json, "since"));
-	course->rollout.stop =
-		rollout_stop_parse(json_object_get_string(json_object_object_get(json, "stop")));
-	course->why = xstrdup(why);
+	course->rollout.paused = json_flag(json, "paused");
+	course->since_ms = json_number(json, "since");
+	course->rollout.stop = rollout_stop_parse(json_text(json, "stop", NULL));
+	course->why = xstrdup(json_text(json, "why", NULL));
 	json_object_put(json);
 	free(text);
 	free(name);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/text.h"
 #include "ctl/ctl.h"
@@ -12,6 +13,7 @@
 #include "ctl/status_view.h"
 #include "ctl/table.h"
 #include "ctl/timestamp.h"
+#include "tests/lies.h"
 
 #define N(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
@@ -385,6 +387,57 @@ START_TEST(no_server_up_cannot_be_overlooked)
 }
 END_TEST
 
+static const char whole_status[] =
+	"{\"version\":\"1\",\"ready\":true,\"troubles\":[\"t\"],\"warnings\":[\"w\"],\"specs\":[{\"name\":"
+	"\"s\",\"file\":\"f\","
+	"\"valid\":false,\"errors\":[{\"file\":\"f\",\"line\":1,\"column\":2,\"path\":\"p\",\"message\":"
+	"\"m\"}],"
+	"\"rollout\":{\"phase\":\"halted\",\"done\":1,\"total\":2,\"why\":\"y\"}}],\"instances\":[{\"id\":"
+	"\"i\",\"spec\":\"s\","
+	"\"host\":\"ssh://r@h:22\",\"name\":\"n\",\"phase\":\"failed\",\"converged\":false,\"guarded\":true,"
+	"\"container\":{\"image\":\"x:1\"},\"progress\":\"p\",\"observedAt\":\"2026-05-01T10:00:00Z\","
+	"\"servers\":[{\"address\":\"10.0.0.1:6443\",\"state\":\"down\",\"why\":\"refused\",\"draining\":"
+	"true}],"
+	"\"lastError\":{\"kind\":\"k\",\"message\":\"m\"}}]}";
+
+/* Another daemon, of another version: something is shown, or an error is. */
+START_TEST(any_field_of_a_status_is_anything)
+{
+	static const char *const lies[] = {LIE_ABSENT,     LIE_TWICE, "null",   "true",
+					   "-1",           "1e999",   "\"\"",   "\"\\u0000\\u001b[m\"",
+					   "[]",           "{}",      "[null]", "[[{}],17]",
+					   "{\"id\":null}"};
+	static const struct json_limits no_limits = {.bytes = 0};
+	static const struct style plain;
+
+	for (size_t i = 0; i < (size_t)N(lies); i++) {
+		for (size_t n = 1; n < 60; n++) {
+			char *text = lie_about(whole_status, n, lies[i]), *shown;
+			struct json_object *json;
+			struct status status;
+			struct err err = {.kind = ERR_NONE};
+
+			if (!text)
+				continue;
+			json = json_parse(text, strlen(text), &no_limits, &err);
+			ck_assert_msg(json != NULL, "%s: %s", text, err.message);
+			free(text);
+			if (status_parse(&status, json, &err) < 0) {
+				ck_assert_ptr_nonnull(strstr(err.message, "not apilbd"));
+				continue;
+			}
+			PRINTED(shown, (status_print_errors(&status, &plain, out),
+					status_print_summary(&status, out),
+					status_print_table(&status, false, 0, &plain, out),
+					status_print_missing(&status, out)));
+			ck_assert_ptr_null(strchr(shown, '\033'));
+			free(shown);
+			status_clear(&status);
+		}
+	}
+}
+END_TEST
+
 START_TEST(every_command_can_be_run_and_explained)
 {
 	for (const struct command *c = commands; c->name; c++) {
@@ -435,6 +488,7 @@ int main(void)
 	tcase_add_test(tcase, long_digests_are_cut);
 	tcase_add_test(tcase, no_server_up_cannot_be_overlooked);
 	tcase_add_test(tcase, every_command_can_be_run_and_explained);
+	tcase_add_test(tcase, any_field_of_a_status_is_anything);
 	tcase_add_test(tcase, an_error_decides_the_exit_code);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

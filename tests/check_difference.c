@@ -53,7 +53,8 @@ static const char *create =
 	" 'Binds': ['/etc/haproxy:/usr/local/etc/haproxy:ro', '/var/lib/apilb/lb:/var/lib/apilb/lb']}}";
 
 #define PARTS                                                                                              \
-	"'Id': '0123', 'Name': '/lb', 'State': {'Status': 'running'}, 'Image': 'sha256:01', 'Mounts': ["   \
+	"'Id': '0123456789ab', 'Name': '/lb', 'State': {'Status': 'running'}, 'Image': 'sha256:01', "      \
+	"'Mounts': ["                                                                                      \
 	"{'Type': 'bind', 'Source': '/var/lib/apilb/lb', 'Destination': '/var/lib/apilb/lb', 'RW': true}," \
 	"{'Type': 'bind', 'Source': '/etc/haproxy', 'Destination': '/usr/local/etc/haproxy', 'RW': false}]"
 #define LABELS "'Labels': {'" LABEL_OWNER "': 'a', '" LABEL_SPEC "': 's', '" LABEL_INSTANCE "': 'i'}"

@@ -19,6 +19,7 @@ struct result {
 	char *path_stat;
 	struct err err;
 	char *progress; /* all that came, a line each */
+	char *entries;  /* likewise */
 	struct docker *docker;
 	bool free_docker;
 };
@@ -43,6 +44,17 @@ static void on_reply(void *arg, const struct docker_reply *reply, const struct e
 	r->path_stat = xstrdup(reply->path_stat);
 }
 
+static void on_entry(void *arg, struct json_object *entry)
+{
+	struct result *r = arg;
+	const char *text = json_object_to_json_string_ext(entry, JSON_C_TO_STRING_PLAIN);
+	char *all = xasprintf("%s%s\n", r->entries ? r->entries : "", text);
+
+	ck_assert_int_eq(r->calls, 0);
+	free(r->entries);
+	r->entries = all;
+}
+
 static void on_progress(void *arg, const char *text)
 {
 	struct result *r = arg;
@@ -58,6 +70,7 @@ static void result_clear(struct result *r)
 	free(r->json);
 	free(r->path_stat);
 	free(r->progress);
+	free(r->entries);
 	*r = (struct result){.docker = r->docker};
 }
 
@@ -108,7 +121,7 @@ static void call_ping(struct result *r)
 
 static void call_list(struct result *r)
 {
-	docker_list(r->docker, "io.apilb.owner=a&b", on_reply, r);
+	docker_list(r->docker, "io.apilb.owner=a&b", on_entry, on_reply, r);
 }
 
 static void call_inspect(struct result *r)
@@ -306,7 +319,6 @@ static const struct {
 } answers[] = {
 	{call_create, "201 Created", "", "{\"Id\":\"abc\",\"Warnings\":[]}", NULL, 0,
 	 "{\"Id\":\"abc\",\"Warnings\":[]}", NULL},
-	{call_list, "200 OK", "", "[]\n", NULL, 0, "[]", NULL},
 	{call_start, "204 No Content", "", "", NULL, 0, NULL, NULL},
 	{call_start, "304 Not Modified", "", "", NULL, 0, NULL, NULL},
 	{call_put, "200 OK", "", "", NULL, 0, NULL, NULL},
@@ -350,7 +362,7 @@ static const struct {
 	{call_start, "500 Internal Server Error", "", "{\"message\":\"\"}",
 	 "start container 0123456789ab: the engine gives no reason", ERR_TRANSIENT, NULL, NULL},
 	{call_start, "500 Internal Server Error", "", "{\"message\":null}",
-	 "start container 0123456789ab: the engine gives no reason", ERR_TRANSIENT, NULL, NULL},
+	 "start container 0123456789ab: the engine answered with HTTP status 500", ERR_TRANSIENT, NULL, NULL},
 	/* Garbage. */
 	{call_head, "500 Internal Server Error", "", "",
 	 "look at 0123456789ab:/etc/x.cfg: the engine answered with HTTP status 500", ERR_TRANSIENT, NULL,
@@ -363,15 +375,18 @@ static const struct {
 	 NULL},
 	{call_start, "500 Internal Server Error", "", "[\"message\"]",
 	 "start container 0123456789ab: the engine answered with HTTP status 500", ERR_TRANSIENT, NULL, NULL},
-	{call_list, "200 OK", "", "<html>hello</html>",
-	 "list containers io.apilb.owner=a&b: the engine's answer is not JSON: <html>hello</html>",
+	{call_inspect, "200 OK", "", "<html>hello</html>",
+	 "inspect container api-lb: the engine's answer is not JSON: unexpected character: "
+	 "<html>hello</html>",
 	 ERR_TRANSIENT, NULL, NULL},
 	{call_inspect, "200 OK", "", "",
-	 "inspect container api-lb: the engine's answer is not JSON: ", ERR_TRANSIENT, NULL, NULL},
+	 "inspect container api-lb: the engine's answer is not JSON: unexpected end of data: ", ERR_TRANSIENT,
+	 NULL, NULL},
 	{call_inspect, "200 OK", "", "{\"Id\":",
-	 "inspect container api-lb: the engine's answer is not JSON: {\"Id\":", ERR_TRANSIENT, NULL, NULL},
-	{call_inspect, "200 OK", "", "17", "inspect container api-lb: the engine's answer is not JSON: 17",
+	 "inspect container api-lb: the engine's answer is not JSON: unexpected end of data: {\"Id\":",
 	 ERR_TRANSIENT, NULL, NULL},
+	{call_inspect, "200 OK", "", "17",
+	 "inspect container api-lb: the engine's answer is no JSON object: 17", ERR_TRANSIENT, NULL, NULL},
 	{call_get, "200 OK", "", "tar",
 	 "read c:/etc/a b?&\303\244: the engine's answer has no good X-Docker-Container-Path-Stat",
 	 ERR_TRANSIENT, NULL, NULL},
@@ -403,6 +418,133 @@ START_TEST(an_answer_becomes_this)
 		ck_assert_pstr_eq(r.path_stat, answers[_i].path_stat);
 	}
 	ck_assert(docker_usable(r.docker));
+	close_docker(&wire, &r);
+}
+END_TEST
+
+static const struct {
+	const char *body;
+	const char *entries;
+	const char *error;
+	enum err_kind kind;
+} lists[] = {
+	{"[]\n", NULL, NULL, ERR_NONE},
+	{"[{\"Id\":\"a\"}, {\"Id\":\"]}\\\"\"}]", "{\"Id\":\"a\"}\n{\"Id\":\"]}\\\"\"}\n", NULL, ERR_NONE},
+	{"<html>", NULL, "the engine's answer: not a list of JSON objects: unexpected character",
+	 ERR_TRANSIENT},
+	{"{}", NULL, "the engine's answer: not a list of JSON objects: unexpected character", ERR_TRANSIENT},
+	{"[{},{}", "{}\n{}\n", "the engine's answer: not a list of JSON objects: unexpected end of data",
+	 ERR_TRANSIENT},
+	{"[{\"a\": b}]", NULL, "the engine's answer: element 1 of the list: not JSON: unexpected character",
+	 ERR_TRANSIENT},
+	{"[{\"a\": [[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}]", NULL,
+	 "the engine's answer is more than can be right (element 1 of the list: JSON that is nested more "
+	 "than "
+	 "16 deep); see on the host what \"docker ps --all --filter label=io.apilb.owner\" says",
+	 ERR_PERMANENT},
+};
+
+START_TEST(a_list_comes_entry_by_entry)
+{
+	struct wire wire;
+	struct result r;
+
+	open_negotiated(&wire, &r, _i % WIRE_KINDS);
+	call_list(&r);
+	say(&wire, "200 OK", "", lists[_i].body, strlen(lists[_i].body));
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_pstr_eq(r.entries, lists[_i].entries);
+	ck_assert_int_eq(r.err.kind, lists[_i].kind);
+	if (lists[_i].error) {
+		ck_assert_int_eq(strncmp(r.err.message, "list containers io.apilb.owner=a&b: ", 36), 0);
+		ck_assert_str_eq(r.err.message + 36, lists[_i].error);
+	}
+	close_docker(&wire, &r);
+}
+END_TEST
+
+/* As soon as it is known: nobody waits for the rest of what cannot be right. */
+START_TEST(a_list_without_end_is_cut_short)
+{
+	struct wire wire;
+	struct result r;
+
+	open_negotiated(&wire, &r, _i);
+	call_list(&r);
+	wire_spin(&wire);
+	wire_say(&wire, "HTTP/1.1 200 OK\r\n\r\n[{}", 22);
+	for (int i = 0; i < DOCKER_MAX_LISTED - 1; i++)
+		bufferevent_write(wire.server, ",{}", 3);
+	wire_spin(&wire);
+	ck_assert_int_eq(r.calls, 0);
+	wire_say(&wire, ",{}", 3);
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_int_eq(r.err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(r.err.message, "the list has more than 5000 elements"), "%s", r.err.message);
+	ck_assert(!docker_usable(r.docker));
+	close_docker(&wire, &r);
+}
+END_TEST
+
+START_TEST(a_pull_without_end_is_cut_short)
+{
+	static char blanks[1 << 20];
+	struct wire wire;
+	struct result r;
+
+	/* Lines that are long, and say nothing. */
+	memset(blanks, ' ', sizeof(blanks));
+	for (size_t i = 0; i < sizeof(blanks); i += 1 << 15)
+		memcpy(blanks + i, "{}\n", 3);
+	open_negotiated(&wire, &r, _i);
+	docker_pull(r.docker, "a", on_progress, on_reply, &r);
+	wire_spin(&wire);
+	wire_say(&wire, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	for (size_t said = 0; said <= DOCKER_MAX_PULL_BYTES; said += sizeof(blanks)) {
+		ck_assert_int_eq(r.calls, 0);
+		bufferevent_write(wire.server, blanks, sizeof(blanks));
+	}
+	for (int i = 0; i < 1000 && r.calls == 0; i++)
+		wire_spin(&wire);
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_int_eq(r.err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(r.err.message, "more than 67108864 bytes of progress"), "%s", r.err.message);
+	close_docker(&wire, &r);
+}
+END_TEST
+
+/* What is too large costs its own request, and not the connection of all. */
+START_TEST(a_large_answer_costs_one_request)
+{
+	static char body[DOCKER_MAX_DETAILS_BYTES + 1];
+	struct wire wire;
+	struct result r;
+
+	open_negotiated(&wire, &r, _i % WIRE_KINDS);
+	call_inspect(&r);
+	if (_i < WIRE_KINDS) { /* by its bytes, or by its values */
+		memset(body, ' ', sizeof(body));
+		say(&wire, "200 OK", "", body, sizeof(body));
+	} else {
+		memset(body, '[', sizeof(body));
+		say(&wire, "200 OK", "", body, sizeof(body) - 1);
+	}
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_int_eq(r.err.kind, ERR_PERMANENT);
+	ck_assert_str_eq(r.err.message,
+			 _i < WIRE_KINDS
+				 ? "inspect container api-lb: the engine's answer is more than can be right "
+				   "(the reply is "
+				   "larger than 524288 bytes); see on the host what \"docker inspect\" says"
+				 : "inspect container api-lb: the engine's answer is more than can be right "
+				   "(more than 4000 "
+				   "values of JSON); see on the host what \"docker inspect\" says");
+	ck_assert(docker_usable(r.docker));
+	result_clear(&r);
+	call_inspect(&r);
+	say(&wire, "200 OK", "", "{}", 2);
+	ck_assert_int_eq(r.calls, 1);
+	ck_assert_int_eq(r.err.kind, ERR_NONE);
 	close_docker(&wire, &r);
 }
 END_TEST
@@ -753,6 +895,10 @@ int main(void)
 	LOOP(calls, a_call_is_this_request, requests);
 	LOOP(calls, the_version_is_negotiated, versions);
 	LOOP(calls, an_answer_becomes_this, answers);
+	LOOP(calls, a_list_comes_entry_by_entry, lists);
+	tcase_add_loop_test(calls, a_list_without_end_is_cut_short, 0, WIRE_KINDS);
+	tcase_add_loop_test(calls, a_pull_without_end_is_cut_short, 0, WIRE_KINDS);
+	tcase_add_loop_test(calls, a_large_answer_costs_one_request, 0, 2 * WIRE_KINDS);
 	tcase_add_loop_test(calls, no_answer_is_an_error_with_context, 0, WIRE_KINDS);
 	LOOP(calls, the_frames_of_a_log_are_taken_off, log_bodies);
 	tcase_add_loop_test(calls, frames_cross_chunks, 0, WIRE_KINDS);

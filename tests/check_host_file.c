@@ -28,7 +28,7 @@ static const struct {
 	{"{\"mode\": 67109284, " SIZE "}", HOST_FILE_SPECIAL, 7, 0644, false}, /* a block device */
 	{"{\"mode\": 69206436, " SIZE "}", HOST_FILE_SPECIAL, 7, 0644, false}, /* a character device */
 	{"{}", HOST_FILE_REGULAR, -1, -1, true},
-	{"{\"mode\": null, \"size\": null, \"mtime\": null}", HOST_FILE_REGULAR, 0, 0, true},
+	{"{\"mode\": null, \"size\": null, \"mtime\": null}", HOST_FILE_REGULAR, -1, -1, true},
 	{"[1]", HOST_FILE_REGULAR, -1, -1, true},
 	{"5", HOST_FILE_REGULAR, -1, -1, true},
 	{"{\"mode\"", HOST_FILE_REGULAR, -1, -1, true},

@@ -58,6 +58,7 @@ static void on_piece(void *arg, const char *data, size_t len)
 
 	ck_assert(!r->done);
 	ck_assert_uint_gt(len, 0);
+	ck_assert_uint_le(len, 32 << 10); /* however much comes at once */
 	evbuffer_add(r->pieces, data, len);
 	r->n_pieces++;
 	if (r->then_at_piece)
@@ -176,10 +177,11 @@ static const struct exchange {
 	{"another protocol", "GET", "HTTP/1.1 101 Switching\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n",
 	 false, false, "status 101", 0, NULL, NULL},
 	{"longer than allowed", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n012345678901234567890",
-	 false, false, "the reply is larger than 20 bytes", 0, NULL, NULL},
+	 false, true, "the reply is larger than 20 bytes", 0, NULL, NULL},
 	{"chunks longer than allowed", "GET",
-	 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\nb\r\n01234567890\r\n",
-	 false, false, "the reply is larger than 20 bytes", 0, NULL, NULL},
+	 "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+	 "chunked\r\n\r\na\r\n0123456789\r\nb\r\n01234567890\r\n0\r\n\r\n",
+	 false, true, "the reply is larger than 20 bytes", 0, NULL, NULL},
 };
 
 enum { N_EXCHANGES = sizeof(exchanges) / sizeof(*exchanges) };
@@ -190,7 +192,7 @@ static void check_exchange_result(const struct exchange *e, const struct result 
 	ck_assert_msg(http_usable(r->http) == e->usable, "%s: usable", e->name);
 	if (e->error) {
 		ck_assert_msg(strstr(r->err.message, e->error), "%s: \"%s\"", e->name, r->err.message);
-		ck_assert_int_eq(r->err.kind, ERR_TRANSIENT);
+		ck_assert_int_eq(r->err.kind, strstr(e->error, "larger") ? ERR_PERMANENT : ERR_TRANSIENT);
 		return;
 	}
 	ck_assert_msg(r->err.kind == ERR_NONE, "%s: \"%s\"", e->name, r->err.message);
@@ -261,6 +263,50 @@ START_TEST(a_header_has_a_limit)
 	ck_assert_int_eq(r.calls, 1);
 	ck_assert_str_eq(r.err.message, "the reply's header is larger than 65536 bytes");
 	ck_assert(!http_usable(r.http));
+	close_http(&wire, &r);
+}
+END_TEST
+
+/* The rest is not kept; and who sends without end is not listened to for ever. */
+START_TEST(skipping_has_an_end)
+{
+	static char block[1 << 20];
+	struct http_request request = {.method = "GET", .target = "/x", .timeout_ms = 5000, .max_body = 20};
+	struct wire wire;
+	struct result r;
+	size_t said = 0;
+
+	open_http(&wire, &r, _i);
+	http_send(r.http, &request, on_done, &r);
+	wire_spin(&wire);
+	say_text(&wire, "HTTP/1.1 200 OK\r\n\r\n");
+	for (; said < HTTP_MAX_SKIPPED; said += sizeof(block))
+		wire_say(&wire, block, sizeof(block));
+	for (int i = 0; i < 100; i++) /* all of it is heard */
+		wire_spin(&wire);
+	ck_assert_int_eq(r.calls, 0);
+	wire_say(&wire, block, 100000);
+	wire_wait(&wire, &r.done, 3000);
+	ck_assert_str_eq(r.err.message, "the reply is larger than 20 bytes");
+	ck_assert(!http_usable(r.http));
+	close_http(&wire, &r);
+}
+END_TEST
+
+START_TEST(a_long_reply_comes_in_short_pieces)
+{
+	static char block[1 << 20];
+	struct wire wire;
+	struct result r;
+
+	open_http(&wire, &r, _i);
+	http_send(r.http, &get_pieces, on_done, &r);
+	wire_spin(&wire);
+	say_text(&wire, "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n");
+	bufferevent_write(wire.server, block, sizeof(block));
+	wire_wait(&wire, &r.done, 3000);
+	ck_assert_int_eq(r.status, 200);
+	ck_assert_uint_eq(evbuffer_get_length(r.pieces), sizeof(block));
 	close_http(&wire, &r);
 }
 END_TEST
@@ -785,6 +831,8 @@ int main(void)
 	tcase_add_loop_test(bytes, a_reply_comes_byte_by_byte, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_reply_is_split_at_every_position, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_header_has_a_limit, 0, WIRE_KINDS);
+	tcase_add_loop_test(bytes, skipping_has_an_end, 0, WIRE_KINDS);
+	tcase_add_loop_test(bytes, a_long_reply_comes_in_short_pieces, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_header_has_no_nul, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_large_reply_comes_whole, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_request_goes_over_the_wire, 0, sizeof(requests) / sizeof(*requests));

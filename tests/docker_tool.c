@@ -27,6 +27,7 @@ struct tool {
 	const struct command *command;
 	char **args;
 	struct json_object *config; /* of create */
+	struct json_object *listed; /* list: the answer, so far */
 	int idle_s;
 	int result;
 };
@@ -99,9 +100,28 @@ static void on_progress(void *arg, const char *text)
 	printf("%s\n", text);
 }
 
+static void on_entry(void *arg, struct json_object *entry)
+{
+	struct tool *tool = arg;
+
+	json_object_array_add(tool->listed, json_object_get(entry));
+}
+
+static void on_listed(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct tool *tool = arg;
+
+	if (!is_end(tool, reply, err)) {
+		printf("%s\n", json_object_to_json_string(tool->listed));
+		end(tool, 0);
+	}
+	json_object_put(tool->listed);
+}
+
 static void run_list(struct tool *t)
 {
-	docker_list(t->docker, t->args[0], on_reply, t);
+	t->listed = json_object_new_array();
+	docker_list(t->docker, t->args[0], on_entry, on_listed, t);
 }
 
 static void run_inspect(struct tool *t)

@@ -39,9 +39,16 @@ static void call_ping(struct docker *d, int *n)
 	docker_ping(d, on_done, n);
 }
 
+static void on_entry(void *arg, struct json_object *entry)
+{
+	(void)arg;
+	if (!json_object_is_type(entry, json_type_object))
+		abort();
+}
+
 static void call_list(struct docker *d, int *n)
 {
-	docker_list(d, "io.apilb.owner=apilb", on_done, n);
+	docker_list(d, "io.apilb.owner=apilb", on_entry, on_done, n);
 }
 
 static void call_inspect(struct docker *d, int *n)

@@ -1,63 +1,16 @@
 #include "daemon/core/difference.h"
 
 #include <json-c/json.h>
-#include <json-c/json_pointer.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "common/text.h"
 #include "daemon/core/observed.h"
-
-static struct json_object *json_at(struct json_object *object, const char *pointer)
-{
-	struct json_object *found = NULL;
-
-	return object && json_pointer_get(object, pointer, &found) == 0 ? found : NULL;
-}
-
-static const char *json_as_text(struct json_object *value)
-{
-	return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
-}
-
-static const char *json_text_at(struct json_object *object, const char *pointer)
-{
-	const char *text = json_as_text(json_at(object, pointer));
-
-	return text && *text ? text : NULL;
-}
-
-static size_t json_length(struct json_object *list)
-{
-	return json_object_is_type(list, json_type_array) ? json_object_array_length(list) : 0;
-}
-
-static struct json_object *json_item(struct json_object *list, size_t i)
-{
-	return i < json_length(list) ? json_object_array_get_idx(list, i) : NULL;
-}
-
-static const char *json_item_text(struct json_object *list, size_t i)
-{
-	return json_as_text(json_item(list, i));
-}
-
-static bool json_is_nothing(struct json_object *value)
-{
-	switch (json_object_get_type(value)) {
-	case json_type_string:
-		return json_object_get_string_len(value) == 0;
-	case json_type_array:
-		return json_object_array_length(value) == 0;
-	case json_type_object:
-		return json_object_object_length(value) == 0;
-	default:
-		return !json_object_get_boolean(value);
-	}
-}
 
 /* The image's name. */
 
@@ -117,7 +70,7 @@ static bool is_mounted(struct json_object *mounts, const char *bind)
 		if (is_source && is_target && strlen(is_source) == source_len &&
 		    strncmp(is_source, bind, source_len) == 0 && strlen(is_target) == target_len &&
 		    strncmp(is_target, target, target_len) == 0)
-			return json_object_get_boolean(json_at(mount, "/RW")) == writable;
+			return json_flag(mount, "RW") == writable;
 	}
 	return false;
 }
@@ -127,7 +80,7 @@ static char *mount_difference(const struct observed_container *container, struct
 	struct json_object *mounts = json_at(container->inspect, "/Mounts");
 	struct json_object *binds = json_at(create, "/HostConfig/Binds");
 
-	if (!json_object_is_type(mounts, json_type_array))
+	if (!json_as_list(mounts))
 		return xstrdup("it has no mounts");
 	for (size_t i = 0; i < json_length(binds); i++) {
 		const char *bind = json_item_text(binds, i);
@@ -194,7 +147,7 @@ static int signal_of(struct json_object *value)
 	const char *text = json_as_text(value);
 
 	if (!text)
-		return json_object_is_type(value, json_type_int) ? json_object_get_int(value) : 0;
+		return (int)json_as_number(value, 1, 64, 0);
 	if (strncmp(text, "SIG", 3) == 0)
 		text += 3;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
@@ -234,11 +187,17 @@ static const struct value {
 	{.what = "list of added hosts", .is = "/HostConfig/ExtraHosts", .laid_over = true},
 };
 
-static const char *shown(struct json_object *value)
+/* Of a difference, for people. */
+#define SHOWN_CHARACTERS 200
+
+/* The caller frees. */
+static char *shown(struct json_object *value)
 {
-	return value ? json_object_to_json_string_ext(value,
-						      JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
-		     : "unset";
+	if (!value)
+		return xstrdup("unset");
+	return text_shorten(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+									  JSON_C_TO_STRING_NOSLASHESCAPE),
+			    SHOWN_CHARACTERS);
 }
 
 static char *value_difference(const struct observed_container *container, struct json_object *create,
@@ -246,12 +205,18 @@ static char *value_difference(const struct observed_container *container, struct
 {
 	struct json_object *is = json_at(container->inspect, value->is);
 	struct json_object *wanted = value->wanted ? json_at(create, value->wanted) : NULL;
+	char *is_text, *wanted_text, *text;
 
 	if (value->laid_over && container->known)
 		return NULL;
 	if (wanted ? (value->same ? value->same : json_object_equal)(is, wanted) : json_is_nothing(is))
 		return NULL;
-	return xasprintf("%s is %s, wanted %s", value->what, shown(is), wanted ? shown(wanted) : "none");
+	is_text = shown(is);
+	wanted_text = wanted ? shown(wanted) : xstrdup("none");
+	text = xasprintf("%s is %s, wanted %s", value->what, is_text, wanted_text);
+	free(is_text);
+	free(wanted_text);
+	return text;
 }
 
 char *difference_from_request(const struct observed_container *container, struct json_object *create)

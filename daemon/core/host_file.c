@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
 
@@ -30,20 +31,20 @@ static enum host_file_kind kind_of(int64_t mode)
 
 void host_file_stat(struct host_file *file, const char *path_stat)
 {
-	struct json_object *stat = path_stat ? json_tokener_parse(path_stat) : NULL, *value;
+	static const struct json_limits limits = {.bytes = 64u << 10, .values = 100};
+	struct err none;
+	struct json_object *stat =
+		path_stat ? json_parse(path_stat, strlen(path_stat), &limits, &none) : NULL;
+	int64_t mode = json_number_in(stat, "mode", 0, UINT32_MAX, -1);
 
 	host_file_clear(file);
-	*file = (struct host_file){.kind = HOST_FILE_REGULAR, .size = -1, .mode = -1};
-	if (json_object_is_type(stat, json_type_object)) {
-		if (json_object_object_get_ex(stat, "mode", &value)) {
-			file->kind = kind_of(json_object_get_int64(value));
-			file->mode = (int)(json_object_get_int64(value) & 0777);
-		}
-		if (json_object_object_get_ex(stat, "size", &value))
-			file->size = json_object_get_int64(value);
-		if (json_object_object_get_ex(stat, "mtime", &value))
-			file->mtime = xstrdup(json_object_get_string(value));
+	*file = (struct host_file){.kind = HOST_FILE_REGULAR, .mode = -1};
+	if (mode >= 0) {
+		file->kind = kind_of(mode);
+		file->mode = (int)(mode & 0777);
 	}
+	file->size = json_number_in(stat, "size", 0, INT64_MAX, -1);
+	file->mtime = xstrdup(json_text(stat, "mtime", NULL));
 	json_object_put(stat);
 }
 

@@ -1,11 +1,11 @@
 #include "daemon/core/observed.h"
 
 #include <json-c/json.h>
-#include <json-c/json_pointer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
 
@@ -45,21 +45,37 @@ const char *server_state_name(enum server_state state)
 	return names[state];
 }
 
-static struct json_object *at(struct json_object *object, const char *pointer)
-{
-	struct json_object *found = NULL;
+/* What is kept of a host stays in memory, and in each status reply. Nothing that we look at is this long. */
+#define MAX_TEXT_BYTES 1024
 
-	return json_pointer_get(object, pointer, &found) == 0 ? found : NULL;
+/* NULL: not of this world. */
+static const char *sane(const char *text)
+{
+	return text && *text && strlen(text) <= MAX_TEXT_BYTES ? text : NULL;
 }
 
 /* The text at a pointer; NULL when there is none, or it is no text, or empty. */
 static const char *text_at(struct json_object *object, const char *pointer)
 {
-	struct json_object *found = at(object, pointer);
+	return sane(json_text_at(object, pointer));
+}
 
-	if (!json_object_is_type(found, json_type_string) || json_object_get_string_len(found) == 0)
-		return NULL;
-	return json_object_get_string(found);
+/* Goes into paths of requests, and into names of containers. */
+static bool is_id(const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+
+	return len >= 12 && len <= 64 && strspn(text, "0123456789abcdef") == len;
+}
+
+/* Docker's and Podman's rule; NULL: it is none. */
+static const char *name_of(const char *text)
+{
+	static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+	if (text && *text == '/')
+		text++;
+	return text && *text && text[strspn(text, characters)] == '\0' ? text : NULL;
 }
 
 static void read_labels(struct observed_container *container, struct json_object *labels)
@@ -74,78 +90,72 @@ static void read_labels(struct observed_container *container, struct json_object
 		{LABEL_ROLE, &container->role},
 		{LABEL_CONTAINER_SHA256, &container->container_sha256},
 	};
-	struct json_object *value;
 
 	/* Labels hold slashes and dots: looked up by key, not by pointer. */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (json_object_is_type(labels, json_type_object) &&
-		    json_object_object_get_ex(labels, rows[i].label, &value))
-			*rows[i].to = xstrdup(json_object_get_string(value));
-}
-
-static const char *without_slash(const char *name)
-{
-	return name[0] == '/' ? name + 1 : name;
+		*rows[i].to = xstrdup(sane(json_text(labels, rows[i].label, NULL)));
 }
 
 struct observed_container *observed_from_list(struct json_object *entry)
 {
 	const char *id = text_at(entry, "/Id");
-	const char *name = text_at(entry, "/Names/0");
+	const char *name = name_of(text_at(entry, "/Names/0"));
 	const char *state = text_at(entry, "/State");
 	struct observed_container *container;
 
-	if (!id || !name)
+	if (!is_id(id) || !name)
 		return NULL;
 	container = xcalloc(1, sizeof(*container));
 	container->id = xstrdup(id);
-	container->name = xstrdup(without_slash(name));
+	container->name = xstrdup(name);
 	container->image = xstrdup(text_at(entry, "/Image"));
 	container->status = state ? container_status_parse(state) : CONTAINER_UNKNOWN;
-	read_labels(container, at(entry, "/Labels"));
+	read_labels(container, json_at(entry, "/Labels"));
 	return container;
 }
 
 static bool is_token(const char *variable)
 {
-	return strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
+	return variable && strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
 }
 
 static void read_token(struct observed_container *container, struct json_object *env)
 {
-	for (size_t i = 0; json_object_is_type(env, json_type_array) && i < json_object_array_length(env);
-	     i++) {
-		const char *variable = json_object_get_string(json_object_array_get_idx(env, i));
+	for (size_t i = 0; i < json_length(env); i++) {
+		const char *variable = json_item_text(env, i);
+		const char *token = is_token(variable) ? strchr(variable, '=') + 1 : NULL;
 
-		if (variable && is_token(variable))
-			snprintf(container->token, sizeof(container->token), "%s", strchr(variable, '=') + 1);
+		/* It becomes part of a path. */
+		if (token && strlen(token) < sizeof(container->token) &&
+		    strspn(token, "0123456789abcdef") == strlen(token))
+			strcpy(container->token, token);
 	}
 }
 
 struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err)
 {
 	const char *id = text_at(inspect, "/Id");
-	const char *name = text_at(inspect, "/Name");
+	const char *name = name_of(text_at(inspect, "/Name"));
 	const char *state = text_at(inspect, "/State/Status");
 	struct observed_container *container;
-	struct json_object *exit_code = at(inspect, "/State/ExitCode");
 
-	if (!id || !name || !state) {
-		err_set(err, ERR_TRANSIENT, "the engine's reply is not a container (no Id, Name or State)");
+	if (!is_id(id) || !name || !state) {
+		err_set(err, ERR_TRANSIENT,
+			"the engine's reply is not a container (no good Id, Name or State)");
 		return NULL;
 	}
 	container = xcalloc(1, sizeof(*container));
 	container->id = xstrdup(id);
-	container->name = xstrdup(without_slash(name));
+	container->name = xstrdup(name);
 	container->image = xstrdup(text_at(inspect, "/Config/Image"));
 	container->user = xstrdup(text_at(inspect, "/Config/User"));
 	container->network_mode = xstrdup(text_at(inspect, "/HostConfig/NetworkMode"));
 	container->status = container_status_parse(state);
 	container->started_at = xstrdup(text_at(inspect, "/State/StartedAt"));
-	container->exit_code = exit_code ? json_object_get_int64(exit_code) : 0;
-	read_labels(container, at(inspect, "/Config/Labels"));
+	container->exit_code = json_number(json_at(inspect, "/State"), "ExitCode");
+	read_labels(container, json_at(inspect, "/Config/Labels"));
 	container->inspect = json_object_get(inspect);
-	read_token(container, at(inspect, "/Config/Env"));
+	read_token(container, json_at(inspect, "/Config/Env"));
 	return container;
 }
 
@@ -170,12 +180,11 @@ void observed_container_free(struct observed_container *container)
 
 bool observed_mounts_path(const struct observed_container *container, const char *path)
 {
-	struct json_object *mounts = at(container->inspect, "/Mounts");
+	struct json_object *mounts = json_at(container->inspect, "/Mounts");
 	size_t dir_len = strrchr(path, '/') - path;
 
-	for (size_t i = 0;
-	     json_object_is_type(mounts, json_type_array) && i < json_object_array_length(mounts); i++) {
-		const char *source = text_at(json_object_array_get_idx(mounts, i), "/Source");
+	for (size_t i = 0; i < json_length(mounts); i++) {
+		const char *source = text_at(json_item(mounts, i), "/Source");
 
 		if (source && (strcmp(source, path) == 0 ||
 			       (strlen(source) == dir_len && strncmp(source, path, dir_len) == 0)))
@@ -260,5 +269,5 @@ const struct observed_container *observed_answerer(const struct observed_instanc
 
 const char *observed_image_id(const struct observed_container *container)
 {
-	return container->inspect ? json_object_get_string(at(container->inspect, "/Image")) : NULL;
+	return text_at(container->inspect, "/Image");
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "daemon/core/spec.h"
 #include "daemon/core/spec_host.h"
@@ -60,9 +61,9 @@ struct json_object *fields_to_json(const struct spec_fields *fields, const void 
 
 static int text_from_json(const struct spec_field *f, void *member, struct json_object *json, struct err *err)
 {
-	const char *text = json_object_get_string(json);
+	const char *text = json_as_text(json);
 
-	if (!json_object_is_type(json, json_type_string))
+	if (!text)
 		return err_set(err, ERR_PERMANENT, "%s must be %s", f->key,
 			       json_type_to_name(json_type_string));
 	if (f->type->check(text, err) < 0)
@@ -74,12 +75,12 @@ static int text_from_json(const struct spec_field *f, void *member, struct json_
 /* It is the base's from the start, so that what is read of it before an error is cleared with it. */
 static int list_from_json(const struct spec_field *f, void *base, struct json_object *json, struct err *err)
 {
-	size_t n = json_object_array_length(json), size = f->type->storage->size;
+	size_t n = json_length(json), size = f->type->storage->size;
 	char *elements = xcalloc(n, size);
 
 	for (size_t i = 0; i < n; i++) {
 		field_set_list(base, f, elements, i);
-		if (text_from_json(f, elements + i * size, json_object_array_get_idx(json, i), err) < 0)
+		if (text_from_json(f, elements + i * size, json_item(json, i), err) < 0)
 			return -1;
 	}
 	field_set_list(base, f, elements, n);
@@ -126,8 +127,7 @@ static int field_from_json(const struct spec_field *f, void *base, struct json_o
 int fields_from_json(const struct spec_fields *fields, void *base, struct json_object *json, struct err *err)
 {
 	for (const struct spec_field *f = fields->v; f < fields->v + fields->n; f++)
-		if (field_is_kept(f) &&
-		    field_from_json(f, base, json ? json_object_object_get(json, f->key) : NULL, err) < 0)
+		if (field_is_kept(f) && field_from_json(f, base, json_any(json, f->key), err) < 0)
 			return -1;
 	return 0;
 }
@@ -145,11 +145,10 @@ static char *text_of(struct json_object *json)
 static struct json_object *object_of(const char *text, struct err *err)
 {
 	/* As deep as a spec can nest one jump in another. */
-	struct json_tokener *tokener = json_tokener_new_ex(SPEC_MAX_DEPTH);
-	struct json_object *json = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
+	static const struct json_limits limits = {.depth = SPEC_MAX_DEPTH};
+	struct json_object *json = json_parse(text, strlen(text), &limits, err);
 
-	json_tokener_free(tokener);
-	if (json_object_is_type(json, json_type_object))
+	if (json_as_map(json))
 		return json;
 	json_object_put(json);
 	err_set(err, ERR_PERMANENT, "not a JSON object");
@@ -211,7 +210,7 @@ static void counts_from_json(struct spec_instance *instance, struct json_object 
 	for (size_t i = 0; i < N_COUNTS; i++) {
 		size_t *n = (void *)((char *)instance + counts[i].offset);
 
-		*n = (size_t)json_object_get_uint64(json_object_object_get(json, counts[i].key));
+		*n = (size_t)json_number_in(json, counts[i].key, 0, INT64_MAX, 0);
 	}
 }
 
@@ -234,7 +233,7 @@ int spec_instance_from_json(struct spec_instance *instance, const struct spec_ho
 	*instance = (struct spec_instance){0};
 	if (!json)
 		return damaged(err, "instance");
-	id = json_object_get_string(json_object_object_get(json, KEY_ID));
+	id = json_text(json, KEY_ID, NULL);
 	if (!id)
 		err_set(err, ERR_PERMANENT, KEY_ID " must be set");
 	else

@@ -1,11 +1,11 @@
 #include "daemon/core/state.h"
 
 #include <json-c/json.h>
-#include <json-c/json_pointer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
@@ -55,12 +55,12 @@ static struct json_object *host_json(const struct spec_host *host)
 /* "SOURCE:TARGET[:ro]" as flexkube's { source, target }. */
 static struct json_object *mounts_json(struct json_object *create)
 {
-	struct json_object *mounts = json_object_new_array(), *binds = NULL;
+	struct json_object *mounts = json_object_new_array();
+	struct json_object *binds = json_at(create, "/HostConfig/Binds");
 
-	json_pointer_get(create, "/HostConfig/Binds", &binds);
-	for (size_t i = 0; i < json_object_array_length(binds); i++) {
+	for (size_t i = 0; i < json_length(binds); i++) {
 		struct json_object *mount = json_object_new_object();
-		char *bind = xstrdup(json_object_get_string(json_object_array_get_idx(binds, i)));
+		char *bind = xstrdup(json_item_text(binds, i));
 		char *rest = bind;
 
 		add_text(mount, "source", strsep(&rest, ":"));
@@ -73,12 +73,11 @@ static struct json_object *mounts_json(struct json_object *create)
 
 static struct json_object *config_json(const struct wanted *wanted)
 {
-	struct json_object *config = json_object_new_object(), *command = NULL;
+	struct json_object *config = json_object_new_object();
 
-	json_pointer_get(wanted->create, "/Cmd", &command);
 	add_text(config, "name", wanted->instance.name);
 	add_text(config, "image", wanted->instance.image);
-	add(config, "args", json_object_get(command));
+	add(config, "args", json_object_get(json_list(wanted->create, "Cmd")));
 	add(config, "mounts", mounts_json(wanted->create));
 	add_text(config, "networkMode", "host");
 	add_text(config, "user", WANTED_USER);

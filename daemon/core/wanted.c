@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/core/haproxy.h"
@@ -214,15 +215,13 @@ static struct json_object *like_the_balancer(const struct wanted *wanted, const 
 					     struct json_object *command)
 {
 	struct json_object *request = wanted_create_with_token(wanted, token);
-	struct json_object *host = NULL, *mounts = NULL;
+	struct json_object *host = json_map(request, "HostConfig");
 
 	json_object_object_add(request, "Cmd", command);
 	json_object_object_add(request, "Labels", helper_labels(wanted));
-	json_object_object_get_ex(request, "HostConfig", &host);
 	json_object_object_del(host, "RestartPolicy");
-	json_object_object_get_ex(host, "Binds", &mounts);
 	if (wanted->mounts_file)
-		json_object_array_del_idx(mounts, 0, 1);
+		json_object_array_del_idx(json_list(host, "Binds"), 0, 1);
 	return request;
 }
 

@@ -3,14 +3,17 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <json-c/json.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/json.h"
 #include "common/mem.h"
+#include "common/names.h"
+#include "daemon/io/docker_list.h"
 #include "daemon/io/docker_pull.h"
+#include "daemon/io/docker_text.h"
 #include "daemon/io/http.h"
 
 struct docker_counters docker_counters;
@@ -28,7 +31,10 @@ struct docker_call {
 	const struct endpoint *endpoint;
 	char *what; /* "create container api-lb": the context of its errors */
 	struct pull *pull;
+	size_t pulled_bytes;
 	docker_progress_cb *progress;
+	struct list_reader *list;
+	docker_entry_cb *entry;
 	docker_cb *cb;
 	void *arg;
 };
@@ -36,7 +42,7 @@ struct docker_call {
 /* Turns a good HTTP reply into what is promised for the endpoint. *owned is freed after the callback. */
 typedef int accept_fn(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		      void **owned, struct err *err);
-static accept_fn accept_json, accept_ping, accept_archive, accept_logs, accept_pull;
+static accept_fn accept_json, accept_list, accept_ping, accept_archive, accept_logs, accept_pull;
 
 /* How long an engine may take (of a pull: how long it may be silent) until the connection is given up. */
 enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
@@ -46,6 +52,27 @@ enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
 /* 409 is about the name that is asked for; elsewhere it is about a state that has changed meanwhile. */
 #define TAKES_NAME 2u
 
+/* See docker.h. `look` is what a person runs on the host to see such a reply. */
+struct limits {
+	struct json_limits json; /* its bytes are for what is no JSON, too */
+	const char *look;
+};
+
+#define LIMITS static const struct limits
+LIMITS word = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}, "docker version"};
+LIMITS details = {{DOCKER_MAX_DETAILS_BYTES, DOCKER_MAX_DETAILS_VALUES, DOCKER_MAX_DEPTH}, "docker inspect"};
+LIMITS file = {{.bytes = DOCKER_MAX_FILE_BYTES}, "docker cp"};
+LIMITS log_lines = {{.bytes = DOCKER_MAX_LOG_BYTES}, "docker logs"};
+/* What is collected of a list is an error; see list_limits for the rest. */
+LIMITS pulling = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}, "docker pull"};
+LIMITS listing = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH},
+		  "docker ps --all --filter label=" LABEL_OWNER};
+
+static const struct list_limits list_limits = {
+	.elements = DOCKER_MAX_LISTED,
+	.element = {DOCKER_MAX_ENTRY_BYTES, DOCKER_MAX_ENTRY_VALUES, DOCKER_MAX_DEPTH},
+};
+
 struct endpoint {
 	const char *method;
 	const char *target; /* each {} stands for an argument, percent-encoded */
@@ -53,54 +80,78 @@ struct endpoint {
 	int timeout_s;
 	accept_fn *accept; /* NULL: a good status is all there is */
 	unsigned flags;
+	const struct limits *limits;
 };
 
 #define ENDPOINT static const struct endpoint
-ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, accept_ping, 0};
-ENDPOINT list = {"GET", "/containers/json?all=1&filters={}", "list containers", LOOK_S, accept_json, 0};
-ENDPOINT inspect = {"GET", "/containers/{}/json", "inspect container", LOOK_S, accept_json, MAY_BE_MISSING};
-ENDPOINT create = {"POST",    "/containers/create?name={}", "create container", CHANGE_S, accept_json,
-		   TAKES_NAME};
-ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0};
-ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0};
-ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0};
-ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0};
-ENDPOINT exec_create = {"POST",   "/containers/{}/exec", "prepare a command in container",
-			CHANGE_S, accept_json,           0};
-ENDPOINT exec_start = {"POST", "/exec/{}/start", "run command", CHANGE_S, NULL, 0};
-ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0};
-ENDPOINT rename_to = {"POST",    "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL,
-		      TAKES_NAME};
-ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHANGE_S, NULL, MAY_BE_MISSING};
-ENDPOINT image_inspect = {"GET", "/images/{}/json", "inspect image", LOOK_S, accept_json, MAY_BE_MISSING};
-ENDPOINT image_pull = {"POST", "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0};
-ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0};
-ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING};
-ENDPOINT head = {"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, accept_archive, MAY_BE_MISSING};
+ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, accept_ping, 0, &word};
+ENDPOINT list = {"GET",   "/containers/json?all=1&filters={}", "list containers", LOOK_S, accept_list, 0,
+		 &listing};
+ENDPOINT inspect = {"GET",   "/containers/{}/json", "inspect container", LOOK_S, accept_json, MAY_BE_MISSING,
+		    &details};
+ENDPOINT create = {
+	"POST", "/containers/create?name={}", "create container", CHANGE_S, accept_json, TAKES_NAME, &word};
+ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0, &word};
+ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0, &word};
+ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0, &word};
+ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0,
+			&word};
+ENDPOINT exec_create = {
+	"POST", "/containers/{}/exec", "prepare a command in container", CHANGE_S, accept_json, 0, &word};
+ENDPOINT exec_start = {"POST", "/exec/{}/start", "run command", CHANGE_S, NULL, 0, &word};
+ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0, &word};
+ENDPOINT rename_to = {"POST", "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL, TAKES_NAME,
+		      &word};
+ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHANGE_S, NULL, MAY_BE_MISSING,
+		   &word};
+ENDPOINT image_inspect = {"GET",       "/images/{}/json", "inspect image", LOOK_S,
+			  accept_json, MAY_BE_MISSING,    &details};
+ENDPOINT image_pull = {"POST",  "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0,
+		       &pulling};
+ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0, &word};
+ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING,
+		&file};
+ENDPOINT head = {"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, accept_archive, MAY_BE_MISSING,
+		 &word};
 ENDPOINT logs = {"GET",
 		 "/containers/{}/logs?stdout=1&stderr=1&tail={}",
 		 "read the log of container",
 		 TRANSFER_S,
 		 accept_logs,
-		 0};
+		 0,
+		 &log_lines};
 
 /* -- replies -------------------------------------------------------------------------------------------- */
 
-static struct json_object *parse_json(const struct http_reply *http)
+static int too_large(const struct endpoint *endpoint, const struct err *why, struct err *err)
 {
-	/* The body ends in a NUL that is not part of it. */
-	return http->body_len ? json_tokener_parse(http->body) : NULL;
+	return err_set(err, ERR_PERMANENT,
+		       "the engine's answer is more than can be right (%s); see on the host what \"%s\" says",
+		       why->message, endpoint->limits->look);
+}
+
+static int accept_list(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
+		       void **owned, struct err *err)
+{
+	(void)http, (void)reply, (void)owned;
+	return list_reader_end(call->list, err) < 0 ? err_prefix(err, "the engine's answer") : 0;
 }
 
 static int accept_json(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		       void **owned, struct err *err)
 {
-	(void)call, (void)owned;
-	reply->json = parse_json(http);
-	if (json_object_is_type(reply->json, json_type_object) ||
-	    json_object_is_type(reply->json, json_type_array))
+	struct err why;
+
+	(void)owned;
+	reply->json = json_parse(http->body, http->body_len, &call->endpoint->limits->json, &why);
+	if (json_as_map(reply->json))
 		return 0;
-	return err_set(err, ERR_TRANSIENT, "the engine's answer is not JSON: %.60s", http->body);
+	if (reply->json)
+		return err_set(err, ERR_TRANSIENT, "the engine's answer is no JSON object: %.60s",
+			       http->body);
+	if (why.kind == ERR_PERMANENT)
+		return too_large(call->endpoint, &why, err);
+	return err_set(err, ERR_TRANSIENT, "the engine's answer is %s: %.60s", why.message, http->body);
 }
 
 static int version_number(const char *version, int *number)
@@ -134,31 +185,18 @@ static int accept_ping(struct docker_call *call, const struct http_reply *http, 
 	return 0;
 }
 
-/* Docker's base64 is the common one, Podman's is for URLs (RFC 4648, 4 and 5). What is neither gives "". */
-static char *decode_base64(const char *encoded)
-{
-	char *common = xstrdup(encoded), *decoded = xcalloc(1, strlen(encoded) + 1);
-
-	for (char *p = common; *p; p++)
-		*p = *p == '-' ? '+' : *p == '_' ? '/' : *p;
-	if (EVP_DecodeBlock((unsigned char *)decoded, (unsigned char *)common, (int)strlen(common)) < 0)
-		*decoded = '\0';
-	free(common);
-	return decoded;
-}
-
 static int accept_archive(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 			  void **owned, struct err *err)
 {
 	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
-	struct json_object *stat;
-	char *decoded;
-	bool good;
+	char *decoded = base64_text(encoded ? encoded : "");
+	struct err why;
+
+	struct json_object *stat = json_parse(decoded, strlen(decoded), &word.json, &why);
+	bool good = json_as_map(stat);
 
 	(void)call;
-	*owned = decoded = decode_base64(encoded ? encoded : "");
-	stat = json_tokener_parse(decoded);
-	good = json_object_is_type(stat, json_type_object);
+	*owned = decoded;
 	json_object_put(stat);
 	if (!good)
 		return err_set(err, ERR_TRANSIENT,
@@ -167,36 +205,11 @@ static int accept_archive(struct docker_call *call, const struct http_reply *htt
 	return 0;
 }
 
-/*
- * The output of a container without a terminal comes in frames, "Stream format" in the API's
- * description: 1 byte stream (0..2), 3 bytes zero, 4 bytes length, big-endian. With a terminal it comes
- * as it is, and no text begins with such bytes.
- */
-static size_t frame_length(const unsigned char *p, size_t left)
-{
-	size_t len;
-
-	if (left < 8 || p[0] > 2 || p[1] || p[2] || p[3])
-		return 0;
-	len = (size_t)p[4] << 24 | (size_t)p[5] << 16 | (size_t)p[6] << 8 | p[7];
-	return 8 + (len < left - 8 ? len : left - 8);
-}
-
 static int accept_logs(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		       void **owned, struct err *err)
 {
-	const unsigned char *p = (const unsigned char *)http->body, *end = p + http->body_len;
-	char *text = xcalloc(1, http->body_len + 1);
-	size_t len = 0, frame;
-
 	(void)call, (void)err;
-	for (; (frame = frame_length(p, (size_t)(end - p))) != 0; p += frame) {
-		memcpy(text + len, p + 8, frame - 8);
-		len += frame - 8;
-	}
-	memcpy(text + len, p, (size_t)(end - p));
-	reply->body_len = len + (size_t)(end - p);
-	reply->body = *owned = text;
+	reply->body = *owned = log_text(http->body, http->body_len, &reply->body_len);
 	return 0;
 }
 
@@ -214,25 +227,21 @@ static enum err_kind kind_of_status(const struct endpoint *endpoint, int status)
 	return status >= 500 || status == 408 || status == 429 ? ERR_TRANSIENT : ERR_PERMANENT;
 }
 
-/* The engine's own words; on one line, since they go into logs and tables. */
+/* The engine's own words. */
 static int refuse(const struct endpoint *endpoint, const struct http_reply *http, struct docker_reply *reply,
 		  struct err *err)
 {
 	enum err_kind kind = kind_of_status(endpoint, http->status);
-	struct json_object *message;
+	const char *message;
+	struct err why;
 	char *text;
-	size_t len;
 
-	reply->json = parse_json(http);
-	if (!json_object_object_get_ex(reply->json, "message", &message))
+	reply->json = json_parse(http->body, http->body_len, &word.json, &why);
+	message = json_text(reply->json, "message", NULL);
+	if (!message)
 		return err_set(err, kind, "the engine answered with HTTP status %d", http->status);
-	text = xstrdup(json_object_get_string(message));
-	for (char *p = text; p && *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 127)
-			*p = ' ';
-	for (len = text ? strlen(text) : 0; len > 0 && text[len - 1] == ' '; len--)
-		text[len - 1] = '\0';
-	err_set(err, kind, "%s", len ? text : "the engine gives no reason");
+	text = one_line(message);
+	err_set(err, kind, "%s", *text ? text : "the engine gives no reason");
 	free(text);
 	return -1;
 }
@@ -257,6 +266,7 @@ static void call_free(struct docker_call *call)
 {
 	LIST_REMOVE(call, next);
 	pull_free(call->pull);
+	list_reader_free(call->list);
 	free(call->what);
 	free(call);
 }
@@ -272,6 +282,8 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 
 	if (http)
 		judge(call, http, &reply, &owned, &err);
+	else if (http_err->kind == ERR_PERMANENT)
+		too_large(call->endpoint, http_err, &err);
 	else
 		err = *http_err;
 	if (err.kind != ERR_NONE)
@@ -285,13 +297,45 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 	free(owned);
 }
 
-static void on_piece(void *arg, const char *data, size_t len)
+/* What cannot be right is not waited for. */
+static void give_up(struct docker_call *call, const struct err *why)
+{
+	http_cancel(call->http_call);
+	on_done(call, NULL, why);
+}
+
+static void on_pull_piece(void *arg, const char *data, size_t len)
 {
 	struct docker_call *call = arg;
 	const char *text = pull_feed(call->pull, data, len);
+	struct err why;
 
-	if (text && call->progress)
+	call->pulled_bytes += len;
+	if (call->pulled_bytes > DOCKER_MAX_PULL_BYTES) {
+		err_set(&why, ERR_PERMANENT, "more than %u bytes of progress", DOCKER_MAX_PULL_BYTES);
+		give_up(call, &why);
+	} else if (text && call->progress) {
 		call->progress(call->arg, text);
+	}
+}
+
+static void on_list_piece(void *arg, const char *data, size_t len)
+{
+	struct docker_call *call = arg;
+	struct err why;
+
+	if (list_reader_feed(call->list, data, len, &why) == 0)
+		return;
+	if (why.kind != ERR_PERMANENT)
+		err_prefix(&why, "the engine's answer");
+	give_up(call, &why);
+}
+
+static void on_entry(void *arg, struct json_object *entry)
+{
+	struct docker_call *call = arg;
+
+	call->entry(call->arg, entry);
 }
 
 /* The target with its arguments, under the version that was negotiated. */
@@ -335,9 +379,9 @@ struct order {
 	const char *content_type;
 	const void *body;
 	size_t body_len;
-	int extra_s;      /* what the engine is asked to wait */
-	int64_t limit_ms; /* of all that is streamed */
-	bool streamed;
+	int extra_s; /* what the engine is asked to wait */
+	void (*on_piece)(void *arg, const char *data, size_t len);
+	int64_t limit_ms; /* of all the pieces */
 };
 
 static struct docker_call *send_call(struct docker *d, const struct endpoint *endpoint,
@@ -353,8 +397,9 @@ static struct docker_call *send_call(struct docker *d, const struct endpoint *en
 		.body = order->body,
 		.body_len = order->body_len,
 		.timeout_ms = (int64_t)(endpoint->timeout_s + order->extra_s) * 1000,
+		.max_body = endpoint->limits->json.bytes,
 		.limit_ms = order->limit_ms,
-		.on_piece = order->streamed ? on_piece : NULL,
+		.on_piece = order->on_piece,
 	};
 
 	call->docker = d;
@@ -410,7 +455,8 @@ struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg)
 	return send_call(d, &ping, &(struct order){0}, cb, arg);
 }
 
-struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *cb, void *arg)
+struct docker_call *docker_list(struct docker *d, const char *label, docker_entry_cb *entry, docker_cb *cb,
+				void *arg)
 {
 	struct json_object *filters = json_object_new_object(), *labels = json_object_new_array();
 	struct docker_call *call;
@@ -418,8 +464,13 @@ struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *
 	json_object_array_add(labels, json_object_new_string(label));
 	json_object_object_add(filters, "label", labels);
 	call = send_call(d, &list,
-			 &(struct order){.subject = label, .args = {json_object_to_json_string(filters)}}, cb,
-			 arg);
+			 &(struct order){.subject = label,
+					 .args = {json_object_to_json_string(filters)},
+					 .on_piece = on_list_piece,
+					 .limit_ms = LOOK_S * 1000},
+			 cb, arg);
+	call->list = list_reader_new(&list_limits, on_entry, call);
+	call->entry = entry;
 	json_object_put(filters);
 	return call;
 }
@@ -525,11 +576,12 @@ struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progre
 	char *name, *tag;
 
 	image_ref_split(ref, &name, &tag);
-	call = send_call(
-		d, &image_pull,
-		&(struct order){
-			.subject = ref, .args = {name, tag}, .limit_ms = pull_limit_ms, .streamed = true},
-		cb, arg);
+	call = send_call(d, &image_pull,
+			 &(struct order){.subject = ref,
+					 .args = {name, tag},
+					 .limit_ms = pull_limit_ms,
+					 .on_piece = on_pull_piece},
+			 cb, arg);
 	call->pull = pull_new(ref);
 	call->progress = progress;
 	free(name);

@@ -15,6 +15,24 @@
 
 #include "common/err.h"
 
+/*
+ * What a reply may be at most. A host answers with far less; one that answers with more is broken or means
+ * harm, and must not cost the daemon memory, or others their turn. Such a reply is an error (ERR_PERMANENT)
+ * that says so, and what to look at on the host. Only after a list or a pull that is too long is the
+ * connection of no more use.
+ */
+#define DOCKER_MAX_WORD_BYTES (64u << 10) /* errors, and what says little: ping, create, exec, wait */
+#define DOCKER_MAX_WORD_VALUES 1000
+#define DOCKER_MAX_DETAILS_BYTES (512u << 10) /* inspect: of a container, of an image */
+#define DOCKER_MAX_DETAILS_VALUES 4000
+#define DOCKER_MAX_LISTED 5000             /* containers in a list, */
+#define DOCKER_MAX_ENTRY_BYTES (64u << 10) /* and what is said of each */
+#define DOCKER_MAX_ENTRY_VALUES 1000
+#define DOCKER_MAX_FILE_BYTES (2u << 20) /* archive GET, as tar */
+#define DOCKER_MAX_LOG_BYTES (1u << 20)
+#define DOCKER_MAX_PULL_BYTES (64u << 20) /* progress: an hour of a slow registry */
+#define DOCKER_MAX_DEPTH 16
+
 struct bufferevent;
 struct json_object;
 struct docker;
@@ -40,9 +58,9 @@ struct docker_reply {
  * inspect, head, get and remove calls, on 404 (then reply->status is 404: there is no such thing).
  * Kinds: ERR_CONFLICT (409 of create and rename: another container has the name), ERR_TRANSIENT
  * (no reply, timeout, 5xx, garbage, 409 of anything else: the state has changed meanwhile),
- * ERR_PERMANENT (the rest). The message is "create container NAME: <engine's message>".
- * reply is NULL only when there was none; with an error, its status tells more (404 of a
- * create: the image is missing).
+ * ERR_PERMANENT (the rest, and replies that are too large). The message is "create container NAME: <engine's
+ * message>". reply is NULL only when there was none; with an error, its status tells more (404 of a create:
+ * the image is missing).
  */
 typedef void docker_cb(void *arg, const struct docker_reply *reply, const struct err *err);
 
@@ -62,8 +80,14 @@ extern struct docker_counters docker_counters;
  * is too old. */
 struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg);
 
-/* All containers, running or not, that carry the label ("io.apilb.owner=apilb"). */
-struct docker_call *docker_list(struct docker *d, const char *label, docker_cb *cb, void *arg);
+/* One container of the list; valid only within the callback, which may do nothing to the engine. */
+typedef void docker_entry_cb(void *arg, struct json_object *entry);
+/*
+ * All containers, running or not, that carry the label ("io.apilb.owner=apilb"): one by one, as they arrive,
+ * and then cb, whose reply has no json. After an error those that came are not all.
+ */
+struct docker_call *docker_list(struct docker *d, const char *label, docker_entry_cb *entry, docker_cb *cb,
+				void *arg);
 struct docker_call *docker_inspect(struct docker *d, const char *id_or_name, docker_cb *cb, void *arg);
 struct docker_call *docker_create(struct docker *d, const char *name, struct json_object *config,
 				  docker_cb *cb, void *arg);

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 
 /* What an engine in its right mind never reaches: an image has at most 127 layers. */
 #define MAX_LAYERS 1024
-#define MAX_LINE_BYTES ((size_t)1 << 20)
+#define MAX_LINE_BYTES ((size_t)64 << 10)
+#define MAX_LINE_VALUES 1000
 
 int64_t pull_limit_ms = PULL_LIMIT_MS;
 
@@ -79,20 +81,10 @@ void pull_free(struct pull *pull)
 	free(pull);
 }
 
-static const char *get_string(struct json_object *object, const char *key)
-{
-	struct json_object *value;
-
-	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : NULL;
-}
-
+/* Sums of these must not overflow, whatever the engine says. */
 static int64_t get_bytes(struct json_object *object, const char *key)
 {
-	struct json_object *value;
-	int64_t n = json_object_object_get_ex(object, key, &value) ? json_object_get_int64(value) : 0;
-
-	/* Sums of these must not overflow, whatever the engine says. */
-	return n < 0 || n > INT64_MAX / (4 * MAX_LAYERS) ? 0 : n;
+	return json_number_in(object, key, 0, INT64_MAX / (4 * MAX_LAYERS), 0);
 }
 
 static struct layer *find_layer(struct pull *pull, const char *id)
@@ -114,11 +106,11 @@ static void take_layer(struct pull *pull, const struct layer_status *status, con
 		       struct json_object *object)
 {
 	struct layer *layer = find_layer(pull, id);
-	struct json_object *detail;
+	struct json_object *detail = json_map(object, "progressDetail");
 
 	if (!layer)
 		return;
-	if (status->downloading && json_object_object_get_ex(object, "progressDetail", &detail)) {
+	if (status->downloading && detail) {
 		layer->current = get_bytes(detail, "current");
 		layer->total = get_bytes(detail, "total");
 	}
@@ -129,9 +121,9 @@ static void take_layer(struct pull *pull, const struct layer_status *status, con
 
 static void take_object(struct pull *pull, struct json_object *object)
 {
-	const char *error = get_string(object, "error");
-	const char *status = get_string(object, "status");
-	const char *id = get_string(object, "id");
+	const char *error = json_text(object, "error", NULL);
+	const char *status = json_text(object, "status", NULL);
+	const char *id = json_text(object, "id", NULL);
 
 	if (error && pull->err.kind == ERR_NONE)
 		err_set(&pull->err, ERR_TRANSIENT, "%s", error);
@@ -160,9 +152,11 @@ static char *describe(const struct pull *pull)
 
 static void take_line(struct pull *pull, const char *line)
 {
-	struct json_object *object = json_tokener_parse(line);
+	static const struct json_limits limits = {.bytes = MAX_LINE_BYTES, .values = MAX_LINE_VALUES};
+	struct err why;
+	struct json_object *object = *line ? json_parse(line, strlen(line), &limits, &why) : NULL;
 
-	if (json_object_is_type(object, json_type_object))
+	if (json_as_map(object))
 		take_object(pull, object);
 	else if (*line && pull->err.kind == ERR_NONE)
 		err_set(&pull->err, ERR_TRANSIENT, "the engine's progress report is not JSON: %.60s", line);

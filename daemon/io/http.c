@@ -22,6 +22,8 @@
 
 #define DEFAULT_MAX_BODY ((size_t)16 << 20)
 #define MAX_HEADER_BYTES ((size_t)64 << 10)
+/* Parsed in one turn; and no more is taken from the stream before it is. */
+#define TURN_BYTES ((size_t)32 << 10)
 
 struct http_call {
 	TAILQ_ENTRY(http_call) next;
@@ -45,6 +47,7 @@ struct reply {
 	bool headers_complete;
 	bool complete;
 	bool ends_connection;
+	size_t skipped; /* of a body that is larger than it may be, and is not kept; 0: it is not */
 };
 
 struct http {
@@ -99,16 +102,15 @@ const char *http_reply_header(const struct http_reply *public, const char *name)
 
 /* -- what the parser finds; nothing here calls out ------------------------------------------------------ */
 
-static int refuse(struct http *http, const char *what, size_t limit)
+static int refuse(struct err *err, const char *what, size_t limit)
 {
-	err_set(&http->fault, ERR_TRANSIENT, "%s is larger than %zu bytes", what, limit);
-	return -1;
+	return err_set(err, ERR_PERMANENT, "%s is larger than %zu bytes", what, limit);
 }
 
 static int keep_header_bytes(struct http *http, const char *at, size_t len)
 {
 	if (evbuffer_get_length(http->reply.headers) + len > MAX_HEADER_BYTES)
-		return refuse(http, "the reply's header", MAX_HEADER_BYTES);
+		return refuse(&http->fault, "the reply's header", MAX_HEADER_BYTES);
 	if (memchr(at, '\0', len)) /* http_parser lets it pass, and it ends strings here */
 		return err_set(&http->fault, ERR_TRANSIENT, "the answer is not HTTP: a NUL in its header");
 	evbuffer_add(http->reply.headers, at, len);
@@ -166,14 +168,24 @@ static bool is_streamed(const struct http_call *call, const struct reply *r)
 	return call->on_piece && r->headers_complete && r->public.status / 100 == 2;
 }
 
+/* Nobody wants it, but whoever asks next wants the connection. */
+static int skip(struct http *http, size_t len, size_t limit)
+{
+	struct reply *r = &http->reply;
+
+	r->skipped += evbuffer_get_length(r->body) + len;
+	evbuffer_drain(r->body, evbuffer_get_length(r->body));
+	return r->skipped > limit + HTTP_MAX_SKIPPED ? refuse(&http->fault, "the reply", limit) : 0;
+}
+
 static int on_body(reply_parser *p, const char *at, size_t len)
 {
 	struct http *http = p->data;
 	const struct http_call *call = TAILQ_FIRST(&http->calls);
 	struct reply *r = &http->reply;
 
-	if (!is_streamed(call, r) && len > call->max_body - evbuffer_get_length(r->body))
-		return refuse(http, "the reply", call->max_body);
+	if (!is_streamed(call, r) && (r->skipped || len > call->max_body - evbuffer_get_length(r->body)))
+		return skip(http, len, call->max_body);
 	evbuffer_add(r->body, at, len);
 	return 0;
 }
@@ -218,6 +230,12 @@ static void close_stream(struct http *http)
 	event_del(http->deadline);
 }
 
+/* Once the loop has been round: others are served in between. */
+static void arrange_next_turn(struct http *http)
+{
+	event_add(http->turn, &(struct timeval){.tv_sec = 0});
+}
+
 static int64_t until_limit_ms(const struct http_call *call)
 {
 	int64_t left = call->limit_ms ? call->limit_at_ms - clock_ms() : INT64_MAX;
@@ -257,20 +275,27 @@ static void start(struct http *http, struct http_call *call)
 	bufferevent_write_buffer(http->stream, call->request);
 }
 
-/* All that has come goes through the parser; afterwards reply and fault say how things stand. */
+/* What has come goes through the parser, as much as may be in a turn; afterwards reply and fault say how
+ * things stand. */
 static void parse(struct http *http, struct http_call *call)
 {
 	struct evbuffer *input = bufferevent_get_input(http->stream);
 	size_t len = evbuffer_get_length(input);
+	bool more = len > TURN_BYTES;
 	const char *why = NULL;
 
 	if (len) {
+		len = more ? TURN_BYTES : len;
 		http->began = true;
 		why = reply_parser_feed(&http->parser, &parser_callbacks,
-					(const char *)evbuffer_pullup(input, -1), len);
+					(const char *)evbuffer_pullup(input, (ev_ssize_t)len), len);
 		evbuffer_drain(input, len);
 		if (call->on_piece)
 			set_deadline(http, call->timeout_ms);
+	}
+	if (more && !why && !http->reply.complete && http->fault.kind == ERR_NONE) {
+		arrange_next_turn(http);
+		return;
 	}
 	if (http->ended && !why && !http->reply.complete)
 		reply_parser_feed(&http->parser, &parser_callbacks, NULL, 0);
@@ -284,7 +309,7 @@ static void parse(struct http *http, struct http_call *call)
 	else if (!http->reply.complete)
 		err_set(&http->fault, ERR_TRANSIENT, "the connection was closed %s",
 			http->began ? "in the middle of the answer" : "without an answer");
-	else if (why)
+	else if (why || more)
 		err_set(&http->fault, ERR_TRANSIENT, "the other side sent data after its answer");
 	else if (http->reply.ends_connection || http->ended ||
 		 evbuffer_get_length(bufferevent_get_output(http->stream)))
@@ -307,7 +332,10 @@ static void deliver_reply(struct http *http, struct http_call *call)
 	http_done_cb *done = call->done;
 	void *arg = call->arg;
 	struct reply r = http->reply;
+	struct err too_large;
 
+	if (r.skipped)
+		refuse(&too_large, "the reply", call->max_body);
 	reply_init(&http->reply);
 	event_del(http->deadline);
 	call_free(call);
@@ -316,7 +344,7 @@ static void deliver_reply(struct http *http, struct http_call *call)
 	r.public.body_len = evbuffer_get_length(r.body);
 	evbuffer_add(r.body, "", 1);
 	r.public.body = (const char *)evbuffer_pullup(r.body, -1);
-	done(arg, &r.public, NULL);
+	done(arg, r.skipped ? NULL : &r.public, r.skipped ? &too_large : NULL);
 	reply_clear(&r);
 }
 
@@ -423,6 +451,7 @@ struct http *http_new(struct bufferevent *stream)
 	TAILQ_INIT(&http->calls);
 	reply_init(&http->reply);
 	bufferevent_setcb(stream, on_read, NULL, on_event, http);
+	bufferevent_setwatermark(stream, EV_READ, 0, TURN_BYTES);
 	bufferevent_enable(stream, EV_READ | EV_WRITE);
 	return http;
 }

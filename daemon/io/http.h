@@ -1,6 +1,7 @@
 /*
  * HTTP/1.1 requests over a stream (RFC 9112), one after the other on one
- * connection. The parser is llhttp or http_parser; knows nothing of Docker.
+ * connection. The parser is llhttp or http_parser; knows nothing of Docker. A long reply is
+ * gone through 32 KiB at a time, with turns of the loop for others in between.
  */
 #ifndef APILB_IO_HTTP_H
 #define APILB_IO_HTTP_H
@@ -40,6 +41,8 @@ struct http_reply {
 	size_t body_len;
 };
 
+#define HTTP_MAX_SKIPPED ((size_t)32 << 20)
+
 /* A header of the reply being delivered, by name without regard to case; NULL if there is none. */
 const char *http_reply_header(const struct http_reply *reply, const char *name);
 
@@ -47,8 +50,9 @@ const char *http_reply_header(const struct http_reply *reply, const char *name);
  * Exactly once, from the event loop, never from within http_send; not after
  * http_cancel or http_free. err is NULL when a whole reply has come, whatever
  * its status. Errors are ERR_TRANSIENT: closed in the middle, timed out,
- * not HTTP, too large. The callback (and on_piece) may send again, cancel, or
- * free the connection; the reply stays there until it returns.
+ * not HTTP; and ERR_PERMANENT: too large. Of a reply that is too large the rest is
+ * read and thrown away, up to HTTP_MAX_SKIPPED, and the connection stays usable. The callback (and on_piece)
+ * may send again, cancel, or free the connection; the reply stays there until it returns.
  */
 typedef void http_done_cb(void *arg, const struct http_reply *reply, const struct err *err);
 

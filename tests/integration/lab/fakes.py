@@ -6,6 +6,9 @@ import socket
 import struct
 import threading
 import time
+import types
+
+from .engine import UnixConnection
 
 
 class FakeServer:
@@ -111,6 +114,25 @@ def after_ping(raw):
     return behave
 
 
+def answering(answer):
+    """A healthy ping; answer(method, path) gives (status, body) to the rest, or the pieces of a raw reply without end."""
+
+    def behave(connection):
+        while True:
+            method, path, _, _ = read_whole_request(connection)
+            if path == "/_ping":
+                connection.sendall(PING)
+                continue
+            reply = answer(method, path)
+            if isinstance(reply, tuple):
+                connection.sendall(json_reply(*reply))
+            else:
+                for piece in reply:
+                    connection.sendall(piece)
+
+    return behave
+
+
 def trickle(connection):
     """One byte a second, for ever: alive, but no answer."""
     read_request(connection)
@@ -152,6 +174,58 @@ def tcp_listener(address="127.0.0.1", port=0):
     listener.bind((address, port))
     listener.listen(64)
     return listener
+
+
+def read_whole_request(connection):
+    """(method, path, headers in lower case, body)"""
+    head, _, body = read_request(connection).partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    while len(body) < int(headers.get("content-length", 0)):
+        body += connection.recv(65536)
+    method, path, _ = first.split(" ")
+    return method, path, headers, body
+
+
+class Liar:
+    """Stands before a real engine, and tells what it likes: lie(method, path, reply) may change reply.body (bytes),
+    reply.status and reply.head (headers), and returns whether it did."""
+
+    def __init__(self, path, engine):
+        self.engine = str(engine)
+        self.lie = None
+        self.lies = 0
+        self.server = fake_engine(path, self._serve)
+
+    def _serve(self, client):
+        while True:
+            method, path, headers, body = read_whole_request(client)
+            reply = self._ask(method, path, headers, body)
+            lie = self.lie
+            if lie and lie(method, path, reply):
+                self.lies += 1
+            head = "".join(f"{name}: {value}\r\n" for name, value in reply.head.items())
+            length = f"Content-Length: {len(reply.body)}\r\n" if reply.body or method != "HEAD" else ""
+            client.sendall(f"HTTP/1.1 {reply.status} Said\r\n{head}{length}\r\n".encode() + reply.body)
+
+    def _ask(self, method, path, headers, body):
+        connection = UnixConnection(self.engine)
+        with contextlib.closing(connection):
+            given = {"Content-Type": headers["content-type"]} if "content-type" in headers else {}
+            connection.request(method, path, body or None, given)
+            real = connection.getresponse()
+            kept = ("Api-Version", "Content-Type", "X-Docker-Container-Path-Stat")
+            head = {name: real.headers[name] for name in kept if real.headers[name]}
+            return types.SimpleNamespace(status=real.status, head=head, body=real.read())
+
+    def close(self):
+        self.server.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Relay:
