@@ -461,6 +461,7 @@ static void note_silence(struct job *job, struct job_target *target, const struc
 enum step job_ask_haproxy(struct job *job, struct job_target *target)
 {
 	const struct observed_container *asked = answerer(target);
+	struct observed_instance *observed = &target->observed;
 	char *path;
 
 	if (!asked)
@@ -482,9 +483,11 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		docker_head_archive(job->docker, asked->id, path, on_stats_socket, job);
 		break;
 	default:
-		/* One that is paused cannot answer. */
+		/* One that is paused cannot answer; what it lacks it will not have when it goes on. */
 		if (asked->status == CONTAINER_RUNNING)
 			note_silence(job, target, asked);
+		else
+			observed->successor_due = observed->stats == STATS_NO_SOCKET;
 		free(path);
 		return STEP_NEXT;
 	}

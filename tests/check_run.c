@@ -368,6 +368,19 @@ static void container_paused(struct place *place)
 	the_balancer(place)->status = FAKE_PAUSED;
 }
 
+/* Its directory was deleted, and the engine has made another one: what it goes on with leads nowhere. */
+static void paused_without_socket(struct place *place)
+{
+	container_paused(place);
+	fake_engine_gag(place->engine, fake_token(the_balancer(place)), MOUTH_REFUSES);
+	for (struct fake_file *file = place->machine.files; file; file = file->next)
+		if (strncmp(file->path, "/var/lib/apilb/lb/guard", strlen("/var/lib/apilb/lb/guard")) == 0) {
+			fake_file_remove(&place->machine, file->path);
+			return;
+		}
+	ck_abort_msg("there is no guard");
+}
+
 static void file_edited(struct place *place)
 {
 	fake_file_write(&place->machine, CONFIG, "# mine\n", strlen("# mine\n"), 0644);
@@ -426,6 +439,7 @@ static const struct world {
 	{"container removed", container_removed, 0},
 	{"container stopped", container_stopped, 0},
 	{"container paused", container_paused, 0},
+	{"container paused, its socket gone", paused_without_socket, 0},
 	{"config edited", file_edited, SERVES},
 	{"config removed", file_removed, SERVES},
 	{"config hidden", file_hidden, SERVES},
@@ -700,6 +714,21 @@ START_TEST(who_does_not_answer_gets_a_successor)
 	run(&place);
 	expect_as_wanted(&place, "with a successor");
 	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(what_is_paused_without_its_socket_is_succeeded)
+{
+	char id[sizeof(((struct fake_container *)0)->id)];
+	struct place place;
+
+	begin(&place, 0);
+	strcpy(id, balancer(&place)->id);
+	paused_without_socket(&place);
+	run(&place);
+	expect_as_wanted(&place, "after one run");
+	ck_assert_str_ne(balancer(&place)->id, id);
 	close_place(&place);
 }
 END_TEST
@@ -1108,6 +1137,7 @@ int main(void)
 	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	tcase_add_loop_test(tcase, who_does_not_answer_gets_a_successor, 0, MOUTHS - MOUTH_SILENT);
+	tcase_add_test(tcase, what_is_paused_without_its_socket_is_succeeded);
 	tcase_add_loop_test(tcase, successors_that_do_not_answer_become_rare, 0, N(useless));
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_timeout(faults, 600);

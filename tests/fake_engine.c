@@ -341,11 +341,23 @@ static void pull(struct turn *turn)
 
 /* Files. */
 
+void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mouth mouth)
+{
+	free(engine->gagged);
+	engine->gagged = xstrdup(token);
+	engine->mouth = mouth;
+}
+
+static enum fake_mouth mouth_of(const struct fake_engine *engine, const char *token)
+{
+	return !engine->gagged || strcmp(engine->gagged, token) == 0 ? engine->mouth : MOUTH_SPEAKS;
+}
+
 static bool listens(const struct turn *turn, const char *path)
 {
 	for (const struct fake_container *c = turn->machine->containers; c; c = c->next)
 		if (c->loaded && *fake_token(c) && strstr(path, fake_token(c)))
-			return true;
+			return mouth_of(turn->engine, fake_token(c)) != MOUTH_REFUSES;
 	return false;
 }
 
@@ -652,18 +664,6 @@ static char *first_asked(struct fake_engine *engine)
 	memmove(engine->asked, engine->asked + 1, sizeof(engine->asked) - sizeof(engine->asked[0]));
 	engine->asked[ASKED_MAX - 1] = NULL;
 	return token;
-}
-
-void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mouth mouth)
-{
-	free(engine->gagged);
-	engine->gagged = xstrdup(token);
-	engine->mouth = mouth;
-}
-
-static enum fake_mouth mouth_of(const struct fake_engine *engine, const char *token)
-{
-	return !engine->gagged || strcmp(engine->gagged, token) == 0 ? engine->mouth : MOUTH_SPEAKS;
 }
 
 struct question {
