@@ -19,10 +19,12 @@
 
 /* config: the file on the host, seen through a container that mounts it as we would */
 
+/* One that was made for another file of the same directory shows this one as well, but not whose it is. */
 static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
 {
 	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
-	       difference_mounts_as(container, target->wanted->create);
+	       difference_mounts_as(container, target->wanted->create) &&
+	       observed_is_told(container, target->wanted->config_in_container);
 }
 
 static const struct observed_container *config_view(const struct job_target *target)

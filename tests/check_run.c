@@ -41,7 +41,7 @@ struct place {
 	char *told;
 };
 
-static struct wanted *wanted_of(const char *image, const char *port, const char *servers)
+static struct wanted *wanted_at(const char *path, const char *image, const char *port, const char *servers)
 {
 	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
@@ -50,9 +50,9 @@ static struct wanted *wanted_of(const char *image, const char *port, const char 
 			       "- name: lb\n"
 			       "  host: {direct: {}}\n"
 			       "  bindAddress: 192.0.2.9:%s\n"
-			       "  hostConfigPath: " CONFIG "\n"
+			       "  hostConfigPath: %s\n"
 			       "  servers: [%s]\n",
-			       image, port, servers);
+			       image, port, path, servers);
 	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
 	struct wanted *wanted;
 
@@ -61,6 +61,11 @@ static struct wanted *wanted_of(const char *image, const char *port, const char 
 	spec_free(spec);
 	free(yaml);
 	return wanted;
+}
+
+static struct wanted *wanted_of(const char *image, const char *port, const char *servers)
+{
+	return wanted_at(CONFIG, image, port, servers);
 }
 
 static void want(struct place *place, const char *image, const char *port, const char *servers)
@@ -156,7 +161,10 @@ static struct job_target target_of(const struct place *place)
 		.beside_seen = xstrdup(last->beside_seen),
 	};
 
-	memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
+	/* Of the file at this path. */
+	if (last->wanted && place->wanted &&
+	    strcmp(last->wanted->instance.config_path, place->wanted->instance.config_path) == 0)
+		memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
 	leaving_copy(&target.leaving, &last->leaving);
 	replaced_copy(&target.replaced, &last->replaced);
 	silence_copy(&target.silence, &last->silence);
@@ -1079,6 +1087,42 @@ START_TEST(what_is_somebody_elses_is_left_alone)
 }
 END_TEST
 
+#define BESIDE "/etc/haproxy-lb/of-others.cfg"
+
+/* The container shows the other file of its directory as well, and says nothing of whose that is. */
+START_TEST(what_is_somebody_elses_in_our_directory_is_left_alone)
+{
+	struct place place;
+
+	begin(&place, 0);
+	fake_file_write(&place.machine, BESIDE, MINE, strlen(MINE), 0644);
+	wanted_unref(place.wanted);
+	place.wanted = wanted_at(BESIDE, OLD, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+	for (int i = 0; i < 4; i++) {
+		place.observe_only = i % 2 == 0;
+		run(&place);
+		ck_assert_int_eq(place.observe_only ? place.last.plan.trouble.kind : place.last.err.kind,
+				 ERR_CONFLICT);
+		ck_assert_str_eq(fake_file_find(&place.machine, BESIDE)->text, MINE);
+		ck_assert_str_eq(place.last.config_sha256, "");
+		ck_assert(balancer(&place)->loaded && containers(&place) == 1);
+	}
+	/* And when it is gone, or what is there is ours: */
+	place.observe_only = false;
+	if (_i == 0)
+		fake_file_remove(&place.machine, BESIDE);
+	else
+		fake_file_write(&place.machine, BESIDE, place.wanted->config, place.wanted->config_len, 0644);
+	run(&place);
+	ck_assert_msg(place.last.err.kind == ERR_NONE, "%s", place.last.err.message);
+	ck_assert_str_eq(fake_file_find(&place.machine, BESIDE)->text, place.wanted->config);
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	run(&place);
+	ck_assert_msg(!place.machine.history, "not quiet: %s", place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
 START_TEST(files_may_have_one_name_only)
 {
 	struct place place;
@@ -1134,6 +1178,7 @@ int main(void)
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
+	tcase_add_loop_test(tcase, what_is_somebody_elses_in_our_directory_is_left_alone, 0, 2);
 	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	tcase_add_loop_test(tcase, who_does_not_answer_gets_a_successor, 0, MOUTHS - MOUTH_SILENT);

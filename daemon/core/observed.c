@@ -1,6 +1,7 @@
 #include "daemon/core/observed.h"
 
 #include <json-c/json.h>
+#include <json-c/json_pointer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,24 @@ bool observed_runs_haproxy(const struct observed_container *container)
 	const char *program = text_at(container->inspect, "/Config/Cmd/0");
 
 	return program && strcmp(program, "haproxy") == 0;
+}
+
+bool observed_is_told(const struct observed_container *container, const char *word)
+{
+	struct json_object *command = NULL;
+	size_t n;
+
+	if (json_pointer_get(container->inspect, "/Config/Cmd", &command) != 0 ||
+	    !json_object_is_type(command, json_type_array))
+		return false;
+	n = json_object_array_length(command);
+	for (size_t i = 0; i < n; i++) {
+		const char *is = json_object_get_string(json_object_array_get_idx(command, i));
+
+		if (is && strcmp(is, word) == 0)
+			return true;
+	}
+	return false;
 }
 
 void observed_forget_servers(struct observed_instance *instance)

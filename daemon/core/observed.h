@@ -67,6 +67,8 @@ const char *observed_image_id(const struct observed_container *container);
 bool observed_mounts_path(const struct observed_container *container, const char *path);
 /* By its command: with our own containers, whatever became of them. */
 bool observed_runs_haproxy(const struct observed_container *container);
+/* Its command has this word. */
+bool observed_is_told(const struct observed_container *container, const char *word);
 
 /* A server as HAProxy sees it (`show stat`, HAProxy management guide, 9.1). */
 enum server_state { SERVER_UNKNOWN, SERVER_UP, SERVER_DOWN };
