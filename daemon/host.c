@@ -261,6 +261,18 @@ static void note_read_configs(struct host *host, const struct job_target *target
 	}
 }
 
+/* A run that ends early has done something all the same, unless it was to look only. */
+static void keep(struct host *host, struct job *job)
+{
+	struct job_target *targets;
+	size_t n;
+
+	if (!job || host->observing)
+		return;
+	targets = job_targets(job, &n);
+	host_keep(host, targets, n);
+}
+
 static void on_job_done(void *arg, const struct err *err)
 {
 	struct host *host = arg;
@@ -270,6 +282,8 @@ static void on_job_done(void *arg, const struct err *err)
 	size_t n;
 
 	host->job = NULL;
+	if (err)
+		keep(host, job);
 	if (err && err->kind == ERR_UNREACHABLE &&
 	    !(host->ssh && ssh_is_ready(host->ssh) && host->observing)) {
 		connect_failed(host, err);
@@ -419,6 +433,7 @@ static void on_ssh_closed(void *arg, const struct err *err)
 
 	struct err copy = *err;
 
+	keep(host, host->job);
 	job_free(host->job);
 	host->job = NULL;
 	ssh_free(host->ssh);

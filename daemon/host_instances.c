@@ -322,6 +322,16 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 	return soon && resync_ms > FIRST_CHECKS_MS ? FIRST_CHECKS_MS : resync_ms;
 }
 
+void host_keep(struct host *host, struct job_target *targets, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct instance *instance = host_find(host, targets[i].name);
+
+		if (instance)
+			instance_keep(instance, &targets[i], &targets[i].err);
+	}
+}
+
 void host_settle_all(struct host *host, const struct err *err)
 {
 	/* From the end: the last one takes the place of one that is forgotten. */

@@ -24,6 +24,8 @@ struct instance *instance_new(struct store_instance *record)
 	instance->phase = PHASE_PENDING;
 	instance->held = true;
 	instance->unit = NOT_A_UNIT;
+	if (!instance->record.error_message || instance->record.error_kind == ERR_UNREACHABLE)
+		instance->known_id = xstrdup(instance->record.container_id);
 	if (instance->record.error_message)
 		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
 	return instance;
@@ -37,6 +39,7 @@ void instance_free(struct instance *instance)
 	wanted_unref(instance->next);
 	wanted_unref(instance->former);
 	free(instance->drop_id);
+	free(instance->known_id);
 	free(instance->id);
 	free(instance->spec);
 	free(instance->progress);
@@ -127,6 +130,7 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 		.drop_id = xstrdup(instance->drop_id),
 		.config_size = -1,
 		.beside_seen = xstrdup(instance->beside_seen),
+		.known_id = xstrdup(instance->known_id),
 	};
 
 	/* One that is to be had back from it is not what the host is to keep. */
@@ -148,9 +152,6 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
 	if (instance->refused[0] && clock_monotonic_ms() < instance->refused_until_ms)
 		target.refusal = xstrdup(instance->refusal);
-	/* Only one that was right counts as known. */
-	if (instance->err.kind == ERR_NONE)
-		target.known_id = xstrdup(instance->record.container_id);
 	return target;
 }
 
@@ -219,7 +220,6 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 		       record->config_size != target->config_size || target->changed;
 
 	set_text(&record->container_id, id);
-	set_text(&record->accepted, target->accepted);
 	set_text(&record->image, current ? current->image : NULL);
 	set_text(&record->config_sha256, sha256);
 	set_text(&record->config_mtime, target->config_mtime);
@@ -232,9 +232,6 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
-	leaving_clear(&instance->leaving);
-	instance->leaving = target->leaving;
-	target->leaving = (struct leaving){0};
 	observed_instance_clear(&instance->observed);
 	observed_instance_slim(&target->observed);
 	instance->observed = target->observed;
@@ -276,6 +273,31 @@ static void note_refusal(struct instance *instance, const struct job_target *tar
 	set_text(&instance->refusal, err->message);
 }
 
+void instance_keep(struct instance *instance, struct job_target *target, const struct err *err)
+{
+	note_refusal(instance, target, err);
+	replaced_clear(&instance->replaced);
+	instance->replaced = target->replaced;
+	target->replaced = (struct replaced){0};
+	silence_clear(&instance->silence);
+	instance->silence = target->silence;
+	target->silence = (struct silence){0};
+	leaving_clear(&instance->leaving);
+	instance->leaving = target->leaving;
+	target->leaving = (struct leaving){0};
+	set_text(&instance->record.accepted, target->accepted);
+}
+
+/* Judged, and right. That its host cannot be reached, or anything else goes wrong, says nothing against it.
+ */
+static void note_known(struct instance *instance, const struct job_target *target, const struct err *err)
+{
+	const struct observed_container *current = target->observed.current;
+
+	if (err->kind == ERR_NONE && target->wanted && target->look != LOOK_LEAVE && current)
+		set_text(&instance->known_id, current->id);
+}
+
 void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
 		     struct store *store, struct events *events)
 {
@@ -284,16 +306,11 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	bool outdated = target && target->wanted != instance->wanted;
 	bool differs, new_error;
 
-	if (target) {
-		note_refusal(instance, target, err);
-		replaced_clear(&instance->replaced);
-		instance->replaced = target->replaced;
-		target->replaced = (struct replaced){0};
-		silence_clear(&instance->silence);
-		instance->silence = target->silence;
-		target->silence = (struct silence){0};
-	}
+	if (target)
+		note_known(instance, target, err);
 	differs = target && note_observation(instance, target);
+	if (target)
+		instance_keep(instance, target, err);
 	new_error = note_error(instance, err);
 
 	FREE(instance->progress);

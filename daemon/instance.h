@@ -68,6 +68,7 @@ struct instance {
 	unsigned refusals;
 	int64_t refused_until_ms;
 	char *refusal;            /* in words; NULL: none */
+	char *known_id;           /* the container that was last judged right; NULL: none was */
 	struct replaced replaced; /* see struct job_target */
 	struct leaving leaving;   /* former containers that still have connections */
 	char *beside_seen;        /* see struct job_target */
@@ -126,6 +127,10 @@ struct job_target instance_target(const struct instance *instance, bool ahead);
 
 /* What is going on, for people; NULL: nothing any more. */
 void instance_progress(struct instance *instance, const char *text);
+
+/* What a run that has come to no verdict has learned, and done, all the same. Taken over. err: the target's
+ * own. */
+void instance_keep(struct instance *instance, struct job_target *target, const struct err *err);
 
 /*
  * The verdict of a run: takes the observation over, writes down what changed,

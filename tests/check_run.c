@@ -34,6 +34,7 @@ struct place {
 	struct fake_engine *engine;
 	struct wanted *wanted; /* NULL: it is to be removed */
 	struct job_target last;
+	char *known;         /* the container that was last judged right */
 	struct wanted *next; /* what its spec wants, while that waits; NULL: the same */
 	bool unproven;       /* the daemon has just started */
 	bool done, reached, observe_only;
@@ -95,6 +96,7 @@ static void close_place(struct place *place)
 	event_base_free(place->base);
 	turned_clock_begin();
 	free(place->told);
+	free(place->known);
 }
 
 static void on_told(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -159,6 +161,7 @@ static struct job_target target_of(const struct place *place)
 		.config_mtime = xstrdup(last->config_mtime),
 		.accepted = xstrdup(last->accepted),
 		.beside_seen = xstrdup(last->beside_seen),
+		.known_id = xstrdup(place->known),
 	};
 
 	/* Of the file at this path. */
@@ -168,8 +171,6 @@ static struct job_target target_of(const struct place *place)
 	leaving_copy(&target.leaving, &last->leaving);
 	replaced_copy(&target.replaced, &last->replaced);
 	silence_copy(&target.silence, &last->silence);
-	if (last->err.kind == ERR_NONE && last->observed.current)
-		target.known_id = xstrdup(last->observed.current->id);
 	return target;
 }
 
@@ -194,6 +195,7 @@ static void forget(struct place *place)
 {
 	job_target_clear(&place->last);
 	place->last = (struct job_target){.config_size = -1};
+	FREE(place->known);
 }
 
 static struct job_options options_of(struct place *place)
@@ -237,6 +239,10 @@ static void run_until(struct place *place, const struct mishap *mishap)
 		targets[0] = (struct job_target){.config_size = -1};
 		if (place->last.err.kind == ERR_NONE)
 			place->last.err = place->err;
+		if (place->last.err.kind == ERR_NONE && place->last.observed.current) {
+			free(place->known);
+			place->known = xstrdup(place->last.observed.current->id);
+		}
 	}
 	job_free(job);
 	if (mishap && mishap->forgotten)

@@ -1,0 +1,208 @@
+/* What a balancer remembers from one run to the next. */
+#include <check.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "daemon/core/spec.h"
+#include "daemon/instance.h"
+#include "tests/temp.h"
+
+static struct event_base *base;
+static struct store *store;
+static struct events *events;
+static struct instance *instance;
+
+static struct wanted *some_wanted(void)
+{
+	static const char yaml[] = "image: haproxy:3.0\n"
+				   "apiLoadBalancers: [{name: lb, host: {direct: {}}}]\n"
+				   "bindAddress: 127.0.0.1:7443\n"
+				   "servers: ['10.0.0.1:6443']\n";
+	const struct spec_context context = {.have_agent = true};
+	struct spec_errors errors = {0};
+	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	struct wanted *wanted;
+
+	ck_assert_ptr_nonnull(spec);
+	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
+	spec_free(spec);
+	return wanted;
+}
+
+static struct instance *instance_with(enum err_kind kind, const char *message)
+{
+	struct wanted *wanted = some_wanted();
+	struct store_instance record = {
+		.host_url = xstrdup("direct"),
+		.engine = xstrdup("/run/docker.sock"),
+		.name = xstrdup("lb"),
+		.spec = xstrdup("prod"),
+		.host_json = xstrdup("{}"),
+		.container_id = xstrdup("id0"),
+		.config_size = -1,
+		.error_kind = kind,
+		.error_message = xstrdup(message),
+	};
+	struct instance *made = instance_new(&record);
+
+	instance_want(made, wanted);
+	wanted_unref(wanted);
+	return made;
+}
+
+static void setup(void)
+{
+	char *warning = NULL, *dir;
+	struct err err;
+
+	temp_make();
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	base = event_base_new();
+	dir = temp_path("state");
+	store = store_open(base, dir, &warning, &err);
+	ck_assert_ptr_nonnull(store);
+	events = events_new(base, store);
+	instance = instance_with(ERR_NONE, NULL);
+	free(dir);
+}
+
+static void teardown(void)
+{
+	instance_free(instance);
+	events_free(events);
+	store_close(store);
+	event_base_free(base);
+	temp_remove();
+}
+
+static void met(struct job_target *target, const char *id)
+{
+	target->observed.current = xcalloc(1, sizeof(*target->observed.current));
+	target->observed.current->id = xstrdup(id);
+}
+
+/* A run has seen this container, and judged so. */
+static void run_with(const char *id, enum first_look look, enum err_kind kind)
+{
+	struct job_target target = instance_target(instance, false);
+
+	met(&target, id);
+	target.look = look;
+	if (kind != ERR_NONE)
+		err_set(&target.err, kind, "something is the matter");
+	instance_settle(instance, &target, &target.err, store, events);
+	job_target_clear(&target);
+}
+
+static void lose_host(void)
+{
+	struct err err;
+
+	err_set(&err, ERR_UNREACHABLE, "no route to host");
+	instance_settle(instance, NULL, &err, store, events);
+}
+
+static void expect_known(const char *id)
+{
+	struct job_target target = instance_target(instance, false);
+
+	ck_assert_str_eq(target.known_id ? target.known_id : "", id);
+	job_target_clear(&target);
+}
+
+START_TEST(what_was_right_stays_known_whatever_goes_wrong)
+{
+	run_with("id1", LOOK_KEEP, ERR_NONE);
+	expect_known("id1");
+	lose_host();
+	expect_known("id1");
+	run_with("id1", LOOK_NONE, ERR_TRANSIENT);
+	run_with("id1", LOOK_NONE, ERR_PERMANENT);
+	expect_known("id1");
+}
+END_TEST
+
+START_TEST(what_was_not_judged_right_is_not_known)
+{
+	run_with("id1", LOOK_KEEP, ERR_NONE);
+	run_with("id2", LOOK_NONE, ERR_PERMANENT);
+	expect_known("id1");
+	lose_host();
+	expect_known("id1");
+	/* It stays until its turn comes: that is no judgement. */
+	run_with("id3", LOOK_LEAVE, ERR_NONE);
+	expect_known("id1");
+	run_with("id3", LOOK_NONE, ERR_NONE);
+	expect_known("id3");
+}
+END_TEST
+
+static const struct {
+	enum err_kind kind;
+	const char *message, *known;
+} records[] = {
+	{ERR_NONE, NULL, "id0"},
+	{ERR_UNREACHABLE, "no route to host", "id0"},
+	{ERR_PERMANENT, "it is not as wanted", ""},
+	{ERR_TRANSIENT, "it does not answer", ""},
+};
+
+START_TEST(a_start_knows_what_the_store_says_no_ill_of)
+{
+	instance_free(instance);
+	instance = instance_with(records[_i].kind, records[_i].message);
+	expect_known(records[_i].known);
+}
+END_TEST
+
+/* The connection is lost in the middle of a run: what it did was done. */
+START_TEST(a_run_without_a_verdict_is_not_forgotten)
+{
+	struct job_target target = instance_target(instance, false);
+
+	replaced_note(&target.replaced, "id9", "container is dead", target.wanted->version);
+	leaving_add(&target.leaving, "id0", 1, NULL);
+	silence_met(&target.silence, "id0 then", (struct silence_clock){1, 1}, 60000);
+	silence_tried(&target.silence, (struct silence_clock){2, 2});
+	memcpy(target.refused, target.wanted->version, sizeof(target.refused));
+	FREE(target.accepted);
+	target.accepted = xstrdup("some");
+	err_set(&target.err, ERR_PERMANENT, "HAProxy has not loaded it");
+	instance_keep(instance, &target, &target.err);
+	job_target_clear(&target);
+	lose_host();
+
+	target = instance_target(instance, false);
+	ck_assert(replaced_is(&target.replaced, "id9"));
+	ck_assert(leaving_has(&target.leaving, "id0"));
+	ck_assert_uint_eq(target.silence.tries, 1);
+	ck_assert_str_eq(target.refused, target.wanted->version);
+	ck_assert_str_eq(target.accepted, "some");
+	ck_assert_str_eq(instance->refusal, "HAProxy has not loaded it");
+	job_target_clear(&target);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("instance");
+	TCase *tcase = tcase_create("instance");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, what_was_right_stays_known_whatever_goes_wrong);
+	tcase_add_test(tcase, what_was_not_judged_right_is_not_known);
+	tcase_add_loop_test(tcase, a_start_knows_what_the_store_says_no_ill_of, 0,
+			    (int)(sizeof(records) / sizeof(records[0])));
+	tcase_add_test(tcase, a_run_without_a_verdict_is_not_forgotten);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
