@@ -161,6 +161,17 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 	}
 }
 
+/* Only then the names have been looked up anew: what was unpaused, say, may go on as it was. */
+static bool was_reloaded(const struct job *job)
+{
+	const struct plan *plan = &job->targets[job->target].plan;
+
+	for (size_t i = 0; i < job->action; i++)
+		if (plan->actions[i].kind == ACTION_RELOAD)
+			return true;
+	return false;
+}
+
 static void on_await_answer(void *arg, const char *text, size_t len, const struct err *err)
 {
 	struct job *job = arg;
@@ -179,7 +190,7 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		await_again(job, answer.stats_error);
 	else if (job_action(job)->kind == ACTION_REHEARSE ||
 		 (strcmp(answer.loaded.generation, wanted->description.generation) == 0 &&
-		  !plan_must_look_up(&answer)))
+		  !(was_reloaded(job) && plan_must_look_up(&answer))))
 		judge_health(job, &answer);
 	else
 		await_again(job, "it goes on with the former one");

@@ -45,6 +45,15 @@ static void on_renamed(void *arg, const struct docker_reply *reply, const struct
 		docker_kill(job->docker, job->retired_id, "SIGUSR1", on_told, job);
 }
 
+/* Of a handover that was interrupted: what it was to succeed is gone, or down. */
+static bool serves_alone(const struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+
+	return !current || (current->status != CONTAINER_RUNNING && current->status != CONTAINER_PAUSED &&
+			    current->status != CONTAINER_RESTARTING);
+}
+
 static void on_inspected(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
@@ -58,6 +67,9 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 	FREE(job->leaver_started_at);
 	if (!next || next->status != CONTAINER_RUNNING) {
 		remove_it(job);
+	} else if (serves_alone(job_current(job))) {
+		/* Whatever is the matter with it, nothing else takes connections. */
+		job_on_step(job, reply, NULL);
 	} else {
 		job->retired_id = xstrdup(next->id);
 		job->leaver_started_at = xstrdup(next->started_at);

@@ -395,6 +395,15 @@ static void paused_without_socket(struct place *place)
 	ck_abort_msg("there is no guard");
 }
 
+static struct fake_container *renamed(struct place *place, const char *name)
+{
+	struct fake_container *container = the_balancer(place);
+
+	free(container->name);
+	container->name = xstrdup(name);
+	return container;
+}
+
 static void file_edited(struct place *place)
 {
 	fake_file_write(&place->machine, CONFIG, "# mine\n", strlen("# mine\n"), 0644);
@@ -1031,6 +1040,51 @@ START_TEST(a_mishap_alone_changes_nothing)
 }
 END_TEST
 
+/* A name is looked up anew by a reload: only after one that can be asked for. */
+START_TEST(who_was_not_reloaded_need_not_have_looked_up_names)
+{
+	struct place place;
+	int64_t began;
+
+	begin(&place, 0);
+	the_balancer(&place)->nameless = true;
+	if (_i == 0)
+		container_paused(&place);
+	else
+		renamed(&place, "lb-apilb-next");
+	began = turned_clock_ms();
+	run(&place);
+	expect_as_wanted(&place, "with a name that has no address");
+	ck_assert_str_eq(place.last.refused, "");
+	ck_assert_int_lt(turned_clock_ms() - began, 5000);
+	ck_assert_uint_eq(times_told(&place, "reload: "), 1);
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
+/* The one before it is gone: a daemon was killed in between. */
+START_TEST(a_successor_that_serves_alone_is_never_told_to_leave)
+{
+	struct place place;
+	struct fake_container *next;
+
+	begin(&place, 0);
+	next = renamed(&place, "lb-apilb-next");
+	fake_engine_gag(place.engine, NULL, MOUTH_GARBAGE);
+	for (int i = 0; i < 3; i++) {
+		run(&place);
+		ck_assert_int_ne(place.last.err.kind, ERR_NONE);
+		ck_assert(containers(&place) == 1 && next->status == FAKE_RUNNING && !next->leaves);
+	}
+	fake_engine_gag(place.engine, NULL, MOUTH_SPEAKS);
+	recover(&place);
+	expect_as_wanted(&place, "when it speaks again");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
 #define MINE "global # mine\n"
 
 static void somebody_elses(struct place *place)
@@ -1183,6 +1237,8 @@ int main(void)
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));
+	tcase_add_loop_test(tcase, who_was_not_reloaded_need_not_have_looked_up_names, 0, 2);
+	tcase_add_test(tcase, a_successor_that_serves_alone_is_never_told_to_leave);
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
 	tcase_add_loop_test(tcase, what_is_somebody_elses_in_our_directory_is_left_alone, 0, 2);
 	tcase_add_test(tcase, files_may_have_one_name_only);

@@ -272,6 +272,7 @@ void fake_reload(struct fake_machine *machine, struct fake_container *container)
 		return;
 	free(container->loaded);
 	container->loaded = xstrdup(config->text);
+	container->nameless = false;
 }
 
 static void container_free(struct fake_container *container)
@@ -319,17 +320,21 @@ const char *fake_token(const struct fake_container *container)
 	return "";
 }
 
-/* Every server but the backups, all up. */
-static void answer_servers(FILE *out, const char *config)
+/* Every server but the backups, all up, but for the first of one that is nameless. */
+static void answer_servers(FILE *out, const char *config, bool nameless)
 {
+	const char *status = nameless ? "MAINT (resolution)" : "UP";
+
 	for (const char *at = config; (at = strstr(at, "\n    server ")) != NULL; at++) {
 		const char *name = at + strlen("\n    server ");
 		const char *end = strchr(name, '\n');
 		const char *backup = strstr(name, " backup");
 
 		if (!backup || backup > end)
-			fprintf(out, "kube-apiserver,%.*s,UP,L7OK,0,60,200,1,\n", (int)strcspn(name, " "),
-				name);
+			fprintf(out, "kube-apiserver,%.*s,%s,L7OK,0,60,200,1,\n", (int)strcspn(name, " "),
+				name, status);
+		if (!backup || backup > end)
+			status = "UP";
 	}
 }
 
@@ -341,10 +346,10 @@ char *fake_answer(const struct fake_container *container)
 	FILE *out = open_memstream(&text, &len);
 
 	description = description ? description + strlen("description \"") : "";
-	fprintf(out, "Name: HAProxy\nVersion: 2.6.12\nUptime_sec: 60\ndescription: %.*s\n\n",
-		(int)strcspn(description, "\""), description);
+	fprintf(out, "Name: HAProxy\nVersion: 2.6.12\nUptime_sec: %d\ndescription: %.*s\n\n",
+		container->nameless ? 100000 : 60, (int)strcspn(description, "\""), description);
 	fprintf(out, "# pxname,svname,status,check_status,bck,lastchg,check_code,check_duration,last_chk\n");
-	answer_servers(out, container->loaded);
+	answer_servers(out, container->loaded, container->nameless);
 	fprintf(out, "\n");
 	fclose(out);
 	return text;

@@ -38,6 +38,7 @@ struct fake_container {
 	int64_t started; /* so many starts had been before on this machine */
 	char *loaded;    /* the config that its HAProxy runs; NULL: none runs */
 	bool leaves;     /* it was told to, and has connections that last */
+	bool nameless;   /* for a day it has had no address for its first server's name; a reload helps */
 	char *log;
 	struct fake_container *next;
 };
