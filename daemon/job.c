@@ -289,6 +289,22 @@ static bool may_plan(struct job_target *target)
 	return !target->unproven;
 }
 
+static bool is_as_wanted(const struct job_target *target)
+{
+	return target->err.kind == ERR_NONE && target->look != LOOK_LEAVE && target->plan.n == 0 &&
+	       target->plan.trouble.kind == ERR_NONE && target->observed.current;
+}
+
+/* It may be all that serves, until the one that it was made for does. */
+static bool must_wait(const struct job *job, const struct job_target *stray)
+{
+	for (size_t i = 0; i < job->n && stray->stray_of; i++)
+		if (job->targets[i].wanted &&
+		    strcmp(job->targets[i].wanted->instance.id, stray->stray_of) == 0)
+			return !is_as_wanted(&job->targets[i]);
+	return false;
+}
+
 static enum step phase_plan(struct job *job, struct job_target *target)
 {
 	plan_clear(&target->plan);
@@ -311,7 +327,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		return job_read_config(job, target);
 	if (target->plan.for_silence && !job->options.observe_only)
 		silence_tried(&target->silence, job_clock());
-	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only)
+	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only && !must_wait(job, target))
 		job_tell(job, JOB_DRIFT, target->wanted ? "drift" : "removing", "%s",
 			 target->plan.actions[0].reason);
 	return STEP_NEXT;
@@ -336,7 +352,7 @@ static bool only_tidies_up(const struct job_target *target)
 
 static enum step phase_apply(struct job *job, struct job_target *target)
 {
-	if (job->options.observe_only || target->plan.n == 0)
+	if (job->options.observe_only || target->plan.n == 0 || must_wait(job, target))
 		return STEP_NEXT;
 	if (job->rounds >= JOB_MAX_ROUNDS && target->wanted && only_tidies_up(target))
 		return STEP_NEXT; /* another run does it, soon */
@@ -413,7 +429,8 @@ static enum step phase_verify(struct job *job)
 		struct job_target *target = &job->targets[i];
 
 		if (target->err.kind == ERR_NONE && !target->wanted)
-			target->removed = !target->leave_ms || target->observed.old_n == 0;
+			target->removed = (!target->leave_ms || target->observed.old_n == 0) &&
+					  !(target->stray_of && target->plan.n > 0);
 	}
 	return STEP_NEXT;
 }
@@ -439,6 +456,7 @@ void job_target_clear(struct job_target *target)
 	wanted_unref(target->displaced);
 	wanted_unref(target->next);
 	free(target->name);
+	free(target->stray_of);
 	free(target->drop_id);
 	free(target->config_mtime);
 	free(target->beside_seen);

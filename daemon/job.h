@@ -48,6 +48,8 @@ struct job_target {
 	bool stays;     /* without `wanted`: what is planned for it is for later. In. */
 	int64_t leave_ms; /* without `wanted`: others serve in its place, and its connections may go on for so
 			     long; 0: it is stopped. In. */
+	char *stray_of;   /* found by the job: it was made for the balancer with this ID, has another name by
+			     now,   and goes when that one is as wanted; NULL: it is none. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
 			*/
 	/* What the config file was when last read: when size and mtime still are, it is not read again. A

@@ -183,7 +183,8 @@ bool job_is_wanted(struct job *job, const struct observed_container *container)
 	return removal_is_wanted(removal(job), &asked);
 }
 
-static void adopt(struct job *job, const char *name)
+/* stray_of: see struct job_target. */
+static void adopt(struct job *job, const char *name, const char *stray_of)
 {
 	/* "api-lb-apilb-next" belongs to api-lb, which is a target then, too. */
 	if (is_known(job->list->names, name))
@@ -194,7 +195,8 @@ static void adopt(struct job *job, const char *name)
 	}
 	learn(&job->list->names, name);
 	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
-	job->targets[job->n++] = (struct job_target){.name = xstrdup(name), .config_size = -1};
+	job->targets[job->n++] =
+		(struct job_target){.name = xstrdup(name), .stray_of = xstrdup(stray_of), .config_size = -1};
 	job->orphans++;
 }
 
@@ -208,7 +210,7 @@ static bool is_orphan(struct job *job, const struct observed_container *containe
 {
 	const struct removal_container asked = question(container);
 
-	return is_stray(job, container) || removal_of_container(removal(job), &asked) == REMOVAL_ALLOWED;
+	return removal_of_container(removal(job), &asked) == REMOVAL_ALLOWED;
 }
 
 /* Of the next ones. */
@@ -218,11 +220,12 @@ static void adopt_some(struct job *job)
 
 	for (int i = 0; i < LOOKED_UP_A_TURN && list->looked_at < list->n; i++) {
 		const struct observed_container *container = list->all[list->looked_at++]->container;
+		bool stray = is_stray(job, container);
 		char *name;
 
 		container_role_of(container->name, &name);
-		if (!is_known(list->names, name) && is_orphan(job, container))
-			adopt(job, name);
+		if (!is_known(list->names, name) && (stray || is_orphan(job, container)))
+			adopt(job, name, stray ? container->instance : NULL);
 		free(name);
 	}
 }

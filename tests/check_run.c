@@ -404,6 +404,11 @@ static struct fake_container *renamed(struct place *place, const char *name)
 	return container;
 }
 
+static void called_otherwise(struct place *place)
+{
+	renamed(place, "somehow");
+}
+
 static void file_edited(struct place *place)
 {
 	fake_file_write(&place->machine, CONFIG, "# mine\n", strlen("# mine\n"), 0644);
@@ -470,6 +475,8 @@ static const struct world {
 	/* Two users cannot share a port: the one has to go before the other comes. */
 	{"made by another user", made_by_another_user, 0},
 	{"another config loaded", old_config_loaded, SERVES},
+	{"called otherwise", called_otherwise, SERVES},
+	{"called otherwise, connections last", called_otherwise, SERVES | LASTING},
 	{"image changed, with Podman", change_image, SERVES | PODMAN},
 	{"image changed, with Podman, connections last", change_image, SERVES | PODMAN | LASTING},
 	{"made otherwise, with Podman", made_otherwise, SERVES | PODMAN},
