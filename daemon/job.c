@@ -140,7 +140,8 @@ static enum step connect_again(struct job *job)
 {
 	int64_t now = clock_monotonic_ms();
 
-	if (job->lost_at_ms == 0)
+	/* One that got somewhere is no part of such a row. */
+	if (job->lost_at_ms == 0 || docker_is_of_use(job->docker))
 		job->lost_at_ms = now;
 	if (now - job->lost_at_ms > MAX_LOSING_MS) {
 		job->err = job->lost;

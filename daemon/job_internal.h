@@ -64,8 +64,8 @@ struct job {
 	int64_t unhealthy_since_ms; /* apply: the awaited HAProxy says since then that no server is up; 0: not
 				     */
 	bool acted;                 /* this round applied something */
-	int64_t lost_at_ms;         /* when the engine first cost a connection (monotonic clock); 0: never */
-	struct err lost;            /* how it did last */
+	int64_t lost_at_ms; /* since when the engine costs connections (monotonic clock); 0: it has not */
+	struct err lost;    /* how it did last */
 	struct err err;
 };
 

@@ -1021,6 +1021,55 @@ START_TEST(what_costs_the_connection_costs_the_others_nothing)
 }
 END_TEST
 
+static void on_both_reached(void *arg, const struct job_target *targets, size_t n)
+{
+	(void)arg, (void)targets;
+	ck_assert_uint_eq(n, 2);
+}
+
+/* Two in a run that have nothing to do with each other: between them the engine worked for minutes. */
+START_TEST(connections_lost_far_apart_do_not_fail_the_host)
+{
+	struct wanted *second = second_wanted("'192.0.2.1:6443'");
+	struct job_options options;
+	struct job_target *targets = xcalloc(2, sizeof(*targets));
+	struct place place;
+	struct job *job;
+	bool again = false;
+	size_t n;
+
+	open_place(&place);
+	options = options_of(&place);
+	turned_clock_turn(1000);
+	place.machine.pull_ms = 180000;
+	change_image_to_be_pulled(&place);
+	targets[0] = (struct job_target){
+		.wanted = wanted_ref(second), .name = xstrdup("other"), .config_size = -1};
+	targets[1] = target_of(&place);
+	/* The ping, the list, and what is asked about the first. */
+	fake_engine_fail(place.engine, 3, FAULT_CUT_BEFORE);
+	options.reached = on_both_reached;
+	job = job_start(&options, targets, 2);
+	while (!place.done) {
+		event_base_loop(place.base, EVLOOP_ONCE);
+		if (again || !place.machine.history || !strstr(place.machine.history, "create"))
+			continue;
+		ck_assert(fake_engine_has_failed(place.engine));
+		fake_engine_fail(place.engine, 1, FAULT_CUT_BEFORE);
+		again = true;
+	}
+	ck_assert(again && fake_engine_has_failed(place.engine));
+	ck_assert_int_gt(turned_clock_ms(), 180000);
+	ck_assert_msg(place.err.kind == ERR_NONE, "%s", place.err.message);
+	targets = job_targets(job, &n);
+	for (size_t i = 0; i < 2; i++)
+		ck_assert_int_ne(targets[i].err.kind, ERR_NONE);
+	job_free(job);
+	wanted_unref(second);
+	close_place(&place);
+}
+END_TEST
+
 /* With nothing to do, a request that fails is no reason to do anything. */
 START_TEST(a_mishap_alone_changes_nothing)
 {
@@ -1241,6 +1290,7 @@ int main(void)
 	tcase_add_test(tcase, what_has_left_and_is_started_again_is_stopped);
 	tcase_add_test(tcase, a_refused_removal_is_tried_again_in_the_same_run);
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
+	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));

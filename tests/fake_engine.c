@@ -21,6 +21,7 @@
 #include "common/names.h"
 #include "daemon/core/haproxy.h"
 #include "daemon/io/archive.h"
+#include "tests/turned_clock.h"
 
 const char *const fake_fault_names[FAULTS] = {
 	[FAULT_CUT_BEFORE] = "cut before it", [FAULT_CUT_AFTER] = "cut after it", [FAULT_REFUSED] = "refused",
@@ -334,6 +335,7 @@ static void pull(struct turn *turn)
 	char *name = xasprintf("%s:%s", argument(turn, "fromImage"), argument(turn, "tag"));
 
 	turn->status = 200;
+	turned_clock_turn(turn->machine->pull_ms);
 	fake_add_image(turn->machine, name);
 	evbuffer_add_printf(turn->body, "{\"status\":\"Status: Downloaded newer image\"}\n");
 	free(name);

@@ -21,6 +21,7 @@ struct docker_counters docker_counters;
 struct docker {
 	struct http *http;
 	char *version; /* "1.41" once it is negotiated */
+	size_t answered;
 	LIST_HEAD(, docker_call) calls;
 };
 
@@ -280,6 +281,7 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 	struct docker_reply reply;
 	struct err err = {.kind = ERR_NONE};
 
+	call->docker->answered += http != NULL;
 	if (http)
 		judge(call, http, &reply, &owned, &err);
 	else if (http_err->kind == ERR_PERMANENT)
@@ -446,6 +448,11 @@ void docker_free(struct docker *d)
 bool docker_usable(const struct docker *d)
 {
 	return http_usable(d->http);
+}
+
+bool docker_is_of_use(const struct docker *d)
+{
+	return d->answered > 1;
 }
 
 /* -- one function an endpoint --------------------------------------------------------------------------- */

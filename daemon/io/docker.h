@@ -30,7 +30,7 @@
 #define DOCKER_MAX_ENTRY_VALUES 1000
 #define DOCKER_MAX_FILE_BYTES (2u << 20) /* archive GET, as tar */
 #define DOCKER_MAX_LOG_BYTES (1u << 20)
-#define DOCKER_MAX_PULL_BYTES (64u << 20) /* progress: an hour of a slow registry */
+#define DOCKER_MAX_PULL_BYTES (64u << 20) /* progress: half an hour of a slow registry */
 #define DOCKER_MAX_DEPTH 16
 
 struct bufferevent;
@@ -67,6 +67,8 @@ typedef void docker_cb(void *arg, const struct docker_reply *reply, const struct
 struct docker *docker_new(struct bufferevent *stream); /* takes the stream over */
 void docker_free(struct docker *docker);               /* NULL is fine */
 bool docker_usable(const struct docker *docker);
+/* It has answered more than the ping, usable or not by now. */
+bool docker_is_of_use(const struct docker *docker);
 void docker_cancel(struct docker_call *call);
 
 /* Requests that can change the host, for the metrics and the "quiet" promise: counted over the process. */
