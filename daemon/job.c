@@ -373,7 +373,7 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 /* What has been silent for longer is not waited for. */
 static bool has_been_silent(const struct job_target *target)
 {
-	return (target->observed.stats == STATS_FAILED || target->observed.stats == STATS_NO_SOCKET) &&
+	return observed_is_silent(&target->observed) &&
 	       silence_lasts_ms(&target->silence, clock_monotonic_ms()) >= MOMENT_MS;
 }
 

@@ -81,7 +81,8 @@ struct job_options {
 	struct event_base *base;
 	const char *owner;  /* outlives the job */
 	const char *engine; /* path of the engine's socket; outlives the job */
-	bool observe_only;  /* `apilbctl plan`: no request that changes anything */
+	bool observe_only;  /* `apilbctl plan`: nothing is changed; at most a helper is made to look through,
+			       and removed */
 	/* Comes to the host as root, who gets to the stats sockets when no other local user does. */
 	bool as_root;
 	int64_t silent_after_ms; /* a HAProxy that has not answered for so long gets a successor */

@@ -439,7 +439,7 @@ static void note_silence(struct job *job, struct job_target *target, const struc
 {
 	struct observed_instance *observed = &target->observed;
 	struct silence *silence = &target->silence;
-	bool silent = observed->stats == STATS_FAILED || observed->stats == STATS_NO_SOCKET;
+	bool silent = observed_is_silent(observed);
 	char *run = silence_run(asked->id, asked->started_at);
 	int64_t now = clock_monotonic_ms();
 

@@ -45,6 +45,7 @@ static const struct {
 	enum container_status status; /* UNKNOWN: running */
 	const char *owner;            /* NULL: ours; "": none */
 	bool silent;
+	enum stats_status stats; /* of one that is silent; UNKNOWN: failed */
 } looks[] = {
 	{.name = "all is as recorded", 'a', '-', false, 'a', 'a', 'a', LOOK_KEEP},
 	{.name = "an edit waits, as recorded", 'a', 'b', false, 'a', 'a', 'a', LOOK_KEEP},
@@ -102,6 +103,18 @@ static const struct {
 	 CONTAINER_RUNNING,
 	 NULL,
 	 true},
+	{.name = "nor what has lost its socket",
+	 'a',
+	 'b',
+	 false,
+	 'e',
+	 '-',
+	 '-',
+	 LOOK_KEEP,
+	 CONTAINER_RUNNING,
+	 NULL,
+	 true,
+	 STATS_NO_SOCKET},
 	{.name = "a moment of silence is no reason", 'a', 'b', false, 'e', '-', '-', LOOK_LEAVE},
 	{.name = "a file edited by hand is drift", 'a', 'b', false, 'a', 'a', '?', LOOK_KEEP},
 	{.name = "also when it is loaded", 'a', 'b', false, 'a', '?', '?', LOOK_KEEP},
@@ -154,7 +167,7 @@ static void observe(struct observed_instance *observed, int i)
 	observed->current = container_of(i);
 	observed->successor_due = looks[i].silent;
 	if (looks[i].silent)
-		observed->stats = STATS_FAILED;
+		observed->stats = looks[i].stats ? looks[i].stats : STATS_FAILED;
 	if (looks[i].loaded != '-') {
 		observed->stats = STATS_ANSWERED;
 		is = version(looks[i].loaded == '?' ? 'z' : looks[i].loaded);

@@ -70,7 +70,8 @@ core.register_task(function()
 	end
 	read()
 	local changed = false
-	while true do
+	-- A worker that a reload has left behind looks up no names any more: the file is its successor's.
+	while core.get_info()["Stopping"] == 0 do
 		for name, server in pairs(core.backends[BACKEND].servers) do
 			changed = note(name, server:get_addr()) or changed
 		end

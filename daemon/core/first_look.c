@@ -46,7 +46,7 @@ static bool is_another_version(const struct observed_instance *observed, const s
 static bool serves(const struct observed_instance *observed)
 {
 	return observed->current->status == CONTAINER_RUNNING &&
-	       !(observed->stats == STATS_FAILED && observed->successor_due);
+	       !(observed_is_silent(observed) && observed->successor_due);
 }
 
 enum first_look first_look(const struct wanted *in_force, const struct wanted *next, bool under_way,

@@ -219,6 +219,11 @@ bool observed_is_told(const struct observed_container *container, const char *wo
 	return false;
 }
 
+bool observed_is_silent(const struct observed_instance *instance)
+{
+	return instance->stats == STATS_FAILED || instance->stats == STATS_NO_SOCKET;
+}
+
 void observed_forget_servers(struct observed_instance *instance)
 {
 	for (size_t i = 0; i < instance->servers_n; i++) {

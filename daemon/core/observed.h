@@ -85,9 +85,10 @@ struct observed_server {
 };
 
 enum stats_status {
-	STATS_UNKNOWN,     /* not asked */
-	STATS_ANSWERED,    /* the socket answered: what follows is valid */
-	STATS_EARLY,       /* no answer, but the container has only just started */
+	STATS_UNKNOWN,  /* not asked */
+	STATS_ANSWERED, /* the socket answered: what follows is valid */
+	STATS_EARLY,    /* none, but it may only just have started: no answer of this start yet, and not asked
+			   for long (silence.h) */
 	STATS_DIR_MISSING, /* the host has no directory for the socket */
 	STATS_NO_SOCKET,   /* the directory is right, the socket is gone */
 	STATS_FAILED,      /* the socket is there and cannot be used: stats_error says why */
@@ -151,6 +152,8 @@ void observed_instance_slim(struct observed_instance *instance);
 /* Takes the answers to "show info;show stat" in. Sets stats to ANSWERED, or, for text that is no answer, or
  * not all of it, to FAILED; then nothing of it counts. */
 void observed_stats_parse(struct observed_instance *instance, const char *text);
+/* It was asked, and does not answer; it may serve all the same. */
+bool observed_is_silent(const struct observed_instance *instance);
 /* How many of its servers HAProxy takes for up. */
 size_t observed_servers_up(const struct observed_instance *instance);
 /* HAProxy before 2.8 says no more of a refused certificate than that the handshake failed: for a balancer

@@ -529,6 +529,8 @@ static void plan_keep_next(const struct wanted *wanted, const struct observed_in
 	renamed.name = wanted->instance.name;
 	rest.current = &renamed;
 	rest.next = NULL;
+	/* They are of the one before it. */
+	rest.foreign = rest.in_vain = NULL;
 	plan_present(wanted, &rest, plan);
 }
 
