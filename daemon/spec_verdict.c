@@ -55,6 +55,7 @@ struct spec *verdict_parse(struct verdict *verdict, const struct verdict_context
 		.has_recorded = on_recorded,
 		.read_file = on_read,
 		.arg = &parsing,
+		.recalled = context->recalled,
 	};
 
 	verdict_clear(verdict);

@@ -31,6 +31,7 @@ struct verdict_context {
 	int (*read_file)(void *arg, const char *path, char **text, struct err *err); /* arg is `named` */
 	bool (*has_recorded)(void *arg, const char *name);
 	void *arg;
+	bool recalled; /* see struct spec_context */
 };
 
 /* spec_parse, with the verdict that it comes to. */

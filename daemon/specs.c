@@ -111,6 +111,30 @@ static bool taken_as_recorded(void *arg, const char *name)
 	return true;
 }
 
+static void recall(struct specs *specs, const struct store_spec *row)
+{
+	/* It was good once: an agent that is missing now must not make it bad. */
+	struct verdict_context context = {
+		.name = row->name,
+		.have_agent = true,
+		.named = specs->named,
+		.read_file = named_files_recall,
+		.has_recorded = taken_as_recorded,
+	};
+	struct spec_errors errors = {0};
+	struct spec_file *file = add(specs, row->name, row->file);
+
+	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
+	spec_errors_clear(&errors);
+	if (file->spec)
+		return;
+	/* Nor do rules that are newer. What they have against the file is told when that is read. */
+	context.recalled = true;
+	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
+	spec_errors_clear(&errors);
+	verdict_clear(&file->verdict);
+}
+
 int specs_recall(struct specs *specs, struct err *err)
 {
 	struct store_spec *rows;
@@ -118,24 +142,8 @@ int specs_recall(struct specs *specs, struct err *err)
 
 	if (store_load_specs(specs->store, &rows, &n, err) != 0)
 		return -1;
-	for (size_t i = 0; i < n; i++) {
-		/* It was good once: an agent that is missing now must not make it bad. */
-		const struct verdict_context context = {
-			.name = rows[i].name,
-			.have_agent = true,
-			.named = specs->named,
-			.read_file = named_files_recall,
-			.has_recorded = taken_as_recorded,
-		};
-		struct spec_errors errors = {0};
-		struct spec_file *file = add(specs, rows[i].name, rows[i].file);
-
-		file->spec = verdict_parse(&file->verdict, &context, rows[i].file, rows[i].text, rows[i].len,
-					   &errors);
-		if (!file->spec)
-			verdict_clear(&file->verdict);
-		spec_errors_clear(&errors);
-	}
+	for (size_t i = 0; i < n; i++)
+		recall(specs, &rows[i]);
 	store_specs_free(rows, n);
 	return 0;
 }

@@ -1,11 +1,13 @@
 /* The specs in force: which versions get in beside which others. */
 #include <check.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "common/mem.h"
+#include "daemon/events.h"
 #include "daemon/specs.h"
 #include "tests/temp.h"
 
@@ -405,6 +407,104 @@ START_TEST(a_file_that_a_spec_names_is_followed)
 }
 END_TEST
 
+/* Texts that older rules let in: what they say is clear, and is not allowed any more. */
+
+static char *path_not_allowed(void)
+{
+	return xstrdup("servers: [10.0.0.1:6443]\nhostConfigPath: /usr/local/haproxy/haproxy.cfg\n"
+		       "bindAddress: 127.0.0.1\napiLoadBalancers: [host: {direct: {}}]\n");
+}
+
+static char *too_many_items(void)
+{
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fputs("bindAddress: 127.0.0.1\napiLoadBalancers: [host: {direct: {}}]\nservers:\n", out);
+	for (int i = 0; i < SPEC_MAX_ITEMS + 76; i++)
+		fprintf(out, "- 10.0.%d.%d:6443\n", i / 256, i % 256);
+	fclose(out);
+	return text;
+}
+
+static char *too_many_bytes(void)
+{
+	char *spec = text_of("1"), *text;
+
+	text = xasprintf("%s#%*s\n", spec, (int)SPEC_MAX_BYTES, "");
+	free(spec);
+	return text;
+}
+
+static char *not_even_clear(void)
+{
+	return text_of("!");
+}
+
+static const struct {
+	const char *what;
+	char *(*text)(void);
+	bool kept;
+} once_good[] = {
+	{"a path that is not allowed any more", path_not_allowed, true},
+	{"a list that is too long by now", too_many_items, true},
+	{"a text that is too long by now", too_many_bytes, true},
+	{"what means nothing any more", not_even_clear, false},
+};
+
+START_TEST(what_was_in_force_stays_so_under_newer_rules)
+{
+	char *dir = temp_path("state"), *warning, *text = once_good[_i].text();
+	struct event_base *base = event_base_new();
+	struct err err;
+	struct store *store = store_open(NULL, dir, &warning, &err);
+	struct events *events = events_new(base, store);
+	struct specs *recalled = specs_new(store, events, false);
+	struct watch_file file = {
+		.name = (char *)"a", .path = (char *)"/x/a.yaml", .text = text, .len = strlen(text)};
+	const struct watch_listing listing = {.files = &file, .n = 1};
+	const struct spec_file *got;
+
+	store_put_spec(store, &(struct store_spec){(char *)"a", (char *)"/x/a.yaml", text, strlen(text)});
+	ck_assert_int_eq(specs_recall(recalled, &err), 0);
+	got = specs_find(recalled, "a");
+	ck_assert_msg(!got->spec == !once_good[_i].kept, "%s", once_good[_i].what);
+	/* The file is what it was: it is said what is wrong with it, and nothing else comes of it. */
+	specs_update(recalled, &listing, everything_recorded, NULL);
+	ck_assert_msg(!got->spec == !once_good[_i].kept, "%s", once_good[_i].what);
+	ck_assert_uint_gt(got->errors.n, 0);
+	specs_free(recalled);
+	events_free(events);
+	store_close(store);
+	event_base_free(base);
+	free(text);
+	free(dir);
+}
+END_TEST
+
+/* The same of one balancer, which is stored for itself. */
+START_TEST(what_is_in_force_of_a_balancer_is_read_back_under_newer_rules)
+{
+	const struct spec_context context = {.recalled = true};
+	char *text = path_not_allowed(), *json;
+	struct spec_errors errors = {0};
+	struct spec *spec = spec_parse("/x/a.yaml", text, strlen(text), &context, &errors);
+	struct spec_instance read;
+	struct err err;
+
+	ck_assert_ptr_nonnull(spec);
+	json = spec_instance_to_json(&spec->instances[0]);
+	ck_assert_int_eq(spec_instance_from_json(&read, &spec->instances[0].host, json, &err), 0);
+	ck_assert_str_eq(read.config_path, "/usr/local/haproxy/haproxy.cfg");
+	spec_instance_clear(&read);
+	free(json);
+	spec_free(spec);
+	spec_errors_clear(&errors);
+	free(text);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("specs");
@@ -421,6 +521,13 @@ int main(void)
 	tcase_add_test(tcase, a_file_that_a_spec_names_is_followed);
 	tcase_add_test(tcase, what_is_refused_is_not_judged_again_while_nothing_changes);
 	tcase_add_test(tcase, what_was_refused_beside_another_gets_in_when_that_is_gone);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("recalled");
+	tcase_set_timeout(tcase, 120);
+	tcase_add_checked_fixture(tcase, temp_make, temp_remove);
+	tcase_add_loop_test(tcase, what_was_in_force_stays_so_under_newer_rules, 0,
+			    sizeof(once_good) / sizeof(*once_good));
+	tcase_add_test(tcase, what_is_in_force_of_a_balancer_is_read_back_under_newer_rules);
 	suite_add_tcase(suite, tcase);
 	/* This measures time; what stretches time (valgrind) leaves it out by this tag. */
 	tcase = tcase_create("time");

@@ -130,7 +130,7 @@ static void dump_state_entry(FILE *out, const struct spec_state_entry *entry)
 {
 	fprintf(out, "state %s: container %s\n", entry->key, entry->container_id ? entry->container_id : "-");
 	fprintf(out, "  name: %s\n", entry->name);
-	fprintf(out, "  image: %s\n", entry->image);
+	fprintf(out, "  image: %s\n", entry->image ? entry->image : "-");
 	for (size_t i = 0; i < entry->files_n; i++)
 		fprintf(out, "  file: %s\n", entry->files[i]);
 	if (entry->instance)

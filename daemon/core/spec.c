@@ -37,7 +37,10 @@ struct reader {
 
 static bool merged_too_large(struct reader *r, const struct yaml_value *at)
 {
-	if (r->merge.bytes <= SPEC_MAX_MERGED_BYTES && r->merge.items <= SPEC_MAX_MERGED_ITEMS)
+	size_t times = r->context->recalled ? SPEC_RECALLED_TIMES : 1;
+
+	if (r->merge.bytes <= times * SPEC_MAX_MERGED_BYTES &&
+	    r->merge.items <= times * SPEC_MAX_MERGED_ITEMS)
 		return false;
 	report_at(r->report, at,
 		  "too large: what instances share may take at most %u MiB and %u list items in all of them",
@@ -143,6 +146,27 @@ static void read_files(struct spec_state_entry *entry, const struct yaml_value *
 		entry->files[entry->files_n++] = xstrdup(files->pairs[i].key->text);
 }
 
+/* flexkube also keeps entries of containers that are gone. */
+static bool has_container(const struct yaml_value *entry)
+{
+	return given(given(given(entry, "container"), "status"), "id") != NULL;
+}
+
+static bool hands_over(const struct yaml_value *entry)
+{
+	return has_container(entry) || given(entry, "configFiles") != NULL;
+}
+
+static void state_entry_clear(struct spec_state_entry *entry)
+{
+	for (size_t i = 0; i < entry->files_n; i++)
+		free(entry->files[i]);
+	free(entry->files);
+	free(entry->key);
+	spec_host_clear(&entry->host);
+	fields_clear(&spec_state_entry_fields, entry);
+}
+
 static void read_state_entry(struct reader *r, const char *key, struct yaml_value *map)
 {
 	struct spec_state_entry *entry = &r->spec->state[r->spec->state_n++];
@@ -155,11 +179,28 @@ static void read_state_entry(struct reader *r, const char *key, struct yaml_valu
 	spec_host_merge(&entry->host, map, known_ssh(r, map), r->top_ssh, r->context, &r->merge);
 }
 
-/* flexkube also keeps entries of containers that are gone: no ID, nothing to take over but files. */
-static bool hands_over(const struct yaml_value *entry)
+/*
+ * Nothing is made of such an entry, and its host is not connected to for it: that
+ * something is missing, such as an image or a password, is no error. It only says
+ * where, and under which name, its files are.
+ */
+static void read_files_only(struct reader *r, const char *key, struct yaml_value *map)
 {
-	return given(given(given(entry, "container"), "status"), "id") != NULL ||
-	       given(entry, "configFiles") != NULL;
+	struct spec_state_entry *entry = &r->spec->state[r->spec->state_n];
+	struct report unheard = {.file = r->report->file};
+
+	r->merge.report = &unheard;
+	read_state_entry(r, key, map);
+	r->merge.report = r->report;
+	spec_errors_clear(&unheard.errors);
+	if (entry->host.label) {
+		if (!entry->name)
+			entry->name = xstrdup("");
+		return;
+	}
+	state_entry_clear(entry);
+	*entry = (struct spec_state_entry){0};
+	r->spec->state_n--;
 }
 
 static void read_state(struct reader *r, const struct yaml_value *state)
@@ -173,6 +214,10 @@ static void read_state(struct reader *r, const struct yaml_value *state)
 
 		if (pair->first_line || !hands_over(pair->value))
 			continue;
+		if (!has_container(pair->value)) {
+			read_files_only(r, pair->key->text, pair->value);
+			continue;
+		}
 		item = report_key(r->report, pair->key->text);
 		read_state_entry(r, pair->key->text, pair->value);
 		report_up(r->report, item);
@@ -283,20 +328,23 @@ static void read_tree(struct reader *r, const struct yaml_tree *tree)
 struct spec *spec_parse(const char *file, const char *text, size_t len, const struct spec_context *context,
 			struct spec_errors *errors)
 {
-	static const struct yaml_limits limits = {SPEC_MAX_BYTES, SPEC_MAX_NODES, SPEC_MAX_DEPTH};
+	static const struct yaml_limits now = {SPEC_MAX_BYTES, SPEC_MAX_NODES, SPEC_MAX_DEPTH};
+	static const struct yaml_limits once = {(size_t)SPEC_RECALLED_TIMES * SPEC_MAX_BYTES,
+						(size_t)SPEC_RECALLED_TIMES * SPEC_MAX_NODES, SPEC_MAX_DEPTH};
 	struct report *report;
 	struct reader r = {.context = context};
 	struct yaml_tree *tree;
 	size_t line, column;
 	struct err err;
 
-	tree = yaml_tree_parse(text, len, &limits, &line, &column, &err);
+	tree = yaml_tree_parse(text, len, context->recalled ? &once : &now, &line, &column, &err);
 	if (!tree) {
 		spec_errors_add(errors, file, line, column, "", "%s", err.message);
 		return NULL;
 	}
 	report = xcalloc(1, sizeof(*report));
 	report->file = file;
+	report->recalled = context->recalled;
 	r.report = r.merge.report = report;
 	r.spec = xcalloc(1, sizeof(*r.spec));
 	r.spec->file = xstrdup(file);
@@ -317,16 +365,6 @@ struct spec *spec_parse(const char *file, const char *text, size_t len, const st
 	report_finish(report, errors);
 	free(report);
 	return r.spec;
-}
-
-static void state_entry_clear(struct spec_state_entry *entry)
-{
-	for (size_t i = 0; i < entry->files_n; i++)
-		free(entry->files[i]);
-	free(entry->files);
-	free(entry->key);
-	spec_host_clear(&entry->host);
-	fields_clear(&spec_state_entry_fields, entry);
 }
 
 void spec_free(struct spec *spec)

@@ -39,6 +39,9 @@
 #define SPEC_MAX_MERGED_BYTES (64u << 20)
 #define SPEC_MAX_MERGED_ITEMS 250000u
 
+/* What was in force once, before there were such limits, may be so many times as large. */
+#define SPEC_RECALLED_TIMES 16u
+
 enum host_key_checking {
 	HOST_KEY_ACCEPT_NEW, /* learn at first sight, refuse a change */
 	HOST_KEY_STRICT,     /* only keys that are known already */
@@ -229,6 +232,9 @@ struct spec_context {
 	 */
 	int (*read_file)(void *arg, const char *path, char **text, struct err *err);
 	void *arg; /* of both */
+	/* It was in force once: what is not wrong, but not allowed any more, such as its size or a path, is
+	 * taken. */
+	bool recalled;
 };
 
 /*

@@ -116,7 +116,8 @@ static void check_syntax(const struct spec_type *type, struct yaml_value *value,
 {
 	struct err err;
 
-	if (type->check(value->text, &err) < 0)
+	if ((report->recalled ? type_check_recalled(type, value->text, &err)
+			      : type->check(value->text, &err)) < 0)
 		report_value(report, value, "%s", err.message);
 	else if (type->unquoted && !value->plain)
 		report_value(report, value, "must be written without quotes");
@@ -170,7 +171,7 @@ static void check_items(const struct spec_field *f, struct yaml_value *list, str
 	const struct spec_type *type = f->type;
 	struct element *elements = NULL, *element, *tmp;
 
-	if (list->n > SPEC_MAX_ITEMS)
+	if (list->n > SPEC_MAX_ITEMS && !report->recalled)
 		report_value(report, list, "has %zu items; at most %d are allowed", list->n, SPEC_MAX_ITEMS);
 	for (size_t i = 0; i < list->n && !report_is_full(report); i++) {
 		struct yaml_value *item = list->items[i];

@@ -48,6 +48,9 @@ struct spec_type {
 	const struct spec_storage *storage; /* NULL: checked, not kept */
 };
 
+/* The check of what was in force once, and comes from the store. */
+int type_check_recalled(const struct spec_type *type, const char *text, struct err *err);
+
 struct spec_fields;
 
 struct spec_field {

@@ -16,7 +16,7 @@ static struct json_object *text_to_json(const struct spec_type *type, const void
 	struct json_object *json = NULL;
 	struct err err;
 
-	if (text && type->check(text, &err) == 0)
+	if (text && type_check_recalled(type, text, &err) == 0)
 		json = json_object_new_string(text);
 	secret_free(text);
 	return json;
@@ -66,7 +66,7 @@ static int text_from_json(const struct spec_field *f, void *member, struct json_
 	if (!text)
 		return err_set(err, ERR_PERMANENT, "%s must be %s", f->key,
 			       json_type_to_name(json_type_string));
-	if (f->type->check(text, err) < 0)
+	if (type_check_recalled(f->type, text, err) < 0)
 		return err_prefix(err, "%s", f->key);
 	f->type->storage->store(member, text);
 	return 0;

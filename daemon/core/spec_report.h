@@ -20,7 +20,8 @@ struct report_step {
 struct report {
 	const char *file;
 	struct spec_errors errors;
-	bool more; /* than are kept */
+	bool more;     /* than are kept */
+	bool recalled; /* see struct spec_context */
 	struct report_step steps[REPORT_MAX_STEPS];
 	size_t depth;
 };

@@ -128,24 +128,30 @@ static bool is_normal_path(const char *path)
 	return true;
 }
 
+int syntax_recalled_path(const char *text, struct err *err)
+{
+	if (strlen(text) < MAX_TEXT && is_normal_path(text) && !strchr(text, ':') &&
+	    !has_control_character(text))
+		return 0;
+	return err_set(err, ERR_SPEC,
+		       "must be the absolute path of a file, such as \"" SPEC_DEFAULT_CONFIG_PATH
+		       "\", without \".\", \"..\", \"//\", \":\", control characters or a \"/\" at its end");
+}
+
 int syntax_config_path(const char *text, struct err *err)
 {
 	const char *place, *is;
 	int len;
 
-	if (strlen(text) < MAX_TEXT && is_normal_path(text) && !strchr(text, ':') &&
-	    !has_control_character(text)) {
-		is = spec_path_objection(text, &place, &len);
-		if (!is)
-			return 0;
-		return err_set(err, ERR_SPEC,
-			       "must not be in %.*s, %s: name a file of the balancer's own, such as "
-			       "\"/etc/haproxy-apilb/haproxy.cfg\"",
-			       len, place, is);
-	}
+	if (syntax_recalled_path(text, err) < 0)
+		return -1;
+	is = spec_path_objection(text, &place, &len);
+	if (!is)
+		return 0;
 	return err_set(err, ERR_SPEC,
-		       "must be the absolute path of a file, such as \"" SPEC_DEFAULT_CONFIG_PATH
-		       "\", without \".\", \"..\", \"//\", \":\", control characters or a \"/\" at its end");
+		       "must not be in %.*s, %s: name a file of the balancer's own, such as "
+		       "\"/etc/haproxy-apilb/haproxy.cfg\"",
+		       len, place, is);
 }
 
 int syntax_file(const char *text, struct err *err)

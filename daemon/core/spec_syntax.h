@@ -25,6 +25,8 @@ int syntax_image(const char *text, struct err *err);
 int syntax_container_name(const char *text, struct err *err);
 int syntax_container_id(const char *text, struct err *err);
 int syntax_config_path(const char *text, struct err *err);
+/* The same, also in a directory that is not allowed any more. */
+int syntax_recalled_path(const char *text, struct err *err);
 int syntax_file(const char *text, struct err *err);
 int syntax_user(const char *text, struct err *err);
 int syntax_duration(const char *text, struct err *err);

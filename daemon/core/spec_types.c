@@ -513,3 +513,8 @@ const struct spec_type type_map = {.shape = SHAPE_MAP};
 const struct spec_type type_maps = {.shape = SHAPE_MAPS};
 const struct spec_type type_text_map = {SHAPE_TEXT_MAP, syntax_any_text, false, NULL};
 const struct spec_type type_map_map = {.shape = SHAPE_MAP_MAP};
+
+int type_check_recalled(const struct spec_type *type, const char *text, struct err *err)
+{
+	return type == &type_config_path ? syntax_recalled_path(text, err) : type->check(text, err);
+}
