@@ -81,7 +81,7 @@ static void meet_all(struct fleet *fleet, const struct spec_file *file)
 		struct instance *instance = host_find(host, spec->instances[i].name);
 
 		if (instance->as_found && file->errors.n > 0)
-			instance->hold = &waits_for_file;
+			rollouts_skip(fleet->rollouts, instance, &waits_for_file);
 		else
 			rollouts_meet(fleet->rollouts, spec, host, instance);
 	}

@@ -370,6 +370,30 @@ static bool is_root(const struct host *host)
 	return ssh ? strcmp(ssh->user, "root") == 0 : passes_modes();
 }
 
+static void tell_stays(struct instance *instance, enum removal_verdict why)
+{
+	char *text = xasprintf("stays: %s", removal_why(why));
+
+	instance_progress(instance, text);
+	free(text);
+}
+
+/*
+ * A plan goes first: it tells what the run that is due will do. But not twice in a
+ * row, and not before a first look, which nobody can tell the end of.
+ */
+static bool plans_go_first(const struct host *host)
+{
+	if (TAILQ_EMPTY(&host->plans))
+		return false;
+	if (until_due_ms(host) > 0)
+		return true;
+	for (size_t i = 0; i < host->instances_n; i++)
+		if (instance_awaits_look(host->instances[i]))
+			return false;
+	return !host->observing;
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -382,8 +406,7 @@ static void start_job(struct host *host)
 		.engine = host->settings.engine,
 		.as_root = is_root(host),
 		.silent_after_ms = context->silent_after_ms,
-		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
-		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
+		.observe_only = plans_go_first(host),
 		.open = open_stream,
 		.reached = note_reached,
 		.removal = removal_for_job,
@@ -399,15 +422,18 @@ static void start_job(struct host *host)
 	host->deferred = false;
 	for (size_t i = 0; i < host->instances_n; i++) {
 		struct instance *instance = host->instances[i];
+		enum removal_verdict may;
 		bool stays;
 
 		if (instance->held && !(host->observing && instance->next))
 			continue;
-		stays = !instance->wanted && !instance->next && !host_may_go(host, instance, &removal);
+		may = instance->wanted || instance->next ? REMOVAL_ALLOWED
+							 : host_may_go(host, instance, &removal);
+		stays = may != REMOVAL_ALLOWED;
 		host->deferred |= stays;
 		instance->stays = stays;
 		if (stays)
-			instance_progress(instance, "stays until what takes its place serves");
+			tell_stays(instance, may);
 		if (stays && !host->observing)
 			continue;
 		targets[n] = instance_target(instance, host->observing);

@@ -214,13 +214,14 @@ static void drop_removed(struct host *host, struct instance *instance, const str
 	host_drop_instance(host, instance);
 }
 
-bool host_may_go(const struct host *host, const struct instance *instance, struct removal **removal)
+enum removal_verdict host_may_go(const struct host *host, const struct instance *instance,
+				 struct removal **removal)
 {
 	const struct claim leaving = instance_claim(instance, false);
 
 	if (!*removal)
 		*removal = host->context->removal(host->context->arg, NULL);
-	return removal_of_balancer(*removal, &leaving) == REMOVAL_ALLOWED;
+	return removal_of_balancer(*removal, &leaving);
 }
 
 /* Of those that had to stay: others that leave may take minutes, and are not worth a run after the other. */
@@ -230,7 +231,8 @@ static bool may_any_go(const struct host *host)
 	bool may = false;
 
 	for (size_t i = 0; i < host->instances_n && !may; i++)
-		may = host->instances[i]->stays && host_may_go(host, host->instances[i], &removal);
+		may = host->instances[i]->stays &&
+		      host_may_go(host, host->instances[i], &removal) == REMOVAL_ALLOWED;
 	removal_free(removal);
 	return may;
 }
@@ -253,7 +255,7 @@ static void tell_found(struct host *host, const struct instance *instance, enum 
 /* Before the verdict: that is on what is in force then. */
 static void note_found(struct host *host, struct instance *instance, const struct job_target *target)
 {
-	if (instance->wanted != target->wanted || !instance_found(instance, target->look))
+	if (instance->wanted != target->wanted || !instance_found(instance, target->look, &target->observed))
 		return;
 	tell_found(host, instance, target->look);
 	instance_store(instance, host->context->store);

@@ -41,7 +41,7 @@ struct instance {
 	bool proven;
 	bool as_found; /* its host has another version, which stays until the turn of `next` */
 	bool edited;   /* `next` is another one than before, since the specs were gone through */
-	bool stays;    /* not wanted, and had to stay in the last run: see may_remove in host.h */
+	bool stays;    /* not wanted, and had to stay in the last run: see host_may_go */
 	bool kept;     /* no spec wants it any more, but that one's changes are paused */
 	/* Its place in the rollout of its spec (rollouts.h). */
 	struct course *course; /* NULL: no spec in force wants it */
@@ -98,9 +98,13 @@ bool instance_is_new(const struct instance *instance);
 void instance_admit(struct instance *instance);
 /* What was in force before the change is so again, and the change waits. False: nothing was. */
 bool instance_revert(struct instance *instance);
-/* What a run has found at the first look (LOOK_NONE: nothing). True when something else is in force, or comes
- * next, than before. */
-bool instance_found(struct instance *instance, enum first_look look);
+/* What a run has found at the first look (LOOK_NONE: nothing), and seen. True when something else is in
+ * force, or comes next, than before. */
+bool instance_found(struct instance *instance, enum first_look look,
+		    const struct observed_instance *observed);
+/* Its next run asks the host first what it has, and may leave it as it is: nobody knows before what it will
+ * do. */
+bool instance_awaits_look(const struct instance *instance);
 /* Its change is through, or is not wanted any more. */
 void instance_end_rollout(struct instance *instance);
 /* As the last daemon left it. A record of an older apilbd says nothing of it: then its host does, at the

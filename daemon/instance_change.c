@@ -94,8 +94,11 @@ bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
 {
 	bool is_new = instance_is_new(instance), was_held = instance->held;
 
-	if (instance->as_found && same_version(instance->next, wanted))
-		return false;
+	/* Known from before a restart: it is looked after like any other. */
+	if (instance->as_found && is_same(instance->next, wanted)) {
+		instance->held = false;
+		return was_held;
+	}
 	if (!instance->as_found && (same_version(instance->wanted, wanted) || (is_new && !hold)))
 		return instance_want(instance, wanted);
 	instance->edited |= is_edit(instance, wanted) || (is_new && !instance->record.next_version);
@@ -140,16 +143,16 @@ bool instance_revert(struct instance *instance)
 
 /* It has part in a rollout as one that has had its turn: what harms it is not brought to others. Nothing is
  * known that it could go back to. */
-static void adopt(struct instance *instance)
+static void adopt(struct instance *instance, const struct observed_instance *observed)
 {
 	replace(&instance->wanted, instance->next);
 	set_next(instance, NULL);
 	instance_end_rollout(instance);
 	instance->record.rollout = UNIT_CHANGING;
-	instance->record.served = 1;
+	instance->record.served = observed_servers_up(observed) > 0;
 }
 
-bool instance_found(struct instance *instance, enum first_look look)
+bool instance_found(struct instance *instance, enum first_look look, const struct observed_instance *observed)
 {
 	bool news = look == LOOK_ADOPT || (look == LOOK_LEAVE) != instance->as_found;
 
@@ -158,12 +161,17 @@ bool instance_found(struct instance *instance, enum first_look look)
 	instance->proven = look != LOOK_LEAVE;
 	instance->as_found = look == LOOK_LEAVE;
 	if (look == LOOK_ADOPT)
-		adopt(instance);
+		adopt(instance, observed);
 	else if (look == LOOK_LEAVE && !instance->next)
 		set_next(instance, instance->wanted);
 	else if (look == LOOK_KEEP && same_version(instance->next, instance->wanted))
 		set_next(instance, NULL);
 	return news;
+}
+
+bool instance_awaits_look(const struct instance *instance)
+{
+	return instance->wanted && !instance->held && !instance->proven && !instance->as_found;
 }
 
 void instance_end_rollout(struct instance *instance)

@@ -1,10 +1,12 @@
 #include <event2/event.h>
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/clock.h"
 #include "daemon/rollouts_internal.h"
 
@@ -214,9 +216,15 @@ static void revert_instance(struct course *course, struct instance *instance, vo
 	instance_store(instance, course->rollouts->options.store);
 }
 
-static void revert(struct course *course)
+/* That many of those that keep the change are told by name. */
+#define MAX_KEEPERS 10
+
+/* How many have nothing to go back to, and keep the change. *names: the first of them; the caller frees. */
+static size_t revert(struct course *course, char **names)
 {
 	const struct rollouts_options *options = &course->rollouts->options;
+	size_t kept = 0, len;
+	FILE *out = text_open(names, &len);
 
 	for (size_t i = 0; i < course->rollout.n; i++) {
 		struct rollout_unit *unit = &course->rollout.units[i];
@@ -225,28 +233,50 @@ static void revert(struct course *course)
 		if (unit->state == UNIT_WAITING)
 			continue;
 		course_each(course, i, revert_instance, &any);
-		unit->state = any ? UNIT_WAITING : UNIT_DONE;
-		if (any)
+		if (any) {
+			unit->state = UNIT_WAITING;
 			options->changed(options->arg, course->hosts[i]);
+		} else if (kept++ < MAX_KEEPERS) {
+			fprintf(out, "%s%s", kept > 1 ? ", " : "", host_settings(course->hosts[i])->label);
+		}
 	}
+	if (kept > MAX_KEEPERS)
+		fprintf(out, " and %zu more", kept - MAX_KEEPERS);
+	text_close(out);
+	return kept;
+}
+
+/* What becomes of the hosts that were let in. The caller frees. */
+static char *stop_all(struct course *course)
+{
+	size_t kept;
+	char *names, *text;
+
+	if (course->rollout.stop != ROLLOUT_REVERTED)
+		return xstrdup("");
+	kept = revert(course, &names);
+	text = xasprintf("; all get back what they had%s%s",
+			 kept ? ", but for hosts with nothing to go back to, which keep the change: " : "",
+			 names);
+	free(names);
+	return text;
 }
 
 static void fail(struct course *course, const struct rollout_unit *unit)
 {
 	struct events *events = course->rollouts->options.events;
 	bool reverts = course->rollout.settings.on_failure == ROLLOUT_REVERT;
-	char *why = NULL;
+	char *why = NULL, *then;
 
 	course_each(course, (size_t)(unit - course->rollout.units), find_failure, &why);
 	if (!why)
 		why = xstrdup("a host has failed");
+	course_stop(course, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
+	then = stop_all(course);
 	events_add(events, LOG_LEVEL_ERROR, course->spec, NULL,
 		   reverts ? "rollout-reverted" : "rollout-halted", "%zu of %zu hosts were done: %s%s",
-		   course->outcome.done, course->rollout.n, why,
-		   reverts ? "; all get back what they had" : "");
-	course_stop(course, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
-	if (reverts)
-		revert(course);
+		   course->outcome.done, course->rollout.n, why, then);
+	free(then);
 	course_store(course);
 }
 
@@ -281,9 +311,13 @@ static void set_hold(struct course *course)
 {
 	const struct rollout *rollout = &course->rollout;
 	bool halted = rollout->stop != ROLLOUT_RUNS;
+	char *progress;
 
 	free(course->progress);
-	course->progress = rollout_progress(rollout, &course->outcome);
+	progress = rollout_progress(rollout, &course->outcome);
+	course->progress = course->partial ? xasprintf("%s; others wait until the spec is valid", progress)
+					   : xstrdup(progress);
+	free(progress);
 	free(course->hold.why);
 	course->hold.stopped = rollout->paused || halted;
 	if (halted)
@@ -330,7 +364,7 @@ void course_decide(struct course *course)
 	act(course);
 	if (outcome->admitted)
 		rollout_decide(&course->rollout, now_ms, outcome);
-	if (course->rollout.n > 0 && outcome->over) {
+	if (course->rollout.n > 0 && outcome->over && !course->partial) {
 		char *how = xasprintf("all of %zu hosts have the change", course->rollout.n);
 
 		course_end(course, how);

@@ -43,6 +43,8 @@ void rollouts_free(struct rollouts *rollouts); /* NULL is fine */
 void rollouts_begin(struct rollouts *rollouts);
 void rollouts_meet(struct rollouts *rollouts, const struct spec *spec, struct host *host,
 		   struct instance *instance);
+/* Instead of meet: it waits for something else, and the rollout does not end without it. */
+void rollouts_skip(struct rollouts *rollouts, struct instance *instance, const struct hold *hold);
 /* One that no spec wants any more and that stays for now, since its spec is paused. */
 void rollouts_keep(struct rollouts *rollouts, struct instance *instance);
 void rollouts_end(struct rollouts *rollouts);

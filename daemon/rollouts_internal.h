@@ -25,6 +25,7 @@ struct course {
 	int64_t since_ms; /* Unix time: of its start, or of its end; 0: there is none */
 	bool met;         /* a spec in force has this name */
 	bool edited;
+	bool partial; /* something of its spec was left out when the specs were gone through */
 	struct event *timer;
 	int64_t due_ms; /* of the timer, monotonic; 0: it does not run */
 	UT_hash_handle hh;

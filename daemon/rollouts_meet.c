@@ -10,7 +10,7 @@ void rollouts_begin(struct rollouts *rollouts)
 	struct course *course, *tmp;
 
 	HASH_ITER (hh, rollouts->courses, course, tmp) {
-		course->met = course->edited = false;
+		course->met = course->edited = course->partial = false;
 		course->rollout.n = course->rollout.hosts = 0;
 	}
 }
@@ -85,6 +85,14 @@ void rollouts_meet(struct rollouts *rollouts, const struct spec *spec, struct ho
 	join_unit(&course->rollout.units[instance->unit], instance);
 }
 
+void rollouts_skip(struct rollouts *rollouts, struct instance *instance, const struct hold *hold)
+{
+	struct course *course = course_of(rollouts, instance->spec);
+
+	course->met = course->partial = true;
+	instance->hold = hold;
+}
+
 void rollouts_keep(struct rollouts *rollouts, struct instance *instance)
 {
 	instance->kept = true;
@@ -146,7 +154,7 @@ static void end_meeting(struct course *course)
 	/* Hosts may turn out to have other versions than the store knows. */
 	if (course->rollout.n > 0 && !course->since_ms)
 		course->since_ms = clock_now_ms();
-	if (course->rollout.n == 0 && was_under_way)
+	if (course->rollout.n == 0 && was_under_way && !course->partial)
 		course_end(course, "what is wanted is what all hosts have: nothing is left to change");
 	course_store(course);
 	for (size_t i = 0; i < course->rollout.n; i++)

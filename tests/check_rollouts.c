@@ -1,0 +1,362 @@
+/*
+ * What is in force of balancers and what comes next, over restarts, first looks
+ * and rollouts: with a store and real timers, and hosts that are never connected to.
+ */
+#include <check.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "daemon/core/rollout.h"
+#include "daemon/rollouts.h"
+#include "tests/temp.h"
+
+#define HOSTS 2
+/* Far more turns of the loop than anything here takes. */
+#define MAX_TURNS 1000
+
+static struct event_base *base;
+static struct store *store;
+static struct events *events;
+static struct rollouts *rollouts;
+static struct spec *spec;
+static struct host *hosts[HOSTS];
+static struct instance *instances[HOSTS];
+
+static void on_due(void *arg, struct host *host)
+{
+	(void)arg;
+	(void)host;
+}
+
+static void on_changed(void *arg, struct host *host)
+{
+	(void)arg;
+	(void)host;
+}
+
+static void on_moved(void *arg)
+{
+	(void)arg;
+}
+
+static struct host_context context = {.due = on_due};
+
+static struct spec *parse(const char *image)
+{
+	static const struct spec_context context_of_spec = {.have_agent = true};
+	char *text = xasprintf("servers: [\"10.0.0.1:6443\"]\n"
+			       "image: %s\n"
+			       "bindAddress: 127.0.0.1:7443\n"
+			       "rollout: {canary: 1, parallel: 1, settle: 1ms, onFailure: revert}\n"
+			       "apiLoadBalancers:\n"
+			       "- {host: {ssh: {address: h1}}}\n"
+			       "- {host: {ssh: {address: h2}}}\n",
+			       image);
+	struct spec_errors errors = {0};
+	struct spec *parsed = spec_parse("test.yaml", text, strlen(text), &context_of_spec, &errors);
+
+	ck_assert_ptr_nonnull(parsed);
+	spec_errors_clear(&errors);
+	free(text);
+	return parsed;
+}
+
+static struct wanted *wanted_of(size_t i, const char *adopt_id)
+{
+	return wanted_new("apilb", spec->name, &spec->instances[i], adopt_id);
+}
+
+static void open_store(void)
+{
+	char *warning = NULL, *dir = temp_path("state");
+	struct err err;
+
+	store = store_open(base, dir, &warning, &err);
+	ck_assert_ptr_nonnull(store);
+	free(warning);
+	free(dir);
+}
+
+static void setup(void)
+{
+	temp_make();
+	/* The log is not what is looked at. */
+	log_init(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
+	base = event_base_new();
+	open_store();
+	events = events_new(base, store);
+	spec = parse("haproxy:1");
+	context.base = base;
+	context.store = store;
+	context.events = events;
+	context.owner = "apilb";
+	rollouts = rollouts_new(&(struct rollouts_options){
+		.base = base, .store = store, .events = events, .changed = on_changed, .moved = on_moved});
+	for (size_t i = 0; i < HOSTS; i++)
+		hosts[i] = host_new(&context, &spec->instances[i].host);
+}
+
+static void teardown(void)
+{
+	rollouts_free(rollouts);
+	for (size_t i = 0; i < HOSTS; i++)
+		host_free(hosts[i]);
+	events_free(events);
+	spec_free(spec);
+	store_close(store);
+	event_base_free(base);
+	temp_remove();
+}
+
+/* What fleet_specs.c does. met: so many are; the others are left out. */
+static void go_through_specs(size_t met)
+{
+	static const struct hold hold = {.stopped = true, .why = (char *)"waits for its file"};
+
+	rollouts_begin(rollouts);
+	for (size_t i = 0; i < HOSTS; i++) {
+		struct wanted *wanted = wanted_of(i, NULL);
+		bool todo;
+
+		instances[i] = host_wish(hosts[i], spec->instances[i].name, wanted, false, &todo);
+		instances[i]->course = NULL;
+		instances[i]->unit = NOT_A_UNIT;
+		wanted_unref(wanted);
+	}
+	for (size_t i = 0; i < HOSTS; i++)
+		if (i < met)
+			rollouts_meet(rollouts, spec, hosts[i], instances[i]);
+		else
+			rollouts_skip(rollouts, instances[i], &hold);
+	rollouts_end(rollouts);
+}
+
+/* The hosts have other versions than what the store, which was lost, says. */
+static void find_other_versions(void)
+{
+	static const struct observed_instance observed;
+
+	go_through_specs(HOSTS);
+	for (size_t i = 0; i < HOSTS; i++) {
+		instances[i]->record.config_path = xstrdup("/etc/haproxy/haproxy.cfg");
+		instances[i]->phase = PHASE_CONVERGED;
+		ck_assert(instance_found(instances[i], LOOK_LEAVE, &observed));
+	}
+	go_through_specs(HOSTS);
+}
+
+/* A run on the host ends so, again and again, until its balancer is at that. */
+static void run_until(size_t i, enum phase phase, enum unit_state state)
+{
+	for (int turn = 0; turn < MAX_TURNS && instances[i]->record.rollout != (int)state; turn++) {
+		instances[i]->phase = phase;
+		rollouts_ran(rollouts, hosts[i]);
+		event_base_loop(base, EVLOOP_ONCE);
+	}
+	ck_assert_int_eq(instances[i]->record.rollout, state);
+}
+
+static bool phase_is(const char *phase)
+{
+	struct status_rollout status;
+
+	return rollouts_status(rollouts, spec->name, &status) && strcmp(status.phase, phase) == 0;
+}
+
+static void turn_until_phase(const char *phase)
+{
+	for (int turn = 0; turn < MAX_TURNS && !phase_is(phase); turn++)
+		event_base_loop(base, EVLOOP_ONCE);
+	ck_assert(phase_is(phase));
+}
+
+/* How many there are; *message: of the last, which the caller frees. */
+static size_t events_of(const char *type, char **message)
+{
+	struct store_event *rows;
+	struct err err;
+	size_t n, found = 0;
+
+	*message = NULL;
+	ck_assert_int_eq(store_load_events(store, 0, NULL, 100, &rows, &n, &err), 0);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(rows[i].type, type) != 0)
+			continue;
+		found++;
+		free(*message);
+		*message = xstrdup(rows[i].message);
+	}
+	store_events_free(rows, n);
+	return found;
+}
+
+static void assert_events(const char *type, size_t n)
+{
+	char *message;
+
+	ck_assert_uint_eq(events_of(type, &message), n);
+	free(message);
+}
+
+START_TEST(what_has_nothing_to_go_back_to_stays_failed_until_resumed)
+{
+	char *message;
+
+	find_other_versions();
+	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
+	run_until(0, PHASE_FAILED, UNIT_FAILED);
+	turn_until_phase("reverted");
+	ck_assert_int_eq(instances[0]->record.rollout, UNIT_FAILED);
+	ck_assert_uint_eq(events_of("rollout-reverted", &message), 1);
+	ck_assert_ptr_nonnull(
+		strstr(message, "but for hosts with nothing to go back to, which keep the change: h1"));
+	free(message);
+	ck_assert(rollouts_resume(rollouts, spec->name));
+	ck_assert_int_eq(instances[0]->record.rollout, UNIT_ACKNOWLEDGED);
+	go_through_specs(HOSTS);
+	run_until(1, PHASE_CONVERGED, UNIT_CHANGING);
+	assert_events("rollout-reverted", 1);
+}
+END_TEST
+
+START_TEST(a_rollout_does_not_end_without_what_was_left_out)
+{
+	struct status_rollout status;
+
+	find_other_versions();
+	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
+	run_until(0, PHASE_CONVERGED, UNIT_DONE);
+	for (size_t met = 0; met < HOSTS; met++) {
+		go_through_specs(met);
+		assert_events("rollout-done", 0);
+		ck_assert_int_eq(instances[0]->record.rollout, UNIT_DONE);
+	}
+	go_through_specs(HOSTS);
+	ck_assert(rollouts_status(rollouts, spec->name, &status));
+	ck_assert_uint_eq(status.done, 1);
+	ck_assert_uint_eq(status.total, 2);
+	assert_events("rollout-started", 1);
+	run_until(1, PHASE_CONVERGED, UNIT_CHANGING);
+	/* When it is done it has no part any more. */
+	run_until(1, PHASE_CONVERGED, UNIT_OUT);
+	assert_events("rollout-done", 1);
+}
+END_TEST
+
+/* One that its host was found to have in another version, as the store has it after a restart. */
+static struct instance *recalled(void)
+{
+	struct wanted *wanted = wanted_of(0, NULL);
+	struct store_instance record = {
+		.host_url = xstrdup(spec->instances[0].host.url),
+		.engine = xstrdup(spec->instances[0].host.engine),
+		.name = xstrdup(spec->instances[0].name),
+		.spec = xstrdup(spec->name),
+		.config_path = xstrdup(spec->instances[0].config_path),
+		.in_force = spec_instance_to_json(&spec->instances[0]),
+		.next_version = xstrdup(wanted->said),
+	};
+	struct instance *instance = instance_new(&record);
+	struct err err;
+
+	ck_assert_int_eq(instance_recall(instance, "apilb", &spec->instances[0].host, &err), 0);
+	ck_assert(instance->as_found && instance->held);
+	wanted_unref(wanted);
+	return instance;
+}
+
+START_TEST(what_was_left_as_found_is_looked_after_after_a_restart)
+{
+	struct instance *instance = recalled();
+	struct wanted *wanted = wanted_of(0, NULL);
+
+	ck_assert(instance_wish(instance, wanted, false));
+	ck_assert(!instance->held && instance->as_found && !instance->edited);
+	/* Another look at the same specs is no news. */
+	ck_assert(!instance_wish(instance, wanted, false));
+	ck_assert(!instance->held);
+	wanted_unref(wanted);
+	instance_free(instance);
+}
+END_TEST
+
+START_TEST(what_state_says_of_one_left_as_found_counts)
+{
+	struct instance *instance = recalled();
+	struct wanted *wanted = wanted_of(0, "0123456789ab");
+
+	ck_assert(instance_wish(instance, wanted, false));
+	ck_assert_str_eq(instance->next->adopt_id, "0123456789ab");
+	ck_assert(!instance->held && instance->as_found && !instance->edited);
+	ck_assert(!instance_wish(instance, wanted, false));
+	wanted_unref(wanted);
+	instance_free(instance);
+}
+END_TEST
+
+START_TEST(what_was_adopted_has_served_if_it_does)
+{
+	struct observed_server server = {.state = SERVER_UP};
+	const struct observed_instance rows[] = {
+		{.stats = STATS_ANSWERED},
+		{.stats = STATS_ANSWERED, .servers = &server, .servers_n = 1},
+	};
+
+	for (int i = 0; i < 2; i++) {
+		struct instance *instance = recalled();
+
+		ck_assert(instance_found(instance, LOOK_ADOPT, &rows[i]));
+		ck_assert_int_eq(instance->record.served, i);
+		instance_free(instance);
+	}
+}
+END_TEST
+
+START_TEST(a_look_is_awaited_by_what_is_not_proven)
+{
+	static const struct observed_instance observed;
+	struct instance *instance;
+
+	go_through_specs(HOSTS);
+	instance = instances[0];
+	ck_assert(instance_awaits_look(instance));
+	instance->held = true;
+	ck_assert(!instance_awaits_look(instance));
+	instance->held = false;
+	ck_assert(!instance_found(instance, LOOK_NONE, &observed));
+	ck_assert(instance_awaits_look(instance));
+	instance_found(instance, LOOK_LEAVE, &observed);
+	ck_assert(!instance_awaits_look(instance));
+	instance_found(instance, LOOK_KEEP, &observed);
+	ck_assert(!instance_awaits_look(instance));
+	instance_want(instance, NULL);
+	ck_assert(!instance_awaits_look(instance));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("rollouts");
+	TCase *cases = tcase_create("rollouts");
+	SRunner *runner;
+	int failed;
+
+	tcase_set_timeout(cases, 120);
+	tcase_add_checked_fixture(cases, setup, teardown);
+	tcase_add_test(cases, what_has_nothing_to_go_back_to_stays_failed_until_resumed);
+	tcase_add_test(cases, a_rollout_does_not_end_without_what_was_left_out);
+	tcase_add_test(cases, what_was_left_as_found_is_looked_after_after_a_restart);
+	tcase_add_test(cases, what_state_says_of_one_left_as_found_counts);
+	tcase_add_test(cases, what_was_adopted_has_served_if_it_does);
+	tcase_add_test(cases, a_look_is_awaited_by_what_is_not_proven);
+	suite_add_tcase(suite, cases);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
