@@ -60,7 +60,7 @@ static void print_event(struct event_printer *p, struct json_object *event)
 	free(message);
 }
 
-static void print_jsreport_event(struct json_object *event)
+static void print_json_event(struct json_object *event)
 {
 	char *text = text_printable(json_object_to_json_string_ext(
 					    event, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
@@ -86,7 +86,7 @@ int report_event(void *arg, const char *line)
 		return 1;
 	}
 	if (p->ctl->options.output == OUTPUT_JSON) {
-		print_jsreport_event(event);
+		print_json_event(event);
 	} else if (p->ctl->options.output == OUTPUT_YAML) {
 		puts("---");
 		print_value(p->ctl, event);

@@ -88,7 +88,8 @@ static const struct spec_instance *choose(const struct spec *spec, const char *w
 	return NULL;
 }
 
-static int render(const struct spec_list *list, const char *path, const char *wanted, struct err *err)
+static int render(const struct spec_list *list, const char *path, const char *wanted, const char *owner,
+		  struct err *err)
 {
 	const struct spec_instance *instance;
 	char *config;
@@ -102,7 +103,7 @@ static int render(const struct spec_list *list, const char *path, const char *wa
 	instance = choose(list->specs[0], wanted, err);
 	if (!instance)
 		return -1;
-	config = haproxy_render(instance, APILB_DEFAULT_OWNER);
+	config = haproxy_render(instance, owner ? owner : APILB_DEFAULT_OWNER);
 	fputs(config, stdout);
 	free(config);
 	return EXIT_DONE;
@@ -113,9 +114,8 @@ int run_render(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 	struct spec_list list = {.n = 0};
 	int rc;
 
-	(void)ctl;
 	spec_list_add(&list, arguments[0]);
-	rc = render(&list, arguments[0], n > 1 ? arguments[1] : NULL, err);
+	rc = render(&list, arguments[0], n > 1 ? arguments[1] : NULL, ctl->options.owner, err);
 	spec_list_clear(&list);
 	return rc;
 }

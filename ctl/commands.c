@@ -7,6 +7,7 @@
 #include "common/names.h"
 #include "ctl/ctl.h"
 
+#define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define DEFAULT_WAIT_MS (5 * 60 * 1000)
 
 const char *const output_names[OUTPUTS] = {
@@ -113,6 +114,16 @@ static int set_lines(struct options *o, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_owner(struct options *o, const char *value, struct err *err)
+{
+	/* As the daemon has it (settings.c): it must not be anything else to the file that it is put in. */
+	if (!*value || value[strspn(value, LETTERS_AND_DIGITS "._-")])
+		return err_set(err, ERR_SPEC,
+			       "--owner: \"%s\" is none: letters, digits, \".\", \"_\" and \"-\"", value);
+	o->owner = value;
+	return 0;
+}
+
 #define END_OF_OPTIONS                    \
 	{                                 \
 		0, NULL, NULL, NULL, NULL \
@@ -141,6 +152,12 @@ static const struct option_row reconcile_options[] = {
 	{0, "wait", "[=DURATION]", "wait at most so long (5m) for the run; exit 1 if not all have converged",
 	 set_wait},
 	{0, "plan", "ID", "only if what would be done is exactly this plan; exit 1 if it is not", set_plan},
+	END_OF_OPTIONS,
+};
+
+static const struct option_row render_options[] = {
+	{0, "owner", "NAME",
+	 "the owner that apilbd.conf gives, which the first line names (" APILB_DEFAULT_OWNER ")", set_owner},
 	END_OF_OPTIONS,
 };
 
@@ -246,7 +263,7 @@ const struct command commands[] = {
 		.help = "INSTANCE is a place in the list (from 0), an id (SPEC/HOST/NAME), a host, or a\n"
 			"name. It may be left out when the spec has only one. FILE may be - for standard\n"
 			"input.",
-		.options = no_options,
+		.options = render_options,
 		.min_arguments = 1,
 		.max_arguments = 2,
 		.outputs = OUTPUT_BIT(OUTPUT_TABLE),

@@ -36,7 +36,8 @@ struct options {
 	int64_t wait_ms;
 	const char *plan; /* the id of one; NULL: any */
 	bool with_secrets;
-	long lines; /* 0: the command's own */
+	const char *owner; /* NULL: the default */
+	long lines;        /* 0: the command's own */
 };
 
 struct ctl {

@@ -117,6 +117,17 @@ def test_render_one(prod, wanted, bind):
     assert "10.0.0.2:6443" in result.out
 
 
+def test_render_for_another_owner(prod):
+    default, other = ctl("render", prod, "0"), ctl("render", "--owner=ours", prod, "0")
+    assert (other.code, other.err) == (0, "")
+    first, rest = other.out.split("\n", 1)
+    assert first.startswith("# Written by apilbd (owner ours).")
+    assert rest == default.out.split("\n", 1)[1]
+    result = ctl("render", "--owner=a b", prod, "0")
+    assert (result.code, result.out) == (2, "")
+    assert '"a b" is none: letters, digits' in result.err
+
+
 @pytest.mark.parametrize(
     "args, said",
     [
