@@ -14,7 +14,7 @@ struct events;
 struct events *events_new(struct event_base *base, struct store *store); /* both outlive it */
 void events_free(struct events *events); /* NULL is fine; ends the followers */
 
-/* Of a host as such, by its URL, with which the message begins. */
+/* Of a host as such, by its label, as ids of instances have it. The message begins with its URL. */
 void events_add_host(struct events *events, enum log_level level, const char *host, const char *type,
 		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 /* type: one word. spec and instance (its id) may be NULL. */

@@ -11,7 +11,7 @@ static void add_silent_specs(const struct fleet *fleet, struct removal *removal)
 	if (!specs_have_looked(fleet->specs))
 		removal_nothing_read(removal);
 	for (size_t i = 0; i < n; i++)
-		if (!files[i]->spec)
+		if (!specs_may_remove(fleet->specs, files[i]->name))
 			removal_add_silent(removal, files[i]->name);
 }
 

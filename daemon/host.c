@@ -208,7 +208,7 @@ static void connect_failed(struct host *host, const struct err *err)
 		for (size_t i = 0; i < host->instances_n; i++)
 			instance_progress(host->instances[i], text);
 		if (host->failures == 1)
-			events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url,
+			events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label,
 					"retrying", "%s: %s", host->settings.url, err->message);
 		free(text);
 	}
@@ -221,7 +221,7 @@ static void connect_failed(struct host *host, const struct err *err)
 static void connected(struct host *host)
 {
 	if (host->failures > 0)
-		events_add_host(host->context->events, LOG_LEVEL_INFO, host->settings.url, "reachable",
+		events_add_host(host->context->events, LOG_LEVEL_INFO, host->settings.label, "reachable",
 				"%s: reachable again after %u failed attempts", host->settings.url,
 				host->failures);
 	host->failures = 0;
@@ -470,7 +470,7 @@ static void on_ssh_closed(void *arg, const struct err *err)
 	}
 	/* Lost while idle: look soon whether the host is still there; not so soon where somebody has to do
 	 * something about it. */
-	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url, "connection-lost",
+	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, "connection-lost",
 			"%s: %s", host->settings.url, copy.message);
 	if (host->state != HOST_WAITING)
 		return;

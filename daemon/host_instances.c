@@ -158,7 +158,7 @@ static void tell_orphan(const struct host *host, const struct job_target *target
 			const char *type, const char *text)
 {
 	if (news != JOB_PROGRESS)
-		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.url, type,
+		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, type,
 				"%s: %s, which no spec has: %s", host->settings.url, target->name, text);
 }
 
@@ -290,7 +290,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 
 		if (!instance) {
 			if (target->err.kind != ERR_NONE)
-				events_add_host(context->events, LOG_LEVEL_WARNING, host->settings.url,
+				events_add_host(context->events, LOG_LEVEL_WARNING, host->settings.label,
 						"removing-failed", "%s: %s, which no spec has: %s",
 						host->settings.url, target->name, target->err.message);
 			continue;

@@ -88,7 +88,7 @@ struct store_event {
 	char *level;    /* "info", "warning", "error" */
 	char *spec;     /* NULL when it is about no spec, like the next */
 	char *instance; /* its id */
-	char *host;     /* its URL */
+	char *host;     /* its label (struct spec_host) */
 	char *type;     /* "created", "drift", "unreachable", ...: one word */
 	char *message;
 };

@@ -100,6 +100,14 @@ def test_what_hosts_have_is_never_taken_back(daemon, hosts, servers):
     wait_found(daemon, 3)
     daemon.wait("all are held", lambda: [i["phase"] for i in daemon.instances()] == ["paused"] * 3, patience(15))
     assert all("is not valid" in i["progress"] for i in daemon.instances())
+    # So it is after a restart: they are looked at as ever, and held.
+    daemon.restart()
+    daemon.wait(
+        "all are looked at",
+        lambda: [i["observedAt"] is not None for i in daemon.instances()] == [True] * 3,
+        patience(20),
+    )
+    assert [i["phase"] for i in daemon.instances()] == ["paused"] * 3
     daemon.reconcile()
     assert [host.read(CONFIG) for host in hosts] == files
     want(daemon, hosts, servers)
