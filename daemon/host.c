@@ -378,22 +378,6 @@ static void tell_stays(struct instance *instance, enum removal_verdict why)
 	free(text);
 }
 
-/*
- * A plan goes first: it tells what the run that is due will do. But not twice in a
- * row, and not before a first look, which nobody can tell the end of.
- */
-static bool plans_go_first(const struct host *host)
-{
-	if (TAILQ_EMPTY(&host->plans))
-		return false;
-	if (until_due_ms(host) > 0)
-		return true;
-	for (size_t i = 0; i < host->instances_n; i++)
-		if (instance_awaits_look(host->instances[i]))
-			return false;
-	return !host->observing;
-}
-
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -406,7 +390,8 @@ static void start_job(struct host *host)
 		.engine = host->settings.engine,
 		.as_root = is_root(host),
 		.silent_after_ms = context->silent_after_ms,
-		.observe_only = plans_go_first(host),
+		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
+		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
 		.open = open_stream,
 		.reached = note_reached,
 		.removal = removal_for_job,
@@ -437,6 +422,9 @@ static void start_job(struct host *host)
 		if (stays && !host->observing)
 			continue;
 		targets[n] = instance_target(instance, host->observing);
+		/* A plan promises no more than the run that it stands for, which asks the host first. */
+		targets[n].unproven |=
+			targets[n].wanted == instance->wanted && instance_awaits_look(instance);
 		targets[n].stays = stays;
 		targets[n].displaced = displaced_by(host, instance);
 		targets[n++].leave_ms = leave_ms(host, instance);
