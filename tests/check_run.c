@@ -14,8 +14,10 @@
 #include "common/mem.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/spec.h"
+#include "daemon/host.h"
 #include "daemon/job.h"
 #include "tests/fake_engine.h"
+#include "tests/temp.h"
 #include "tests/turned_clock.h"
 
 #define N(table) (int)(sizeof(table) / sizeof((table)[0]))
@@ -925,6 +927,93 @@ START_TEST(after_a_start_the_host_decides)
 }
 END_TEST
 
+/* A plan for the host, when the daemon has just started with a store that was lost. */
+struct planned {
+	bool done;
+	size_t actions;
+	enum first_look look;
+};
+
+static void on_planned(void *arg, struct host *host, const struct job_target *targets, size_t n,
+		       const struct err *err)
+{
+	struct planned *planned = arg;
+
+	(void)host;
+	ck_assert_msg(!err, "%s", err ? err->message : "");
+	ck_assert_uint_eq(n, 1);
+	*planned = (struct planned){true, targets[0].plan.n, targets[0].look};
+}
+
+static void on_host_due(void *arg, struct host *host)
+{
+	(void)arg;
+	host_run(host);
+}
+
+static void on_host_idle(void *arg, struct host *host, bool settled)
+{
+	(void)arg, (void)host, (void)settled;
+}
+
+static struct removal *nobody_is_there(void *arg, const struct host *ahead)
+{
+	(void)arg, (void)ahead;
+	return removal_new();
+}
+
+static struct planned plan_after_a_start(struct place *place)
+{
+	char *dir = temp_path("state"), *warning = NULL;
+	struct err err;
+	struct store *store = store_open(place->base, dir, &warning, &err);
+	struct events *events = events_new(place->base, store);
+	const struct host_context context = {
+		.base = place->base,
+		.store = store,
+		.events = events,
+		.owner = OWNER,
+		.due = on_host_due,
+		.idle = on_host_idle,
+		.removal = nobody_is_there,
+	};
+	struct spec_host settings = {.url = (char *)"direct",
+				     .label = (char *)"direct",
+				     .engine = fake_engine_socket(place->engine)};
+	struct host *host = host_new(&context, &settings);
+	struct planned planned = {false};
+	bool todo;
+
+	host_wish(host, "lb", place->wanted, false, &todo);
+	host_plan(host, on_planned, &planned);
+	while (!planned.done)
+		event_base_loop(place->base, EVLOOP_ONCE);
+	host_free(host);
+	events_free(events);
+	store_close(store);
+	free(settings.engine);
+	free(dir);
+	return planned;
+}
+
+START_TEST(a_plan_promises_no_more_than_the_first_look_allows)
+{
+	struct planned planned;
+	struct place place;
+
+	temp_make();
+	open_place(&place);
+	if (_i > 0)
+		run(&place);
+	want(&place, NEW, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+	planned = plan_after_a_start(&place);
+	ck_assert_int_eq(planned.look, _i > 0 ? LOOK_LEAVE : LOOK_KEEP);
+	ck_assert_int_eq(planned.actions > 0, _i == 0);
+	close_place(&place);
+	temp_remove();
+}
+END_TEST
+
 /* A second balancer on the same host, of which a request costs the connection. */
 
 static struct wanted *second_wanted(const char *servers)
@@ -1291,6 +1380,7 @@ int main(void)
 	tcase_add_test(tcase, a_refused_removal_is_tried_again_in_the_same_run);
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
+	tcase_add_loop_test(tcase, a_plan_promises_no_more_than_the_first_look_allows, 0, 2);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));

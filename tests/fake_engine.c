@@ -768,6 +768,11 @@ struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t tim
 	return stream_open_unix(engine->base, address.sun_path, timeout_ms, cb, cb_arg);
 }
 
+char *fake_engine_socket(const struct fake_engine *engine)
+{
+	return xstrdup(address_of(engine, "engine").sun_path);
+}
+
 /* Its life. */
 
 static struct evconnlistener *listen_as(struct fake_engine *engine, const char *name, evconnlistener_cb cb)

@@ -41,4 +41,7 @@ void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mo
 struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 					void *cb_arg);
 
+/* Where the engine listens, for who opens it by itself. The caller frees. */
+char *fake_engine_socket(const struct fake_engine *engine);
+
 #endif
