@@ -141,7 +141,7 @@ def test_a_first_balancer_gets_its_ca(daemon, hosts, two_cas, authorities):
     for host in hosts[:2]:
         wait_states(daemon, "up", "down", part=host.address)
         assert host.run("stat", "-c", "%u %a", f"{BESIDE}/{beside(host).pop()}").split() == ["0", "644"]
-        assert host.run("stat", "-c", "%u %a", BESIDE).split() == ["65534", "755"]
+        assert host.run("stat", "-c", "%u %a", BESIDE).split() == ["65534", "700"]
 
 
 def test_servers_that_another_ca_signed_do_not_replace_those_that_are_up(daemon, hosts, two_cas, ca_file):
