@@ -153,6 +153,10 @@ bool job_has_seen_place(const struct job_target *target)
  * For a plan: it is to say what a run would find. No container of the balancer
  * shows the file, so one that can only look is made, and removed at once. Without
  * the image there can be none, and what could not be looked at stays unknown.
+ *
+ * A run does so, too, where the engine has only errors to say of a file that the
+ * balancer's container has mounted: a file that is gone is no reason to take the
+ * engine's own trouble for one.
  */
 
 /* Steps of the phase, which has others, too. */
@@ -162,6 +166,29 @@ static void plan_step(struct job *job, int step)
 {
 	job->step = step;
 	job_run(job);
+}
+
+static void looked(struct job *job)
+{
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->observed;
+	const struct host_file *file = &observed->file;
+
+	if (observed->config_in_doubt && file->kind == HOST_FILE_UNKNOWN) {
+		err_set(&target->err, ERR_TRANSIENT,
+			"the engine has only errors to say of %s, through whatever container",
+			target->wanted->instance.config_path);
+	} else if (observed->config_in_doubt) {
+		observed->config_known = true;
+		observed->config_exists = file->text != NULL;
+		observed->config_mode = file->mode >= 0 && file->mode != CONFIG_MODE;
+		if (file->text) {
+			observed->config = xcalloc(1, file->len + 1);
+			memcpy(observed->config, file->text, file->len);
+			sha256_hex(file->text, file->len, observed->config_sha256);
+		}
+	}
+	plan_step(job, PLAN_LOOKED);
 }
 
 static void on_plan_look(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -174,7 +201,10 @@ static void on_plan_look(void *arg, const struct docker_reply *reply, const stru
 		job_request_failed(job, err);
 	} else if (job->step < PLAN_HEAD) {
 		/* Also where the directory is not there: then nor is the file. */
-		plan_step(job, err ? PLAN_LOOKED : PLAN_HEAD);
+		if (err)
+			looked(job);
+		else
+			plan_step(job, PLAN_HEAD);
 	} else if (job->step == PLAN_HEAD) {
 		if (!err)
 			take_stat(target, reply);
@@ -184,7 +214,7 @@ static void on_plan_look(void *arg, const struct docker_reply *reply, const stru
 			take_text(target, reply);
 		plan_step(job, PLAN_REMOVE);
 	} else {
-		plan_step(job, PLAN_LOOKED);
+		looked(job);
 	}
 }
 
@@ -194,8 +224,9 @@ bool job_needs_look_for_plan(const struct job *job, const struct job_target *tar
 
 	if (job->step >= PLAN_HEAD)
 		return job->step != PLAN_LOOKED;
-	return job->options.observe_only && target->wanted && plan_writes_file(&target->plan) &&
-	       !observed->config_known && !observed->helper && observed->image_present;
+	return (job->options.observe_only || observed->config_in_doubt) && target->wanted &&
+	       plan_writes_file(&target->plan) && !observed->config_known && !observed->helper &&
+	       observed->image_present;
 }
 
 enum step job_look_for_plan(struct job *job, struct job_target *target)

@@ -137,7 +137,15 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 		job_run(job);
 		return;
 	}
-	if (err || reply->status == 404) {
+	if (err) {
+		/* Another container can tell (job_look.c). */
+		target->config_size = -1;
+		observed->config_in_doubt = true;
+		job->step = CONFIG_DONE;
+		job_run(job);
+		return;
+	}
+	if (reply->status == 404) {
 		target->config_size = -1;
 		config_done(job, false);
 		return;

@@ -1230,6 +1230,36 @@ START_TEST(a_successor_that_serves_alone_is_never_told_to_leave)
 }
 END_TEST
 
+/* An engine that cannot mount a file which is gone says so with errors; but it may have others, too. */
+START_TEST(a_mounted_file_is_gone_only_when_it_is)
+{
+	char first[65];
+	struct place place;
+	const struct fake_file *file;
+
+	open_place(&place);
+	wanted_unref(place.wanted);
+	place.wanted = wanted_at("/etc/lb.cfg", OLD, "7443", "'192.0.2.1:6443'");
+	run(&place);
+	ck_assert_msg(place.last.err.kind == ERR_NONE, "%s", place.last.err.message);
+	strcpy(first, balancer(&place)->id);
+	place.machine.blind = true;
+	for (int i = 0; i < 2; i++) {
+		run(&place);
+		ck_assert_msg(place.last.err.kind == ERR_NONE, "%s", place.last.err.message);
+		ck_assert_str_eq(balancer(&place)->id, first);
+		ck_assert_uint_eq(containers(&place), 1);
+	}
+	fake_file_remove(&place.machine, "/etc/lb.cfg");
+	run(&place);
+	ck_assert_str_ne(balancer(&place)->id, first);
+	file = fake_file_find(&place.machine, "/etc/lb.cfg");
+	ck_assert(file && strcmp(file->text, place.wanted->config) == 0);
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	close_place(&place);
+}
+END_TEST
+
 #define MINE "global # mine\n"
 
 static void somebody_elses(struct place *place)
@@ -1388,6 +1418,7 @@ int main(void)
 	tcase_add_test(tcase, a_successor_that_serves_alone_is_never_told_to_leave);
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
 	tcase_add_loop_test(tcase, what_is_somebody_elses_in_our_directory_is_left_alone, 0, 2);
+	tcase_add_test(tcase, a_mounted_file_is_gone_only_when_it_is);
 	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	tcase_add_loop_test(tcase, who_does_not_answer_gets_a_successor, 0, MOUTHS - MOUTH_SILENT);

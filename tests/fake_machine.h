@@ -52,6 +52,7 @@ struct fake_machine {
 	bool podman;       /* its engine speaks so, and starts again what has left */
 	bool twists;       /* what it makes has another stop signal than it was asked for */
 	bool no_links;     /* files in /etc have one name each */
+	bool blind;        /* of the configs of what runs its engine has only errors to say */
 	int64_t pull_ms;   /* so long a pull takes */
 	bool disk_is_full; /* half of what is written gets there, then it fails */
 	/* What it has been through: of the requests that change something, a line each. */

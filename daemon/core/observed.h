@@ -114,6 +114,8 @@ struct observed_instance {
 	struct host_file file;
 	bool file_is_ours; /* a label, the store or the balancer before it says so, whatever stands in it */
 
+	bool config_in_doubt; /* the engine has only errors to say of it: a mounted file that is gone, or it
+				 is the engine's own trouble */
 	bool config_known;
 	bool config_exists;
 	bool config_mode; /* its permissions are not CONFIG_MODE */
