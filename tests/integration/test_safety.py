@@ -157,7 +157,7 @@ def test_mistyped_address_is_forgotten(daemon, hosts, servers):
 def test_mistyped_engine_is_forgotten(daemon, hosts, servers, path):
     """The host answers, but no engine there: nothing is, and something else than an engine."""
     host = hosts[0]
-    host.sh("/usr/bin/python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"/run/other.sock\")'")
+    host.sh("rm -f /run/other.sock; /usr/bin/python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); s.bind(\"/run/other.sock\")'")
     deploy(daemon, [hosts[1]], servers)
     wrong = spec.instance(host)
     wrong["runtime"] = {"docker": {"host": f"unix://{path}"}}
