@@ -5,7 +5,7 @@ import re
 
 from lab import fakes, spec
 from lab.fleet import deploy_local, serves
-from lab.proc import patience
+from lab.proc import SLOWNESS, patience
 
 NONE = (b"404 Not Found", b'{"message":"no such thing"}')
 
@@ -73,7 +73,8 @@ def test_large_replies(daemon, local, servers, tmp_path):
         daemon.wait("a repair", lambda: local.engine.status("lb0") == "running")
         daemon.wait_converged(1, "well")
         serves("127.0.0.1:7443")
-        assert peak_mib(daemon.process.pid) - before < 16 * len(LARGE)
+        # A sanitizer keeps what was freed, so that is for the plain build.
+        assert SLOWNESS > 1 or peak_mib(daemon.process.pid) - before < 16 * len(LARGE)
     finally:
         for server in fake.values():
             server.close()
