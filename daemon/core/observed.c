@@ -203,15 +203,10 @@ bool observed_runs_haproxy(const struct observed_container *container)
 
 bool observed_is_told(const struct observed_container *container, const char *word)
 {
-	struct json_object *command = NULL;
-	size_t n;
+	struct json_object *command = json_as_list(json_at(container->inspect, "/Config/Cmd"));
 
-	if (json_pointer_get(container->inspect, "/Config/Cmd", &command) != 0 ||
-	    !json_object_is_type(command, json_type_array))
-		return false;
-	n = json_object_array_length(command);
-	for (size_t i = 0; i < n; i++) {
-		const char *is = json_object_get_string(json_object_array_get_idx(command, i));
+	for (size_t i = 0; i < json_length(command); i++) {
+		const char *is = json_item_text(command, i);
 
 		if (is && strcmp(is, word) == 0)
 			return true;
