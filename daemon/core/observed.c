@@ -1,7 +1,6 @@
 #include "daemon/core/observed.h"
 
 #include <json-c/json.h>
-#include <json-c/json_pointer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
