@@ -117,7 +117,7 @@ enum {
 
 bool job_is_ours(const struct job_target *target, const struct observed_container *container)
 {
-	return container && container->owner && strcmp(container->owner, target->wanted->owner) == 0;
+	return observed_is_owned(container, target->wanted->owner);
 }
 
 static bool is_seen(const struct observed_instance *observed, const char *id)

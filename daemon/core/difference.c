@@ -253,11 +253,6 @@ static const char *find_variable(struct json_object *env, const char *like)
 	return NULL;
 }
 
-static bool is_token(const char *variable)
-{
-	return strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
-}
-
 /*
  * What Podman adds where the image does not say it (man podman-run, "ENVIRONMENT";
  * containers.conf(5), `env` and `http_proxy`), and HAProxy does not care about. A
@@ -282,7 +277,7 @@ static char *environment_difference(struct json_object *is, struct json_object *
 	for (size_t i = 0; i < json_length(images); i++) {
 		const char *variable = json_item_text(images, i), *has;
 
-		if (!variable || is_token(variable))
+		if (!variable || observed_is_token(variable))
 			continue;
 		has = find_variable(is, variable);
 		if (!has || strcmp(has, find_variable(images, variable)) != 0)
@@ -292,7 +287,7 @@ static char *environment_difference(struct json_object *is, struct json_object *
 	for (size_t i = 0; i < json_length(is); i++) {
 		const char *variable = json_item_text(is, i);
 
-		if (variable && !is_token(variable) && !is_engines(variable) &&
+		if (variable && !observed_is_token(variable) && !is_engines(variable) &&
 		    !find_variable(images, variable))
 			return xasprintf("environment variable %.*s was added", (int)key_length(variable),
 					 variable);

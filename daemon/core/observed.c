@@ -114,7 +114,7 @@ struct observed_container *observed_from_list(struct json_object *entry)
 	return container;
 }
 
-static bool is_token(const char *variable)
+bool observed_is_token(const char *variable)
 {
 	return variable && strncmp(variable, TOKEN_VARIABLE "=", strlen(TOKEN_VARIABLE "=")) == 0;
 }
@@ -123,7 +123,7 @@ static void read_token(struct observed_container *container, struct json_object 
 {
 	for (size_t i = 0; i < json_length(env); i++) {
 		const char *variable = json_item_text(env, i);
-		const char *token = is_token(variable) ? strchr(variable, '=') + 1 : NULL;
+		const char *token = observed_is_token(variable) ? strchr(variable, '=') + 1 : NULL;
 
 		/* It becomes part of a path. */
 		if (token && strlen(token) < sizeof(container->token) &&
@@ -198,6 +198,11 @@ bool observed_runs_haproxy(const struct observed_container *container)
 	const char *program = text_at(container->inspect, "/Config/Cmd/0");
 
 	return program && strcmp(program, "haproxy") == 0;
+}
+
+bool observed_is_owned(const struct observed_container *container, const char *owner)
+{
+	return container && container->owner && strcmp(container->owner, owner) == 0;
 }
 
 bool observed_is_told(const struct observed_container *container, const char *word)

@@ -63,6 +63,11 @@ void observed_container_free(struct observed_container *container); /* NULL is f
 /* Of the image that it was made from, whatever its name means by now; NULL: not known. The container's. */
 const char *observed_image_id(const struct observed_container *container);
 
+/* Whether a variable of an environment is our token ("APILB_TOKEN=..."); NULL is none. */
+bool observed_is_token(const char *variable);
+/* Made by us: it has our owner's label. NULL is not. */
+bool observed_is_owned(const struct observed_container *container, const char *owner);
+
 /* Whether it shows what is at this path of the host: mounts it, or its directory. */
 bool observed_mounts_path(const struct observed_container *container, const char *path);
 /* By its command: with our own containers, whatever became of them. */

@@ -97,15 +97,10 @@ static bool is_up(const struct observed_container *container)
 	       container->status == CONTAINER_RESTARTING;
 }
 
-static bool is_ours_by_label(const struct wanted *wanted, const struct observed_container *container)
-{
-	return container->owner && strcmp(container->owner, wanted->owner) == 0;
-}
-
 static bool is_ours(const struct wanted *wanted, const struct observed_container *container)
 {
 	return (wanted->adopt_id && spec_state_means(wanted->adopt_id, container->id)) ||
-	       is_ours_by_label(wanted, container);
+	       observed_is_owned(container, wanted->owner);
 }
 
 /* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
@@ -138,7 +133,7 @@ static const char socket_missing[] = "stats socket is missing";
 static char *container_drift(const struct wanted *wanted, const struct observed_instance *observed,
 			     const struct observed_container *container)
 {
-	if (!is_ours_by_label(wanted, container))
+	if (!observed_is_owned(container, wanted->owner))
 		return xstrdup("container is handed over by the spec's state");
 	if (container->status == CONTAINER_DEAD)
 		return xstrdup("container is dead");
@@ -212,7 +207,7 @@ static void add_retirement(struct plan *plan, const struct wanted *wanted,
 
 	/* What is no HAProxy may take the signal for something else, and go on listening. */
 	if (container->status == CONTAINER_RUNNING &&
-	    (!is_ours_by_label(wanted, container) || observed_runs_haproxy(container))) {
+	    (!observed_is_owned(container, wanted->owner) || observed_runs_haproxy(container))) {
 		add_leaving(plan, name, container, heir, reason);
 		return;
 	}
