@@ -4,6 +4,8 @@ import json
 import re
 import time
 
+import pytest
+
 from lab import spec
 from lab.engine import EngineEvents
 from lab.fleet import serves
@@ -101,11 +103,15 @@ def test_what_is_somebody_elses_is_left_alone(make_daemon, local, servers):
     assert seen(local, rest) == {name: before[name] for name in rest}
 
 
-def test_debians_own_config(daemon, hosts, servers):
-    """The default path is that of the haproxy package, whose config stays. A balancer that is to move there serves on."""
+@pytest.mark.parametrize("before", ["/opt/lb/haproxy.cfg", "/etc/haproxy/apilb.cfg"])
+def test_debians_own_config(daemon, hosts, servers, before):
+    """The default path is that of the haproxy package, whose config stays. A balancer that is to move there serves on.
+
+    Also one whose container has that very directory mounted, and so shows the file.
+    """
     host = hosts[0]
     host.sh("mkdir -p /etc/haproxy; echo '# the package' >/etc/haproxy/haproxy.cfg")
-    content = spec.document([spec.instance(host, hostConfigPath="/opt/lb/haproxy.cfg")], servers)
+    content = spec.document([spec.instance(host, hostConfigPath=before)], servers)
     daemon.drop("prod", content)
     daemon.wait_converged(1)
     del content["apiLoadBalancers"][0]["hostConfigPath"]
