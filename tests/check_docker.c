@@ -891,7 +891,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(calls, 60);
 	LOOP(calls, a_call_is_this_request, requests);
 	LOOP(calls, the_version_is_negotiated, versions);
 	LOOP(calls, an_answer_becomes_this, answers);

@@ -213,7 +213,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_follower_gets_what_was_and_what_comes);
 	tcase_add_test(tcase, who_has_missed_more_than_is_kept_waiting_gets_the_newest);

@@ -158,7 +158,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(query, 60);
 	tcase_add_loop_test(query, the_answers_end_with_the_connection, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, answer_and_end_may_come_at_once, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, no_answer_is_an_error, 0, WIRE_KINDS);

@@ -826,7 +826,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(bytes, 60);
 	tcase_add_loop_test(bytes, a_reply_comes_in_one_piece, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_reply_comes_byte_by_byte, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_reply_is_split_at_every_position, 0, N_EXCHANGES);
@@ -838,7 +837,6 @@ int main(void)
 	tcase_add_loop_test(bytes, a_request_goes_over_the_wire, 0, sizeof(requests) / sizeof(*requests));
 	suite_add_tcase(suite, bytes);
 
-	tcase_set_timeout(rules, 60);
 	tcase_add_loop_test(rules, requests_go_one_after_the_other, 0, WIRE_KINDS);
 	tcase_add_loop_test(rules, what_waits_fails_with_the_connection, 0, WIRE_KINDS);
 	tcase_add_loop_test(rules, no_callback_comes_from_within_send, 0, WIRE_KINDS);

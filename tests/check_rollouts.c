@@ -345,7 +345,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(cases, 120);
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, what_has_nothing_to_go_back_to_stays_failed_until_resumed);
 	tcase_add_test(cases, a_rollout_does_not_end_without_what_was_left_out);

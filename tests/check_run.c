@@ -1425,7 +1425,6 @@ int main(void)
 	tcase_add_test(tcase, what_is_paused_without_its_socket_is_succeeded);
 	tcase_add_loop_test(tcase, successors_that_do_not_answer_become_rare, 0, N(useless));
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
-	tcase_set_timeout(faults, 600);
 	tcase_set_tags(faults, "long");
 	tcase_add_loop_test(faults, any_request_may_fail, 0, N(worlds));
 	suite_add_tcase(suite, tcase);

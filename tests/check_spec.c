@@ -715,8 +715,6 @@ static TCase *add_case(Suite *suite, const char *name)
 {
 	TCase *tcase = tcase_create(name);
 
-	/* Checkers make the hostile files slow. */
-	tcase_set_timeout(tcase, 300);
 	suite_add_tcase(suite, tcase);
 	return tcase;
 }

@@ -512,7 +512,6 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
-	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, who_fits_gets_in, 0, sizeof(rows) / sizeof(*rows));
 	tcase_add_test(tcase, the_error_stands_at_the_one_who_came_later);
@@ -523,7 +522,6 @@ int main(void)
 	tcase_add_test(tcase, what_was_refused_beside_another_gets_in_when_that_is_gone);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("recalled");
-	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, temp_make, temp_remove);
 	tcase_add_loop_test(tcase, what_was_in_force_stays_so_under_newer_rules, 0,
 			    sizeof(once_good) / sizeof(*once_good));
@@ -531,7 +529,6 @@ int main(void)
 	suite_add_tcase(suite, tcase);
 	/* This measures time; what stretches time (valgrind) leaves it out by this tag. */
 	tcase = tcase_create("time");
-	tcase_set_timeout(tcase, 120);
 	tcase_set_tags(tcase, "time");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, ten_thousand_files_are_judged_in_one_go);

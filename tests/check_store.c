@@ -1113,7 +1113,6 @@ static void add_case(Suite *suite, const char *name, int loops, const TTest *con
 {
 	TCase *tcase = tcase_create(name);
 
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	for (size_t i = 0; i < n; i++)
 		tcase_add_loop_test(tcase, tests[i], 0, loops);
