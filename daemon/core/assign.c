@@ -1,0 +1,241 @@
+#include "daemon/core/assign.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "common/mem.h"
+
+/* A container's name on a host: what wishes, leftovers and known balancers meet at. */
+struct place {
+	char *key;
+	const struct assign_known *known; /* NULL: none */
+	bool taken;                       /* by a wish or a leftover */
+	UT_hash_handle hh;
+};
+
+/* Something that holds for a host, or for a spec on a host. */
+struct fact {
+	char *key;
+	UT_hash_handle hh;
+};
+
+struct assignment {
+	const struct assign_world *world;
+	struct place *places;
+	struct fact *reached, *waiting;
+	struct assign_decision *decisions;
+	size_t n;
+};
+
+/* Words of two parts, neither of which has a line feed in it. */
+static char *key_of(const char *a, const char *b)
+{
+	return xasprintf("%s\n%s", a, b);
+}
+
+/* Takes the key over. True: it was not so before. */
+static bool note(struct fact **facts, char *key)
+{
+	struct fact *fact;
+
+	HASH_FIND_STR(*facts, key, fact);
+	if (fact) {
+		free(key);
+		return false;
+	}
+	fact = xcalloc(1, sizeof(*fact));
+	fact->key = key;
+	HASH_ADD_KEYPTR(hh, *facts, fact->key, strlen(fact->key), fact);
+	return true;
+}
+
+static bool holds(struct fact *facts, const char *a, const char *b)
+{
+	char *key = key_of(a, b);
+	struct fact *fact;
+
+	HASH_FIND_STR(facts, key, fact);
+	free(key);
+	return fact != NULL;
+}
+
+static void facts_free(struct fact **facts)
+{
+	struct fact *fact, *tmp;
+
+	HASH_ITER (hh, *facts, fact, tmp) {
+		HASH_DELETE(hh, *facts, fact);
+		free(fact->key);
+		free(fact);
+	}
+}
+
+static struct place *place_at(struct assignment *all, const char *host, const char *name)
+{
+	char *key = key_of(host, name);
+	struct place *place;
+
+	HASH_FIND_STR(all->places, key, place);
+	if (place) {
+		free(key);
+		return place;
+	}
+	place = xcalloc(1, sizeof(*place));
+	place->key = key;
+	HASH_ADD_KEYPTR(hh, all->places, place->key, strlen(place->key), place);
+	return place;
+}
+
+static void places_free(struct assignment *all)
+{
+	struct place *place, *tmp;
+
+	HASH_ITER (hh, all->places, place, tmp) {
+		HASH_DELETE(hh, all->places, place);
+		free(place->key);
+		free(place);
+	}
+}
+
+/* All have a wish, a leftover, or neither; and what is known of the place, if anything. */
+static struct assign_decision *decide(struct assignment *all, enum assign_kind kind,
+				      const struct assign_known *known)
+{
+	struct assign_decision *decision = &all->decisions[all->n++];
+
+	*decision = (struct assign_decision){
+		.kind = kind,
+		.wish = ASSIGN_NONE,
+		.leftover = ASSIGN_NONE,
+		.known = known ? (size_t)(known - all->world->known) : ASSIGN_NONE,
+	};
+	return decision;
+}
+
+/* Wishes. */
+
+static bool is_new(const struct assign_known *known)
+{
+	return !known || !known->version || !known->made;
+}
+
+static enum assign_why held_because(const struct assignment *all, const struct assign_wish *wish,
+				    const struct assign_known *known)
+{
+	if (known && known->as_found)
+		return wish->faulty ? ASSIGN_FAULTY : ASSIGN_AS_FOUND;
+	if (known && known->version && strcmp(known->version, wish->version) == 0)
+		return ASSIGN_NOT_HELD;
+	if (wish->paused)
+		return ASSIGN_PAUSED;
+	if (!is_new(known))
+		return ASSIGN_TURN;
+	/* It may need what the change gives up, a port or a path. */
+	return holds(all->waiting, wish->host, wish->spec) ? ASSIGN_HOST_WAITS : ASSIGN_NOT_HELD;
+}
+
+static void take_wish(struct assignment *all, size_t i, struct place *place)
+{
+	const struct assign_wish *wish = &all->world->wishes[i];
+	enum assign_why why = held_because(all, wish, place->known);
+	struct assign_decision *decision;
+
+	if (note(&all->reached, xstrdup(wish->host)))
+		decide(all, ASSIGN_REACH, NULL)->wish = i;
+	decision = decide(all, why == ASSIGN_NOT_HELD ? ASSIGN_PUT_IN_FORCE : ASSIGN_HOLD, place->known);
+	decision->wish = i;
+	decision->why = why;
+	if (why != ASSIGN_NOT_HELD)
+		note(&all->waiting, key_of(wish->host, wish->spec));
+	place->taken = true;
+}
+
+/* What is there already comes first: what is new on its host may have to wait with it. */
+static void take_wishes(struct assignment *all, bool new_ones)
+{
+	for (size_t i = 0; i < all->world->wishes_n; i++) {
+		const struct assign_wish *wish = &all->world->wishes[i];
+		struct place *place = place_at(all, wish->host, wish->name);
+
+		if (!place->taken && is_new(place->known) == new_ones)
+			take_wish(all, i, place);
+	}
+}
+
+/* Leftovers: that is how flexkube is told to remove a container. */
+
+static void take_leftover(struct assignment *all, size_t i)
+{
+	const struct assign_leftover *leftover = &all->world->leftovers[i];
+	struct place *place = place_at(all, leftover->host, leftover->name);
+
+	if (leftover->paused)
+		return;
+	if (note(&all->reached, xstrdup(leftover->host)))
+		decide(all, ASSIGN_REACH, NULL)->leftover = i;
+	/* What is in force leaves as a balancer first, if at all. One that is only remembered was wanted
+	 * before the restart, and is not any more. */
+	if (place->taken || (place->known && place->known->version && !place->known->unasked))
+		return;
+	decide(all, ASSIGN_REMOVE_CONTAINER, place->known)->leftover = i;
+	place->taken = true;
+}
+
+/* What no spec in force names any more. */
+
+static enum assign_kind fate_of(const struct assign_known *known)
+{
+	if (known->silent)
+		return ASSIGN_LEAVE;
+	if (known->version && known->paused)
+		return ASSIGN_KEEP;
+	return known->made || known->busy ? ASSIGN_REMOVE : ASSIGN_FORGET;
+}
+
+static void take_rest(struct assignment *all)
+{
+	for (size_t i = 0; i < all->world->known_n; i++) {
+		const struct assign_known *known = &all->world->known[i];
+
+		if (!place_at(all, known->host, known->name)->taken)
+			decide(all, fate_of(known), known);
+	}
+}
+
+struct assign_decision *assign(const struct assign_world *world, size_t *n)
+{
+	struct assignment all = {.world = world};
+	/* Each wish and leftover may be the first to name its host. */
+	size_t room = 2 * (world->wishes_n + world->leftovers_n) + world->known_n;
+
+	all.decisions = xcalloc(room + 1, sizeof(*all.decisions));
+	for (size_t i = 0; i < world->known_n; i++)
+		place_at(&all, world->known[i].host, world->known[i].name)->known = &world->known[i];
+	take_wishes(&all, false);
+	take_wishes(&all, true);
+	for (size_t i = 0; i < world->leftovers_n; i++)
+		take_leftover(&all, i);
+	take_rest(&all);
+	facts_free(&all.reached);
+	facts_free(&all.waiting);
+	places_free(&all);
+	*n = all.n;
+	return all.decisions;
+}
+
+const char *assign_why(enum assign_why why)
+{
+	static const char *const words[ASSIGN_WHYS] = {
+		[ASSIGN_NOT_HELD] = "nothing holds it",
+		[ASSIGN_TURN] = "what is in force changes host by host",
+		[ASSIGN_PAUSED] = "changes of its spec are paused",
+		[ASSIGN_HOST_WAITS] = "it is new, and another change of its spec on this host waits",
+		[ASSIGN_AS_FOUND] = "its host has another version than the store knows, which stays until it "
+				    "is its turn to change",
+		[ASSIGN_FAULTY] = "its host has another version than the store knows, and the newest one of "
+				  "the spec is not valid",
+	};
+
+	return words[why];
+}

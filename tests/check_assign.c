@@ -1,0 +1,364 @@
+/*
+ * Who gets what? By example: each folder of tests/cases/assign is a case, which
+ * its README explains.
+ *
+ * After a deliberate change: APILB_UPDATE_CASES=1 make check, and read the diff.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/assign.h"
+#include "daemon/core/yaml_tree.h"
+
+#define CASES TOP_SRCDIR "/tests/cases/assign"
+
+/* Of each list of a case. */
+#define MAX_ITEMS 32
+
+static const struct yaml_limits limits = {.max_bytes = 1 << 16, .max_values = 4096, .max_depth = 8};
+
+/* A case. Strings are the tree's. */
+struct scene {
+	const struct yaml_value *specs;
+	bool nothing_read;
+	struct assign_wish wishes[MAX_ITEMS];
+	struct assign_leftover leftovers[MAX_ITEMS];
+	const char *leftover_ids[MAX_ITEMS], *leftover_specs[MAX_ITEMS];
+	struct assign_known known[MAX_ITEMS];
+	struct assign_world world;
+};
+
+static char *read_file(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char *text = NULL;
+	size_t len = 0;
+
+	if (!file)
+		return NULL;
+	ck_assert_int_ge(getdelim(&text, &len, '\0', file), 0);
+	fclose(file);
+	return text;
+}
+
+/* Reading a case. What it does not know it refuses. */
+
+static void only(const struct yaml_value *map, const char *keys)
+{
+	ck_assert_msg(map->kind == YAML_MAP, "line %zu: this has keys: %s", map->line, keys);
+	for (size_t i = 0; i < map->n; i++) {
+		const struct yaml_value *key = map->pairs[i].key;
+		char *word = xasprintf(" %s ", key->text);
+
+		ck_assert_msg(strstr(keys, word), "line %zu: unknown key \"%s\"; there are:%s", key->line,
+			      key->text, keys);
+		free(word);
+	}
+}
+
+static const char *text_of(const struct yaml_value *map, const char *key)
+{
+	const struct yaml_value *value = yaml_map_get(map, key);
+
+	ck_assert_msg(value && value->kind == YAML_TEXT && !value->null, "line %zu: %s is missing", map->line,
+		      key);
+	return value->text;
+}
+
+static size_t count(const struct yaml_value *list)
+{
+	ck_assert_msg(!list || (list->kind == YAML_LIST && list->n <= MAX_ITEMS),
+		      "line %zu: this is a list of at most %d", list->line, MAX_ITEMS);
+	return list ? list->n : 0;
+}
+
+struct word {
+	const char *word;
+	bool *is;
+};
+
+/* `is`: what holds, a word each; without it nothing does. */
+static void read_words(const struct yaml_value *map, const struct word *words, size_t n)
+{
+	char *given = yaml_map_get(map, "is") ? xstrdup(text_of(map, "is")) : NULL, *rest = given, *word;
+
+	while (rest && (word = strsep(&rest, " ")) != NULL) {
+		size_t i = 0;
+
+		while (i < n && strcmp(words[i].word, word) != 0)
+			i++;
+		ck_assert_msg(i < n, "line %zu: nothing can be \"%s\" here", map->line, word);
+		*words[i].is = true;
+	}
+	free(given);
+}
+
+static void read_spec(const struct yaml_value *spec, bool *paused, bool *silent, bool *faulty)
+{
+	const struct word words[] = {{"paused", paused}, {"silent", silent}, {"faulty", faulty}};
+
+	only(spec, " name is wants leaves ");
+	*paused = *silent = *faulty = false;
+	read_words(spec, words, 3);
+	ck_assert_msg(!*silent || (!yaml_map_get(spec, "wants") && !yaml_map_get(spec, "leaves")),
+		      "line %zu: one that is silent says nothing", spec->line);
+}
+
+static void add_spec(struct scene *scene, const struct yaml_value *spec)
+{
+	const struct yaml_value *wants = yaml_map_get(spec, "wants"), *leaves = yaml_map_get(spec, "leaves");
+	const char *name = text_of(spec, "name");
+	bool paused, silent, faulty;
+
+	read_spec(spec, &paused, &silent, &faulty);
+	for (size_t i = 0; i < count(wants); i++) {
+		ck_assert_uint_lt(scene->world.wishes_n, MAX_ITEMS);
+		only(wants->items[i], " host name version ");
+		scene->wishes[scene->world.wishes_n++] = (struct assign_wish){
+			.host = text_of(wants->items[i], "host"),
+			.name = text_of(wants->items[i], "name"),
+			.version = text_of(wants->items[i], "version"),
+			.spec = name,
+			.paused = paused,
+			.faulty = faulty,
+		};
+	}
+	for (size_t i = 0; i < count(leaves); i++) {
+		size_t at = scene->world.leftovers_n++;
+
+		ck_assert_uint_lt(at, MAX_ITEMS);
+		only(leaves->items[i], " host name container ");
+		scene->leftover_ids[at] = text_of(leaves->items[i], "container");
+		scene->leftover_specs[at] = name;
+		scene->leftovers[at] = (struct assign_leftover){
+			.host = text_of(leaves->items[i], "host"),
+			.name = text_of(leaves->items[i], "name"),
+			.paused = paused,
+		};
+	}
+}
+
+static void add_known(struct scene *scene, const struct yaml_value *given)
+{
+	struct assign_known *known = &scene->known[scene->world.known_n++];
+	const struct word words[] = {{"made", &known->made},
+				     {"as_found", &known->as_found},
+				     {"unasked", &known->unasked},
+				     {"busy", &known->busy}};
+	bool faulty;
+
+	only(given, " host name spec version is ");
+	*known = (struct assign_known){.host = text_of(given, "host"), .name = text_of(given, "name")};
+	if (yaml_map_get(given, "version"))
+		known->version = text_of(given, "version");
+	read_words(given, words, 4);
+	for (size_t i = 0; i < count(scene->specs); i++)
+		if (strcmp(text_of(scene->specs->items[i], "name"), text_of(given, "spec")) == 0)
+			read_spec(scene->specs->items[i], &known->paused, &known->silent, &faulty);
+	known->silent |= scene->nothing_read;
+}
+
+static void read_scene(struct scene *scene, const struct yaml_value *root)
+{
+	const struct yaml_value *known = yaml_map_get(root, "known");
+
+	only(root, " nothing_read specs known ");
+	*scene = (struct scene){
+		.specs = yaml_map_get(root, "specs"),
+		.nothing_read = yaml_map_get(root, "nothing_read") != NULL,
+	};
+	if (scene->nothing_read)
+		ck_assert_str_eq(text_of(root, "nothing_read"), "yes");
+	scene->world = (struct assign_world){
+		.wishes = scene->wishes, .leftovers = scene->leftovers, .known = scene->known};
+	for (size_t i = 0; i < count(scene->specs); i++)
+		add_spec(scene, scene->specs->items[i]);
+	for (size_t i = 0; i < count(known); i++)
+		add_known(scene, known->items[i]);
+}
+
+/* The decisions, a line each. */
+
+static void print_wish(FILE *out, const struct scene *scene, const struct assign_decision *decision)
+{
+	const struct assign_wish *wish = &scene->wishes[decision->wish];
+
+	fprintf(out, "%s/%s: ", wish->host, wish->name);
+	if (decision->kind == ASSIGN_PUT_IN_FORCE)
+		fprintf(out, "in force: version %s of %s\n", wish->version, wish->spec);
+	else
+		fprintf(out, "held: version %s of %s: %s\n", wish->version, wish->spec,
+			assign_why(decision->why));
+}
+
+static void print_reach(FILE *out, const struct scene *scene, const struct assign_decision *decision)
+{
+	size_t i = decision->leftover;
+
+	if (i == ASSIGN_NONE)
+		fprintf(out, "%s: reached as %s says\n", scene->wishes[decision->wish].host,
+			scene->wishes[decision->wish].spec);
+	else
+		fprintf(out, "%s: reached as the state of %s says\n", scene->leftovers[i].host,
+			scene->leftover_specs[i]);
+}
+
+static void print_leftover(FILE *out, const struct scene *scene, const struct assign_decision *decision)
+{
+	size_t i = decision->leftover;
+
+	fprintf(out, "%s/%s: container %s goes, as the state of %s says\n", scene->leftovers[i].host,
+		scene->leftovers[i].name, scene->leftover_ids[i], scene->leftover_specs[i]);
+}
+
+static void print_known(FILE *out, const struct scene *scene, const struct assign_decision *decision)
+{
+	static const char *const words[ASSIGN_KINDS] = {
+		[ASSIGN_KEEP] = "kept, while its spec is paused",
+		[ASSIGN_LEAVE] = "left alone: nobody knows what its spec wants",
+		[ASSIGN_REMOVE] = "goes",
+		[ASSIGN_FORGET] = "forgotten: nothing was ever done for it",
+	};
+	const struct assign_known *known = &scene->known[decision->known];
+
+	fprintf(out, "%s/%s: %s\n", known->host, known->name, words[decision->kind]);
+}
+
+typedef void print(FILE *out, const struct scene *scene, const struct assign_decision *decision);
+
+static char *decided(const struct scene *scene, const struct assign_decision *decisions, size_t n)
+{
+	static print *const prints[ASSIGN_KINDS] = {
+		[ASSIGN_REACH] = print_reach,  [ASSIGN_PUT_IN_FORCE] = print_wish,
+		[ASSIGN_HOLD] = print_wish,    [ASSIGN_KEEP] = print_known,
+		[ASSIGN_LEAVE] = print_known,  [ASSIGN_REMOVE] = print_known,
+		[ASSIGN_FORGET] = print_known, [ASSIGN_REMOVE_CONTAINER] = print_leftover,
+	};
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+
+	for (size_t i = 0; i < n; i++)
+		prints[decisions[i].kind](out, scene, &decisions[i]);
+	fclose(out);
+	return text;
+}
+
+/* What the header promises, whatever the case. */
+static void check_promises(const struct scene *scene, const struct assign_decision *decisions, size_t n)
+{
+	unsigned wishes[MAX_ITEMS] = {0}, leftovers[MAX_ITEMS] = {0}, known[MAX_ITEMS] = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		const struct assign_decision *decision = &decisions[i];
+		bool held = decision->kind == ASSIGN_HOLD;
+
+		ck_assert_int_eq(held, decision->why != ASSIGN_NOT_HELD);
+		if (decision->kind == ASSIGN_REACH)
+			continue;
+		if (decision->wish != ASSIGN_NONE)
+			ck_assert_uint_eq(++wishes[decision->wish], 1);
+		if (decision->leftover != ASSIGN_NONE)
+			ck_assert_uint_eq(++leftovers[decision->leftover], 1);
+		if (decision->known != ASSIGN_NONE)
+			ck_assert_uint_eq(++known[decision->known], 1);
+	}
+	for (size_t i = 0; i < scene->world.known_n; i++)
+		ck_assert_uint_eq(known[i], 1);
+}
+
+static char *answer_to(const struct yaml_value *root)
+{
+	struct scene scene;
+	struct assign_decision *decisions;
+	char *text;
+	size_t n;
+
+	read_scene(&scene, root);
+	decisions = assign(&scene.world, &n);
+	check_promises(&scene, decisions, n);
+	text = decided(&scene, decisions, n);
+	free(decisions);
+	return text;
+}
+
+static void run_case(const char *name)
+{
+	char *world = xasprintf(CASES "/%s/world.yaml", name),
+	     *expected = xasprintf(CASES "/%s/expected.txt", name);
+	char *text = read_file(world), *wanted, *got;
+	struct yaml_tree *tree;
+	struct err err;
+	FILE *file;
+
+	ck_assert_msg(text, "%s is missing", world);
+	tree = yaml_tree_parse(text, strlen(text), &limits, NULL, NULL, &err);
+	ck_assert_msg(tree, "%s: %s", name, err.message);
+	got = answer_to(yaml_tree_root(tree));
+	ck_assert_msg(*got, "%s: nothing is decided", name);
+	if (getenv("APILB_UPDATE_CASES")) {
+		file = fopen(expected, "w");
+		fputs(got, file);
+		fclose(file);
+	}
+	wanted = read_file(expected);
+	ck_assert_msg(wanted && strcmp(wanted, got) == 0, "%s:\n%s\nexpected:\n%s", name, got,
+		      wanted ? wanted : "(nothing: there is no expected.txt)");
+	yaml_tree_free(tree);
+	free(wanted);
+	free(got);
+	free(text);
+	free(world);
+	free(expected);
+}
+
+static int is_case(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.' && strcmp(entry->d_name, "README") != 0;
+}
+
+START_TEST(cases)
+{
+	struct dirent **found;
+	int n = scandir(CASES, &found, is_case, alphasort);
+
+	ck_assert_int_ge(n, 30);
+	for (int i = 0; i < n; i++) {
+		run_case(found[i]->d_name);
+		free(found[i]);
+	}
+	free(found);
+}
+END_TEST
+
+/* Every word that the header promises is there, and no two reasons read the same. */
+START_TEST(words)
+{
+	for (int a = 0; a < ASSIGN_WHYS; a++) {
+		ck_assert_ptr_nonnull(assign_why(a));
+		for (int b = 0; b < a; b++)
+			ck_assert_str_ne(assign_why(a), assign_why(b));
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("assign");
+	TCase *tc = tcase_create("cases");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tc, cases);
+	tcase_add_test(tc, words);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
