@@ -252,12 +252,13 @@ static void note_read_configs(struct host *host, const struct job_target *target
 {
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = host_find(host, targets[i].name);
-		const char *known = instance ? instance->record.config_sha256 : NULL;
+		struct memory *memory = instance ? &instance->memory : NULL;
 
-		if (instance && targets[i].observed.lost_file)
-			FREE(instance->beside_seen);
-		if (known && targets[i].observed.config && strcmp(known, targets[i].config_sha256) != 0)
-			instance->record.config_size = -1;
+		if (memory && targets[i].observed.lost_file)
+			FREE(memory->beside_seen);
+		if (memory && targets[i].observed.config &&
+		    strcmp(memory->config_sha256, targets[i].memory.config_sha256) != 0)
+			memory_doubt_config(memory);
 	}
 }
 
@@ -320,10 +321,8 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = host_find(host, targets[i].name);
 
-		if (!instance || !targets[i].wanted || instance->held || instance->record.config_path)
-			continue;
-		instance->record.config_path = xstrdup(targets[i].wanted->instance.config_path);
-		instance_store(instance, host->context->store);
+		if (instance && targets[i].wanted && !instance->held)
+			instance_reached(instance, targets[i].wanted, host->context->store);
 	}
 }
 

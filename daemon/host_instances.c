@@ -85,7 +85,7 @@ static void forget(struct host *host, struct instance *instance)
 bool host_unwant(struct host *host, struct instance *instance)
 {
 	/* A job that is under way may be about to reach it. */
-	if (!instance->record.config_path && host->state != HOST_RUNNING) {
+	if (!instance->memory.config_path && host->state != HOST_RUNNING) {
 		forget(host, instance);
 		return true;
 	}
@@ -268,7 +268,7 @@ static int64_t before_a_successor(const struct host *host, int64_t delay_ms)
 	int64_t now = clock_monotonic_ms();
 
 	for (size_t i = 0; i < host->instances_n; i++) {
-		const struct silence *silence = &host->instances[i]->silence;
+		const struct silence *silence = &host->instances[i]->memory.silence;
 		int64_t left = silence->due.ms - now;
 
 		if (silence->run && left > 0 && left < delay_ms)
@@ -330,7 +330,7 @@ void host_keep(struct host *host, struct job_target *targets, size_t n)
 		struct instance *instance = host_find(host, targets[i].name);
 
 		if (instance)
-			instance_keep(instance, &targets[i], &targets[i].err);
+			instance_keep(instance, &targets[i], host->context->store);
 	}
 }
 
@@ -341,7 +341,7 @@ void host_settle_all(struct host *host, const struct err *err)
 		struct instance *instance = host->instances[i];
 
 		if (!instance->wanted && !instance->held && !instance->drop_id &&
-		    !instance->record.config_path)
+		    !instance->memory.config_path)
 			forget(host, instance);
 		else
 			instance_settle(instance, NULL, err, host->context->store, host->context->events);

@@ -9,8 +9,21 @@
 #include "daemon/core/rollout.h"
 #include "daemon/core/spec_state.h"
 
-#define REFUSAL_FIRST_MS 30000
-#define REFUSAL_MAX_MS 600000
+/* What its record says of that: from here on it stands in the memory alone. */
+static void recall_memory(struct memory *memory, struct store_instance *record)
+{
+	memory_init(memory);
+	memory->config_path = record->config_path;
+	memory->config_size = record->config_size;
+	memory->config_mtime = record->config_mtime;
+	memory->accepted = record->accepted;
+	record->config_path = record->config_mtime = record->accepted = NULL;
+	snprintf(memory->config_sha256, SHA256_HEX_SIZE, "%s",
+		 record->config_sha256 ? record->config_sha256 : "");
+	FREE(record->config_sha256);
+	if (!record->error_message || record->error_kind == ERR_UNREACHABLE)
+		memory_know(memory, record->container_id);
+}
 
 struct instance *instance_new(struct store_instance *record)
 {
@@ -24,8 +37,7 @@ struct instance *instance_new(struct store_instance *record)
 	instance->phase = PHASE_PENDING;
 	instance->held = true;
 	instance->unit = NOT_A_UNIT;
-	if (!instance->record.error_message || instance->record.error_kind == ERR_UNREACHABLE)
-		instance->known_id = xstrdup(instance->record.container_id);
+	recall_memory(&instance->memory, &instance->record);
 	if (instance->record.error_message)
 		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
 	return instance;
@@ -39,16 +51,11 @@ void instance_free(struct instance *instance)
 	wanted_unref(instance->next);
 	wanted_unref(instance->former);
 	free(instance->drop_id);
-	free(instance->known_id);
 	free(instance->id);
 	free(instance->spec);
 	free(instance->progress);
 	free(instance->told_drift);
-	free(instance->beside_seen);
-	free(instance->refusal);
-	replaced_clear(&instance->replaced);
-	silence_clear(&instance->silence);
-	leaving_clear(&instance->leaving);
+	memory_clear(&instance->memory);
 	observed_instance_clear(&instance->observed);
 	servers_clear(&instance->servers);
 	store_instance_clear(&instance->record);
@@ -81,12 +88,13 @@ bool instance_drop(struct instance *instance, const char *container_id)
 static const char *taken_over(const struct instance *instance)
 {
 	const char *adopt_id = instance->wanted ? instance->wanted->adopt_id : NULL;
+	const struct leaving *leaving = &instance->memory.leaving;
 
 	if (!adopt_id || instance->phase != PHASE_CONVERGED)
 		return adopt_id;
-	for (size_t i = 0; i < instance->leaving.n; i++)
-		if (spec_state_means(adopt_id, instance->leaving.v[i].id))
-			return instance->leaving.v[i].id;
+	for (size_t i = 0; i < leaving->n; i++)
+		if (spec_state_means(adopt_id, leaving->v[i].id))
+			return leaving->v[i].id;
 	return NULL;
 }
 
@@ -106,17 +114,11 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.waits = instance->next != NULL,
 		.unasked = instance->held,
 		.seen = instance->observed_at_ms != 0,
-		.made = record->config_path != NULL,
+		.made = instance->memory.config_path != NULL,
 		.converged = instance->phase == PHASE_CONVERGED,
 		.answers = instance->observed.stats == STATS_ANSWERED,
 		.servers_up = observed_servers_up(&instance->observed),
 	};
-}
-
-/* What the store has of a file is of the one at this path. */
-static bool knows_file(const struct store_instance *record, const char *path)
-{
-	return record->config_sha256 && record->config_path && strcmp(record->config_path, path) == 0;
 }
 
 struct job_target instance_target(const struct instance *instance, bool ahead)
@@ -128,9 +130,6 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 		.former = instance->former ? wanted_ref(instance->former) : NULL,
 		.name = xstrdup(instance->record.name),
 		.drop_id = xstrdup(instance->drop_id),
-		.config_size = -1,
-		.beside_seen = xstrdup(instance->beside_seen),
-		.known_id = xstrdup(instance->known_id),
 	};
 
 	/* One that is to be had back from it is not what the host is to keep. */
@@ -139,19 +138,7 @@ struct job_target instance_target(const struct instance *instance, bool ahead)
 			      : NULL;
 	target.unproven = target.wanted && !ahead && !instance->proven;
 	target.under_way = instance_is_under_way(instance);
-	target.accepted = xstrdup(instance->record.accepted);
-	silence_copy(&target.silence, &instance->silence);
-	leaving_copy(&target.leaving, &instance->leaving);
-	replaced_copy(&target.replaced, &instance->replaced);
-	if (!wanted || knows_file(&instance->record, wanted->instance.config_path)) {
-		snprintf(target.config_sha256, SHA256_HEX_SIZE, "%s",
-			 instance->record.config_sha256 ? instance->record.config_sha256 : "");
-		target.config_size = instance->record.config_size;
-		target.config_mtime = xstrdup(instance->record.config_mtime);
-	}
-	memcpy(target.refused, instance->refused, SHA256_HEX_SIZE);
-	if (instance->refused[0] && clock_monotonic_ms() < instance->refused_until_ms)
-		target.refusal = xstrdup(instance->refusal);
+	memory_lend(&target.memory, &instance->memory, wanted ? wanted->version : NULL, clock_monotonic_ms());
 	return target;
 }
 
@@ -213,22 +200,10 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	struct store_instance *record = &instance->record;
 	const struct observed_container *current = target->observed.current;
 	const char *id = current ? current->id : NULL;
-	const char *sha256 = target->config_sha256[0] ? target->config_sha256 : NULL;
-	bool differs = !same_text(record->accepted, target->accepted) ||
-		       !same_text(record->container_id, id) || !same_text(record->config_sha256, sha256) ||
-		       !same_text(record->config_mtime, target->config_mtime) ||
-		       record->config_size != target->config_size || target->changed;
+	bool differs = !same_text(record->container_id, id) || target->changed;
 
 	set_text(&record->container_id, id);
 	set_text(&record->image, current ? current->image : NULL);
-	set_text(&record->config_sha256, sha256);
-	set_text(&record->config_mtime, target->config_mtime);
-	if (target->wanted)
-		set_text(&record->config_path, target->wanted->instance.config_path);
-	record->config_size = target->config_size;
-	free(instance->beside_seen);
-	instance->beside_seen = target->beside_seen;
-	target->beside_seen = NULL;
 	if (target->changed)
 		record->changed_at_ms = clock_now_ms();
 
@@ -253,49 +228,42 @@ static void tell_transition(const struct instance *instance, enum phase before, 
 		events_add(events, LOG_LEVEL_INFO, instance->spec, instance->id, "converged",
 			   "as wanted: container %.12s, %zu servers, config %.12s",
 			   instance->record.container_id ? instance->record.container_id : "-",
-			   instance->observed.servers_n, instance->record.config_sha256);
+			   instance->observed.servers_n, instance->memory.config_sha256);
 }
 
-/* A second attempt soon, since it is another way then (see plan.c); after that ever more seldom. */
-static void note_refusal(struct instance *instance, const struct job_target *target, const struct err *err)
+/* True when something of what the store holds has become different. */
+static bool take_memory(struct instance *instance, struct job_target *target)
 {
-	int64_t delay_ms = REFUSAL_FIRST_MS;
+	bool differs = !memory_is_recorded(&target->memory, &instance->memory);
 
-	if (strcmp(instance->refused, target->refused) != 0)
-		instance->refusals = 0;
-	memcpy(instance->refused, target->refused, SHA256_HEX_SIZE);
-	/* Only a run that has tried counts. */
-	if (!instance->refused[0] || err->kind == ERR_NONE || target->refusal)
+	memory_take(&instance->memory, &target->memory, target->wanted ? target->wanted->version : NULL,
+		    &target->err, clock_monotonic_ms());
+	return differs;
+}
+
+void instance_keep(struct instance *instance, struct job_target *target, struct store *store)
+{
+	if (take_memory(instance, target))
+		instance_store(instance, store);
+}
+
+void instance_reached(struct instance *instance, const struct wanted *wanted, struct store *store)
+{
+	/* What is known of the file at another path is known until the run has learned of this one. */
+	if (instance->memory.config_path)
 		return;
-	for (unsigned i = 1; i < instance->refusals && delay_ms < REFUSAL_MAX_MS; i++)
-		delay_ms *= 2;
-	instance->refused_until_ms = clock_monotonic_ms() + (instance->refusals++ == 0 ? 0 : delay_ms);
-	set_text(&instance->refusal, err->message);
-}
-
-void instance_keep(struct instance *instance, struct job_target *target, const struct err *err)
-{
-	note_refusal(instance, target, err);
-	replaced_clear(&instance->replaced);
-	instance->replaced = target->replaced;
-	target->replaced = (struct replaced){0};
-	silence_clear(&instance->silence);
-	instance->silence = target->silence;
-	target->silence = (struct silence){0};
-	leaving_clear(&instance->leaving);
-	instance->leaving = target->leaving;
-	target->leaving = (struct leaving){0};
-	set_text(&instance->record.accepted, target->accepted);
+	memory_turn_to_config(&instance->memory, wanted->instance.config_path);
+	instance_store(instance, store);
 }
 
 /* Judged, and right. That its host cannot be reached, or anything else goes wrong, says nothing against it.
  */
-static void note_known(struct instance *instance, const struct job_target *target, const struct err *err)
+static void note_known(struct job_target *target)
 {
 	const struct observed_container *current = target->observed.current;
 
-	if (err->kind == ERR_NONE && target->wanted && target->look != LOOK_LEAVE && current)
-		set_text(&instance->known_id, current->id);
+	if (target->err.kind == ERR_NONE && target->wanted && target->look != LOOK_LEAVE && current)
+		memory_know(&target->memory, current->id);
 }
 
 void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
@@ -307,10 +275,10 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	bool differs, new_error;
 
 	if (target)
-		note_known(instance, target, err);
+		note_known(target);
 	differs = target && note_observation(instance, target);
 	if (target)
-		instance_keep(instance, target, err);
+		differs |= take_memory(instance, target);
 	new_error = note_error(instance, err);
 
 	FREE(instance->progress);
@@ -359,8 +327,8 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 				   : instance->record.image,
 		.container_status = container ? container->status : CONTAINER_UNKNOWN,
 		.draining = instance->observed.old_n,
-		.config_path = wanted ? wanted->instance.config_path : instance->record.config_path,
-		.config_sha256 = instance->record.config_sha256,
+		.config_path = wanted ? wanted->instance.config_path : instance->memory.config_path,
+		.config_sha256 = instance->memory.config_sha256[0] ? instance->memory.config_sha256 : NULL,
 		.wanted_servers = wanted ? wanted->instance.servers : NULL,
 		.loaded = instance->observed.loaded.generation[0] ? &instance->observed.loaded : NULL,
 		.health_check = wanted ? &wanted->instance.health_check : NULL,

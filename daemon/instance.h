@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/core/memory.h"
 #include "daemon/core/removal.h"
 #include "daemon/core/servers.h"
 #include "daemon/core/status.h"
@@ -51,8 +52,10 @@ struct instance {
 	bool mentioned; /* by a spec in force, at the last time that they were gone through */
 	char *drop_id;  /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
 	char *id, *spec;
-	size_t index;                 /* in its spec's list */
-	struct store_instance record; /* what outlives the process; name and host stand here */
+	size_t index; /* in its spec's list */
+	/* What outlives the process; name and host stand here. What its columns say of the config stands in
+	 * `memory`, and what is in force above. */
+	struct store_instance record;
 
 	enum phase phase;
 	char *progress;                    /* what is going on; NULL: nothing */
@@ -60,20 +63,8 @@ struct instance {
 	struct servers servers;            /* how HAProxy has seen them, over many runs */
 	struct err err;                    /* kind ERR_NONE: none */
 	int64_t observed_at_ms;            /* of the last verdict, also that it cannot be seen; 0: never */
-	/*
-	 * The version that HAProxy did not take, how often, and until when (monotonic
-	 * clock) that is left at; see struct job_target.
-	 */
-	char refused[SHA256_HEX_SIZE];
-	unsigned refusals;
-	int64_t refused_until_ms;
-	char *refusal;            /* in words; NULL: none */
-	char *known_id;           /* the container that was last judged right; NULL: none was */
-	struct replaced replaced; /* see struct job_target */
-	struct leaving leaving;   /* former containers that still have connections */
-	char *beside_seen;        /* see struct job_target */
-	struct silence silence;   /* of its stats socket */
-	char *told_drift;         /* the last that was told, so that each is told once */
+	struct memory memory;              /* what runs have learned */
+	char *told_drift;                  /* the last that was told, so that each is told once */
 };
 
 /* The record is taken over. */
@@ -132,9 +123,10 @@ struct job_target instance_target(const struct instance *instance, bool ahead);
 /* What is going on, for people; NULL: nothing any more. */
 void instance_progress(struct instance *instance, const char *text);
 
-/* What a run that has come to no verdict has learned, and done, all the same. Taken over. err: the target's
- * own. */
-void instance_keep(struct instance *instance, struct job_target *target, const struct err *err);
+/* What a run that has come to no verdict has learned, and done, all the same. Taken over. */
+void instance_keep(struct instance *instance, struct job_target *target, struct store *store);
+/* Its engine has answered: from here on something of what is wanted there may be on the host. */
+void instance_reached(struct instance *instance, const struct wanted *wanted, struct store *store);
 
 /*
  * The verdict of a run: takes the observation over, writes down what changed,

@@ -87,7 +87,7 @@ bool instance_want(struct instance *instance, struct wanted *wanted)
 
 bool instance_is_new(const struct instance *instance)
 {
-	return !instance->wanted || !instance->record.config_path;
+	return !instance->wanted || !instance->memory.config_path;
 }
 
 bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
@@ -229,7 +229,13 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 void instance_store(const struct instance *instance, struct store *store)
 {
 	struct store_instance row = instance->record;
+	const struct memory *memory = &instance->memory;
 
+	row.config_path = memory->config_path;
+	row.config_size = memory->config_size;
+	row.config_mtime = memory->config_mtime;
+	row.config_sha256 = memory->config_sha256[0] ? (char *)memory->config_sha256 : NULL;
+	row.accepted = memory->accepted;
 	row.in_force = instance->wanted ? spec_instance_to_json(&instance->wanted->instance) : NULL;
 	row.former = instance->former ? spec_instance_to_json(&instance->former->instance) : NULL;
 	store_put_instance(store, &row);

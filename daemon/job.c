@@ -267,6 +267,10 @@ static void on_ping(void *arg, const struct docker_reply *reply, const struct er
 		host_failed(job, err);
 		return;
 	}
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].wanted)
+			memory_turn_to_config(&job->targets[i].memory,
+					      job->targets[i].wanted->instance.config_path);
 	job->options.reached(job->options.arg, job->targets, job->n);
 	go_to(job, LIST);
 	job_run(job);
@@ -318,7 +322,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (target->stays)
 		plan_put_off(&target->plan);
 	if (target->observed.current && target->plan.n == 0 && target->plan.trouble.kind == ERR_NONE)
-		replaced_helped(&target->replaced, target->observed.current->id);
+		replaced_helped(&target->memory.replaced, target->observed.current->id);
 	/* These come back here. */
 	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
 		return job_look_at_image(job, target);
@@ -327,7 +331,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (target->plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
 	if (target->plan.for_silence && !job->options.observe_only)
-		silence_tried(&target->silence, job_clock());
+		silence_tried(&target->memory.silence, job_clock());
 	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only && !must_wait(job, target))
 		job_tell(job, JOB_DRIFT, target->wanted ? "drift" : "removing", "%s",
 			 target->plan.actions[0].reason);
@@ -360,7 +364,7 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 	if (job->rounds >= JOB_MAX_ROUNDS) {
 		/* More of the same would cost connections each time: ever more seldom. */
 		if (target->wanted)
-			memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+			refused_note(&target->memory.refused, target->wanted->version);
 		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
 			JOB_MAX_ROUNDS, target->plan.actions[0].reason);
 		return STEP_NEXT;
@@ -374,7 +378,7 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 static bool has_been_silent(const struct job_target *target)
 {
 	return observed_is_silent(&target->observed) &&
-	       silence_lasts_ms(&target->silence, clock_monotonic_ms()) >= MOMENT_MS;
+	       silence_lasts_ms(&target->memory.silence, clock_monotonic_ms()) >= MOMENT_MS;
 }
 
 static bool needs_a_moment(const struct job *job)
@@ -459,14 +463,7 @@ void job_target_clear(struct job_target *target)
 	free(target->name);
 	free(target->stray_of);
 	free(target->drop_id);
-	free(target->config_mtime);
-	free(target->beside_seen);
-	free(target->known_id);
-	free(target->refusal);
-	free(target->accepted);
-	silence_clear(&target->silence);
-	leaving_clear(&target->leaving);
-	replaced_clear(&target->replaced);
+	memory_clear(&target->memory);
 	observed_instance_clear(&target->observed);
 	plan_clear(&target->plan);
 }

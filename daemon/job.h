@@ -14,14 +14,12 @@
 #include <stdint.h>
 
 #include "daemon/core/first_look.h"
+#include "daemon/core/memory.h"
 #include "daemon/core/observed.h"
 #include "daemon/core/plan.h"
 #include "daemon/core/removal.h"
-#include "daemon/core/replaced.h"
-#include "daemon/core/silence.h"
 #include "daemon/core/wanted.h"
 #include "daemon/io/stream.h"
-#include "daemon/leaving.h"
 
 struct event_base;
 struct job;
@@ -52,21 +50,8 @@ struct job_target {
 			     now,   and goes when that one is as wanted; NULL: it is none. */
 	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
 			*/
-	/* What the config file was when last read: when size and mtime still are, it is not read again. A
-	 * hash says, too, that the file at this path has been ours. In and out. */
-	int64_t config_size; /* -1: not known */
-	char *config_mtime;
-	char config_sha256[SHA256_HEX_SIZE];
-	char *beside_seen; /* files beside it that were read and found right; NULL: none. In and out. */
-	char *known_id;    /* the container that was last seen to be right: another one is looked at more
-			      closely. In. */
-	char refused[SHA256_HEX_SIZE]; /* the version (struct wanted) that HAProxy did not take; "": none. In
-					  and out. */
-	char *refusal;  /* it is not to be tried again in this run, for this reason; NULL: it is. In. */
-	char *accepted; /* configs that were checked on this host (accepted.h); NULL: none. In and out. */
-	struct silence silence;   /* of its stats socket. In and out. */
-	struct replaced replaced; /* the container that was made last. In and out. */
-	struct leaving leaving;   /* former containers of it that still have connections. In and out. */
+	struct memory memory; /* lent (memory_lend): what earlier runs have learned, and by the end this one,
+				 too. In and out. */
 
 	/* Out: the last observation, the last plan, and what went wrong. */
 	struct observed_instance observed;

@@ -103,7 +103,7 @@ static void on_created(void *arg, const struct docker_reply *reply, const struct
 	const char *id = err ? NULL : json_text_at(reply->json, "/Id");
 
 	if (id)
-		replaced_note(&target->replaced, id, job_action(job)->reason, target->wanted->version);
+		replaced_note(&target->memory.replaced, id, job_action(job)->reason, target->wanted->version);
 	job_on_step(job, reply, err);
 }
 
@@ -207,7 +207,8 @@ static void on_drained(void *arg, const struct docker_reply *reply, const struct
 		return;
 	}
 	if (!err)
-		leaving_add(&job_current(job)->leaving, id, clock_monotonic_ms(), job->leaver_started_at);
+		leaving_add(&job_current(job)->memory.leaving, id, clock_monotonic_ms(),
+			    job->leaver_started_at);
 	job_on_step(job, reply, err);
 }
 

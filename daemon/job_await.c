@@ -28,7 +28,7 @@ static void await_failed(struct job *job, enum err_kind kind, const char *what)
 	/* So that the next plan knows. But there is nothing wrong with the version of one that is only
 	 * silent. */
 	if (!target->plan.for_silence)
-		memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+		refused_note(&target->memory.refused, target->wanted->version);
 	err_set(&err, kind, "%s", what);
 	job_action_failed(job, &err);
 }
@@ -108,7 +108,7 @@ static void await_done(struct job *job)
 {
 	job->awaiting = AWAIT_INSPECT;
 	job->step++;
-	job_current(job)->refused[0] = '\0';
+	refused_taken(&job_current(job)->memory.refused);
 	job_run(job);
 }
 

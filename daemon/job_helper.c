@@ -97,7 +97,7 @@ static void put_beside(struct job *job, struct job_target *target, const char *m
 	for (size_t i = 0; i < wanted->files_n; i++)
 		pack_file(&parcel, dir, wanted->files[i].name, BESIDE_MODE, wanted->files[i].text,
 			  wanted->files[i].len);
-	FREE(target->beside_seen);
+	FREE(target->memory.beside_seen);
 	send_parcel(job, target, mount, &parcel, job_on_step);
 }
 
@@ -180,7 +180,7 @@ static void on_verdict(void *arg, const struct docker_reply *reply, const struct
 		return;
 	}
 	if (code != 0) {
-		memcpy(target->refused, target->wanted->version, sizeof(target->refused));
+		refused_note(&target->memory.refused, target->wanted->version);
 		err_set(&refused, ERR_PERMANENT, "HAProxy of %s refuses the config (it has not been written)",
 			target->wanted->instance.image);
 		job_action_failed(job, &refused);
@@ -203,7 +203,7 @@ static void on_checker(void *arg, const struct docker_reply *reply, const struct
 	const char *image = err ? NULL : json_text(reply->json, "Image", NULL);
 
 	if (image)
-		accepted_add(&target->accepted, image, target->wanted->config_sha256);
+		accepted_add(&target->memory.accepted, image, target->wanted->config_sha256);
 	job_on_step(job, reply, err);
 }
 
@@ -354,7 +354,7 @@ static void put_config(struct job *job, struct job_target *target)
 	struct parcel parcel = {0};
 
 	/* Whatever it was before: it is to be read again. */
-	target->config_size = -1;
+	memory_doubt_config(&target->memory);
 	pack_file(&parcel, "", config_name(target), CONFIG_MODE, text, strlen(text));
 	send_parcel(job, target, HELPER_CONFIG_DIR, &parcel, on_config_put);
 }

@@ -55,8 +55,8 @@ static void add_old(struct job_target *target, struct observed_container *old)
 	int64_t drain_ms = target->wanted ? target->wanted->instance.timeouts.drain_ms : target->leave_ms;
 	int64_t limit = drain_ms + DRAIN_GRACE_MS;
 
-	old->undrained = !leaving_has(&target->leaving, old->id);
-	old->overdue = now - leaving_since(&target->leaving, old->id, now) > limit;
+	old->undrained = !leaving_has(&target->memory.leaving, old->id);
+	old->overdue = now - leaving_since(&target->memory.leaving, old->id, now) > limit;
 	observed_instance_add_old(&target->observed, old);
 }
 
@@ -97,12 +97,13 @@ static void remember_leaving(struct job_target *target)
 {
 	struct leaving now = {0};
 
-	for (size_t i = 0; i < target->leaving.n; i++)
-		if (find_old_by_id(&target->observed, target->leaving.v[i].id))
-			leaving_add(&now, target->leaving.v[i].id, target->leaving.v[i].since_ms,
-				    target->leaving.v[i].started_at);
-	leaving_clear(&target->leaving);
-	target->leaving = now;
+	for (size_t i = 0; i < target->memory.leaving.n; i++)
+		if (find_old_by_id(&target->observed, target->memory.leaving.v[i].id))
+			leaving_add(&now, target->memory.leaving.v[i].id,
+				    target->memory.leaving.v[i].since_ms,
+				    target->memory.leaving.v[i].started_at);
+	leaving_clear(&target->memory.leaving);
+	target->memory.leaving = now;
 }
 
 /* What has to be asked for, one after the other. */
@@ -133,26 +134,20 @@ static bool is_seen(const struct observed_instance *observed, const char *id)
 	return false;
 }
 
-/* As what it was made, or what the engine has made of that, has been judged. */
-static bool is_known(const struct job_target *target, const char *id)
-{
-	return (target->known_id && strcmp(target->known_id, id) == 0) || replaced_is(&target->replaced, id);
-}
-
 /* Taken over. */
 static void take_current(struct job_target *target, struct observed_container *container)
 {
 	target->observed.current = container;
 	if (target->wanted)
-		target->observed.in_vain =
-			xstrdup(replaced_reason(&target->replaced, container->id, target->wanted->version));
+		target->observed.in_vain = xstrdup(
+			replaced_reason(&target->memory.replaced, container->id, target->wanted->version));
 }
 
 /* The list does not tell since when it runs. Taken over. */
 static void take_leaving(struct job_target *target, struct observed_container *container)
 {
 	struct observed_container *old = find_old_by_id(&target->observed, container->id);
-	bool returned = leaving_returned(&target->leaving, container->id, container->started_at);
+	bool returned = leaving_returned(&target->memory.leaving, container->id, container->started_at);
 
 	if (old) {
 		old->returned = returned;
@@ -187,7 +182,7 @@ static void take(struct job *job, struct job_target *target, struct observed_con
 {
 	struct observed_instance *observed = &target->observed;
 
-	container->known = is_known(target, container->id);
+	container->known = memory_knows(&target->memory, container->id);
 	/* The engine takes the beginning of an ID for a name as well. */
 	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->name) == 0)
 		take_current(target, container);
@@ -257,7 +252,7 @@ static const char *adopted_elsewhere(const struct job_target *target)
 /* Such a container, when the spec has lost its `state` meanwhile; or one that runs, for since when. */
 static const char *still_leaving(const struct job_target *target, size_t i)
 {
-	const char *id = target->leaving.v[i].id;
+	const char *id = target->memory.leaving.v[i].id;
 	const struct observed_container *old = find_old_by_id(&target->observed, id);
 	bool ask = old ? old->status == CONTAINER_RUNNING : !is_seen(&target->observed, id);
 
@@ -306,9 +301,9 @@ static void begin(struct job *job, struct job_target *target)
 	struct observed_instance *observed = &target->observed;
 
 	observed_instance_clear(observed);
-	observed->refused = target->wanted && strcmp(target->refused, target->wanted->version) == 0;
+	observed->refused = target->wanted && refused_is(&target->memory.refused, target->wanted->version);
 	if (observed->refused)
-		observed->refusal = xstrdup(target->refusal);
+		observed->refusal = xstrdup(target->memory.refused.why);
 	inspect_from_list(job, target);
 }
 
@@ -316,7 +311,7 @@ enum step job_inspect(struct job *job, struct job_target *target)
 {
 	if (job->step == INSPECT_CURRENT)
 		begin(job, target);
-	for (; job->step < INSPECT_LEAVING + (int)target->leaving.n; job->step++) {
+	for (; job->step < INSPECT_LEAVING + (int)target->memory.leaving.n; job->step++) {
 		const char *what = subject(job, target);
 
 		if (!what)

@@ -186,6 +186,8 @@ bool job_is_wanted(struct job *job, const struct observed_container *container)
 /* stray_of: see struct job_target. */
 static void adopt(struct job *job, const char *name, const char *stray_of)
 {
+	struct job_target *found;
+
 	/* "api-lb-apilb-next" belongs to api-lb, which is a target then, too. */
 	if (is_known(job->list->names, name))
 		return;
@@ -195,8 +197,9 @@ static void adopt(struct job *job, const char *name, const char *stray_of)
 	}
 	learn(&job->list->names, name);
 	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
-	job->targets[job->n++] =
-		(struct job_target){.name = xstrdup(name), .stray_of = xstrdup(stray_of), .config_size = -1};
+	found = &job->targets[job->n++];
+	*found = (struct job_target){.name = xstrdup(name), .stray_of = xstrdup(stray_of)};
+	memory_init(&found->memory);
 	job->orphans++;
 }
 

@@ -24,7 +24,7 @@ static bool label_says(const struct job *job, const struct wanted *wanted)
 
 bool job_knows_file(const struct job *job, const struct job_target *target)
 {
-	return target->config_sha256[0] || target->displaced || label_says(job, target->wanted);
+	return target->memory.config_sha256[0] || target->displaced || label_says(job, target->wanted);
 }
 
 typedef void look_fn(struct job *job, const char *helper, const char *path, docker_cb *cb);

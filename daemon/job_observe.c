@@ -54,22 +54,16 @@ static void config_done(struct job *job, bool exists)
 }
 
 /* Only what was read counts as known: a look that got no further is to be repeated. */
-static void remember_config(struct job_target *target, const struct host_file *as_read)
-{
-	memcpy(target->config_sha256, target->observed.config_sha256, SHA256_HEX_SIZE);
-	target->config_size = as_read->size;
-	free(target->config_mtime);
-	target->config_mtime = xstrdup(as_read->mtime);
-}
-
 static void take_config(struct job_target *target, size_t len, const char *path_stat)
 {
 	struct observed_instance *observed = &target->observed;
 	struct host_file as_read = {0};
+	const struct host_file *file;
 
 	sha256_hex(observed->config, len, observed->config_sha256);
 	host_file_stat(&as_read, path_stat);
-	remember_config(target, as_read.mtime ? &as_read : &observed->file);
+	file = as_read.mtime ? &as_read : &observed->file;
+	memory_read_config(&target->memory, observed->config_sha256, file->size, file->mtime);
 	host_file_clear(&as_read);
 }
 
@@ -83,11 +77,11 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 
 	if (err) {
 		/* Size and time are of a text that nobody has read. */
-		target->config_size = -1;
+		memory_doubt_config(&target->memory);
 		job_request_failed(job, err);
 		return;
 	}
-	target->config_size = -1;
+	memory_doubt_config(&target->memory);
 	if (reply->status == 404) {
 		observed->file.kind = HOST_FILE_MISSING;
 	} else if (archive_first_file(reply->body, reply->body_len, HOST_FILE_MAX_BYTES, &observed->config,
@@ -109,9 +103,7 @@ static bool is_unchanged(const struct job_target *target)
 {
 	const struct host_file *file = &target->observed.file;
 
-	return file->kind == HOST_FILE_REGULAR && file->mtime && target->config_mtime &&
-	       target->config_size == file->size && strcmp(target->config_mtime, file->mtime) == 0 &&
-	       target->config_sha256[0];
+	return file->kind == HOST_FILE_REGULAR && memory_has_config(&target->memory, file->size, file->mtime);
 }
 
 /* An engine that mounts a file which is gone leaves a directory there: that one is empty. */
@@ -139,28 +131,28 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 	}
 	if (err) {
 		/* Another container can tell (job_look.c). */
-		target->config_size = -1;
+		memory_doubt_config(&target->memory);
 		observed->config_in_doubt = true;
 		job->step = CONFIG_DONE;
 		job_run(job);
 		return;
 	}
 	if (reply->status == 404) {
-		target->config_size = -1;
+		memory_doubt_config(&target->memory);
 		config_done(job, false);
 		return;
 	}
 	host_file_stat(&observed->file, reply->path_stat);
 	observed->config_mode = observed->file.mode >= 0 && observed->file.mode != CONFIG_MODE;
 	if (is_unchanged(target) && !job->options.observe_only) {
-		memcpy(observed->config_sha256, target->config_sha256, SHA256_HEX_SIZE);
+		memcpy(observed->config_sha256, target->memory.config_sha256, SHA256_HEX_SIZE);
 		config_done(job, true);
 	} else if (host_file_is_readable(&observed->file) || may_be_the_engines(target)) {
 		job->step = CONFIG_GET;
 		job_run(job);
 	} else {
 		/* Nothing that HAProxy would get from us, whatever is in it. */
-		target->config_size = -1;
+		memory_doubt_config(&target->memory);
 		config_done(job, observed->file.kind == HOST_FILE_REGULAR);
 	}
 }
@@ -171,41 +163,9 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
  * when they were last read.
  */
 
-#define MAX_BESIDE_SEEN 1024
-
 static const struct haproxy_file *beside_in_hand(const struct job *job)
 {
 	return &job->targets[job->target].wanted->files[(job->step - CONFIG_DONE) / 2];
-}
-
-/* A line of what was seen to be right. */
-static char *seen_line(const struct haproxy_file *file, const struct host_file *is)
-{
-	return xasprintf("%s %s\n", file->name, is->mtime);
-}
-
-static bool was_seen(const struct job_target *target, const struct haproxy_file *file,
-		     const struct host_file *is)
-{
-	char *line = is->mtime ? seen_line(file, is) : NULL;
-	bool was = line && target->beside_seen && strstr(target->beside_seen, line);
-
-	free(line);
-	return was;
-}
-
-static void remember_beside(struct job_target *target, const struct haproxy_file *file,
-			    const struct host_file *is)
-{
-	char *before = target->beside_seen, *line;
-
-	if (!is->mtime || was_seen(target, file, is))
-		return;
-	line = seen_line(file, is);
-	target->beside_seen =
-		xasprintf("%s%s", before && strlen(before) < MAX_BESIDE_SEEN ? before : "", line);
-	free(before);
-	free(line);
 }
 
 static void beside_done(struct job *job, const char *lost)
@@ -241,10 +201,10 @@ static void on_beside_get(void *arg, const struct docker_reply *reply, const str
 	free(text);
 	if (same) {
 		host_file_stat(&is, reply->path_stat);
-		remember_beside(target, file, &is);
+		memory_saw_beside(&target->memory, file->name, is.mtime);
 		host_file_clear(&is);
 	} else {
-		FREE(target->beside_seen);
+		FREE(target->memory.beside_seen);
 	}
 	beside_done(job, same ? NULL : changed);
 }
@@ -269,7 +229,8 @@ static void on_beside_head(void *arg, const struct docker_reply *reply, const st
 	if (is.kind != HOST_FILE_REGULAR || is.size != (int64_t)file->len ||
 	    (is.mode >= 0 && is.mode != BESIDE_MODE)) {
 		beside_done(job, changed);
-	} else if (was_seen(job_current(job), file, &is) && !job->options.observe_only) {
+	} else if (memory_has_beside(&job_current(job)->memory, file->name, is.mtime) &&
+		   !job->options.observe_only) {
 		beside_done(job, NULL);
 	} else {
 		job->step++;
@@ -446,7 +407,7 @@ static const struct observed_container *answerer(const struct job_target *target
 static void note_silence(struct job *job, struct job_target *target, const struct observed_container *asked)
 {
 	struct observed_instance *observed = &target->observed;
-	struct silence *silence = &target->silence;
+	struct silence *silence = &target->memory.silence;
 	bool silent = observed_is_silent(observed);
 	char *run = silence_run(asked->id, asked->started_at);
 	int64_t now = clock_monotonic_ms();
@@ -523,7 +484,8 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	observed->image_present = reply->status != 404;
 	id = observed->image_present ? json_text(reply->json, "Id", NULL) : NULL;
 	if (id)
-		observed->config_accepted = accepted_has(target->accepted, id, target->wanted->config_sha256);
+		observed->config_accepted =
+			accepted_has(target->memory.accepted, id, target->wanted->config_sha256);
 	job_run(job);
 }
 

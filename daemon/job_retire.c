@@ -29,7 +29,7 @@ static void on_told(void *arg, const struct docker_reply *reply, const struct er
 		docker_remove(job->docker, job->retired_id, true, job_on_step, job);
 		return;
 	}
-	leaving_add(&job_current(job)->leaving, job->retired_id, clock_monotonic_ms(),
+	leaving_add(&job_current(job)->memory.leaving, job->retired_id, clock_monotonic_ms(),
 		    job->leaver_started_at);
 	job_on_step(job, reply, NULL);
 }

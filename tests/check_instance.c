@@ -109,7 +109,7 @@ static void expect_known(const char *id)
 {
 	struct job_target target = instance_target(instance, false);
 
-	ck_assert_str_eq(target.known_id ? target.known_id : "", id);
+	ck_assert_str_eq(target.memory.known_id ? target.memory.known_id : "", id);
 	job_target_clear(&target);
 }
 
@@ -163,26 +163,50 @@ START_TEST(a_run_without_a_verdict_is_not_forgotten)
 {
 	struct job_target target = instance_target(instance, false);
 
-	replaced_note(&target.replaced, "id9", "container is dead", target.wanted->version);
-	leaving_add(&target.leaving, "id0", 1, NULL);
-	silence_met(&target.silence, "id0 then", (struct silence_clock){1, 1}, 60000);
-	silence_tried(&target.silence, (struct silence_clock){2, 2});
-	memcpy(target.refused, target.wanted->version, sizeof(target.refused));
-	FREE(target.accepted);
-	target.accepted = xstrdup("some");
+	replaced_note(&target.memory.replaced, "id9", "container is dead", target.wanted->version);
+	leaving_add(&target.memory.leaving, "id0", 1, NULL);
+	silence_met(&target.memory.silence, "id0 then", (struct silence_clock){1, 1}, 60000);
+	silence_tried(&target.memory.silence, (struct silence_clock){2, 2});
+	refused_note(&target.memory.refused, target.wanted->version);
+	target.memory.accepted = xstrdup("some");
 	err_set(&target.err, ERR_PERMANENT, "HAProxy has not loaded it");
-	instance_keep(instance, &target, &target.err);
+	instance_keep(instance, &target, store);
 	job_target_clear(&target);
 	lose_host();
 
 	target = instance_target(instance, false);
-	ck_assert(replaced_is(&target.replaced, "id9"));
-	ck_assert(leaving_has(&target.leaving, "id0"));
-	ck_assert_uint_eq(target.silence.tries, 1);
-	ck_assert_str_eq(target.refused, target.wanted->version);
-	ck_assert_str_eq(target.accepted, "some");
-	ck_assert_str_eq(instance->refusal, "HAProxy has not loaded it");
+	ck_assert(replaced_is(&target.memory.replaced, "id9"));
+	ck_assert(leaving_has(&target.memory.leaving, "id0"));
+	ck_assert_uint_eq(target.memory.silence.tries, 1);
+	ck_assert(refused_is(&target.memory.refused, target.wanted->version));
+	ck_assert_str_eq(target.memory.accepted, "some");
+	ck_assert_str_eq(instance->memory.refused.why, "HAProxy has not loaded it");
 	job_target_clear(&target);
+}
+END_TEST
+
+/* Nor is it when the daemon ends then. */
+START_TEST(a_run_without_a_verdict_is_written_down)
+{
+	struct job_target target = instance_target(instance, false);
+	struct store_instance *rows;
+	struct err err;
+	size_t n;
+
+	memory_turn_to_config(&target.memory, "/etc/lb.cfg");
+	memory_read_config(&target.memory, target.wanted->config_sha256, 7, "today");
+	target.memory.accepted = xstrdup("some");
+	instance_keep(instance, &target, store);
+	job_target_clear(&target);
+
+	ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_str_eq(rows[0].accepted, "some");
+	ck_assert_str_eq(rows[0].config_path, "/etc/lb.cfg");
+	ck_assert_str_eq(rows[0].config_sha256, instance->wanted->config_sha256);
+	ck_assert_int_eq(rows[0].config_size, 7);
+	ck_assert_str_eq(rows[0].config_mtime, "today");
+	store_instances_free(rows, n);
 }
 END_TEST
 
@@ -199,6 +223,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_start_knows_what_the_store_says_no_ill_of, 0,
 			    (int)(sizeof(records) / sizeof(records[0])));
 	tcase_add_test(tcase, a_run_without_a_verdict_is_not_forgotten);
+	tcase_add_test(tcase, a_run_without_a_verdict_is_written_down);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -142,7 +142,7 @@ static void find_other_versions(void)
 
 	go_through_specs(HOSTS);
 	for (size_t i = 0; i < HOSTS; i++) {
-		instances[i]->record.config_path = xstrdup("/etc/haproxy/haproxy.cfg");
+		instances[i]->memory.config_path = xstrdup("/etc/haproxy/haproxy.cfg");
 		instances[i]->phase = PHASE_CONVERGED;
 		ck_assert(instance_found(instances[i], LOOK_LEAVE, &observed));
 	}

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/spec.h"
 #include "daemon/host.h"
@@ -36,7 +37,7 @@ struct place {
 	struct fake_engine *engine;
 	struct wanted *wanted; /* NULL: it is to be removed */
 	struct job_target last;
-	char *known;         /* the container that was last judged right */
+	struct memory memory;
 	struct wanted *next; /* what its spec wants, while that waits; NULL: the same */
 	bool unproven;       /* the daemon has just started */
 	bool done, reached, observe_only;
@@ -84,7 +85,7 @@ static void open_place(struct place *place)
 	fake_add_image(&place->machine, OLD);
 	fake_add_image(&place->machine, NEW);
 	place->engine = fake_engine_new(place->base, &place->machine);
-	place->last.config_size = -1;
+	memory_init(&place->memory);
 	want(place, OLD, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
 }
 
@@ -98,7 +99,7 @@ static void close_place(struct place *place)
 	event_base_free(place->base);
 	turned_clock_begin();
 	free(place->told);
-	free(place->known);
+	memory_clear(&place->memory);
 }
 
 static void on_told(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -150,30 +151,40 @@ static struct removal *nobody_else(void *arg)
 	return removal_new();
 }
 
-/* What an instance remembers from one run to the next (instance_settle, instance_target). */
+static const char *version_of(const struct place *place)
+{
+	return place->wanted ? place->wanted->version : NULL;
+}
+
 static struct job_target target_of(const struct place *place)
 {
-	const struct job_target *last = &place->last;
 	struct job_target target = {
 		.wanted = place->wanted ? wanted_ref(place->wanted) : NULL,
 		.next = place->next ? wanted_ref(place->next) : NULL,
 		.unproven = place->unproven,
 		.name = xstrdup("lb"),
-		.config_size = last->config_size,
-		.config_mtime = xstrdup(last->config_mtime),
-		.accepted = xstrdup(last->accepted),
-		.beside_seen = xstrdup(last->beside_seen),
-		.known_id = xstrdup(place->known),
 	};
 
-	/* Of the file at this path. */
-	if (last->wanted && place->wanted &&
-	    strcmp(last->wanted->instance.config_path, place->wanted->instance.config_path) == 0)
-		memcpy(target.config_sha256, last->config_sha256, SHA256_HEX_SIZE);
-	leaving_copy(&target.leaving, &last->leaving);
-	replaced_copy(&target.replaced, &last->replaced);
-	silence_copy(&target.silence, &last->silence);
+	memory_lend(&target.memory, &place->memory, version_of(place), clock_monotonic_ms());
 	return target;
+}
+
+/* The verdict of a run: what an instance makes of it (instance_settle). */
+static void take_verdict(struct place *place, struct job_target *target)
+{
+	const struct observed_container *current = target->observed.current;
+
+	if (!place->observe_only) {
+		if (target->err.kind == ERR_NONE && place->err.kind == ERR_NONE && current)
+			memory_know(&target->memory, current->id);
+		memory_take(&place->memory, &target->memory, version_of(place), &target->err,
+			    clock_monotonic_ms());
+	}
+	job_target_clear(&place->last);
+	place->last = *target;
+	*target = (struct job_target){.name = NULL};
+	if (place->last.err.kind == ERR_NONE)
+		place->last.err = place->err;
 }
 
 /* What went wrong with the request that was to fail; and whether the run ends there, as when its host is
@@ -196,8 +207,8 @@ static const struct mishap {
 static void forget(struct place *place)
 {
 	job_target_clear(&place->last);
-	place->last = (struct job_target){.config_size = -1};
-	FREE(place->known);
+	place->last = (struct job_target){.name = NULL};
+	memory_clear(&place->memory);
 }
 
 static struct job_options options_of(struct place *place)
@@ -236,15 +247,7 @@ static void run_until(struct place *place, const struct mishap *mishap)
 		event_base_loop(place->base, EVLOOP_ONCE);
 	if (place->done) {
 		targets = job_targets(job, &n);
-		job_target_clear(&place->last);
-		place->last = targets[0];
-		targets[0] = (struct job_target){.config_size = -1};
-		if (place->last.err.kind == ERR_NONE)
-			place->last.err = place->err;
-		if (place->last.err.kind == ERR_NONE && place->last.observed.current) {
-			free(place->known);
-			place->known = xstrdup(place->last.observed.current->id);
-		}
+		take_verdict(place, &targets[0]);
 	}
 	job_free(job);
 	if (mishap && mishap->forgotten)
@@ -1053,8 +1056,8 @@ static bool run_both(struct place *place, const struct wanted *second, struct er
 	place->done = false;
 	targets[0] = target_of(place);
 	targets[1] = (struct job_target){.wanted = wanted_ref((struct wanted *)second),
-					 .name = xstrdup(second->instance.name),
-					 .config_size = -1};
+					 .name = xstrdup(second->instance.name)};
+	memory_init(&targets[1].memory);
 	job = job_start(&options, targets, 2);
 	while (!place->done)
 		event_base_loop(place->base, EVLOOP_ONCE);
@@ -1132,8 +1135,8 @@ START_TEST(connections_lost_far_apart_do_not_fail_the_host)
 	turned_clock_turn(1000);
 	place.machine.pull_ms = 180000;
 	change_image_to_be_pulled(&place);
-	targets[0] = (struct job_target){
-		.wanted = wanted_ref(second), .name = xstrdup("other"), .config_size = -1};
+	targets[0] = (struct job_target){.wanted = wanted_ref(second), .name = xstrdup("other")};
+	memory_init(&targets[0].memory);
 	targets[1] = target_of(&place);
 	/* The ping, the list, and what is asked about the first. */
 	fake_engine_fail(place.engine, 3, FAULT_CUT_BEFORE);
@@ -1200,7 +1203,7 @@ START_TEST(who_was_not_reloaded_need_not_have_looked_up_names)
 	began = turned_clock_ms();
 	run(&place);
 	expect_as_wanted(&place, "with a name that has no address");
-	ck_assert_str_eq(place.last.refused, "");
+	ck_assert_str_eq(place.memory.refused.version, "");
 	ck_assert_int_lt(turned_clock_ms() - began, 5000);
 	ck_assert_uint_eq(times_told(&place, "reload: "), 1);
 	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
@@ -1339,7 +1342,8 @@ START_TEST(what_is_somebody_elses_in_our_directory_is_left_alone)
 		ck_assert_int_eq(place.observe_only ? place.last.plan.trouble.kind : place.last.err.kind,
 				 ERR_CONFLICT);
 		ck_assert_str_eq(fake_file_find(&place.machine, BESIDE)->text, MINE);
-		ck_assert_str_eq(place.last.config_sha256, "");
+		ck_assert_msg(strcmp(place.memory.config_path, BESIDE) != 0 || !place.memory.config_sha256[0],
+			      "it counts as read");
 		ck_assert(balancer(&place)->loaded && containers(&place) == 1);
 	}
 	/* And when it is gone, or what is there is ours: */

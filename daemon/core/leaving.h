@@ -4,8 +4,8 @@
  * hard-stop-after; this is for one that does not (it hangs, or somebody else wrote its config). It does not
  * outlive the daemon: whoever is not in it is told once more.
  */
-#ifndef APILB_LEAVING_H
-#define APILB_LEAVING_H
+#ifndef APILB_CORE_LEAVING_H
+#define APILB_CORE_LEAVING_H
 
 #include <stdbool.h>
 #include <stddef.h>

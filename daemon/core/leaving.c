@@ -1,4 +1,4 @@
-#include "daemon/leaving.h"
+#include "daemon/core/leaving.h"
 
 #include <stdlib.h>
 #include <string.h>

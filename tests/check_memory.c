@@ -1,0 +1,386 @@
+/* What is remembered of a balancer from run to run. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/memory.h"
+
+#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+#define SECOND 1000
+
+static const char V1[SHA256_HEX_SIZE] = "1111", V2[SHA256_HEX_SIZE] = "2222";
+static const char SHA[SHA256_HEX_SIZE] = "abcd";
+static struct memory memory;
+
+static void setup(void)
+{
+	memory_init(&memory);
+}
+
+static void teardown(void)
+{
+	memory_clear(&memory);
+}
+
+static void fill(void)
+{
+	memory_turn_to_config(&memory, "/etc/lb.cfg");
+	memory_read_config(&memory, SHA, 7, "yesterday");
+	memory_saw_beside(&memory, "ca.pem", "monday");
+	memory_know(&memory, "id1");
+	memory.accepted = xstrdup("some ");
+	refused_note(&memory.refused, V1);
+	silence_met(&memory.silence, "id1 then", (struct silence_clock){1, 2}, 60 * SECOND);
+	replaced_note(&memory.replaced, "id2", "it was dead", V1);
+	leaving_add(&memory.leaving, "id0", 3, "then");
+}
+
+static void expect_filled(const struct memory *is)
+{
+	ck_assert_str_eq(is->config_path, "/etc/lb.cfg");
+	ck_assert(memory_has_config(is, 7, "yesterday"));
+	ck_assert_str_eq(is->config_sha256, SHA);
+	ck_assert(memory_has_beside(is, "ca.pem", "monday"));
+	ck_assert(memory_knows(is, "id1"));
+	ck_assert(memory_knows(is, "id2"));
+	ck_assert_str_eq(is->accepted, "some ");
+	ck_assert(refused_is(&is->refused, V1));
+	ck_assert_str_eq(is->silence.run, "id1 then");
+	ck_assert_str_eq(replaced_reason(&is->replaced, "id2", V1), "it was dead");
+	ck_assert_int_eq(leaving_since(&is->leaving, "id0", 9), 3);
+}
+
+static void expect_nothing(const struct memory *is)
+{
+	ck_assert_ptr_null(is->config_path);
+	ck_assert_int_eq(is->config_size, -1);
+	ck_assert(!memory_has_config(is, -1, "yesterday"));
+	ck_assert_str_eq(is->config_sha256, "");
+	ck_assert(!memory_has_beside(is, "ca.pem", "monday"));
+	ck_assert(!memory_knows(is, "id1"));
+	ck_assert(!memory_knows(is, "id2"));
+	ck_assert_ptr_null(is->accepted);
+	ck_assert(!refused_is(&is->refused, V1));
+	ck_assert_ptr_null(is->silence.run);
+	ck_assert(!leaving_has(&is->leaving, "id0"));
+}
+
+START_TEST(a_copy_has_all_of_it_and_is_another)
+{
+	struct memory copy;
+
+	fill();
+	memory_copy(&copy, &memory);
+	expect_filled(&copy);
+	memory_clear(&memory);
+	expect_nothing(&memory);
+	expect_filled(&copy);
+	memory_clear(&copy);
+}
+END_TEST
+
+static const struct err fine = {.kind = ERR_NONE};
+
+/* A run for this version: what it learns is done by `learn`, at `ms`. */
+static void run(const char *version, void (*learn)(struct memory *lent), const struct err *err, int64_t ms)
+{
+	struct memory lent;
+
+	memory_lend(&lent, &memory, version, ms);
+	learn(&lent);
+	memory_take(&memory, &lent, version, err, ms);
+	expect_nothing(&lent);
+}
+
+static void learn_nothing(struct memory *lent)
+{
+	(void)lent;
+}
+
+START_TEST(what_a_run_gives_back_is_what_it_was_lent)
+{
+	fill();
+	run(V1, learn_nothing, &fine, 5);
+	expect_filled(&memory);
+	run(NULL, learn_nothing, &fine, 5);
+	expect_filled(&memory);
+}
+END_TEST
+
+static void learn_much(struct memory *lent)
+{
+	memory_read_config(lent, V2, 8, NULL);
+	memory_know(lent, "id3");
+	leaving_clear(&lent->leaving);
+	silence_broken(&lent->silence, "id1 then", 9);
+	refused_taken(&lent->refused);
+}
+
+START_TEST(what_a_run_learns_stays)
+{
+	fill();
+	run(V1, learn_much, &fine, 5);
+	ck_assert_int_eq(memory.config_size, 8);
+	ck_assert_str_eq(memory.config_sha256, V2);
+	ck_assert(memory_knows(&memory, "id3") && !memory_knows(&memory, "id1"));
+	ck_assert(!leaving_has(&memory.leaving, "id0"));
+	ck_assert_ptr_null(memory.silence.run);
+	ck_assert(!refused_is(&memory.refused, V1));
+}
+END_TEST
+
+/* A file is known by its path, its size and its time. */
+
+START_TEST(a_file_at_another_path_is_another)
+{
+	fill();
+	memory_turn_to_config(&memory, "/etc/lb.cfg");
+	expect_filled(&memory);
+	memory_turn_to_config(&memory, "/etc/other.cfg");
+	ck_assert(!memory_has_config(&memory, 7, "yesterday"));
+	ck_assert_str_eq(memory.config_sha256, "");
+	ck_assert_int_eq(memory.config_size, -1);
+	/* And back: nobody has looked after the first one meanwhile. */
+	memory_turn_to_config(&memory, "/etc/lb.cfg");
+	ck_assert(!memory_has_config(&memory, 7, "yesterday"));
+}
+END_TEST
+
+static const struct {
+	int64_t size;
+	const char *mtime;
+	bool doubted, same;
+} files[] = {
+	{7, "yesterday", false, true}, {8, "yesterday", false, false}, {7, "today", false, false},
+	{7, NULL, false, false},       {7, "yesterday", true, false},  {-1, "yesterday", true, true},
+};
+
+START_TEST(a_file_is_read_again_unless_it_looks_the_same)
+{
+	fill();
+	if (files[_i].doubted)
+		memory_doubt_config(&memory);
+	ck_assert_int_eq(memory_has_config(&memory, files[_i].size, files[_i].mtime), files[_i].same);
+	/* That it has been ours is known all the same. */
+	ck_assert_str_eq(memory.config_sha256, SHA);
+}
+END_TEST
+
+START_TEST(a_file_without_a_time_is_never_the_same)
+{
+	memory_read_config(&memory, SHA, 7, NULL);
+	ck_assert(!memory_has_config(&memory, 7, NULL));
+	ck_assert(!memory_has_config(&memory, 7, "today"));
+}
+END_TEST
+
+START_TEST(files_beside_it_are_known_one_by_one)
+{
+	memory_saw_beside(&memory, "a.pem", "monday");
+	memory_saw_beside(&memory, "b.lua", "tuesday");
+	memory_saw_beside(&memory, "c.pem", NULL);
+	ck_assert(memory_has_beside(&memory, "a.pem", "monday"));
+	ck_assert(memory_has_beside(&memory, "b.lua", "tuesday"));
+	ck_assert(!memory_has_beside(&memory, "a.pem", "tuesday"));
+	ck_assert(!memory_has_beside(&memory, "c.pem", NULL));
+	ck_assert(!memory_has_beside(&memory, "a.pem", "mon"));
+}
+END_TEST
+
+/* Hosts may change such a file as often as they like. */
+START_TEST(files_beside_it_take_no_more_room_than_they_may)
+{
+	char mtime[16];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(mtime, sizeof(mtime), "%d", i);
+		memory_saw_beside(&memory, "ca.pem", mtime);
+		memory_saw_beside(&memory, "ca.pem", mtime);
+		ck_assert(memory_has_beside(&memory, "ca.pem", mtime));
+		ck_assert_uint_lt(strlen(memory.beside_seen), 1100);
+	}
+}
+END_TEST
+
+/* What the store holds of it. */
+
+static void read_again(void)
+{
+	memory_read_config(&memory, SHA, 7, "today");
+}
+
+static void accept_another(void)
+{
+	free(memory.accepted);
+	memory.accepted = xstrdup("another some ");
+}
+
+static void turn_away(void)
+{
+	memory_turn_to_config(&memory, "/etc/other.cfg");
+}
+
+static void doubt(void)
+{
+	memory_doubt_config(&memory);
+}
+
+static void see_beside(void)
+{
+	memory_saw_beside(&memory, "b.lua", "monday");
+}
+
+static const struct {
+	void (*change)(void);
+	bool recorded;
+} changes[] = {
+	{read_again, false}, {accept_another, false}, {turn_away, false}, {doubt, false}, {see_beside, true},
+};
+
+START_TEST(what_is_not_in_the_store_yet_is_told_from_what_is)
+{
+	struct memory before;
+
+	fill();
+	memory_copy(&before, &memory);
+	ck_assert(memory_is_recorded(&memory, &before));
+	changes[_i].change();
+	ck_assert_int_eq(memory_is_recorded(&memory, &before), changes[_i].recorded);
+	memory_clear(&before);
+}
+END_TEST
+
+/* A version that HAProxy did not take: one line a run, for which version, and what came of it. */
+
+enum outcome { REFUSED, TAKEN, FAILED, NOTHING };
+
+struct refused_run {
+	int64_t at_s;
+	const char *version;
+	bool barred; /* it is not to be tried */
+	enum outcome outcome;
+};
+
+static const struct {
+	const char *name;
+	struct refused_run runs[8];
+} lives[] = {
+	{"once more at once, then ever more seldom, but not for ever",
+	 {{0, V1, false, REFUSED},
+	  {1, V1, false, REFUSED},
+	  {2, V1, true, FAILED},
+	  {30, V1, true, FAILED},
+	  {31, V1, false, REFUSED},
+	  {60, V1, true, FAILED},
+	  {91, V1, false, REFUSED}}},
+	{"what has been taken begins anew",
+	 {{0, V1, false, REFUSED},
+	  {1, V1, false, REFUSED},
+	  {31, V1, false, TAKEN},
+	  {32, V1, false, REFUSED},
+	  {33, V1, false, REFUSED},
+	  {34, V1, true, FAILED}}},
+	{"another version is another matter",
+	 {{0, V1, false, REFUSED},
+	  {1, V1, false, REFUSED},
+	  {2, V2, false, REFUSED},
+	  {3, V2, false, REFUSED},
+	  {4, V2, true, FAILED}}},
+	{"what fails of another version is no refusal of the first",
+	 {{0, V1, false, REFUSED},
+	  {1, V2, false, FAILED},
+	  {1, NULL, false, FAILED},
+	  {2, V1, false, REFUSED},
+	  {3, V1, true, FAILED}}},
+	{"to be tried, but nothing came of it",
+	 {{0, V1, false, REFUSED},
+	  {1, V1, false, REFUSED},
+	  {31, V1, false, NOTHING},
+	  {32, V1, false, NOTHING}}},
+};
+
+static void one_run(const char *name, const struct refused_run *step)
+{
+	struct err err = {.kind = ERR_NONE};
+	struct memory lent;
+
+	memory_lend(&lent, &memory, step->version, step->at_s * SECOND);
+	ck_assert_msg(!!lent.refused.why == step->barred, "%s: at %d s", name, (int)step->at_s);
+	if (step->outcome == REFUSED)
+		refused_note(&lent.refused, step->version);
+	if (step->outcome == TAKEN)
+		refused_taken(&lent.refused);
+	if (step->outcome == REFUSED || step->outcome == FAILED)
+		err_set(&err, ERR_PERMANENT, "refused at %d", (int)step->at_s);
+	memory_take(&memory, &lent, step->version, &err, step->at_s * SECOND);
+}
+
+START_TEST(what_was_refused_is_tried_ever_more_seldom)
+{
+	for (size_t i = 0; lives[_i].runs[i].at_s || i == 0; i++)
+		one_run(lives[_i].name, &lives[_i].runs[i]);
+}
+END_TEST
+
+START_TEST(a_refusal_is_told_in_the_words_of_its_own_version)
+{
+	static const struct refused_run runs[] = {
+		{1, V1, false, REFUSED},
+		{2, V1, false, REFUSED},
+		{3, V2, false, REFUSED},
+		{4, V2, false, REFUSED},
+	};
+	struct memory lent;
+
+	for (int i = 0; i < N(runs); i++)
+		one_run("words", &runs[i]);
+	memory_lend(&lent, &memory, V2, 5 * SECOND);
+	ck_assert_str_eq(lent.refused.why, "refused at 4");
+	memory_clear(&lent);
+}
+END_TEST
+
+START_TEST(the_longest_wait_is_bounded)
+{
+	struct refused_run step = {0, V1, false, REFUSED};
+	int64_t longest = 0;
+
+	for (int i = 0; i < 20; i++) {
+		one_run("bound", &step);
+		longest = memory.refused.until_ms - step.at_s * SECOND;
+		step.at_s = memory.refused.until_ms / SECOND + 1;
+	}
+	ck_assert_int_ge(longest, REFUSED_MAX_MS);
+	ck_assert_int_lt(longest, 2 * REFUSED_MAX_MS);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("memory");
+	TCase *tcase = tcase_create("memory");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, a_copy_has_all_of_it_and_is_another);
+	tcase_add_test(tcase, what_a_run_gives_back_is_what_it_was_lent);
+	tcase_add_test(tcase, what_a_run_learns_stays);
+	tcase_add_test(tcase, a_file_at_another_path_is_another);
+	tcase_add_loop_test(tcase, a_file_is_read_again_unless_it_looks_the_same, 0, N(files));
+	tcase_add_test(tcase, a_file_without_a_time_is_never_the_same);
+	tcase_add_test(tcase, files_beside_it_are_known_one_by_one);
+	tcase_add_test(tcase, files_beside_it_take_no_more_room_than_they_may);
+	tcase_add_loop_test(tcase, what_is_not_in_the_store_yet_is_told_from_what_is, 0, N(changes));
+	tcase_add_loop_test(tcase, what_was_refused_is_tried_ever_more_seldom, 0, N(lives));
+	tcase_add_test(tcase, a_refusal_is_told_in_the_words_of_its_own_version);
+	tcase_add_test(tcase, the_longest_wait_is_bounded);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
