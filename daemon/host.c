@@ -262,6 +262,21 @@ static void note_read_configs(struct host *host, const struct job_target *target
 	}
 }
 
+/* When it is others than last time. */
+static void tell_lookalikes(struct host *host, const struct job *job)
+{
+	char *now = job_lookalikes(job);
+
+	if (now && (!host->lookalikes || strcmp(host->lookalikes, now) != 0))
+		events_add_host(
+			host->context->events, LOG_LEVEL_WARNING, host->settings.label, "lookalike",
+			"%s: %s copies of our labels, from somebody or from an image that was "
+			"committed from a balancer: left alone, unless a balancer is to have that name",
+			host->settings.url, now);
+	free(host->lookalikes);
+	host->lookalikes = now;
+}
+
 /* A run that ends early has done something all the same, unless it was to look only. */
 static void keep(struct host *host, struct job *job)
 {
@@ -301,6 +316,7 @@ static void on_job_done(void *arg, const struct err *err)
 		delay = schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2, host_dice());
 	} else {
 		connected(host);
+		tell_lookalikes(host, job);
 		delay = host_settle(host, targets, n);
 		if (job_left_orphans(job) && delay > ORPHANS_AGAIN_MS)
 			delay = ORPHANS_AGAIN_MS;
@@ -517,6 +533,7 @@ void host_free(struct host *host)
 	for (size_t i = 0; i < host->instances_n; i++)
 		instance_free(host->instances[i]);
 	free(host->instances);
+	free(host->lookalikes);
 	spec_host_clear(&host->settings);
 	free(host);
 }

@@ -47,6 +47,8 @@ struct host {
 	TAILQ_HEAD(, host_plan) plans;
 	TAILQ_HEAD(, host_plan) plans_running;
 
+	char *lookalikes; /* what was last told of containers that have copies of our labels; NULL: nothing */
+
 	unsigned failures; /* in a row, to reach it */
 	int64_t failing_since_ms;
 };

@@ -105,6 +105,9 @@ void job_free(struct job *job);
 /* Valid until the job is freed. */
 struct job_target *job_targets(struct job *job, size_t *n);
 void job_target_clear(struct job_target *target);
+/* Of containers that have our labels, and that we have not made: the subject of a sentence about their labels
+ * ("container x (0123...) has"). NULL: there is none. The caller frees. */
+char *job_lookalikes(const struct job *job);
 /* There are more orphans than one run removes, and it has removed some. */
 bool job_left_orphans(const struct job *job);
 

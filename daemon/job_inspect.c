@@ -25,9 +25,12 @@ static struct observed_container *copy_of(const struct observed_container *liste
 	copy->id = xstrdup(listed->id);
 	copy->name = xstrdup(listed->name);
 	copy->image = xstrdup(listed->image);
+	copy->image_id = xstrdup(listed->image_id);
 	copy->status = listed->status;
 	copy->owner = xstrdup(listed->owner);
 	copy->spec = xstrdup(listed->spec);
+	copy->instance = xstrdup(listed->instance);
+	copy->container_sha256 = xstrdup(listed->container_sha256);
 	return copy;
 }
 
@@ -219,6 +222,13 @@ static void on_inspect(void *arg, const struct docker_reply *reply, const struct
 	job_run(job);
 }
 
+static void leave_lookalike(struct job *job, struct observed_instance *observed)
+{
+	job_note_lookalike(job, observed->current);
+	observed_container_free(observed->current);
+	observed->current = NULL;
+}
+
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
@@ -234,8 +244,10 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 		job_request_failed(job, &bad);
 		return;
 	}
-	if (reply->status != 404)
+	if (reply->status != 404 && job_current(job)->wanted)
 		observed->foreign = difference_from_image(observed->current, reply->json);
+	else if (reply->status != 404 && observed_inherits_labels(observed->current, reply->json))
+		leave_lookalike(job, observed);
 	job->step++;
 	job_run(job);
 }
@@ -259,11 +271,14 @@ static const char *still_leaving(const struct job_target *target, size_t i)
 	return ask ? id : NULL;
 }
 
-/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours. */
+/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours, and one
+ * of another name may have got them from its image. */
 static const char *image_to_compare(const struct job_target *target)
 {
 	const struct observed_container *current = target->observed.current;
 
+	if (!target->wanted)
+		return current && observed_is_renamed(current) ? observed_image_id(current) : NULL;
 	if (!job_is_ours(target, current) || !current->container_sha256 ||
 	    strcmp(current->container_sha256, target->wanted->container_sha256) != 0 || current->known)
 		return NULL;
@@ -290,7 +305,7 @@ static const char *subject(const struct job *job, const struct job_target *targe
 	case INSPECT_ADOPTED:
 		return adopted_elsewhere(target);
 	case INSPECT_IMAGE:
-		return target->wanted ? image_to_compare(target) : NULL;
+		return image_to_compare(target);
 	default:
 		return still_leaving(target, job->step - INSPECT_LEAVING);
 	}

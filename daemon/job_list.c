@@ -34,6 +34,8 @@ struct job_list {
 	struct family *families;
 	size_t looked_at;     /* of all: whether they are orphans */
 	struct known *names;  /* of targets */
+	char *lookalike;      /* the first container that has copies of our labels; NULL: there is none */
+	size_t lookalikes;    /* how many there are */
 	struct known *wishes; /* IDs of the instances that are wanted here */
 };
 
@@ -85,6 +87,7 @@ void job_list_free(struct job_list *list)
 	}
 	forget(&list->names);
 	forget(&list->wishes);
+	free(list->lookalike);
 	free(list->all);
 	free(list);
 }
@@ -130,6 +133,25 @@ static void add_to_family(struct job_list *list, struct listed *listed, char *ba
 	family->last_old = listed;
 }
 
+void job_note_lookalike(struct job *job, const struct observed_container *container)
+{
+	struct job_list *list = job->list;
+
+	if (list->lookalikes++ == 0)
+		list->lookalike = xasprintf("%s (%.12s)", container->name, container->id);
+}
+
+char *job_lookalikes(const struct job *job)
+{
+	const struct job_list *list = job->list;
+
+	if (!list || list->lookalikes == 0)
+		return NULL;
+	if (list->lookalikes == 1)
+		return xasprintf("container %s has", list->lookalike);
+	return xasprintf("container %s and %zu more have", list->lookalike, list->lookalikes - 1);
+}
+
 static void on_entry(void *arg, struct json_object *entry)
 {
 	struct job *job = arg;
@@ -138,6 +160,11 @@ static void on_entry(void *arg, struct json_object *entry)
 	struct listed *listed;
 	char *balancer;
 
+	if (container && !container->mounts_ours) {
+		job_note_lookalike(job, container);
+		observed_container_free(container);
+		return;
+	}
 	/* No two have one name: whoever says so is not believed the second time. */
 	if (!container || job_find_listed(job, container->name)) {
 		observed_container_free(container);

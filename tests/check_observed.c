@@ -38,8 +38,9 @@ static const char image_text[] =
 
 static const char entry_text[] =
 	"{\"Id\": \"" ID "\", \"Names\": [\"/lb\"], \"Image\": \"haproxy:3\", \"State\": \"exited\","
+	" \"ImageID\": \"sha256:" ID "\", \"Mounts\": [{\"Destination\": \"/config\"}],"
 	" \"Labels\": {\"io.apilb.owner\": \"apilb\", \"io.apilb.spec\": \"prod\", \"io.apilb.role\": "
-	"\"helper\"}}";
+	"\"helper\", \"io.apilb.instance\": \"prod/h/lb\"}}";
 
 static struct json_object *parse(const char *text)
 {
@@ -49,6 +50,14 @@ static struct json_object *parse(const char *text)
 
 	ck_assert_msg(json != NULL, "%s: %s", text, err.message);
 	return json;
+}
+
+/* The same with ' for ". */
+static struct json_object *parse_plain(char *text)
+{
+	for (char *c = text; *c; c++)
+		*c = *c == '\'' ? '"' : *c;
+	return parse(text);
 }
 
 static struct json_object *changed(const char *reply, size_t n, const char *lie)
@@ -217,6 +226,112 @@ START_TEST(long_texts)
 }
 END_TEST
 
+/* Labels are handed on by images, and copied; what is mounted is not. */
+START_TEST(what_is_ours_mounts_what_is_ours)
+{
+	static const struct {
+		const char *labels, *mounts;
+		bool ours;
+	} rows[] = {
+#define OF_LB "'io.apilb.instance': 'prod/h/lb'"
+#define AT(path) "[{'Destination': '/etc/x'}, {'Destination': '" path "'}]"
+		{OF_LB, AT("/var/lib/apilb/lb"), true},
+		{OF_LB, AT("/var/lib/apilb/lb2"), false},
+		{OF_LB, AT("/var/lib/apilb"), false},
+		{OF_LB, "[]", false},
+		{OF_LB, "null", false},
+		{OF_LB, "[null, {'Destination': null}, 7]", false},
+		{OF_LB, AT("/config"), false},
+		{OF_LB ", 'io.apilb.role': 'helper'", AT("/config"), true},
+		{OF_LB ", 'io.apilb.role': 'helper'", AT("/var/lib/apilb/lb"), true},
+		{OF_LB ", 'io.apilb.role': 'helper'", AT("/data"), false},
+		{"'io.apilb.role': 'helper'", AT("/config"), false},
+		{"'io.apilb.instance': 'lb'", AT("/var/lib/apilb/lb"), false},
+		{"'io.apilb.instance': 'prod/h/'", AT("/var/lib/apilb/"), false},
+		{"'x': 'y'", AT("/var/lib/apilb/lb"), false},
+#undef AT
+#undef OF_LB
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *text =
+			xasprintf("{'Id': '" ID "', 'Names': ['/x'], 'Labels': {'io.apilb.owner': 'apilb', "
+				  "%s}, 'Mounts': %s}",
+				  rows[i].labels, rows[i].mounts);
+		struct json_object *entry;
+		struct observed_container *container;
+
+		entry = parse_plain(text);
+		container = observed_from_list(entry);
+		ck_assert_ptr_nonnull(container);
+		ck_assert_msg(container->mounts_ours == rows[i].ours, "%s", text);
+		observed_container_free(container);
+		json_object_put(entry);
+		free(text);
+	}
+}
+END_TEST
+
+START_TEST(renamed_is_what_its_label_does_not_say)
+{
+	static const struct {
+		const char *name, *instance;
+		bool renamed;
+	} rows[] = {
+		{"lb", "prod/h/lb", false},
+		{"lb-apilb-next", "prod/h/lb", false},
+		{"lb-apilb-helper", "prod/h/lb", false},
+		{"lb-apilb-old-01234567", "prod/h/lb", false},
+		{"lb-apilb-old-0123456", "prod/h/lb", true},
+		{"lb2", "prod/h/lb", true},
+		{"debug", "prod/h/lb", true},
+		/* Nobody knows what it was called. */
+		{"debug", NULL, false},
+		{"debug", "lb", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct observed_container container = {.name = (char *)rows[i].name,
+							     .instance = (char *)rows[i].instance};
+
+		ck_assert_msg(observed_is_renamed(&container) == rows[i].renamed, "%s", rows[i].name);
+	}
+}
+END_TEST
+
+START_TEST(labels_are_inherited_when_the_image_has_them)
+{
+	static const struct {
+		const char *instance, *sha256, *labels;
+		bool inherited;
+	} rows[] = {
+		{"p/h/lb", "01", "{'io.apilb.instance': 'p/h/lb', 'io.apilb.container-sha256': '01'}", true},
+		{"p/h/lb", "02", "{'io.apilb.instance': 'p/h/lb', 'io.apilb.container-sha256': '01'}", false},
+		{"p/h/lb2", "01", "{'io.apilb.instance': 'p/h/lb', 'io.apilb.container-sha256': '01'}",
+		 false},
+		{"p/h/lb", NULL, "{'io.apilb.instance': 'p/h/lb', 'io.apilb.role': 'helper'}", true},
+		{"p/h/lb", "01", "{'io.apilb.instance': 'p/h/lb'}", false},
+		{"p/h/lb", "01", "{'maintainer': 'x'}", false},
+		{"p/h/lb", "01", "null", false},
+		{"p/h/lb", "01", "[1]", false},
+		{NULL, NULL, "{}", false},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct observed_container container = {.instance = (char *)rows[i].instance,
+							     .container_sha256 = (char *)rows[i].sha256};
+		char *text = xasprintf("{'Config': {'Labels': %s}}", rows[i].labels);
+		struct json_object *image;
+
+		image = parse_plain(text);
+		ck_assert_msg(observed_inherits_labels(&container, image) == rows[i].inherited, "%zu: %s", i,
+			      text);
+		json_object_put(image);
+		free(text);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("observed");
@@ -228,6 +343,9 @@ int main(void)
 	tcase_add_test(tests, lies_are_not_believed);
 	tcase_add_test(tests, an_image_of_nulls);
 	tcase_add_test(tests, long_texts);
+	tcase_add_test(tests, what_is_ours_mounts_what_is_ours);
+	tcase_add_test(tests, renamed_is_what_its_label_does_not_say);
+	tcase_add_test(tests, labels_are_inherited_when_the_image_has_them);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/names.h"
 #include "daemon/clock.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/spec.h"
@@ -43,6 +44,7 @@ struct place {
 	bool done, reached, observe_only;
 	struct err err; /* of the host as a whole */
 	char *told;
+	char *lookalikes; /* see job_lookalikes */
 };
 
 static struct wanted *wanted_at(const char *path, const char *image, const char *port, const char *servers)
@@ -100,6 +102,7 @@ static void close_place(struct place *place)
 	turned_clock_begin();
 	free(place->told);
 	memory_clear(&place->memory);
+	free(place->lookalikes);
 }
 
 static void on_told(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -245,6 +248,8 @@ static void run_until(struct place *place, const struct mishap *mishap)
 	job = job_start(&options, targets, 1);
 	while (!place->done && !(mishap && mishap->cancelled && fake_engine_has_failed(place->engine)))
 		event_base_loop(place->base, EVLOOP_ONCE);
+	free(place->lookalikes);
+	place->lookalikes = job_lookalikes(job);
 	if (place->done) {
 		targets = job_targets(job, &n);
 		take_verdict(place, &targets[0]);
@@ -640,6 +645,121 @@ START_TEST(a_refused_removal_is_tried_again_in_the_same_run)
 		close_place(&place);
 	} while (true);
 	expect_as_wanted(&place, "after another look");
+	close_place(&place);
+}
+END_TEST
+
+/* What somebody has, and has not from us, although it has our labels. */
+
+enum { LABELLED = 1, /* with all of them */ LABELLED_OWNER = 2, COMMITTED = 4, MOUNTED = 8 };
+
+static const struct lookalike {
+	const char *name, *what;
+	unsigned as;
+} lookalikes[] = {
+	{BYSTANDER, "run from a committed image", COMMITTED | LABELLED},
+	{BYSTANDER, "the same with what the balancer mounts", COMMITTED | LABELLED | MOUNTED},
+	{BYSTANDER, "labels copied into a compose file", LABELLED},
+	{BYSTANDER, "the owner's label alone", LABELLED_OWNER},
+	{BYSTANDER, "the owner's label alone, and mounts", LABELLED_OWNER | MOUNTED},
+};
+
+static struct json_object *labels_of(const struct fake_container *container, bool owner_only)
+{
+	struct json_object *all = NULL, *labels = NULL, *owner = NULL;
+
+	json_object_object_get_ex(container->request, "Labels", &all);
+	if (!owner_only)
+		return json_object_get(all);
+	labels = json_object_new_object();
+	json_object_object_get_ex(all, LABEL_OWNER, &owner);
+	json_object_object_add(labels, LABEL_OWNER, json_object_get(owner));
+	return labels;
+}
+
+/* In the place of what has its name. */
+static struct fake_container *add_lookalike(struct place *place, const struct lookalike *lookalike)
+{
+	struct json_object *request = json_object_new_object(), *host = json_object_new_object(), *binds;
+	const char *image = lookalike->as & COMMITTED ? "debug:1" : OLD;
+	struct fake_container *container;
+
+	if (lookalike->as & COMMITTED)
+		fake_commit(&place->machine, the_balancer(place), image);
+	json_object_object_add(request, "Image", json_object_new_string(image));
+	json_object_object_add(request, "Labels",
+			       labels_of(the_balancer(place), lookalike->as & LABELLED_OWNER));
+	if (lookalike->as & MOUNTED &&
+	    json_pointer_get(the_balancer(place)->request, "/HostConfig/Binds", &binds) == 0)
+		json_object_object_add(host, "Binds", json_object_get(binds));
+	json_object_object_add(request, "HostConfig", host);
+	fake_remove(&place->machine, fake_find(&place->machine, lookalike->name));
+	container = fake_create(&place->machine, lookalike->name, request);
+	container->status = FAKE_RUNNING;
+	return container;
+}
+
+START_TEST(copied_labels_make_nothing_ours)
+{
+	const struct lookalike *lookalike = &lookalikes[_i];
+	struct place place;
+	char *subject;
+
+	begin(&place, 0);
+	subject =
+		xasprintf("container %s (%.12s) has", lookalike->name, add_lookalike(&place, lookalike)->id);
+	for (int i = 0; i < 2; i++) {
+		run(&place);
+		expect_as_wanted(&place, lookalike->what);
+		expect_bystander(&place, lookalike->what);
+		ck_assert_msg(!place.machine.history, "%s: %s", lookalike->what, place.machine.history);
+		ck_assert_pstr_eq(place.lookalikes, subject);
+	}
+	/* Nor when it is nobody's any more. */
+	want(&place, NULL, NULL, NULL);
+	for (int i = 0; i < 2; i++) {
+		run(&place);
+		ck_assert(place.last.removed && containers(&place) == 0);
+		expect_bystander(&place, lookalike->what);
+	}
+	free(subject);
+	close_place(&place);
+}
+END_TEST
+
+/* Its spec is gone, and somebody goes on with what he has made of it, under the same name. */
+START_TEST(a_name_and_copied_labels_make_nothing_ours)
+{
+	static const struct lookalike successor = {"lb", "under the balancer's name", COMMITTED | LABELLED};
+	struct place place;
+
+	begin(&place, 0);
+	add_lookalike(&place, &successor);
+	want(&place, NULL, NULL, NULL);
+	for (int i = 0; i < 2; i++) {
+		run(&place);
+		ck_assert_msg(balancer(&place) && balancer(&place)->status == FAKE_RUNNING, "%s",
+			      place.machine.history);
+	}
+	close_place(&place);
+}
+END_TEST
+
+/* The image of a balancer may be committed from the one before it. */
+START_TEST(what_is_ours_and_has_another_name_goes_whatever_its_image)
+{
+	struct place place;
+
+	begin(&place, 0);
+	fake_commit(&place.machine, the_balancer(&place), "debug:1");
+	want(&place, "debug:1", "7443", "'192.0.2.1:6443'");
+	run(&place);
+	expect_as_wanted(&place, "from a committed image");
+	renamed(&place, "somehow");
+	run(&place);
+	expect_as_wanted(&place, "after it was renamed");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	ck_assert_pstr_eq(place.lookalikes, NULL);
 	close_place(&place);
 }
 END_TEST
@@ -1415,6 +1535,9 @@ int main(void)
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
 	tcase_add_loop_test(tcase, a_plan_promises_no_more_than_the_first_look_allows, 0, 2);
+	tcase_add_loop_test(tcase, copied_labels_make_nothing_ours, 0, N(lookalikes));
+	tcase_add_test(tcase, a_name_and_copied_labels_make_nothing_ours);
+	tcase_add_test(tcase, what_is_ours_and_has_another_name_goes_whatever_its_image);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));

@@ -108,9 +108,19 @@ static struct json_object *member(struct json_object *object, const char *name)
 
 static const char *const status_names[] = {"created", "running", "paused", "exited"};
 
-static struct json_object *mounts(struct json_object *binds)
+/* Its HostConfig asks for them in two ways. */
+static struct json_object *mounts(struct json_object *host)
 {
-	struct json_object *list = json_object_new_array();
+	struct json_object *list = json_object_new_array(), *binds = member(host, "Binds");
+	struct json_object *others = member(host, "Mounts");
+
+	for (size_t i = 0; others && i < json_object_array_length(others); i++) {
+		struct json_object *mount = NULL;
+
+		json_object_deep_copy(json_object_array_get_idx(others, i), &mount, NULL);
+		json_object_object_add(mount, "Destination", json_object_get(member(mount, "Target")));
+		json_object_array_add(list, mount);
+	}
 
 	for (size_t i = 0; binds && i < json_object_array_length(binds); i++) {
 		struct json_object *mount = json_object_new_object();
@@ -177,7 +187,7 @@ static struct json_object *inspect_of(const struct turn *turn, const struct fake
 	json_object_object_add(inspect, "Config", config);
 	json_object_object_add(inspect, "HostConfig", json_object_get(host));
 	json_object_object_add(inspect, "State", state_of(container));
-	json_object_object_add(inspect, "Mounts", mounts(member(host, "Binds")));
+	json_object_object_add(inspect, "Mounts", mounts(host));
 	free(name);
 	return inspect;
 }
@@ -190,12 +200,16 @@ static void list(struct turn *turn)
 		struct json_object *entry = json_object_new_object(), *names = json_object_new_array();
 		struct json_object *labels = member(c->request, "Labels");
 		char *name = xasprintf("/%s", c->name);
+		const char *image = json_object_get_string(member(c->request, "Image"));
 
 		json_object_array_add(names, json_object_new_string(name));
 		json_object_object_add(entry, "Id", json_object_new_string(c->id));
 		json_object_object_add(entry, "Names", names);
 		json_object_object_add(entry, "Image", json_object_get(member(c->request, "Image")));
 		json_object_object_add(entry, "State", json_object_new_string(status_names[c->status]));
+		json_object_object_add(entry, "ImageID",
+				       json_object_new_string(fake_image_id(turn->machine, image)));
+		json_object_object_add(entry, "Mounts", mounts(member(c->request, "HostConfig")));
 		json_object_object_add(entry, "Labels", json_object_get(labels));
 		if (member(labels, LABEL_OWNER) &&
 		    strstr(argument(turn, "filters"), json_object_get_string(member(labels, LABEL_OWNER))))
@@ -324,6 +338,8 @@ static void inspect_image(struct turn *turn)
 
 	json_object_array_add(env, json_object_new_string("PATH=/bin"));
 	json_object_object_add(config, "Env", env);
+	if (strcmp(turn->machine->committed, turn->subject) == 0)
+		json_object_object_add(config, "Labels", json_object_get(turn->machine->labels));
 	json_object_object_add(image, "Config", config);
 	if (id)
 		json_object_object_add(image, "Id", json_object_new_string(id));

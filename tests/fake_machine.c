@@ -120,6 +120,16 @@ const char *fake_image_id(const struct fake_machine *machine, const char *name_o
 	return NULL;
 }
 
+void fake_commit(struct fake_machine *machine, const struct fake_container *container, const char *name)
+{
+	struct json_object *labels = NULL;
+
+	fake_add_image(machine, name);
+	snprintf(machine->committed, sizeof(machine->committed), "%s", fake_image_id(machine, name));
+	json_object_object_get_ex(container->request, "Labels", &labels);
+	machine->labels = json_object_get(labels);
+}
+
 /* Containers. */
 
 /* The helper that can only look has a mount instead of binds. NULL: it has none, or that does not show the
@@ -363,6 +373,7 @@ void fake_machine_clear(struct fake_machine *machine)
 		fake_file_remove(machine, machine->files->path);
 	for (size_t i = 0; machine->images[i]; i++)
 		free(machine->images[i]);
+	json_object_put(machine->labels);
 	free(machine->history);
 	memset(machine, 0, sizeof(*machine));
 }

@@ -48,13 +48,15 @@ struct fake_machine {
 	struct fake_container *containers;
 	char *images[8]; /* names; the id follows from the name */
 	int64_t changes, starts, ids;
-	bool lasting;      /* connections last: who is told to leave stays */
-	bool podman;       /* its engine speaks so, and starts again what has left */
-	bool twists;       /* what it makes has another stop signal than it was asked for */
-	bool no_links;     /* files in /etc have one name each */
-	bool blind;        /* of the configs of what runs its engine has only errors to say */
-	int64_t pull_ms;   /* so long a pull takes */
-	bool disk_is_full; /* half of what is written gets there, then it fails */
+	char committed[80];         /* the image that was committed from a container; "": none was */
+	struct json_object *labels; /* which are its own */
+	bool lasting;               /* connections last: who is told to leave stays */
+	bool podman;                /* its engine speaks so, and starts again what has left */
+	bool twists;                /* what it makes has another stop signal than it was asked for */
+	bool no_links;              /* files in /etc have one name each */
+	bool blind;                 /* of the configs of what runs its engine has only errors to say */
+	int64_t pull_ms;            /* so long a pull takes */
+	bool disk_is_full;          /* half of what is written gets there, then it fails */
 	/* What it has been through: of the requests that change something, a line each. */
 	char *history;
 };
@@ -63,6 +65,8 @@ void fake_machine_init(struct fake_machine *machine);
 void fake_machine_clear(struct fake_machine *machine);
 
 void fake_add_image(struct fake_machine *machine, const char *name);
+/* docker commit: what is run from it has the container's labels, and nothing of what that mounts. Once. */
+void fake_commit(struct fake_machine *machine, const struct fake_container *container, const char *name);
 /* sha256 of the name, as engines write it: static until the next call. NULL: it is not there. */
 const char *fake_image_id(const struct fake_machine *machine, const char *name_or_id);
 

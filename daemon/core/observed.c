@@ -8,6 +8,8 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "daemon/core/container_name.h"
+#include "daemon/core/wanted.h"
 
 static const char *const status_names[] = {
 	[CONTAINER_UNKNOWN] = "unknown",       [CONTAINER_CREATED] = "created",
@@ -96,6 +98,61 @@ static void read_labels(struct observed_container *container, struct json_object
 		*rows[i].to = xstrdup(sane(json_text(labels, rows[i].label, NULL)));
 }
 
+/* The balancer's name, by its label; NULL: it says none. */
+static const char *labelled_name(const struct observed_container *container)
+{
+	const char *slash = container->instance ? strrchr(container->instance, '/') : NULL;
+
+	return slash && slash[1] ? slash + 1 : NULL;
+}
+
+static bool mounts_at(struct json_object *mounts, const char *path)
+{
+	for (size_t i = 0; i < json_length(mounts); i++) {
+		const char *target = text_at(json_item(mounts, i), "/Destination");
+
+		if (target && strcmp(target, path) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Each of our create requests in wanted.c asks for one of these. */
+static bool mounts_ours(const struct observed_container *container, struct json_object *mounts)
+{
+	const char *name = labelled_name(container);
+	char *run = name ? xasprintf(HAPROXY_RUN_DIR "/%s", name) : NULL;
+	bool is_helper = container->role && strcmp(container->role, ROLE_HELPER) == 0;
+	bool ours = run && (mounts_at(mounts, run) || (is_helper && mounts_at(mounts, HELPER_CONFIG_DIR)));
+
+	free(run);
+	return ours;
+}
+
+bool observed_is_renamed(const struct observed_container *container)
+{
+	const char *labelled = labelled_name(container);
+	bool renamed;
+	char *name;
+
+	container_role_of(container->name, &name);
+	renamed = labelled && strcmp(labelled, name) != 0;
+	free(name);
+	return renamed;
+}
+
+bool observed_inherits_labels(const struct observed_container *container, struct json_object *image)
+{
+	struct json_object *labels = json_at(image, "/Config/Labels");
+	const char *instance = json_text(labels, LABEL_INSTANCE, NULL);
+	const char *made_as = json_text(labels, LABEL_CONTAINER_SHA256, "");
+	const char *is_made_as = container->container_sha256 ? container->container_sha256 : "";
+
+	/* The hash is of a request that names the image: what we make of this one has another. */
+	return instance && container->instance && strcmp(instance, container->instance) == 0 &&
+	       strcmp(made_as, is_made_as) == 0;
+}
+
 struct observed_container *observed_from_list(struct json_object *entry)
 {
 	const char *id = text_at(entry, "/Id");
@@ -109,8 +166,10 @@ struct observed_container *observed_from_list(struct json_object *entry)
 	container->id = xstrdup(id);
 	container->name = xstrdup(name);
 	container->image = xstrdup(text_at(entry, "/Image"));
+	container->image_id = xstrdup(text_at(entry, "/ImageID"));
 	container->status = state ? container_status_parse(state) : CONTAINER_UNKNOWN;
 	read_labels(container, json_at(entry, "/Labels"));
+	container->mounts_ours = mounts_ours(container, json_at(entry, "/Mounts"));
 	return container;
 }
 
@@ -148,6 +207,7 @@ struct observed_container *observed_from_inspect(struct json_object *inspect, st
 	container->id = xstrdup(id);
 	container->name = xstrdup(name);
 	container->image = xstrdup(text_at(inspect, "/Config/Image"));
+	container->image_id = xstrdup(text_at(inspect, "/Image"));
 	container->user = xstrdup(text_at(inspect, "/Config/User"));
 	container->network_mode = xstrdup(text_at(inspect, "/HostConfig/NetworkMode"));
 	container->status = container_status_parse(state);
@@ -166,6 +226,7 @@ void observed_container_free(struct observed_container *container)
 	free(container->id);
 	free(container->name);
 	free(container->image);
+	free(container->image_id);
 	free(container->user);
 	free(container->network_mode);
 	free(container->owner);
@@ -292,5 +353,5 @@ const struct observed_container *observed_answerer(const struct observed_instanc
 
 const char *observed_image_id(const struct observed_container *container)
 {
-	return text_at(container->inspect, "/Image");
+	return container->image_id;
 }

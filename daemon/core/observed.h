@@ -38,6 +38,7 @@ struct observed_container {
 	char *image; /* as it was asked for at creation */
 	char *user;  /* this and the next: NULL in entries of a list */
 	char *network_mode;
+	char *image_id;             /* what that name meant then; NULL: not told */
 	char token[TOKEN_HEX_SIZE]; /* in its environment; "": none */
 	enum container_status status;
 	char *owner; /* labels; NULL when it has none */
@@ -52,6 +53,10 @@ struct observed_container {
 	bool undrained;   /* it should be leaving, and nobody knows whether it was told to */
 	char *started_at; /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
+	/* Only for entries of a list: it has what we mount into each container of ours. Without that our
+	 * labels are a copy: an image that was committed from a balancer hands them on to whatever it is run
+	 * as. */
+	bool mounts_ours;
 };
 
 /* From an entry of GET /containers/json. NULL when it is not one. */
@@ -67,6 +72,10 @@ const char *observed_image_id(const struct observed_container *container);
 bool observed_is_token(const char *variable);
 /* Made by us: it has our owner's label. NULL is not. */
 bool observed_is_owned(const struct observed_container *container, const char *owner);
+/* It is called otherwise than the balancer that its label says it is of, and than what stands beside that. */
+bool observed_is_renamed(const struct observed_container *container);
+/* Its labels are those of its image (reply of GET /images/{id}/json), which was committed from a balancer. */
+bool observed_inherits_labels(const struct observed_container *container, struct json_object *image);
 
 /* Whether it shows what is at this path of the host: mounts it, or its directory. */
 bool observed_mounts_path(const struct observed_container *container, const char *path);

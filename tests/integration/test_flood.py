@@ -19,6 +19,7 @@ def full_engine(path):
             "Image": "haproxy",
             "State": "exited",
             "Labels": {"io.apilb.owner": "apilb", "io.apilb.spec": "gone", "io.apilb.instance": f"gone/x/orphan{n}"},
+            "Mounts": [{"Destination": f"/var/lib/apilb/orphan{n}"}],
         }
         for n in range(ORPHANS)
     ]

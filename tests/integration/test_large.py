@@ -17,6 +17,7 @@ def entry(number, of="gone"):
         "Image": "haproxy:2.6-lab",
         "State": "exited",
         "Labels": {"io.apilb.owner": "apilb", "io.apilb.spec": of, "io.apilb.instance": f"{of}/h/lb-{number}"},
+        "Mounts": [{"Destination": f"/var/lib/apilb/lb-{number}"}],
     }
 
 

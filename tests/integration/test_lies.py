@@ -20,7 +20,7 @@ READ = {
                 "HostConfig/RestartPolicy", "HostConfig/RestartPolicy/Name", "HostConfig/Memory",
                 "HostConfig/Privileged", "HostConfig", "Mounts", "Mounts/0", "Mounts/0/Source", "Mounts/0/RW"),
     "list": ("", "0", "0/Id", "0/Names", "0/Names/0", "0/Image", "0/State", "0/Labels", "0/Labels/io.apilb.owner",
-             "0/Labels/io.apilb.instance"),
+             "0/Labels/io.apilb.instance", "0/ImageID", "0/Mounts", "0/Mounts/0", "0/Mounts/0/Destination"),
     "image": ("", "Id", "Config", "Config/Env", "Config/Env/0", "Config/Entrypoint"),
     "stat": ("", "name", "size", "mode", "mtime"),
 }  # fmt: skip

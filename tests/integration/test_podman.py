@@ -71,7 +71,7 @@ def test_a_life_with_podman(daemon, podman, servers):
     # A handover: what has left, and is started again by Podman (before 4.7), does not stay.
     with LoadGenerator([endpoint(podman)], rate=10, long_lived=0) as load:
         wait_for("some load", lambda: load.total > 10, patience(10))
-        content["image"] = "haproxy:3.0-lab"
+        IMAGE = "haproxy:3.0-lab"
         daemon.drop("prod", content)
         wait_for("the new image", lambda: image_of(podman) == "localhost/haproxy:3.0-lab", patience(15))
         wait_for("it to be alone", lambda: podman.engine.names() == [NAME], patience(20))
@@ -147,3 +147,35 @@ def test_images_of_all_kinds_converge(daemon, host, servers, tmp_path):
     assert_quiet(daemon)
     made = [event for event in daemon.events() if event["type"] == "create"]
     assert len(made) == 4, made
+
+
+def test_copies_of_our_labels_make_nothing_ours(daemon, host, servers):
+    """What is run from an image that was committed from a balancer has its labels, and is somebody else's."""
+    deploy(daemon, [host], servers)
+    host.engine.call("POST", "/commit", {}, container=NAME, repo="debug", tag="1")
+    binds = host.engine.inspect(NAME)["HostConfig"]["Binds"]
+    labels = host.engine.inspect(NAME)["Config"]["Labels"]
+    copies = {
+        "debug": ("debug:1", {}, {}),
+        "debug-with-volumes": ("debug:1", {}, {"Binds": binds}),
+        "by-hand": (image_of(host), {"Labels": labels}, {}),
+        "one-label": (image_of(host), {"Labels": {"io.apilb.owner": "apilb"}}, {}),
+    }
+    for name, (image, config, host_config) in copies.items():
+        host.engine.create(name, image, Cmd=["sleep", "1d"], **config, HostConfig={"NetworkMode": "host", **host_config})
+        host.engine.act(name, "start")
+    assert "io.apilb.instance" in host.engine.inspect("debug")["Config"]["Labels"]
+    assert_quiet(daemon)
+    [told] = [e for e in daemon.events() if e["type"] == "lookalike"]
+    assert "and 3 more have copies of our labels" in told["message"]
+
+    # What is ours and has been renamed goes all the same; and without a spec only ours goes.
+    host.engine.act(NAME, "rename", name="somebody-was-here")
+    daemon.reconcile()
+    wait_for("ours to be alone", lambda: host.engine.names() == sorted([NAME, *copies]), patience(20))
+    daemon.wait_converged(1)
+    daemon.remove("prod")
+    wait_for("ours to be gone", lambda: host.engine.names() == sorted(copies), patience(20))
+    deploy(daemon, [host], servers, name="another")
+    assert_quiet(daemon)
+    assert [host.engine.status(name) for name in copies] == ["running"] * len(copies)
