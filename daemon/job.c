@@ -479,8 +479,7 @@ void job_free(struct job *job)
 	job_list_free(job->list);
 	removal_free(job->removal);
 	free(job->exec_id);
-	free(job->retired_id);
-	free(job->leaver_started_at);
+	job_note_leaver(job, NULL);
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);

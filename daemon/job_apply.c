@@ -23,6 +23,7 @@ static void await_nothing(struct job *job)
 {
 	job->awaiting = 0;
 	job->awaited_since_ms = job->unhealthy_since_ms = 0;
+	job->reloaded_again = false;
 }
 
 /* The rest of this target's plan is dropped; the other targets go on, and are looked at again. */
@@ -178,68 +179,6 @@ static void reload(struct job *job, struct job_target *target, const struct acti
 	docker_exec_start(job->docker, job->exec_id ? job->exec_id : "", on_reload_sent, job);
 }
 
-/* SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's own kill is right: what it has
- * signalled it does not start again, neither when it ends nor after a reboot. */
-static void on_drain_in_vain(void *arg, const struct docker_reply *reply, const struct err *err)
-{
-	struct job *job = arg;
-	struct observed_container *container = NULL;
-	struct err bad, failure = job->failure;
-
-	if (!err && reply->status != 404)
-		container = observed_from_inspect(reply->json, &bad);
-	/* It has left by itself: that is what was wanted of it. */
-	if (!err && (!container || container->status != CONTAINER_RUNNING))
-		job_on_step(job, reply, NULL);
-	else
-		job_action_failed(job, &failure);
-	observed_container_free(container);
-}
-
-static void on_drained(void *arg, const struct docker_reply *reply, const struct err *err)
-{
-	struct job *job = arg;
-	const char *id = job_action(job)->container;
-
-	if (err && docker_usable(job->docker)) {
-		job->failure = *err;
-		docker_inspect(job->docker, id, on_drain_in_vain, job);
-		return;
-	}
-	if (!err)
-		leaving_add(&job_current(job)->memory.leaving, id, clock_monotonic_ms(),
-			    job->leaver_started_at);
-	job_on_step(job, reply, err);
-}
-
-/* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
-static void on_leaver(void *arg, const struct docker_reply *reply, const struct err *err)
-{
-	struct job *job = arg;
-	struct observed_container *container = NULL;
-	struct err bad;
-
-	if (!err && reply->status != 404)
-		container = observed_from_inspect(reply->json, &bad);
-	FREE(job->leaver_started_at);
-	if (container)
-		job->leaver_started_at = xstrdup(container->started_at);
-	observed_container_free(container);
-	job_on_step(job, reply, err);
-}
-
-static void look_at_leaver(struct job *job, struct job_target *target, const struct action *action)
-{
-	(void)target;
-	docker_inspect(job->docker, action->container, on_leaver, job);
-}
-
-static void drain(struct job *job, struct job_target *target, const struct action *action)
-{
-	(void)target;
-	docker_kill(job->docker, action->container, "SIGUSR1", on_drained, job);
-}
-
 static void stop(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
@@ -314,6 +253,12 @@ static bool is_of_successor(const struct job *job, const struct job_target *targ
 	return is;
 }
 
+/* The successor is told to leave; it has just started. */
+static bool is_told(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	return is_of_successor(job, target, action) && job_leaver_can_be_asked(job);
+}
+
 static bool has_helper(const struct job *job, const struct job_target *target, const struct action *action)
 {
 	(void)target;
@@ -364,6 +309,7 @@ static const struct {
 } undo_rows[] = {
 	{has_log, explain},
 	{is_of_successor, job_retire_successor},
+	{is_told, job_hear_leaver},
 	{has_helper, job_remove_helper},
 	{job_has_former, job_create_helper},
 	{job_has_former, job_put_former},
@@ -402,14 +348,16 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {job_await},
-	[ACTION_DRAIN] = {look_at_leaver, drain},
+	[ACTION_DRAIN] = {job_look_at_leaver, job_drain, job_hear_leaver},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},
 };
 
-static bool is_left_out(job_step_fn *step, const struct job_target *target)
+static bool is_left_out(const struct job *job, job_step_fn *step, const struct job_target *target)
 {
+	if (step == job_hear_leaver)
+		return !job_leaver_can_be_asked(job);
 	if (step == job_put_beside)
 		return target->wanted->files_n == 0;
 	return (step == job_look_at_place || step == job_read_place) && job_has_seen_place(target);
@@ -417,7 +365,7 @@ static bool is_left_out(job_step_fn *step, const struct job_target *target)
 
 static job_step_fn *next_step(struct job *job, const struct job_target *target, const struct action *action)
 {
-	while (job->step < JOB_MAX_STEPS && is_left_out(recipes[action->kind][job->step], target))
+	while (job->step < JOB_MAX_STEPS && is_left_out(job, recipes[action->kind][job->step], target))
 		job->step++;
 	return job->step < JOB_MAX_STEPS ? recipes[action->kind][job->step] : NULL;
 }
@@ -444,7 +392,8 @@ enum step job_apply(struct job *job, struct job_target *target)
 			target->changed = true;
 			job->action++;
 			job->step = 0;
-			await_nothing(job);
+			if (action->kind != ACTION_RELOAD)
+				await_nothing(job);
 			continue;
 		}
 		if (job->step == 0 && job->awaited_since_ms == 0) {

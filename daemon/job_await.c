@@ -12,6 +12,8 @@
  * take long. */
 #define AWAIT_MS 10000
 #define AWAIT_TIMEOUT_MS 2000
+/* A reload that is not seen to have happened is repeated after this part of that time. */
+#define RELOAD_AGAIN_AFTER 4
 /* So long one that sees no server up is; the second where it may still be resolving their names. */
 #define UNHEALTHY_MS 3000
 #define UNHEALTHY_NAME_MS 10000
@@ -48,10 +50,14 @@ static bool for_long(int64_t *since_ms, int64_t limit_ms)
 	return now - *since_ms >= limit_ms;
 }
 
+static int64_t limit_of(struct job *job)
+{
+	return AWAIT_MS + (int64_t)haproxy_look_up_max_s(&job_current(job)->wanted->instance) * 1000;
+}
+
 static void await_again(struct job *job, const char *why)
 {
-	const struct spec_instance *instance = &job_current(job)->wanted->instance;
-	int64_t limit_ms = AWAIT_MS + (int64_t)haproxy_look_up_max_s(instance) * 1000;
+	int64_t limit_ms = limit_of(job);
 	char *what;
 
 	if (!for_long(&job->awaited_since_ms, limit_ms)) {
@@ -60,10 +66,9 @@ static void await_again(struct job *job, const char *why)
 		return;
 	}
 	what = xasprintf("HAProxy has not loaded the config within %d s: %s%s", (int)(limit_ms / 1000), why,
-			 haproxy_names(instance) > 0
-				 ? "; it looks up its servers' names first: do the name servers in "
-				   "the host's /etc/resolv.conf answer?"
-				 : "");
+			 names(job) > 0 ? "; it looks up its servers' names first: do the name servers in "
+					  "the host's /etc/resolv.conf answer?"
+					: "");
 	await_failed(job, ERR_PERMANENT, what);
 	free(what);
 }
@@ -172,6 +177,22 @@ static bool was_reloaded(const struct job *job)
 	return false;
 }
 
+/* A signal may have been lost (job_drain.c): once, it is sent anew. */
+static bool reload_again(struct job *job)
+{
+	const struct plan *plan = &job_current(job)->plan;
+
+	if (job->reloaded_again || job->action == 0 || plan->actions[job->action - 1].kind != ACTION_RELOAD ||
+	    !for_long(&job->awaited_since_ms, limit_of(job) / RELOAD_AGAIN_AFTER))
+		return false;
+	job->reloaded_again = true;
+	job->awaiting = AWAIT_INSPECT;
+	job->action--;
+	job->step = 0;
+	job_run(job);
+	return true;
+}
+
 static void on_await_answer(void *arg, const char *text, size_t len, const struct err *err)
 {
 	struct job *job = arg;
@@ -192,7 +213,7 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		 (strcmp(answer.loaded.generation, wanted->description.generation) == 0 &&
 		  !(was_reloaded(job) && plan_must_look_up(&answer))))
 		judge_health(job, &answer);
-	else
+	else if (!reload_again(job))
 		await_again(job, "it goes on with the former one");
 	observed_instance_clear(&answer);
 }

@@ -56,13 +56,16 @@ struct job {
 	struct silence_clock asked; /* stats: when the socket was */
 	int64_t waited_ms;          /* stats: in this look, in vain */
 	char *exec_id;              /* apply: the command that was prepared */
-	char *retired_id;           /* apply: the successor that is told to leave again */
-	char *leaver_started_at;    /* apply: since when what is told to leave runs; NULL: not known */
-	char token[TOKEN_HEX_SIZE]; /* apply: of the container whose HAProxy is awaited */
-	int awaiting;               /* apply: where the awaiting stands (job_await.c) */
-	int64_t awaited_since_ms;   /* apply: when that began; 0: it has not */
+	char *leaver_id;         /* apply: the container that is told to leave; NULL: none, or it has gone */
+	char *leaver_started_at; /* apply: since when it runs; NULL: not known */
+	char leaver_token[TOKEN_HEX_SIZE]; /* apply: of its stats socket; "": not known */
+	int questions;                     /* apply: how often it was asked whether it has heard */
+	char token[TOKEN_HEX_SIZE];        /* apply: of the container whose HAProxy is awaited */
+	int awaiting;                      /* apply: where the awaiting stands (job_await.c) */
+	int64_t awaited_since_ms;          /* apply: when that began; 0: it has not */
 	int64_t unhealthy_since_ms; /* apply: the awaited HAProxy says since then that no server is up; 0: not
 				     */
+	bool reloaded_again;        /* apply: the awaited HAProxy did not seem to have heard the first time */
 	bool acted;                 /* this round applied something */
 	int64_t lost_at_ms; /* since when the engine costs connections (monotonic clock); 0: it has not */
 	struct err lost;    /* how it did last */
@@ -152,7 +155,13 @@ enum step job_look_for_plan(struct job *job, struct job_target *target);
 /* Something else than what stands in it says that the file at the config's path is ours. */
 bool job_knows_file(const struct job *job, const struct job_target *target);
 
-/* job_retire.c: undoes a handover. */
+/* job_drain.c: steps of ACTION_DRAIN. The last is left out where it cannot tell. */
+job_step_fn job_look_at_leaver, job_drain, job_hear_leaver;
+/* It is to be told to leave; NULL: there is none. */
+void job_note_leaver(struct job *job, const struct observed_container *container);
+bool job_leaver_can_be_asked(const struct job *job);
+
+/* job_retire.c: undoes a handover. Then job_hear_leaver. */
 job_step_fn job_retire_successor;
 
 /* job_helper.c: steps of ACTION_CHECK_CONFIG and ACTION_WRITE_CONFIG. */

@@ -26,10 +26,10 @@ static void on_told(void *arg, const struct docker_reply *reply, const struct er
 
 	/* By ID: it has another name by now. */
 	if (err) {
-		docker_remove(job->docker, job->retired_id, true, job_on_step, job);
+		docker_remove(job->docker, job->leaver_id, true, job_on_step, job);
 		return;
 	}
-	leaving_add(&job_current(job)->memory.leaving, job->retired_id, clock_monotonic_ms(),
+	leaving_add(&job_current(job)->memory.leaving, job->leaver_id, clock_monotonic_ms(),
 		    job->leaver_started_at);
 	job_on_step(job, reply, NULL);
 }
@@ -42,7 +42,7 @@ static void on_renamed(void *arg, const struct docker_reply *reply, const struct
 	if (err)
 		remove_it(job);
 	else
-		docker_kill(job->docker, job->retired_id, "SIGUSR1", on_told, job);
+		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told, job);
 }
 
 /* Of a handover that was interrupted: what it was to succeed is gone, or down. */
@@ -63,16 +63,14 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 
 	if (!err && reply->status != 404)
 		next = observed_from_inspect(reply->json, &bad);
-	FREE(job->retired_id);
-	FREE(job->leaver_started_at);
+	job_note_leaver(job, NULL);
 	if (!next || next->status != CONTAINER_RUNNING) {
 		remove_it(job);
 	} else if (serves_alone(job_current(job))) {
 		/* Whatever is the matter with it, nothing else takes connections. */
 		job_on_step(job, reply, NULL);
 	} else {
-		job->retired_id = xstrdup(next->id);
-		job->leaver_started_at = xstrdup(next->started_at);
+		job_note_leaver(job, next);
 		old = container_old_name(job_current(job)->name, next->id);
 		docker_rename(job->docker, next->id, old, on_renamed, job);
 		free(old);

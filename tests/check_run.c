@@ -764,6 +764,83 @@ START_TEST(what_is_ours_and_has_another_name_goes_whatever_its_image)
 }
 END_TEST
 
+static void back_to_the_old_image(struct place *place)
+{
+	want(place, OLD, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+}
+
+static void make_deaf(struct place *place)
+{
+	place->machine.deaf = the_balancer(place)->deaf = 1;
+}
+
+/* HAProxy's master loses what it is told until it is in its loop, and its worker answers before that. */
+START_TEST(who_has_not_heard_is_told_again)
+{
+	static void (*const changes[])(struct place *) = {change_image, back_to_the_old_image};
+	struct place place;
+
+	begin(&place, 0);
+	make_deaf(&place);
+	for (int i = 0; i < N(changes); i++) {
+		changes[i](&place);
+		run(&place);
+		expect_as_wanted(&place, "in the same run");
+	}
+	/* Its connections last: it listens no more, and nobody tells it a third time. */
+	place.machine.lasting = true;
+	change_image(&place);
+	run(&place);
+	ck_assert_uint_eq(containers(&place), 2);
+	ck_assert_uint_eq(fake_serving(&place.machine), 1);
+	run(&place);
+	ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
+START_TEST(a_reload_that_was_not_heard_is_repeated)
+{
+	struct place place;
+	int64_t began;
+
+	begin(&place, 0);
+	make_deaf(&place);
+	change_servers(&place);
+	began = turned_clock_ms();
+	run(&place);
+	expect_as_wanted(&place, "in the same run");
+	ck_assert_uint_eq(times_told(&place, "reload: "), 2);
+	ck_assert_int_lt(turned_clock_ms() - began, 5000);
+	close_place(&place);
+}
+END_TEST
+
+/* It has just started, and is not to take over: it would take its part of the connections for as long as it
+ * stays. */
+START_TEST(a_successor_that_has_not_heard_is_told_again)
+{
+	struct place place;
+	size_t nth = 0;
+	bool came_to_it;
+
+	do {
+		begin(&place, 0);
+		place.machine.deaf = 1;
+		place.machine.lasting = true;
+		change_image(&place);
+		fake_engine_fail(place.engine, ++nth, FAULT_REFUSED);
+		run(&place);
+		came_to_it = fake_engine_has_failed(place.engine);
+		run(&place);
+		ck_assert_msg(fake_serving(&place.machine) == 1, "request %zu: %zu take connections\n%s%s",
+			      nth, fake_serving(&place.machine), place.told, place.machine.history);
+		close_place(&place);
+	} while (came_to_it);
+	ck_assert_uint_gt(nth, 20);
+}
+END_TEST
+
 START_TEST(what_is_not_wanted_any_more_goes)
 {
 	struct place place;
@@ -1538,6 +1615,9 @@ int main(void)
 	tcase_add_loop_test(tcase, copied_labels_make_nothing_ours, 0, N(lookalikes));
 	tcase_add_test(tcase, a_name_and_copied_labels_make_nothing_ours);
 	tcase_add_test(tcase, what_is_ours_and_has_another_name_goes_whatever_its_image);
+	tcase_add_test(tcase, who_has_not_heard_is_told_again);
+	tcase_add_test(tcase, a_reload_that_was_not_heard_is_repeated);
+	tcase_add_test(tcase, a_successor_that_has_not_heard_is_told_again);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));

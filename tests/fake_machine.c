@@ -248,6 +248,7 @@ void fake_start(struct fake_machine *machine, struct fake_container *container)
 	bool is_check = argument_after(container, "-c") != NULL;
 
 	container->started = ++machine->starts;
+	container->deaf = machine->deaf;
 	free(container->log);
 	container->log = xstrdup(is_loadable(config) ? "" : "[ALERT] config : parsing : unknown keyword\n");
 	if (is_check || !is_loadable(config)) {
@@ -265,8 +266,15 @@ void fake_leave(struct fake_machine *machine, struct fake_container *container)
 		fake_start(machine, container);
 }
 
+static bool hears(struct fake_container *container)
+{
+	return container->deaf == 0 || container->deaf-- == 0;
+}
+
 void fake_tell_to_leave(struct fake_machine *machine, struct fake_container *container)
 {
+	if (!hears(container))
+		return;
 	if (machine->lasting)
 		container->leaves = true;
 	else
@@ -278,7 +286,7 @@ void fake_reload(struct fake_machine *machine, struct fake_container *container)
 	const struct fake_file *config = config_of(machine, container);
 
 	/* What it cannot load it leaves at what it has. */
-	if (!is_loadable(config) || !container->loaded)
+	if (!hears(container) || !is_loadable(config) || !container->loaded)
 		return;
 	free(container->loaded);
 	container->loaded = xstrdup(config->text);
@@ -356,8 +364,9 @@ char *fake_answer(const struct fake_container *container)
 	FILE *out = open_memstream(&text, &len);
 
 	description = description ? description + strlen("description \"") : "";
-	fprintf(out, "Name: HAProxy\nVersion: 2.6.12\nUptime_sec: %d\ndescription: %.*s\n\n",
-		container->nameless ? 100000 : 60, (int)strcspn(description, "\""), description);
+	fprintf(out, "Name: HAProxy\nVersion: 2.6.12\nUptime_sec: %d\nStopping: %d\ndescription: %.*s\n\n",
+		container->nameless ? 100000 : 60, container->leaves, (int)strcspn(description, "\""),
+		description);
 	fprintf(out, "# pxname,svname,status,check_status,bck,lastchg,check_code,check_duration,last_chk\n");
 	answer_servers(out, container->loaded, container->nameless);
 	fprintf(out, "\n");

@@ -1,0 +1,154 @@
+/* Applying: a container is told to leave. It takes no new connections, and ends with its last one. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/clock.h"
+#include "daemon/job_internal.h"
+
+#define HEAR_TIMEOUT_MS 2000
+#define HEAR_INTERVAL_MS 100
+/* A HAProxy that goes on as before is told again at each tenth question, and left alone after the last. */
+#define TELL_AGAIN_AFTER 10
+#define HEAR_MAX 100
+
+/* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
+void job_note_leaver(struct job *job, const struct observed_container *container)
+{
+	FREE(job->leaver_id);
+	FREE(job->leaver_started_at);
+	job->leaver_token[0] = '\0';
+	job->questions = 0;
+	if (!container)
+		return;
+	job->leaver_id = xstrdup(container->id);
+	job->leaver_started_at = xstrdup(container->started_at);
+	memcpy(job->leaver_token, container->token, sizeof(job->leaver_token));
+}
+
+static void on_leaver(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	job_note_leaver(job, container);
+	observed_container_free(container);
+	job_on_step(job, reply, err);
+}
+
+void job_look_at_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_leaver, job);
+}
+
+static void on_drain_in_vain(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad, failure = job->failure;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	/* It has left by itself: that is what was wanted of it. */
+	if (!err && (!container || container->status != CONTAINER_RUNNING))
+		job_on_step(job, reply, NULL);
+	else
+		job_action_failed(job, &failure);
+	observed_container_free(container);
+}
+
+static void on_drained(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	const char *id = job_action(job)->container;
+
+	if (err && docker_usable(job->docker)) {
+		job->failure = *err;
+		docker_inspect(job->docker, id, on_drain_in_vain, job);
+		return;
+	}
+	if (!err)
+		leaving_add(&job_current(job)->memory.leaving, id, clock_monotonic_ms(),
+			    job->leaver_started_at);
+	job_on_step(job, reply, err);
+}
+
+/*
+ * SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's
+ * own kill is right: what it has signalled it does not start again, neither when
+ * it ends nor after a reboot.
+ */
+void job_drain(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_kill(job->docker, action->container, "SIGUSR1", on_drained, job);
+}
+
+/*
+ * Has it heard? A master that has just forked its worker loses signals until it
+ * is in its own loop, while the worker answers already (seen with HAProxy 2.6):
+ * such a HAProxy would go on taking connections until the drain timeout. One that has heard
+ * closes its stats socket, or says that it is stopping.
+ */
+
+bool job_leaver_can_be_asked(const struct job *job)
+{
+	return job->leaver_id && job->leaver_token[0];
+}
+
+static void heard(struct job *job)
+{
+	job_note_leaver(job, NULL);
+	job_on_step(job, NULL, NULL);
+}
+
+static void on_told_again(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err && !docker_usable(job->docker))
+		job_action_failed(job, err);
+	else if (err) /* it has left meanwhile */
+		heard(job);
+	else
+		job_run(job);
+}
+
+static void on_hearing(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)len;
+	job->query = NULL;
+	if (err || !strstr(text, "\nStopping: 0\n") || ++job->questions == HEAR_MAX)
+		heard(job);
+	else if (job->questions % TELL_AGAIN_AFTER == 0)
+		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told_again, job);
+	else
+		job_sleep(job, HEAR_INTERVAL_MS);
+}
+
+static void on_hearing_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err)
+		heard(job);
+	else
+		job->query = haproxy_query(stream, "show info", HEAR_TIMEOUT_MS, on_hearing, job);
+}
+
+void job_hear_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *path = haproxy_socket_path(target->name, job->leaver_token);
+
+	(void)action;
+	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, on_hearing_open, job);
+	free(path);
+}
