@@ -527,6 +527,7 @@ void host_free(struct host *host)
 	err_set(&gone, ERR_CANCELLED, "%s: no longer looked after", host->settings.url);
 	TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
 	answer_plans(host, NULL, 0, &gone);
+	keep(host, host->job);
 	job_free(host->job);
 	ssh_free(host->ssh);
 	event_free(host->timer);

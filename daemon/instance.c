@@ -12,7 +12,11 @@
 /* What its record says of that: from here on it stands in the memory alone. */
 static void recall_memory(struct memory *memory, struct store_instance *record)
 {
+	const struct silence_clock now = {.ms = clock_monotonic_ms(), .unix_ms = clock_now_ms()};
+
 	memory_init(memory);
+	memory_recall(memory, record->memory, now);
+	FREE(record->memory);
 	memory->config_path = record->config_path;
 	memory->config_size = record->config_size;
 	memory->config_mtime = record->config_mtime;

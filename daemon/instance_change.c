@@ -236,9 +236,11 @@ void instance_store(const struct instance *instance, struct store *store)
 	row.config_mtime = memory->config_mtime;
 	row.config_sha256 = memory->config_sha256[0] ? (char *)memory->config_sha256 : NULL;
 	row.accepted = memory->accepted;
+	row.memory = memory_to_json(memory);
 	row.in_force = instance->wanted ? spec_instance_to_json(&instance->wanted->instance) : NULL;
 	row.former = instance->former ? spec_instance_to_json(&instance->former->instance) : NULL;
 	store_put_instance(store, &row);
+	free(row.memory);
 	secret_free(row.in_force);
 	secret_free(row.former);
 }

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "daemon/clock.h"
 #include "daemon/core/spec.h"
 #include "daemon/instance.h"
 #include "tests/temp.h"
@@ -14,6 +15,7 @@ static struct event_base *base;
 static struct store *store;
 static struct events *events;
 static struct instance *instance;
+static char some_version[SHA256_HEX_SIZE]; /* of what is wanted */
 
 static struct wanted *some_wanted(void)
 {
@@ -28,6 +30,7 @@ static struct wanted *some_wanted(void)
 
 	ck_assert_ptr_nonnull(spec);
 	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
+	memcpy(some_version, wanted->version, sizeof(some_version));
 	spec_free(spec);
 	return wanted;
 }
@@ -210,6 +213,107 @@ START_TEST(a_run_without_a_verdict_is_written_down)
 }
 END_TEST
 
+/* The daemon ends, and another one begins with what it has written down. */
+static void restart(void)
+{
+	struct store_instance *rows;
+	struct err err;
+	size_t n;
+
+	instance_free(instance);
+	ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
+	ck_assert_uint_eq(n, 1);
+	instance = instance_new(&rows[0]);
+	store_instances_free(rows, n);
+}
+
+static struct silence_clock ago(int64_t ms)
+{
+	return (struct silence_clock){.ms = clock_monotonic_ms() - ms, .unix_ms = clock_now_ms() - ms};
+}
+
+/* A run that has found this container silent for so long, and has made it for a reason that it still has. */
+static void run_in_vain(int64_t silent_ms, enum err_kind kind)
+{
+	struct job_target target = instance_target(instance, false);
+
+	met(&target, "id1");
+	silence_met(&target.memory.silence, "id1 then", ago(silent_ms), 60000);
+	replaced_note(&target.memory.replaced, "id1", "stop signal", target.wanted->version);
+	err_set(&target.err, kind, "HAProxy does not answer");
+	if (kind == ERR_CANCELLED)
+		instance_keep(instance, &target, store);
+	else
+		instance_settle(instance, &target, &target.err, store, events);
+	job_target_clear(&target);
+}
+
+START_TEST(a_restart_forgets_neither_silence_nor_what_was_in_vain)
+{
+	const struct memory *memory;
+
+	run_in_vain(50000, _i == 0 ? ERR_TRANSIENT : ERR_CANCELLED);
+	restart();
+	memory = &instance->memory;
+	ck_assert_str_eq(memory->silence.run, "id1 then");
+	ck_assert_int_ge(silence_lasts_ms(&memory->silence, clock_monotonic_ms()), 50000);
+	ck_assert_int_lt(silence_lasts_ms(&memory->silence, clock_monotonic_ms()), 200000);
+	ck_assert_str_eq(replaced_reason(&memory->replaced, "id1", some_version), "stop signal");
+	ck_assert(memory_knows(memory, "id1"));
+}
+END_TEST
+
+START_TEST(what_has_passed_is_not_recalled)
+{
+	struct job_target target;
+
+	run_in_vain(50000, ERR_TRANSIENT);
+	target = instance_target(instance, false);
+	met(&target, "id1");
+	silence_broken(&target.memory.silence, "id1 then", clock_monotonic_ms());
+	replaced_helped(&target.memory.replaced, "id1");
+	instance_settle(instance, &target, &target.err, store, events);
+	job_target_clear(&target);
+	restart();
+	ck_assert_ptr_null(instance->memory.silence.run);
+	ck_assert_ptr_null(instance->memory.replaced.id);
+	ck_assert(memory_knows(&instance->memory, "id1"));
+}
+END_TEST
+
+/* Times that are still to come, and what else a store may hold. */
+static const char *const rows_of_others[] = {
+	NULL,
+	"nonsense",
+	"{\"silence\": 7, \"replaced\": \"x\"}",
+	"{\"silence\": {\"run\": \"id1 then\", \"since\": 253402300799000, \"tries\": 2147483647,"
+	" \"tried\": 253402300799000}}",
+};
+
+START_TEST(a_start_with_any_store_waits_no_longer_than_anew)
+{
+	struct store_instance record = {
+		.host_url = xstrdup("direct"),
+		.engine = xstrdup("/run/docker.sock"),
+		.name = xstrdup("lb"),
+		.spec = xstrdup("prod"),
+		.host_json = xstrdup("{}"),
+		.config_size = -1,
+		.memory = xstrdup(rows_of_others[_i]),
+	};
+	struct silence *silence;
+	struct silence_clock now = ago(0);
+
+	instance_free(instance);
+	instance = instance_new(&record);
+	silence = &instance->memory.silence;
+	ck_assert_int_le(silence_lasts_ms(silence, now.ms), 0);
+	silence_met(silence, "id1 then", now, 60000);
+	ck_assert(!silence_is_due(silence, now.ms));
+	ck_assert(silence_is_due(silence, now.ms + SILENCE_MAX_RETRY_MS + 1000));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("instance");
@@ -224,6 +328,10 @@ int main(void)
 			    (int)(sizeof(records) / sizeof(records[0])));
 	tcase_add_test(tcase, a_run_without_a_verdict_is_not_forgotten);
 	tcase_add_test(tcase, a_run_without_a_verdict_is_written_down);
+	tcase_add_loop_test(tcase, a_restart_forgets_neither_silence_nor_what_was_in_vain, 0, 2);
+	tcase_add_test(tcase, what_has_passed_is_not_recalled);
+	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
+			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

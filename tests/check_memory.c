@@ -232,11 +232,33 @@ static void see_beside(void)
 	memory_saw_beside(&memory, "b.lua", "monday");
 }
 
+static void try_a_successor(void)
+{
+	silence_tried(&memory.silence, (struct silence_clock){2, 3});
+}
+
+static void hear(void)
+{
+	silence_broken(&memory.silence, "id1 then", 4);
+}
+
+static void replace_again(void)
+{
+	replaced_note(&memory.replaced, "id3", "it was dead again", V1);
+}
+
+static void help(void)
+{
+	replaced_helped(&memory.replaced, "id2");
+}
+
 static const struct {
 	void (*change)(void);
 	bool recorded;
 } changes[] = {
-	{read_again, false}, {accept_another, false}, {turn_away, false}, {doubt, false}, {see_beside, true},
+	{read_again, false},    {accept_another, false}, {turn_away, false},
+	{doubt, false},         {see_beside, true},      {hear, false},
+	{replace_again, false}, {help, false},           {try_a_successor, false},
 };
 
 START_TEST(what_is_not_in_the_store_yet_is_told_from_what_is)
@@ -249,6 +271,134 @@ START_TEST(what_is_not_in_the_store_yet_is_told_from_what_is)
 	changes[_i].change();
 	ck_assert_int_eq(memory_is_recorded(&memory, &before), changes[_i].recorded);
 	memory_clear(&before);
+}
+END_TEST
+
+static const struct silence_clock later = {.ms = 77, .unix_ms = 100002};
+
+/* What another process makes of what this one has written down. */
+static void restart(struct memory *after)
+{
+	char *json = memory_to_json(&memory);
+
+	memory_init(after);
+	memory_recall(after, json, later);
+	free(json);
+}
+
+START_TEST(a_restart_forgets_neither_silence_nor_what_was_in_vain)
+{
+	struct memory after;
+
+	fill();
+	try_a_successor();
+	restart(&after);
+	ck_assert_str_eq(after.silence.run, "id1 then");
+	ck_assert_int_eq(after.silence.since.unix_ms, 2);
+	ck_assert_int_eq(silence_lasts_ms(&after.silence, later.ms), 100000);
+	ck_assert_uint_eq(after.silence.tries, 1);
+	ck_assert_int_eq(after.silence.tried.unix_ms, 3);
+	ck_assert_int_eq(after.silence.tried.ms, later.ms - 99999);
+	ck_assert_str_eq(replaced_reason(&after.replaced, "id2", V1), "it was dead");
+	ck_assert_ptr_null(replaced_reason(&after.replaced, "id2", V2));
+	memory_clear(&after);
+}
+END_TEST
+
+START_TEST(what_is_well_leaves_nothing_to_write_down)
+{
+	struct memory after;
+
+	ck_assert_ptr_null(memory_to_json(&memory));
+	fill();
+	hear();
+	help();
+	ck_assert_ptr_null(memory_to_json(&memory));
+	restart(&after);
+	expect_nothing(&after);
+	memory_clear(&after);
+}
+END_TEST
+
+START_TEST(patience_outlives_a_word_and_a_restart)
+{
+	struct memory after;
+
+	fill();
+	try_a_successor();
+	hear();
+	restart(&after);
+	ck_assert_ptr_null(after.silence.run);
+	ck_assert_str_eq(after.silence.heard, "id1 then");
+	ck_assert_uint_eq(after.silence.tries, 1);
+	memory_clear(&after);
+}
+END_TEST
+
+#define GOOD_SILENCE "\"silence\":{\"run\":\"a b\",\"since\":5}"
+
+/* What a store may hold: of which this is believed. */
+static const struct {
+	const char *json;
+	bool silence, replaced;
+	unsigned tries;
+} recalled[] = {
+	{NULL, false, false, 0},
+	{"", false, false, 0},
+	{"null", false, false, 0},
+	{"{}", false, false, 0},
+	{"[1,2]", false, false, 0},
+	{"\"silence\"", false, false, 0},
+	{"{" GOOD_SILENCE, false, false, 0},
+	{"{" GOOD_SILENCE "}", true, false, 0},
+	{"{" GOOD_SILENCE ",\"replaced\":7}", true, false, 0},
+	{"{\"silence\":[],\"replaced\":{}}", false, false, 0},
+	{"{\"silence\":{\"run\":\"a b\"}}", false, false, 0},
+	{"{\"silence\":{\"since\":5}}", false, false, 0},
+	{"{\"silence\":{\"run\":5,\"since\":5}}", false, false, 0},
+	{"{\"silence\":{\"run\":\"a b\",\"since\":\"5\"}}", false, false, 0},
+	{"{\"silence\":{\"run\":\"a b\",\"since\":-5}}", false, false, 0},
+	{"{\"silence\":{\"run\":\"a b\",\"since\":9223372036854775807}}", false, false, 0},
+	{"{\"silence\":{\"run\":\"a b\",\"since\":1e99}}", false, false, 0},
+	{"{\"silence\":{\"run\":\"a b\",\"since\":253402300799999}}", true, false, 0},
+	{"{\"silence\":{\"tries\":3,\"tried\":5}}", false, false, 3},
+	{"{\"silence\":{\"tries\":3}}", false, false, 0},
+	{"{\"silence\":{\"tries\":-3,\"tried\":5}}", false, false, 0},
+	{"{\"silence\":{\"tries\":2147483647,\"tried\":5}}", false, false, INT32_MAX},
+	{"{\"silence\":{\"tries\":2147483648,\"tried\":5}}", false, false, 0},
+	{"{\"replaced\":{\"id\":\"id2\",\"reason\":\"r\",\"version\":\"1111\"}}", false, true, 0},
+	{"{\"replaced\":{\"id\":\"id2\",\"version\":\"1111\"}}", false, false, 0},
+	{"{\"replaced\":{\"id\":\"id2\",\"reason\":\"r\",\"version\":\""
+	 "0123456789012345678901234567890123456789012345678901234567890123456789\"}}",
+	 false, false, 0},
+	{"{\"replaced\":{\"id\":\"id2\",\"reason\":{\"a\":1},\"version\":\"1111\"}}", false, false, 0},
+};
+
+START_TEST(nonsense_in_the_store_is_not_believed)
+{
+	const char *json = recalled[_i].json;
+
+	fill(); /* before it was known what the store has */
+	memory_recall(&memory, json, later);
+	ck_assert_msg(!!memory.silence.run == recalled[_i].silence, "%s", json);
+	ck_assert_msg(!!replaced_reason(&memory.replaced, "id2", V1) == recalled[_i].replaced, "%s", json);
+	ck_assert_msg(memory.silence.tries == recalled[_i].tries, "%s", json);
+	/* Whatever it was: what follows from it is soon. */
+	silence_met(&memory.silence, "a b", later, 60 * SECOND);
+	ck_assert_int_ge(silence_lasts_ms(&memory.silence, later.ms), 0);
+	ck_assert(silence_is_due(&memory.silence, later.ms + SILENCE_MAX_RETRY_MS));
+}
+END_TEST
+
+START_TEST(a_store_may_hold_far_too_much)
+{
+	size_t len = 1 << 20;
+	char *json = xcalloc(1, len + 1);
+
+	memset(json, '[', len);
+	memory_recall(&memory, json, later);
+	expect_nothing(&memory);
+	free(json);
 }
 END_TEST
 
@@ -374,6 +524,11 @@ int main(void)
 	tcase_add_test(tcase, files_beside_it_are_known_one_by_one);
 	tcase_add_test(tcase, files_beside_it_take_no_more_room_than_they_may);
 	tcase_add_loop_test(tcase, what_is_not_in_the_store_yet_is_told_from_what_is, 0, N(changes));
+	tcase_add_test(tcase, a_restart_forgets_neither_silence_nor_what_was_in_vain);
+	tcase_add_test(tcase, what_is_well_leaves_nothing_to_write_down);
+	tcase_add_test(tcase, patience_outlives_a_word_and_a_restart);
+	tcase_add_loop_test(tcase, nonsense_in_the_store_is_not_believed, 0, N(recalled));
+	tcase_add_test(tcase, a_store_may_hold_far_too_much);
 	tcase_add_loop_test(tcase, what_was_refused_is_tried_ever_more_seldom, 0, N(lives));
 	tcase_add_test(tcase, a_refusal_is_told_in_the_words_of_its_own_version);
 	tcase_add_test(tcase, the_longest_wait_is_bounded);

@@ -125,6 +125,93 @@ START_TEST(tries_come_once_an_hour_at_last)
 }
 END_TEST
 
+/* Written down, and read again by another process, whose clocks say something else. */
+static void restart(struct silence *silence, struct silence_clock now)
+{
+	silence->since.ms = silence->tried.ms = -1;
+	silence_recall(silence, now);
+}
+
+/* A reboot: this one began later. */
+static struct silence_clock rebooted(int64_t ms)
+{
+	return (struct silence_clock){.ms = ms - 1000000000, .unix_ms = at(ms).unix_ms};
+}
+
+START_TEST(a_restart_is_no_word)
+{
+	struct silence silence = {0};
+	int64_t now = rebooted(50 * SECOND).ms;
+	char *before, *after;
+
+	silence_met(&silence, "a", at(0), AFTER);
+	before = silence_words(&silence, "x");
+	restart(&silence, rebooted(50 * SECOND));
+	/* Not before somebody has looked. */
+	ck_assert(!silence_is_due(&silence, now + 60 * MINUTE));
+	silence_met(&silence, "a", rebooted(50 * SECOND), AFTER);
+	ck_assert_int_eq(silence_lasts_ms(&silence, now), 50 * SECOND);
+	ck_assert(!silence_is_due(&silence, now + 10 * SECOND - 1));
+	ck_assert(silence_is_due(&silence, now + 10 * SECOND));
+	after = silence_words(&silence, "x");
+	ck_assert_str_eq(after, before);
+	free(before);
+	free(after);
+	silence_clear(&silence);
+}
+END_TEST
+
+START_TEST(a_word_after_a_restart_ends_it)
+{
+	struct silence silence = {0};
+	int64_t now = rebooted(50 * SECOND).ms;
+
+	silence_met(&silence, "a", at(0), AFTER);
+	restart(&silence, rebooted(50 * SECOND));
+	silence_broken(&silence, "a", now);
+	silence_met(&silence, "a", rebooted(51 * SECOND), AFTER);
+	ck_assert(!silence_is_due(&silence, now + 60 * SECOND));
+	ck_assert(silence_is_due(&silence, now + 61 * SECOND));
+	silence_clear(&silence);
+}
+END_TEST
+
+START_TEST(a_restart_makes_tries_no_more_frequent)
+{
+	struct silence silence = {0};
+	int64_t now = rebooted(2 * MINUTE).ms;
+
+	silence_met(&silence, "a", at(0), AFTER);
+	silence_tried(&silence, at(MINUTE));
+	silence_tried(&silence, at(MINUTE));
+	restart(&silence, rebooted(2 * MINUTE));
+	silence_met(&silence, "a", rebooted(2 * MINUTE), AFTER);
+	ck_assert(!silence_is_due(&silence, now + 3 * MINUTE - 1));
+	ck_assert(silence_is_due(&silence, now + 3 * MINUTE));
+	/* Nor for another container. */
+	silence_met(&silence, "b", rebooted(2 * MINUTE), AFTER);
+	ck_assert(!silence_is_due(&silence, now + 3 * MINUTE - 1));
+	silence_clear(&silence);
+}
+END_TEST
+
+START_TEST(a_clock_that_was_turned_back_makes_it_wait_no_longer_than_anew)
+{
+	struct silence silence = {0};
+	struct silence_clock now = at(-1000 * MINUTE);
+
+	silence_met(&silence, "a", at(0), AFTER);
+	if (_i == 1)
+		silence_tried(&silence, at(MINUTE));
+	restart(&silence, now);
+	silence_met(&silence, "a", now, AFTER);
+	ck_assert_int_eq(silence_lasts_ms(&silence, now.ms), 0);
+	ck_assert(!silence_is_due(&silence, now.ms + MINUTE - 1));
+	ck_assert(silence_is_due(&silence, now.ms + (_i == 1 ? 2 : 1) * MINUTE));
+	silence_clear(&silence);
+}
+END_TEST
+
 START_TEST(the_words_stay_the_same)
 {
 	struct silence silence = {0};
@@ -183,6 +270,10 @@ int main(void)
 
 	tcase_add_loop_test(tcase, a_life, 0, sizeof(lives) / sizeof(lives[0]));
 	tcase_add_test(tcase, tries_come_once_an_hour_at_last);
+	tcase_add_test(tcase, a_restart_is_no_word);
+	tcase_add_test(tcase, a_word_after_a_restart_ends_it);
+	tcase_add_test(tcase, a_restart_makes_tries_no_more_frequent);
+	tcase_add_loop_test(tcase, a_clock_that_was_turned_back_makes_it_wait_no_longer_than_anew, 0, 2);
 	tcase_add_test(tcase, the_words_stay_the_same);
 	tcase_add_test(tcase, a_run_is_a_container_since_its_start);
 	tcase_add_test(tcase, a_copy_stands_by_itself);

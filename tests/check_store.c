@@ -185,6 +185,8 @@ static const struct store_instance full_instance = {
 	.config_sha256 = "e3b0c442",
 	.config_size = 1234567890123,
 	.config_mtime = "2026-01-02T03:04:05.678901234Z",
+	.accepted = "0123456789abcdef ",
+	.memory = "{\"silence\":{}}",
 	.changed_at_ms = 1767312000123,
 	.error_kind = ERR_CONFLICT,
 	.error_message = "in the way",
@@ -219,6 +221,8 @@ START_TEST(every_field_of_an_instance_comes_back)
 	ck_assert_str_eq(v->config_sha256, full_instance.config_sha256);
 	ck_assert_int_eq(v->config_size, full_instance.config_size);
 	ck_assert_str_eq(v->config_mtime, full_instance.config_mtime);
+	ck_assert_str_eq(v->accepted, full_instance.accepted);
+	ck_assert_str_eq(v->memory, full_instance.memory);
 	ck_assert_int_eq(v->changed_at_ms, full_instance.changed_at_ms);
 	ck_assert_int_eq(v->error_kind, full_instance.error_kind);
 	ck_assert_str_eq(v->error_message, full_instance.error_message);
@@ -250,6 +254,7 @@ START_TEST(what_is_not_known_of_an_instance_stays_unknown)
 	ck_assert_ptr_null(v->config_sha256);
 	ck_assert_ptr_null(v->config_mtime);
 	ck_assert_ptr_null(v->error_message);
+	ck_assert_ptr_null(v->memory);
 	ck_assert_int_eq(v->config_size, -1);
 	store_instances_free(v, n);
 	store_close(store);
@@ -830,7 +835,7 @@ START_TEST(a_newer_schema_is_refused_and_kept)
 	make_filled();
 	execute("PRAGMA user_version = 99");
 	assert_refused("was written by a newer apilbd (schema 99, this one knows up to ");
-	execute("PRAGMA user_version = 5");
+	execute("PRAGMA user_version = 6");
 	store = open_store(NULL);
 	ck_assert_uint_eq(count_specs(store), 1);
 	store_close(store);
@@ -846,11 +851,31 @@ START_TEST(a_store_of_the_first_schema_is_brought_forward)
 		"ALTER TABLE instance DROP COLUMN in_force; ALTER TABLE instance DROP COLUMN former;"
 		"ALTER TABLE instance DROP COLUMN next_version; ALTER TABLE instance DROP COLUMN rollout;"
 		"ALTER TABLE instance DROP COLUMN served; ALTER TABLE event DROP COLUMN host;"
+		"ALTER TABLE instance DROP COLUMN memory;"
 		"PRAGMA user_version = 1");
 	store = open_store(NULL);
 	ck_assert_uint_eq(count_specs(store), 1);
 	ck_assert_ptr_null(store_get_meta(store, "a"));
 	store_put_meta(store, "a", "1");
+	store_close(store);
+}
+END_TEST
+
+START_TEST(a_store_of_the_schema_before_remembers_nothing)
+{
+	struct store *store = open_store(NULL);
+	struct store_instance *v;
+	size_t n;
+
+	store_put_instance(store, &full_instance);
+	store_close(store);
+	execute("ALTER TABLE instance DROP COLUMN memory; PRAGMA user_version = 5");
+	store = open_store(NULL);
+	ck_assert_int_eq(store_load_instances(store, &v, &n, &err), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_str_eq(v->accepted, full_instance.accepted);
+	ck_assert_ptr_null(v->memory);
+	store_instances_free(v, n);
 	store_close(store);
 }
 END_TEST
@@ -1153,8 +1178,8 @@ int main(void)
 	     a_truncated_file_is_set_aside, a_file_with_another_schema_is_set_aside,
 	     an_empty_file_is_a_new_store);
 	CASE(suite, "schema", a_newer_schema_is_refused_and_kept,
-	     a_store_of_the_first_schema_is_brought_forward, values_are_kept_by_name,
-	     a_schema_moves_forward_step_by_step);
+	     a_store_of_the_first_schema_is_brought_forward, a_store_of_the_schema_before_remembers_nothing,
+	     values_are_kept_by_name, a_schema_moves_forward_step_by_step);
 	CASE(suite, "disk", a_full_disk_loses_nothing_and_is_seen, the_loop_tries_again_each_second,
 	     events_do_not_pile_up_while_the_disk_is_full, a_new_store_on_a_full_disk_is_refused,
 	     a_read_only_directory_is_refused_in_words);

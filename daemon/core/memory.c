@@ -65,13 +65,23 @@ static bool same(const char *a, const char *b)
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+static bool same_json(const struct memory *a, const struct memory *b)
+{
+	char *of_a = memory_to_json(a), *of_b = memory_to_json(b);
+	bool is = same(of_a, of_b);
+
+	free(of_a);
+	free(of_b);
+	return is;
+}
+
 bool memory_is_recorded(const struct memory *memory, const struct memory *recorded)
 {
 	return same(memory->config_path, recorded->config_path) &&
 	       memory->config_size == recorded->config_size &&
 	       same(memory->config_mtime, recorded->config_mtime) &&
 	       strcmp(memory->config_sha256, recorded->config_sha256) == 0 &&
-	       same(memory->accepted, recorded->accepted);
+	       same(memory->accepted, recorded->accepted) && same_json(memory, recorded);
 }
 
 /* The config file. */

@@ -48,8 +48,19 @@ void memory_lend(struct memory *to, const struct memory *from, const char *versi
 /* Back from such a run, which has ended with `err`. learned: taken over, and initialized. */
 void memory_take(struct memory *memory, struct memory *learned, const char *version, const struct err *err,
 		 int64_t now_ms);
-/* What is to be written down at once is the same. */
+
+/* What outlives the process of it. */
+
+/* The same in both; what has changed is to be written down at once. */
 bool memory_is_recorded(const struct memory *memory, const struct memory *recorded);
+/*
+ * What has no column of its own in the store, as JSON: the silence, if there is
+ * one, and what was replaced in vain so far. NULL: there is nothing. The caller
+ * frees it.
+ */
+char *memory_to_json(const struct memory *memory);
+/* Takes it in, of which nothing is believed that cannot be: NULL, an older apilbd's, nonsense. */
+void memory_recall(struct memory *memory, const char *json, struct silence_clock now);
 
 /* The config file. */
 

@@ -33,13 +33,18 @@ static int64_t retry_ms(unsigned tries)
 	return ms < SILENCE_MAX_RETRY_MS ? ms : SILENCE_MAX_RETRY_MS;
 }
 
+static bool is_known(const struct silence_clock *time)
+{
+	return time->unix_ms > 0;
+}
+
 /* Counted from `from`, but not before the time that has to lie between two tries is over. */
 static void set_due(struct silence *silence, struct silence_clock from, int64_t after_ms)
 {
 	int64_t due = from.ms + after_ms;
 
-	if (silence->tries > 0 && due < silence->tried_ms + retry_ms(silence->tries))
-		due = silence->tried_ms + retry_ms(silence->tries);
+	if (silence->tries > 0 && due < silence->tried.ms + retry_ms(silence->tries))
+		due = silence->tried.ms + retry_ms(silence->tries);
 	silence->due = (struct silence_clock){due, from.unix_ms + due - from.ms};
 }
 
@@ -48,24 +53,40 @@ void silence_broken(struct silence *silence, const char *run, int64_t now_ms)
 	become(&silence->heard, run);
 	FREE(silence->run);
 	/* A few words between two silences are no reason to begin anew with the patience. */
-	if (now_ms - silence->tried_ms > SILENCE_MAX_RETRY_MS)
+	if (now_ms - silence->tried.ms > SILENCE_MAX_RETRY_MS)
 		silence->tries = 0;
 }
 
 void silence_met(struct silence *silence, const char *run, struct silence_clock asked, int64_t after_ms)
 {
-	if (is(silence->run, run))
-		return;
-	become(&silence->run, run);
-	silence->since = asked;
-	set_due(silence, asked, after_ms);
+	if (!is(silence->run, run)) {
+		become(&silence->run, run);
+		silence->since = asked;
+		set_due(silence, asked, after_ms);
+	} else if (!is_known(&silence->due)) {
+		set_due(silence, silence->since, after_ms);
+	}
 }
 
 void silence_tried(struct silence *silence, struct silence_clock now)
 {
 	silence->tries++;
-	silence->tried_ms = now.ms;
+	silence->tried = now;
 	set_due(silence, now, 0);
+}
+
+static void recall(struct silence_clock *time, struct silence_clock now)
+{
+	if (time->unix_ms > now.unix_ms)
+		*time = now;
+	time->ms = now.ms - (now.unix_ms - time->unix_ms);
+}
+
+void silence_recall(struct silence *silence, struct silence_clock now)
+{
+	recall(&silence->since, now);
+	recall(&silence->tried, now);
+	silence->due = (struct silence_clock){0};
 }
 
 int64_t silence_lasts_ms(const struct silence *silence, int64_t now_ms)
@@ -81,7 +102,7 @@ bool silence_is_early(const struct silence *silence, int64_t now_ms)
 
 bool silence_is_due(const struct silence *silence, int64_t now_ms)
 {
-	return silence->run && now_ms >= silence->due.ms;
+	return silence->run && is_known(&silence->due) && now_ms >= silence->due.ms;
 }
 
 static void time_text(int64_t unix_ms, char text[sizeof("2026-01-02T03:04:05Z")])

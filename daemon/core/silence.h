@@ -31,7 +31,7 @@ struct silence {
 	char *run;   /* the run that is silent; NULL: none is */
 	struct silence_clock since, due;
 	unsigned tries; /* successors that did not help, or not for long */
-	int64_t tried_ms;
+	struct silence_clock tried;
 };
 
 /* The run of a container; the caller frees. started_at may be NULL. */
@@ -43,6 +43,14 @@ void silence_broken(struct silence *silence, const char *run, int64_t now_ms);
 void silence_met(struct silence *silence, const char *run, struct silence_clock asked, int64_t after_ms);
 /* A successor is being made for it. */
 void silence_tried(struct silence *silence, struct silence_clock now);
+
+/*
+ * After a restart of ours: `since` and `tried` have what was written down of
+ * them, their time for people. The time in which nobody looked counts as well,
+ * if whoever was silent before it is so after it. A time that is still to come
+ * is now: somebody has turned the clock back.
+ */
+void silence_recall(struct silence *silence, struct silence_clock now);
 
 /* While it is silent. */
 bool silence_is_early(const struct silence *silence, int64_t now_ms);

@@ -47,6 +47,7 @@ static const struct column instance_columns[] = {
 	COLUMN(store_instance, COLUMN_INT64, config_size),
 	COLUMN(store_instance, COLUMN_TEXT, config_mtime),
 	COLUMN(store_instance, COLUMN_TEXT, accepted),
+	COLUMN(store_instance, COLUMN_TEXT, memory),
 	COLUMN(store_instance, COLUMN_INT64, changed_at_ms),
 	COLUMN(store_instance, COLUMN_INT, error_kind),
 	COLUMN(store_instance, COLUMN_TEXT, error_message),

@@ -6,8 +6,8 @@
  * the event loop (store_flush, or by itself through a timer of zero when it has
  * a base); synchronous=FULL, journal_mode=WAL. A commit that fails loses
  * nothing: it is tried again each second, and meanwhile reads see what is
- * pending. The store can be lost: everything in it but the events is found
- * again by labels and specs. A damaged file is set aside
+ * pending. The store can be lost: everything in it but the events, and what is
+ * remembered of balancers that are not well, is found again by labels and specs. A damaged file is set aside
  * (apilbd.db.damaged-TIME) and a new one begun; the caller is told. A file that
  * a newer apilbd wrote is refused and left as it is.
  */
@@ -66,6 +66,7 @@ struct store_instance {
 	int64_t config_size;   /* as the engine's archive HEAD last told; -1: not known */
 	char *config_mtime;    /* likewise, verbatim; NULL: not known */
 	char *accepted;        /* configs that were checked on the host (core/accepted.h); NULL: none */
+	char *memory;          /* what else is remembered (memory_to_json); NULL: nothing */
 	int64_t changed_at_ms; /* Unix time in ms, like all times here; 0: never */
 	/* last error; error_kind 0: none */
 	int error_kind;

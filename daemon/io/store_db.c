@@ -37,6 +37,7 @@ static const char *const steps[] = {
 	"ALTER TABLE instance ADD COLUMN rollout INTEGER;"
 	"ALTER TABLE instance ADD COLUMN served INTEGER;",
 	"ALTER TABLE event ADD COLUMN host TEXT;",
+	"ALTER TABLE instance ADD COLUMN memory TEXT;",
 };
 
 /*
