@@ -151,32 +151,32 @@ static void answer(struct plan_request *plan)
 /* What cannot be seen counts as not there: then all of the config is new. */
 static char *config_diff(const struct job_target *target)
 {
-	const struct observed_instance *observed = &target->observed;
+	const struct observed_instance *observed = &target->result.observed;
 	const char *is = observed->config ? observed->config : observed->file.text, *path;
 
-	if (!target->wanted || (!is && observed->config_known && observed->config_exists))
+	if (!target->order.wanted || (!is && observed->config_known && observed->config_exists))
 		return NULL;
 	/* Somebody else's, and not for everybody: what is in it may be a secret. */
 	if (is && is == observed->file.text && !(observed->file.mode & 0004))
 		return NULL;
-	path = target->wanted->instance.config_path;
-	return diff_unified(is ? is : "", target->wanted->config, is ? path : "/dev/null", path);
+	path = target->order.wanted->instance.config_path;
+	return diff_unified(is ? is : "", target->order.wanted->config, is ? path : "/dev/null", path);
 }
 
 /* There is something to do, or would be if the file were not somebody else's. */
 static bool writes_over_something(const struct job_target *target)
 {
-	return target->plan.n > 0 ||
-	       (target->plan.trouble.kind == ERR_CONFLICT && target->observed.file.text);
+	return target->result.plan.n > 0 ||
+	       (target->result.plan.trouble.kind == ERR_CONFLICT && target->result.observed.file.text);
 }
 
 static const struct err *error_of(const struct job_target *target, const struct err *host_error)
 {
 	if (host_error)
 		return host_error;
-	if (target->err.kind != ERR_NONE)
-		return &target->err;
-	return target->plan.trouble.kind != ERR_NONE ? &target->plan.trouble : NULL;
+	if (target->result.err.kind != ERR_NONE)
+		return &target->result.err;
+	return target->result.plan.trouble.kind != ERR_NONE ? &target->result.plan.trouble : NULL;
 }
 
 static void print_container(FILE *out, const struct observed_container *container)
@@ -200,14 +200,14 @@ static char *ground(const char *id, const struct job_target *target, const struc
 
 	fprintf(out, "%s %s", id, error ? err_kind_name(error->kind) : "-");
 	if (target) {
-		const struct observed_instance *observed = &target->observed;
+		const struct observed_instance *observed = &target->result.observed;
 
 		print_container(out, observed->current);
 		print_container(out, observed->next);
 		print_container(out, observed->helper);
 		for (size_t i = 0; i < observed->old_n; i++)
 			print_container(out, observed->old[i]);
-		fprintf(out, " %s %s %s", target->wanted ? target->wanted->version : "",
+		fprintf(out, " %s %s %s", target->order.wanted ? target->order.wanted->version : "",
 			observed->config_known ? observed->config_sha256 : "", observed->loaded.generation);
 	}
 	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
@@ -220,7 +220,7 @@ static char *ground(const char *id, const struct job_target *target, const struc
 static struct json_object *row_json(const char *id, const char *host, const char *name,
 				    const struct job_target *target, const struct err *error)
 {
-	const struct plan none = {.n = 0}, *plan = target ? &target->plan : &none;
+	const struct plan none = {.n = 0}, *plan = target ? &target->result.plan : &none;
 	struct json_object *row = json_object_new_object();
 	char *diff = target && writes_over_something(target) ? config_diff(target) : NULL;
 
@@ -262,7 +262,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 static const struct job_target *find_target(const struct job_target *targets, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(targets[i].name, name) == 0)
+		if (strcmp(targets[i].order.name, name) == 0)
 			return &targets[i];
 	return NULL;
 }
@@ -270,7 +270,7 @@ static const struct job_target *find_target(const struct job_target *targets, si
 /* Of which spec a container says that it is. */
 static bool is_of_spec(const struct job_target *target, const char *spec)
 {
-	const struct observed_instance *observed = &target->observed;
+	const struct observed_instance *observed = &target->result.observed;
 	const struct observed_container *const all[] = {observed->current, observed->next, observed->helper,
 							observed->old_n ? observed->old[0] : NULL};
 
@@ -286,10 +286,10 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 	struct json_object *row;
 	char *id;
 
-	if (target->plan.n == 0 || (plan->spec && !is_of_spec(target, plan->spec)))
+	if (target->result.plan.n == 0 || (plan->spec && !is_of_spec(target, plan->spec)))
 		return;
-	id = xasprintf("-/%s/%s", host_settings(host)->label, target->name);
-	row = row_json(id, host_url(host), target->name, target, error_of(target, NULL));
+	id = xasprintf("-/%s/%s", host_settings(host)->label, target->order.name);
+	row = row_json(id, host_url(host), target->order.name, target, error_of(target, NULL));
 	add_row(plan, (struct row){.spec = "", .json = row, .ground = ground(id, target, NULL, row)});
 	free(id);
 }
@@ -308,7 +308,7 @@ static void on_host_plan(void *arg, struct host *host, const struct job_target *
 			add_instance(plan, instances[i], find_target(targets, n, instances[i]->record.name),
 				     err);
 	for (size_t i = 0; i < n; i++)
-		if (!host_find(host, targets[i].name))
+		if (!host_find(host, targets[i].order.name))
 			add_orphan(plan, host, &targets[i]);
 	if (--plan->missing == 0)
 		answer(plan);

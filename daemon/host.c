@@ -251,12 +251,12 @@ static struct removal *removal_for_job(void *arg)
 static void note_read_configs(struct host *host, const struct job_target *targets, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct instance *instance = host_find(host, targets[i].name);
+		struct instance *instance = host_find(host, targets[i].order.name);
 		struct memory *memory = instance ? &instance->memory : NULL;
 
-		if (memory && targets[i].observed.lost_file)
+		if (memory && targets[i].result.observed.lost_file)
 			FREE(memory->beside_seen);
-		if (memory && targets[i].observed.config &&
+		if (memory && targets[i].result.observed.config &&
 		    strcmp(memory->config_sha256, targets[i].memory.config_sha256) != 0)
 			memory_doubt_config(memory);
 	}
@@ -335,15 +335,15 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	struct host *host = arg;
 
 	for (size_t i = 0; i < n; i++) {
-		struct instance *instance = host_find(host, targets[i].name);
+		struct instance *instance = host_find(host, targets[i].order.name);
 
-		if (instance && targets[i].wanted && !instance->held)
-			instance_reached(instance, targets[i].wanted, host->context->store);
+		if (instance && targets[i].order.wanted && !instance->held)
+			instance_reached(instance, targets[i].order.wanted, host->context->store);
 	}
 }
 
-/* One whose spec has others on the host, to which its clients go, is not cut off; see struct job_target. */
-static int64_t leave_ms(const struct host *host, const struct instance *instance)
+/* One whose spec has others on the host, to which its clients go, is not cut off; see struct order. */
+static int64_t drain_ms(const struct host *host, const struct instance *instance)
 {
 	if (instance->wanted || instance->drop_id)
 		return 0;
@@ -393,6 +393,40 @@ static void tell_stays(struct instance *instance, enum removal_verdict why)
 	free(text);
 }
 
+/* It is not wanted any more, and may not go yet. removal: see host_may_go. */
+static bool has_to_stay(struct host *host, struct instance *instance, struct removal **removal)
+{
+	enum removal_verdict may =
+		instance->wanted || instance->next ? REMOVAL_ALLOWED : host_may_go(host, instance, removal);
+
+	instance->stays = may != REMOVAL_ALLOWED;
+	host->deferred |= instance->stays;
+	if (instance->stays)
+		tell_stays(instance, may);
+	return instance->stays;
+}
+
+/* What the run is to do for this balancer; false: it leaves it alone. */
+static bool give_order(struct host *host, struct instance *instance, struct removal **removal,
+		       struct job_target *target)
+{
+	struct order *order = &target->order;
+	bool stays;
+
+	if (instance->held && !(host->observing && instance->next))
+		return false;
+	stays = has_to_stay(host, instance, removal);
+	if (stays && !host->observing)
+		return false;
+	*target = instance_target(instance, host->observing);
+	/* A plan promises no more than the run that it stands for, which asks the host first. */
+	order->unproven |= order->wanted == instance->wanted && instance_awaits_look(instance);
+	order->held = stays;
+	order->displaced = displaced_by(host, instance);
+	order->drain_ms = drain_ms(host, instance);
+	return true;
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
@@ -420,30 +454,8 @@ static void start_job(struct host *host)
 	if (host->observing)
 		TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
 	host->deferred = false;
-	for (size_t i = 0; i < host->instances_n; i++) {
-		struct instance *instance = host->instances[i];
-		enum removal_verdict may;
-		bool stays;
-
-		if (instance->held && !(host->observing && instance->next))
-			continue;
-		may = instance->wanted || instance->next ? REMOVAL_ALLOWED
-							 : host_may_go(host, instance, &removal);
-		stays = may != REMOVAL_ALLOWED;
-		host->deferred |= stays;
-		instance->stays = stays;
-		if (stays)
-			tell_stays(instance, may);
-		if (stays && !host->observing)
-			continue;
-		targets[n] = instance_target(instance, host->observing);
-		/* A plan promises no more than the run that it stands for, which asks the host first. */
-		targets[n].unproven |=
-			targets[n].wanted == instance->wanted && instance_awaits_look(instance);
-		targets[n].stays = stays;
-		targets[n].displaced = displaced_by(host, instance);
-		targets[n++].leave_ms = leave_ms(host, instance);
-	}
+	for (size_t i = 0; i < host->instances_n; i++)
+		n += give_order(host, host->instances[i], &removal, &targets[n]);
 	removal_free(removal);
 	host->job = job_start(&options, targets, n);
 }

@@ -159,7 +159,8 @@ static void tell_orphan(const struct host *host, const struct job_target *target
 {
 	if (news != JOB_PROGRESS)
 		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, type,
-				"%s: %s, which no spec has: %s", host->settings.url, target->name, text);
+				"%s: %s, which no spec has: %s", host->settings.url, target->order.name,
+				text);
 }
 
 static void tell_drift(const struct host *host, struct instance *instance, const char *type, const char *text)
@@ -189,7 +190,7 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 	       const char *text)
 {
 	struct host *host = arg;
-	struct instance *instance = target ? host_find(host, target->name) : NULL;
+	struct instance *instance = target ? host_find(host, target->order.name) : NULL;
 
 	if (host->observing || !target)
 		return;
@@ -207,10 +208,10 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
 {
 	/* As long as the spec has its `state` it is looked for at each start: not worth a word each time. */
-	if (target->changed || !instance->drop_id)
+	if (target->result.changed || !instance->drop_id)
 		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
-			   target->changed ? "nothing of it is left on the host but its files"
-					   : "there is nothing of ours on the host");
+			   target->result.changed ? "nothing of it is left on the host but its files"
+						  : "there is nothing of ours on the host");
 	host_drop_instance(host, instance);
 }
 
@@ -255,9 +256,10 @@ static void tell_found(struct host *host, const struct instance *instance, enum 
 /* Before the verdict: that is on what is in force then. */
 static void note_found(struct host *host, struct instance *instance, const struct job_target *target)
 {
-	if (instance->wanted != target->wanted || !instance_found(instance, target->look, &target->observed))
+	if (instance->wanted != target->order.wanted ||
+	    !instance_found(instance, target->result.look, &target->result.observed))
 		return;
-	tell_found(host, instance, target->look);
+	tell_found(host, instance, target->result.look);
 	instance_store(instance, host->context->store);
 	host->context->found(host->context->arg);
 }
@@ -286,32 +288,34 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		struct job_target *target = &targets[i];
-		struct instance *instance = host_find(host, target->name);
+		struct instance *instance = host_find(host, target->order.name);
 
 		if (!instance) {
-			if (target->err.kind != ERR_NONE)
+			if (target->result.err.kind != ERR_NONE)
 				events_add_host(context->events, LOG_LEVEL_WARNING, host->settings.label,
 						"removing-failed", "%s: %s, which no spec has: %s",
-						host->settings.url, target->name, target->err.message);
+						host->settings.url, target->order.name,
+						target->result.err.message);
 			continue;
 		}
-		if (target->removed && !instance->wanted && !instance->held) {
+		if (target->result.removed && !instance->wanted && !instance->held) {
 			drop_removed(host, instance, target);
 			continue;
 		}
 		note_found(host, instance, target);
-		if (instance->wanted != target->wanted)
+		if (instance->wanted != target->order.wanted)
 			host->again = true; /* the world has moved on meanwhile */
-		else if (target->wanted && target->observed.stats == STATS_ANSWERED)
-			server_news_look(context->server_news, instance, &target->observed);
-		instance_settle(instance, target, &target->err, context->store, context->events);
+		else if (target->order.wanted && target->result.observed.stats == STATS_ANSWERED)
+			server_news_look(context->server_news, instance, &target->result.observed);
+		instance_settle(instance, target, &target->result.err, context->store, context->events);
 		if (!instance->wanted && instance->observed.old_n > 0)
 			instance_progress(instance,
 					  "drains: goes with its last connection, or at the drain timeout");
-		soon |= target->changed && (has_unchecked_servers(instance) || instance->observed.old_n > 0);
-		if (target->err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
+		soon |= target->result.changed &&
+			(has_unchecked_servers(instance) || instance->observed.old_n > 0);
+		if (target->result.err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;
-		failing |= target->err.kind != ERR_NONE;
+		failing |= target->result.err.kind != ERR_NONE;
 	}
 	/* What had to stay may go now; or it does when the others, which are well, have been seen elsewhere.
 	 */
@@ -327,7 +331,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 void host_keep(struct host *host, struct job_target *targets, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct instance *instance = host_find(host, targets[i].name);
+		struct instance *instance = host_find(host, targets[i].order.name);
 
 		if (instance)
 			instance_keep(instance, &targets[i], host->context->store);

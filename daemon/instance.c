@@ -125,23 +125,27 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 	};
 }
 
+static struct wanted *counted(struct wanted *wanted)
+{
+	return wanted ? wanted_ref(wanted) : NULL;
+}
+
 struct job_target instance_target(const struct instance *instance, bool ahead)
 {
 	struct wanted *in_force = ahead && instance->next ? instance->next : instance->wanted;
 	struct wanted *wanted = ahead && instance->kept ? NULL : in_force;
-	struct job_target target = {
-		.wanted = wanted ? wanted_ref(wanted) : NULL,
-		.former = instance->former ? wanted_ref(instance->former) : NULL,
-		.name = xstrdup(instance->record.name),
-		.drop_id = xstrdup(instance->drop_id),
-	};
+	/* A change that is just being taken back is not what the host is to keep. */
+	bool is_reverting = instance->record.rollout == UNIT_REVERTING;
+	struct job_target target = {.order = {
+					    .name = xstrdup(instance->record.name),
+					    .wanted = counted(wanted),
+					    .former = counted(instance->former),
+					    .next = is_reverting ? NULL : counted(instance->next),
+					    .unproven = wanted && !ahead && !instance->proven,
+					    .under_way = instance_is_under_way(instance),
+					    .drop_id = xstrdup(instance->drop_id),
+				    }};
 
-	/* One that is to be had back from it is not what the host is to keep. */
-	target.next = instance->next && instance->record.rollout != UNIT_REVERTING
-			      ? wanted_ref(instance->next)
-			      : NULL;
-	target.unproven = target.wanted && !ahead && !instance->proven;
-	target.under_way = instance_is_under_way(instance);
 	memory_lend(&target.memory, &instance->memory, wanted ? wanted->version : NULL, clock_monotonic_ms());
 	return target;
 }
@@ -202,19 +206,19 @@ static bool note_error(struct instance *instance, const struct err *err)
 static bool note_observation(struct instance *instance, struct job_target *target)
 {
 	struct store_instance *record = &instance->record;
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 	const char *id = current ? current->id : NULL;
-	bool differs = !same_text(record->container_id, id) || target->changed;
+	bool differs = !same_text(record->container_id, id) || target->result.changed;
 
 	set_text(&record->container_id, id);
 	set_text(&record->image, current ? current->image : NULL);
-	if (target->changed)
+	if (target->result.changed)
 		record->changed_at_ms = clock_now_ms();
 
 	observed_instance_clear(&instance->observed);
-	observed_instance_slim(&target->observed);
-	instance->observed = target->observed;
-	memset(&target->observed, 0, sizeof(target->observed));
+	observed_instance_slim(&target->result.observed);
+	instance->observed = target->result.observed;
+	memset(&target->result.observed, 0, sizeof(target->result.observed));
 	return differs;
 }
 
@@ -240,8 +244,9 @@ static bool take_memory(struct instance *instance, struct job_target *target)
 {
 	bool differs = !memory_is_recorded(&target->memory, &instance->memory);
 
-	memory_take(&instance->memory, &target->memory, target->wanted ? target->wanted->version : NULL,
-		    &target->err, clock_monotonic_ms());
+	memory_take(&instance->memory, &target->memory,
+		    target->order.wanted ? target->order.wanted->version : NULL, &target->result.err,
+		    clock_monotonic_ms());
 	return differs;
 }
 
@@ -264,9 +269,10 @@ void instance_reached(struct instance *instance, const struct wanted *wanted, st
  */
 static void note_known(struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
-	if (target->err.kind == ERR_NONE && target->wanted && target->look != LOOK_LEAVE && current)
+	if (target->result.err.kind == ERR_NONE && target->order.wanted &&
+	    target->result.look != LOOK_LEAVE && current)
 		memory_know(&target->memory, current->id);
 }
 
@@ -275,7 +281,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 {
 	enum phase before = instance->phase;
 	/* What the run was for is not what is wanted by now: its verdict is of yesterday. */
-	bool outdated = target && target->wanted != instance->wanted;
+	bool outdated = target && target->order.wanted != instance->wanted;
 	bool differs, new_error;
 
 	if (target)

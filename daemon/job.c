@@ -71,7 +71,7 @@ static enum step run_targets(struct job *job, const struct phase *phase)
 			job_sleep(job, 0);
 			return STEP_WAIT;
 		}
-		step = target->err.kind == ERR_NONE ? phase->target(job, target) : STEP_NEXT;
+		step = target->result.err.kind == ERR_NONE ? phase->target(job, target) : STEP_NEXT;
 
 		if (step != STEP_NEXT)
 			return step;
@@ -125,7 +125,7 @@ static void on_open_again(void *arg, struct bufferevent *stream, const struct er
 static bool has_work(const struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++)
-		if (job->targets[i].err.kind == ERR_NONE)
+		if (job->targets[i].result.err.kind == ERR_NONE)
 			return true;
 	return job->undoing || job->acted;
 }
@@ -221,7 +221,7 @@ void job_request_failed(struct job *job, const struct err *err)
 {
 	if (!docker_usable(job->docker))
 		job->lost = *err;
-	job_current(job)->err = *err;
+	job_current(job)->result.err = *err;
 	job_run(job);
 }
 
@@ -268,9 +268,9 @@ static void on_ping(void *arg, const struct docker_reply *reply, const struct er
 		return;
 	}
 	for (size_t i = 0; i < job->n; i++)
-		if (job->targets[i].wanted)
+		if (job->targets[i].order.wanted)
 			memory_turn_to_config(&job->targets[i].memory,
-					      job->targets[i].wanted->instance.config_path);
+					      job->targets[i].order.wanted->instance.config_path);
 	job->options.reached(job->options.arg, job->targets, job->n);
 	go_to(job, LIST);
 	job_run(job);
@@ -287,54 +287,58 @@ static enum step phase_ping(struct job *job)
 /* Whether `wanted` is what is to be made true; once for all rounds. */
 static bool may_plan(struct job_target *target)
 {
-	if (!target->unproven)
+	if (!target->order.unproven || target->result.look == LOOK_KEEP)
 		return true;
-	target->look = first_look(target->wanted, target->next, target->under_way, &target->observed);
-	target->unproven = target->look != LOOK_KEEP;
-	return !target->unproven;
+	target->result.look = first_look(target->order.wanted, target->order.next, target->order.under_way,
+					 &target->result.observed);
+	return target->result.look == LOOK_KEEP;
 }
 
 static bool is_as_wanted(const struct job_target *target)
 {
-	return target->err.kind == ERR_NONE && target->look != LOOK_LEAVE && target->plan.n == 0 &&
-	       target->plan.trouble.kind == ERR_NONE && target->observed.current;
+	return target->result.err.kind == ERR_NONE && target->result.look != LOOK_LEAVE &&
+	       target->result.plan.n == 0 && target->result.plan.trouble.kind == ERR_NONE &&
+	       target->result.observed.current;
 }
 
 /* It may be all that serves, until the one that it was made for does. */
 static bool must_wait(const struct job *job, const struct job_target *stray)
 {
 	for (size_t i = 0; i < job->n && stray->stray_of; i++)
-		if (job->targets[i].wanted &&
-		    strcmp(job->targets[i].wanted->instance.id, stray->stray_of) == 0)
+		if (job->targets[i].order.wanted &&
+		    strcmp(job->targets[i].order.wanted->instance.id, stray->stray_of) == 0)
 			return !is_as_wanted(&job->targets[i]);
 	return false;
 }
 
 static enum step phase_plan(struct job *job, struct job_target *target)
 {
-	plan_clear(&target->plan);
+	plan_clear(&target->result.plan);
 	if (!may_plan(target))
 		return STEP_NEXT;
-	if (target->wanted)
-		plan_instance(target->wanted, &target->observed, &target->plan);
+	if (target->order.wanted)
+		plan_instance(target->order.wanted, &target->result.observed, &target->result.plan);
 	else
-		plan_removal(target->name, &target->observed, target->leave_ms > 0, &target->plan);
-	if (target->stays)
-		plan_put_off(&target->plan);
-	if (target->observed.current && target->plan.n == 0 && target->plan.trouble.kind == ERR_NONE)
-		replaced_helped(&target->memory.replaced, target->observed.current->id);
+		plan_removal(target->order.name, &target->result.observed, target->order.drain_ms > 0,
+			     &target->result.plan);
+	if (target->order.held)
+		plan_put_off(&target->result.plan);
+	if (target->result.observed.current && target->result.plan.n == 0 &&
+	    target->result.plan.trouble.kind == ERR_NONE)
+		replaced_helped(&target->memory.replaced, target->result.observed.current->id);
 	/* These come back here. */
-	if (target->wanted && target->plan.n > 0 && !target->observed.image_known)
+	if (target->order.wanted && target->result.plan.n > 0 && !target->result.observed.image_known)
 		return job_look_at_image(job, target);
 	if (job_needs_look_for_plan(job, target))
 		return job_look_for_plan(job, target);
-	if (target->plan.n > 0 && job_needs_former_config(target))
+	if (target->result.plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
-	if (target->plan.for_silence && !job->options.observe_only)
+	if (target->result.plan.for_silence && !job->options.observe_only)
 		silence_tried(&target->memory.silence, job_clock());
-	if (target->plan.n > 0 && job->rounds == 0 && !job->options.observe_only && !must_wait(job, target))
-		job_tell(job, JOB_DRIFT, target->wanted ? "drift" : "removing", "%s",
-			 target->plan.actions[0].reason);
+	if (target->result.plan.n > 0 && job->rounds == 0 && !job->options.observe_only &&
+	    !must_wait(job, target))
+		job_tell(job, JOB_DRIFT, target->order.wanted ? "drift" : "removing", "%s",
+			 target->result.plan.actions[0].reason);
 	return STEP_NEXT;
 }
 
@@ -344,11 +348,12 @@ static enum step phase_plan(struct job *job, struct job_target *target)
  * right. */
 static bool only_tidies_up(const struct job_target *target)
 {
-	for (size_t i = 0; i < target->plan.n; i++) {
+	for (size_t i = 0; i < target->result.plan.n; i++) {
 		bool is_old = false;
 
-		for (size_t j = 0; j < target->observed.old_n; j++)
-			is_old |= strcmp(target->plan.actions[i].container, target->observed.old[j]->id) == 0;
+		for (size_t j = 0; j < target->result.observed.old_n; j++)
+			is_old |= strcmp(target->result.plan.actions[i].container,
+					 target->result.observed.old[j]->id) == 0;
 		if (!is_old)
 			return false;
 	}
@@ -357,16 +362,16 @@ static bool only_tidies_up(const struct job_target *target)
 
 static enum step phase_apply(struct job *job, struct job_target *target)
 {
-	if (job->options.observe_only || target->plan.n == 0 || must_wait(job, target))
+	if (job->options.observe_only || target->result.plan.n == 0 || must_wait(job, target))
 		return STEP_NEXT;
-	if (job->rounds >= JOB_MAX_ROUNDS && target->wanted && only_tidies_up(target))
+	if (job->rounds >= JOB_MAX_ROUNDS && target->order.wanted && only_tidies_up(target))
 		return STEP_NEXT; /* another run does it, soon */
 	if (job->rounds >= JOB_MAX_ROUNDS) {
 		/* More of the same would cost connections each time: ever more seldom. */
-		if (target->wanted)
-			refused_note(&target->memory.refused, target->wanted->version);
-		err_set(&target->err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
-			JOB_MAX_ROUNDS, target->plan.actions[0].reason);
+		if (target->order.wanted)
+			refused_note(&target->memory.refused, target->order.wanted->version);
+		err_set(&target->result.err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
+			JOB_MAX_ROUNDS, target->result.plan.actions[0].reason);
 		return STEP_NEXT;
 	}
 	return job_apply(job, target);
@@ -377,15 +382,16 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 /* What has been silent for longer is not waited for. */
 static bool has_been_silent(const struct job_target *target)
 {
-	return observed_is_silent(&target->observed) &&
+	return observed_is_silent(&target->result.observed) &&
 	       silence_lasts_ms(&target->memory.silence, clock_monotonic_ms()) >= MOMENT_MS;
 }
 
 static bool needs_a_moment(const struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++)
-		if (job->targets[i].err.kind == ERR_NONE &&
-		    job->targets[i].plan.trouble.kind == ERR_TRANSIENT && !has_been_silent(&job->targets[i]))
+		if (job->targets[i].result.err.kind == ERR_NONE &&
+		    job->targets[i].result.plan.trouble.kind == ERR_TRANSIENT &&
+		    !has_been_silent(&job->targets[i]))
 			return true;
 	return false;
 }
@@ -402,7 +408,7 @@ static bool may_look_again(const struct job *job)
 static bool is_leaving(const struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++)
-		if (job->targets[i].err.kind == ERR_NONE && job->targets[i].observed.old_n > 0)
+		if (job->targets[i].result.err.kind == ERR_NONE && job->targets[i].result.observed.old_n > 0)
 			return true;
 	return false;
 }
@@ -433,9 +439,10 @@ static enum step phase_verify(struct job *job)
 	for (size_t i = 0; i < job->n && !job->options.observe_only; i++) {
 		struct job_target *target = &job->targets[i];
 
-		if (target->err.kind == ERR_NONE && !target->wanted)
-			target->removed = (!target->leave_ms || target->observed.old_n == 0) &&
-					  !(target->stray_of && target->plan.n > 0);
+		if (target->result.err.kind == ERR_NONE && !target->order.wanted)
+			target->result.removed =
+				(!target->order.drain_ms || target->result.observed.old_n == 0) &&
+				!(target->stray_of && target->result.plan.n > 0);
 	}
 	return STEP_NEXT;
 }
@@ -454,18 +461,28 @@ struct job *job_start(const struct job_options *options, struct job_target *targ
 	return job;
 }
 
+static void order_clear(struct order *order)
+{
+	wanted_unref(order->wanted);
+	wanted_unref(order->former);
+	wanted_unref(order->next);
+	wanted_unref(order->displaced);
+	free(order->name);
+	free(order->drop_id);
+}
+
+static void result_clear(struct result *result)
+{
+	observed_instance_clear(&result->observed);
+	plan_clear(&result->plan);
+}
+
 void job_target_clear(struct job_target *target)
 {
-	wanted_unref(target->wanted);
-	wanted_unref(target->former);
-	wanted_unref(target->displaced);
-	wanted_unref(target->next);
-	free(target->name);
-	free(target->stray_of);
-	free(target->drop_id);
+	order_clear(&target->order);
 	memory_clear(&target->memory);
-	observed_instance_clear(&target->observed);
-	plan_clear(&target->plan);
+	result_clear(&target->result);
+	free(target->stray_of);
 }
 
 void job_free(struct job *job)
@@ -489,7 +506,7 @@ void job_free(struct job *job)
 bool job_left_orphans(const struct job *job)
 {
 	for (size_t i = job->n - job->orphans; i < job->n && job->more_orphans; i++)
-		if (job->targets[i].removed)
+		if (job->targets[i].result.removed)
 			return true;
 	return false;
 }

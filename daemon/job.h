@@ -3,8 +3,9 @@
  *
  * A job reads top to bottom as a table of phases (job.c); each phase issues
  * the next request or says that it is through. It knows the engine and HAProxy,
- * not where streams come from, when it is due, nor what is stored: what it has
- * seen and done stands in its targets when it ends.
+ * not where streams come from, when it is due, nor what is stored. For each
+ * balancer it is given an order and a memory; a result and the memory are there
+ * when it ends.
  */
 #ifndef APILB_JOB_H
 #define APILB_JOB_H
@@ -30,36 +31,41 @@ enum job_news {
 	JOB_DONE,     /* something was done */
 };
 
-/* One balancer on the host: to be made true, or, without `wanted`, to be taken off. */
-struct job_target {
-	/* In. */
-	struct wanted *wanted; /* counted by the job; NULL: remove what has this name and is ours */
+/* What a run is to do for one balancer. It is decided before the run, which only reads it. */
+struct order {
 	char *name;
-	struct wanted *former; /* in force before the change that `wanted` is, counted by the job; NULL: there
-				  is none. In. */
-	struct wanted *displaced; /* of another balancer, which leaves, and whose config file this one's is,
-				     counted by the job; NULL: there is none. In. */
-	struct wanted
-		*next;  /* what its spec wants instead of `wanted`, counted by the job; NULL: the same. In. */
-	bool unproven;  /* the host decides first whether `wanted` is to be made true (first_look.h). In. */
-	bool under_way; /* see there. In. */
-	bool stays;     /* without `wanted`: what is planned for it is for later. In. */
-	int64_t leave_ms; /* without `wanted`: others serve in its place, and its connections may go on for so
-			     long; 0: it is stopped. In. */
-	char *stray_of;   /* found by the job: it was made for the balancer with this ID, has another name by
-			     now,   and goes when that one is as wanted; NULL: it is none. */
-	char *drop_id; /* without `wanted`: `state` hands over this container, to be removed; NULL: none. In.
-			*/
-	struct memory memory; /* lent (memory_lend): what earlier runs have learned, and by the end this one,
-				 too. In and out. */
+	struct wanted *wanted; /* to be made true; NULL: remove what has this name and is ours */
+	struct wanted *former; /* in force before the change that `wanted` is; NULL: there is none */
+	struct wanted *next; /* the next revision: what its spec wants instead of `wanted`; NULL: the same */
+	struct wanted *displaced; /* of another balancer, which leaves, and whose config file this one's is;
+				     NULL: there is none */
+	bool unproven;  /* the host decides first whether `wanted` is to be made true (first_look.h) */
+	bool under_way; /* see there */
+	/* Without `wanted`: */
+	bool held;        /* what is planned for it is for later */
+	int64_t drain_ms; /* others serve in its place, and its connections may go on for so long; 0: it is
+			     stopped */
+	char *drop_id;    /* `state` hands over this container, to be removed; NULL: none */
+};
 
-	/* Out: the last observation, the last plan, and what went wrong. */
+/* What a run has seen and done: the last observation, the last plan, and what went wrong. */
+struct result {
 	struct observed_instance observed;
-	struct plan plan;     /* what was still to do when the job ended: empty when converged */
+	struct plan plan;     /* what was still to do when the run ended: empty when converged */
 	enum first_look look; /* LOOK_ADOPT and LOOK_LEAVE: nothing was planned */
 	struct err err;       /* kind ERR_NONE: as wanted (or gone) */
 	bool changed;         /* something was done to it in this run */
-	bool removed;         /* a target without `wanted`: nothing of it is left */
+	bool removed;         /* an order without `wanted`: nothing of it is left */
+};
+
+/* One balancer on the host: order and memory are given to a run, result and memory it gives back. */
+struct job_target {
+	struct order order;   /* each struct wanted is counted */
+	struct memory memory; /* lent (memory_lend): what earlier runs have learned, and then this one */
+	struct result result;
+	/* Found by the run: it was made for the balancer with this ID, has another name by now, and goes when
+	 * that one is as wanted; NULL: it is none. */
+	char *stray_of;
 };
 
 struct job_options {
@@ -80,8 +86,8 @@ struct job_options {
 	/* The engine has answered: from here on requests may change something there. The targets are those
 	 * that the job was started with. */
 	void (*reached)(void *arg, const struct job_target *targets, size_t n);
-	/* What is known of all balancers, for what may go from this host; asked for once a look at most.
-	 * Taken over. */
+	/* What is known of all balancers, for what may go from this host. Made anew for each look that needs
+	 * it: a run may take minutes, and what is wanted meanwhile must not go. Taken over. */
 	struct removal *(*removal)(void *arg);
 	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
 	 * events. */

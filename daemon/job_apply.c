@@ -16,7 +16,7 @@
 
 const struct action *job_action(const struct job *job)
 {
-	return &job->targets[job->target].plan.actions[job->action];
+	return &job->targets[job->target].result.plan.actions[job->action];
 }
 
 static void await_nothing(struct job *job)
@@ -32,7 +32,7 @@ static void target_failed(struct job *job, const struct err *err)
 	/* A name is taken that was free at the last look (a daemon that was killed may have had a request
 	 * under way), or a container is not as it was: another look tells. */
 	if (err->kind != ERR_CONFLICT || job->foreign || job->rounds + 1 >= JOB_MAX_ROUNDS)
-		job_current(job)->err = *err;
+		job_current(job)->result.err = *err;
 	job->foreign = false;
 	job->action = 0;
 	await_nothing(job);
@@ -104,7 +104,8 @@ static void on_created(void *arg, const struct docker_reply *reply, const struct
 	const char *id = err ? NULL : json_text_at(reply->json, "/Id");
 
 	if (id)
-		replaced_note(&target->memory.replaced, id, job_action(job)->reason, target->wanted->version);
+		replaced_note(&target->memory.replaced, id, job_action(job)->reason,
+			      target->order.wanted->version);
 	job_on_step(job, reply, err);
 }
 
@@ -114,7 +115,7 @@ static void create(struct job *job, struct job_target *target, const struct acti
 	char token[TOKEN_HEX_SIZE];
 
 	job_make_token(token);
-	request = wanted_create_with_token(target->wanted, token);
+	request = wanted_create_with_token(target->order.wanted, token);
 	docker_create(job->docker, action->container, request, on_created, job);
 	json_object_put(request);
 }
@@ -244,7 +245,7 @@ static void explain(struct job *job, struct job_target *target, const struct act
 static bool is_of_successor(const struct job *job, const struct job_target *target,
 			    const struct action *action)
 {
-	char *next = container_next_name(target->name);
+	char *next = container_next_name(target->order.name);
 	bool is = (action->kind == ACTION_AWAIT || action->kind == ACTION_START) &&
 		  strcmp(next, action->name) == 0;
 
@@ -284,7 +285,7 @@ static bool runs_unhealthy(const struct job *job, const struct job_target *targe
 
 static bool waits_stopped(const struct job *job, const struct job_target *target, const struct action *action)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
 	(void)job;
 	return (action->kind == ACTION_PULL || action->kind == ACTION_CHECK_CONFIG ||
@@ -300,7 +301,7 @@ static bool revives(const struct job *job, const struct job_target *target, cons
 static void start_current(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)action;
-	docker_start(job->docker, target->observed.current->id, job_on_step, job);
+	docker_start(job->docker, target->result.observed.current->id, job_on_step, job);
 }
 
 static const struct {
@@ -359,7 +360,7 @@ static bool is_left_out(const struct job *job, job_step_fn *step, const struct j
 	if (step == job_hear_leaver)
 		return !job_leaver_can_be_asked(job);
 	if (step == job_put_beside)
-		return target->wanted->files_n == 0;
+		return target->order.wanted->files_n == 0;
 	return (step == job_look_at_place || step == job_read_place) && job_has_seen_place(target);
 }
 
@@ -382,14 +383,14 @@ enum step job_apply(struct job *job, struct job_target *target)
 {
 	if (job->undoing)
 		return undo(job, target, job_action(job));
-	while (job->action < target->plan.n) {
+	while (job->action < target->result.plan.n) {
 		const struct action *action = job_action(job);
 		job_step_fn *step = next_step(job, target, action);
 		char *text;
 
 		if (!step) {
 			tell_done(job, action);
-			target->changed = true;
+			target->result.changed = true;
 			job->action++;
 			job->step = 0;
 			if (action->kind != ACTION_RELOAD)
@@ -413,22 +414,22 @@ enum step job_apply(struct job *job, struct job_target *target)
 
 enum step job_explain(struct job *job, struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
-	if (target->plan.trouble.kind == ERR_NONE || job->options.observe_only)
+	if (target->result.plan.trouble.kind == ERR_NONE || job->options.observe_only)
 		return STEP_NEXT;
 	/* That one has been explained already; and the lines of one that is silent change all the time. */
-	if (target->observed.refusal || target->observed.silence) {
-		target->err = target->plan.trouble;
+	if (target->result.observed.refusal || target->result.observed.silence) {
+		target->result.err = target->result.plan.trouble;
 		return STEP_NEXT;
 	}
 	if (job->step == 0) {
-		job->failure = target->plan.trouble;
+		job->failure = target->result.plan.trouble;
 		if (current && job->failure.kind != ERR_CONFLICT) {
 			docker_logs(job->docker, current->id, LOG_LINES, on_reason, job);
 			return STEP_WAIT;
 		}
 	}
-	target->err = job->failure;
+	target->result.err = job->failure;
 	return STEP_NEXT;
 }

@@ -29,15 +29,15 @@ static void await_failed(struct job *job, enum err_kind kind, const char *what)
 
 	/* So that the next plan knows. But there is nothing wrong with the version of one that is only
 	 * silent. */
-	if (!target->plan.for_silence)
-		refused_note(&target->memory.refused, target->wanted->version);
+	if (!target->result.plan.for_silence)
+		refused_note(&target->memory.refused, target->order.wanted->version);
 	err_set(&err, kind, "%s", what);
 	job_action_failed(job, &err);
 }
 
 static size_t names(struct job *job)
 {
-	return haproxy_names(&job_current(job)->wanted->instance);
+	return haproxy_names(&job_current(job)->order.wanted->instance);
 }
 
 /* Whether it goes on like that for so long already. since: when it began; 0: now. */
@@ -52,7 +52,7 @@ static bool for_long(int64_t *since_ms, int64_t limit_ms)
 
 static int64_t limit_of(struct job *job)
 {
-	return AWAIT_MS + (int64_t)haproxy_look_up_max_s(&job_current(job)->wanted->instance) * 1000;
+	return AWAIT_MS + (int64_t)haproxy_look_up_max_s(&job_current(job)->order.wanted->instance) * 1000;
 }
 
 static void await_again(struct job *job, const char *why)
@@ -125,7 +125,7 @@ static const char *verdict(const struct observed_server *server)
 
 static void no_server_up(struct job *job, const struct observed_instance *answer)
 {
-	const struct observed_instance *former = &job_current(job)->observed;
+	const struct observed_instance *former = &job_current(job)->result.observed;
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
@@ -154,7 +154,8 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 {
 	const struct job_target *target = job_current(job);
 
-	if (!plan_must_see_a_server(target->wanted, &target->observed) || count(answer, SERVER_UP) > 0) {
+	if (!plan_must_see_a_server(target->order.wanted, &target->result.observed) ||
+	    count(answer, SERVER_UP) > 0) {
 		await_done(job);
 	} else if (!for_long(&job->unhealthy_since_ms, names(job) > 0 ? UNHEALTHY_NAME_MS : UNHEALTHY_MS)) {
 		job->awaiting = AWAIT_PAUSE;
@@ -169,7 +170,7 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 /* Only then the names have been looked up anew: what was unpaused, say, may go on as it was. */
 static bool was_reloaded(const struct job *job)
 {
-	const struct plan *plan = &job->targets[job->target].plan;
+	const struct plan *plan = &job->targets[job->target].result.plan;
 
 	for (size_t i = 0; i < job->action; i++)
 		if (plan->actions[i].kind == ACTION_RELOAD)
@@ -180,7 +181,7 @@ static bool was_reloaded(const struct job *job)
 /* A signal may have been lost (job_drain.c): once, it is sent anew. */
 static bool reload_again(struct job *job)
 {
-	const struct plan *plan = &job_current(job)->plan;
+	const struct plan *plan = &job_current(job)->result.plan;
 
 	if (job->reloaded_again || job->action == 0 || plan->actions[job->action - 1].kind != ACTION_RELOAD ||
 	    !for_long(&job->awaited_since_ms, limit_of(job) / RELOAD_AGAIN_AFTER))
@@ -196,7 +197,7 @@ static bool reload_again(struct job *job)
 static void on_await_answer(void *arg, const char *text, size_t len, const struct err *err)
 {
 	struct job *job = arg;
-	const struct wanted *wanted = job_current(job)->wanted;
+	const struct wanted *wanted = job_current(job)->order.wanted;
 	struct observed_instance answer = {0};
 
 	(void)len;
@@ -239,7 +240,7 @@ void job_await(struct job *job, struct job_target *target, const struct action *
 		docker_inspect(job->docker, action->container, on_await_inspect, job);
 		break;
 	case AWAIT_ASK:
-		path = haproxy_socket_path(target->name, job->token);
+		path = haproxy_socket_path(target->order.name, job->token);
 		job->opening =
 			job->options.open(job->options.arg, path, AWAIT_TIMEOUT_MS, on_await_open, job);
 		free(path);

@@ -146,7 +146,7 @@ static void on_hearing_open(void *arg, struct bufferevent *stream, const struct 
 
 void job_hear_leaver(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *path = haproxy_socket_path(target->name, job->leaver_token);
+	char *path = haproxy_socket_path(target->order.name, job->leaver_token);
 
 	(void)action;
 	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, on_hearing_open, job);

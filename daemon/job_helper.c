@@ -57,7 +57,7 @@ static void pack_file(struct parcel *parcel, const char *dir, const char *name, 
 static void send_parcel(struct job *job, struct job_target *target, const char *mount, struct parcel *parcel,
 			docker_cb *cb)
 {
-	char *helper = container_helper_name(target->name);
+	char *helper = container_helper_name(target->order.name);
 	char *tar;
 	size_t len;
 
@@ -85,7 +85,7 @@ static void put_checked_config(struct job *job, struct job_target *target, const
  * that directory itself before them, if it is given. */
 static void put_beside(struct job *job, struct job_target *target, const char *mount, const char *dir)
 {
-	const struct wanted *wanted = target->wanted;
+	const struct wanted *wanted = target->order.wanted;
 	struct parcel parcel = {0};
 	struct archive_entry_spec *entry;
 
@@ -103,7 +103,7 @@ static void put_beside(struct job *job, struct job_target *target, const char *m
 
 void job_remove_helper(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *name = container_helper_name(target->name);
+	char *name = container_helper_name(target->order.name);
 
 	(void)action;
 	docker_remove(job->docker, name, true, job_on_step, job);
@@ -123,14 +123,14 @@ void job_create_from(struct job *job, const char *name, const char *image_id, st
 
 void job_create_checker(struct job *job, struct job_target *target, const struct action *action)
 {
-	job_create_from(job, action->container, action->image_id, wanted_checker_create(target->wanted),
+	job_create_from(job, action->container, action->image_id, wanted_checker_create(target->order.wanted),
 			job_on_step);
 }
 
 void job_put_candidate(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)action;
-	put_checked_config(job, target, target->wanted->config);
+	put_checked_config(job, target, target->order.wanted->config);
 }
 
 /*
@@ -140,7 +140,7 @@ void job_put_candidate(struct job *job, struct job_target *target, const struct 
  */
 void job_put_beside(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *mount = xasprintf(HAPROXY_RUN_DIR "/%s", target->name);
+	char *mount = xasprintf(HAPROXY_RUN_DIR "/%s", target->order.name);
 
 	(void)action;
 	put_beside(job, target, mount, "");
@@ -155,12 +155,12 @@ void job_create_rehearsal(struct job *job, struct job_target *target, const stru
 
 	job_make_token(token);
 	job_create_from(job, action->container, action->image_id,
-			wanted_rehearsal_create(target->wanted, token), job_on_step);
+			wanted_rehearsal_create(target->order.wanted, token), job_on_step);
 }
 
 void job_put_rehearsal(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *text = haproxy_render_rehearsal(&target->wanted->instance);
+	char *text = haproxy_render_rehearsal(&target->order.wanted->instance);
 
 	(void)action;
 	put_checked_config(job, target, text);
@@ -180,9 +180,9 @@ static void on_verdict(void *arg, const struct docker_reply *reply, const struct
 		return;
 	}
 	if (code != 0) {
-		refused_note(&target->memory.refused, target->wanted->version);
+		refused_note(&target->memory.refused, target->order.wanted->version);
 		err_set(&refused, ERR_PERMANENT, "HAProxy of %s refuses the config (it has not been written)",
-			target->wanted->instance.image);
+			target->order.wanted->instance.image);
 		job_action_failed(job, &refused);
 		return;
 	}
@@ -191,7 +191,7 @@ static void on_verdict(void *arg, const struct docker_reply *reply, const struct
 
 void job_wait_for_verdict(struct job *job, struct job_target *target, const struct action *action)
 {
-	docker_wait(job->docker, action->container, haproxy_look_up_max_s(&target->wanted->instance),
+	docker_wait(job->docker, action->container, haproxy_look_up_max_s(&target->order.wanted->instance),
 		    on_verdict, job);
 }
 
@@ -203,7 +203,7 @@ static void on_checker(void *arg, const struct docker_reply *reply, const struct
 	const char *image = err ? NULL : json_text(reply->json, "Image", NULL);
 
 	if (image)
-		accepted_add(&target->memory.accepted, image, target->wanted->config_sha256);
+		accepted_add(&target->memory.accepted, image, target->order.wanted->config_sha256);
 	job_on_step(job, reply, err);
 }
 
@@ -217,19 +217,19 @@ void job_note_image(struct job *job, struct job_target *target, const struct act
 
 void job_create_helper(struct job *job, struct job_target *target, const struct action *action)
 {
-	const struct observed_container *current = target->observed.current;
-	char *name = container_helper_name(target->name);
+	const struct observed_container *current = target->result.observed.current;
+	char *name = container_helper_name(target->order.name);
 
 	(void)action;
 	/* It never runs: any image does, and the balancer's is there. */
 	job_create_from(job, name, current ? observed_image_id(current) : NULL,
-			wanted_helper_create(target->wanted), job_on_step);
+			wanted_helper_create(target->order.wanted), job_on_step);
 	free(name);
 }
 
 void job_put_run_dir(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *dir = xasprintf("%s/", target->name);
+	char *dir = xasprintf("%s/", target->order.name);
 
 	(void)action;
 	put_beside(job, target, HELPER_RUN_DIR, dir);
@@ -249,12 +249,12 @@ static bool ran(const struct observed_container *container)
 
 bool job_revives_former(const struct job *job, const struct job_target *target, const struct action *action)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
 	(void)job;
 	return action->kind == ACTION_AWAIT && ran(current) && strcmp(action->container, current->id) == 0 &&
-	       target->former && current->container_sha256 &&
-	       strcmp(target->former->container_sha256, current->container_sha256) == 0;
+	       target->order.former && current->container_sha256 &&
+	       strcmp(target->order.former->container_sha256, current->container_sha256) == 0;
 }
 
 /* The text of the version before; NULL: not known. It is in the file at the look, or what was in force before
@@ -262,13 +262,13 @@ bool job_revives_former(const struct job *job, const struct job_target *target, 
 static const char *former_text(const struct job *job, const struct job_target *target,
 			       const struct action *action)
 {
-	const struct observed_instance *observed = &target->observed;
-	const char *known = target->former ? target->former->config : NULL;
+	const struct observed_instance *observed = &target->result.observed;
+	const char *known = target->order.former ? target->order.former->config : NULL;
 
 	if (job_revives_former(job, target, action))
 		return known;
-	if (target->displaced && observed->stats != STATS_ANSWERED)
-		return target->displaced->config;
+	if (target->order.displaced && observed->stats != STATS_ANSWERED)
+		return target->order.displaced->config;
 	if (observed->stats != STATS_ANSWERED)
 		return NULL;
 	if (observed->config && is_generation(observed->config, observed->loaded.generation))
@@ -287,19 +287,19 @@ bool job_has_former(const struct job *job, const struct job_target *target, cons
 {
 	const char *text = is_before_proof(action) ? former_text(job, target, action) : NULL;
 
-	return text && strcmp(text, target->wanted->config) != 0;
+	return text && strcmp(text, target->order.wanted->config) != 0;
 }
 
 /* The config itself. */
 
 static const char *text_in_hand(const struct job *job, const struct job_target *target)
 {
-	return job->undoing ? former_text(job, target, job_action(job)) : target->wanted->config;
+	return job->undoing ? former_text(job, target, job_action(job)) : target->order.wanted->config;
 }
 
 static const char *config_name(const struct job_target *target)
 {
-	return strrchr(target->wanted->instance.config_path, '/') + 1;
+	return strrchr(target->order.wanted->instance.config_path, '/') + 1;
 }
 
 /*
@@ -341,7 +341,7 @@ static void on_config_put(void *arg, const struct docker_reply *reply, const str
 	}
 	if (!job->undoing)
 		job->failure = *err;
-	helper = container_helper_name(target->name);
+	helper = container_helper_name(target->order.name);
 	path = xasprintf(HELPER_CONFIG_DIR "/.%.200s" UNFINISHED, config_name(target));
 	docker_head_archive(job->docker, helper, path, on_unfinished, job);
 	free(helper);

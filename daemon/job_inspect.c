@@ -44,8 +44,8 @@ static struct observed_container *copy_removable(struct job *job, const char *na
 static bool is_old_of(const struct job_target *target, const struct observed_container *container)
 {
 	char *name;
-	bool is =
-		container_role_of(container->name, &name) == CONTAINER_OLD && strcmp(name, target->name) == 0;
+	bool is = container_role_of(container->name, &name) == CONTAINER_OLD &&
+		  strcmp(name, target->order.name) == 0;
 
 	free(name);
 	return is;
@@ -55,17 +55,18 @@ static bool is_old_of(const struct job_target *target, const struct observed_con
 static void add_old(struct job_target *target, struct observed_container *old)
 {
 	int64_t now = clock_monotonic_ms();
-	int64_t drain_ms = target->wanted ? target->wanted->instance.timeouts.drain_ms : target->leave_ms;
+	int64_t drain_ms = target->order.wanted ? target->order.wanted->instance.timeouts.drain_ms
+						: target->order.drain_ms;
 	int64_t limit = drain_ms + DRAIN_GRACE_MS;
 
 	old->undrained = !leaving_has(&target->memory.leaving, old->id);
 	old->overdue = now - leaving_since(&target->memory.leaving, old->id, now) > limit;
-	observed_instance_add_old(&target->observed, old);
+	observed_instance_add_old(&target->result.observed, old);
 }
 
 static void find_old(const struct job *job, struct job_target *target)
 {
-	const struct listed *old = job_first_old(job, target->name);
+	const struct listed *old = job_first_old(job, target->order.name);
 
 	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old, n++)
 		add_old(target, copy_of(old->container));
@@ -74,14 +75,14 @@ static void find_old(const struct job *job, struct job_target *target)
 /* What is to be removed needs no more than that. */
 static void inspect_from_list(struct job *job, struct job_target *target)
 {
-	char *next = container_next_name(target->name);
-	char *helper = container_helper_name(target->name);
+	char *next = container_next_name(target->order.name);
+	char *helper = container_helper_name(target->order.name);
 
-	if (!target->wanted) {
-		target->observed.current = copy_removable(job, target->name);
-		target->observed.next = copy_removable(job, next);
+	if (!target->order.wanted) {
+		target->result.observed.current = copy_removable(job, target->order.name);
+		target->result.observed.next = copy_removable(job, next);
 	}
-	target->observed.helper = copy_of(job_find_listed(job, helper));
+	target->result.observed.helper = copy_of(job_find_listed(job, helper));
 	find_old(job, target);
 	free(next);
 	free(helper);
@@ -101,7 +102,7 @@ static void remember_leaving(struct job_target *target)
 	struct leaving now = {0};
 
 	for (size_t i = 0; i < target->memory.leaving.n; i++)
-		if (find_old_by_id(&target->observed, target->memory.leaving.v[i].id))
+		if (find_old_by_id(&target->result.observed, target->memory.leaving.v[i].id))
 			leaving_add(&now, target->memory.leaving.v[i].id,
 				    target->memory.leaving.v[i].since_ms,
 				    target->memory.leaving.v[i].started_at);
@@ -121,7 +122,7 @@ enum {
 
 bool job_is_ours(const struct job_target *target, const struct observed_container *container)
 {
-	return observed_is_owned(container, target->wanted->owner);
+	return observed_is_owned(container, target->order.wanted->owner);
 }
 
 static bool is_seen(const struct observed_instance *observed, const char *id)
@@ -140,16 +141,16 @@ static bool is_seen(const struct observed_instance *observed, const char *id)
 /* Taken over. */
 static void take_current(struct job_target *target, struct observed_container *container)
 {
-	target->observed.current = container;
-	if (target->wanted)
-		target->observed.in_vain = xstrdup(
-			replaced_reason(&target->memory.replaced, container->id, target->wanted->version));
+	target->result.observed.current = container;
+	if (target->order.wanted)
+		target->result.observed.in_vain = xstrdup(replaced_reason(
+			&target->memory.replaced, container->id, target->order.wanted->version));
 }
 
 /* The list does not tell since when it runs. Taken over. */
 static void take_leaving(struct job_target *target, struct observed_container *container)
 {
-	struct observed_container *old = find_old_by_id(&target->observed, container->id);
+	struct observed_container *old = find_old_by_id(&target->result.observed, container->id);
 	bool returned = leaving_returned(&target->memory.leaving, container->id, container->started_at);
 
 	if (old) {
@@ -164,16 +165,16 @@ static void take_leaving(struct job_target *target, struct observed_container *c
 /* The container that `state` hands over. Taken over. */
 static void take_adopted(struct job *job, struct job_target *target, struct observed_container *container)
 {
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 
 	if (is_seen(observed, container->id)) {
 		observed_container_free(container);
-	} else if (!target->wanted && job_is_wanted(job, container)) {
-		err_set(&target->err, ERR_TRANSIENT,
+	} else if (!target->order.wanted && job_is_wanted(job, container)) {
+		err_set(&target->result.err, ERR_TRANSIENT,
 			"container %s (%.12s) stays until the balancer that takes it over has converged",
 			container->name, container->id);
 		observed_container_free(container);
-	} else if (target->wanted && !observed->current && !is_old_of(target, container)) {
+	} else if (target->order.wanted && !observed->current && !is_old_of(target, container)) {
 		observed->current = container; /* the balancer has another name now */
 	} else {
 		add_old(target, container);
@@ -183,11 +184,11 @@ static void take_adopted(struct job *job, struct job_target *target, struct obse
 /* Takes the container over. */
 static void take(struct job *job, struct job_target *target, struct observed_container *container)
 {
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 
 	container->known = memory_knows(&target->memory, container->id);
 	/* The engine takes the beginning of an ID for a name as well. */
-	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->name) == 0)
+	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->order.name) == 0)
 		take_current(target, container);
 	else if (job->step == INSPECT_NEXT)
 		observed->next = container;
@@ -232,7 +233,7 @@ static void leave_lookalike(struct job *job, struct observed_instance *observed)
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct observed_instance *observed = &job_current(job)->observed;
+	struct observed_instance *observed = &job_current(job)->result.observed;
 	struct err bad;
 
 	if (err) {
@@ -244,7 +245,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 		job_request_failed(job, &bad);
 		return;
 	}
-	if (reply->status != 404 && job_current(job)->wanted)
+	if (reply->status != 404 && job_current(job)->order.wanted)
 		observed->foreign = difference_from_image(observed->current, reply->json);
 	else if (reply->status != 404 && observed_inherits_labels(observed->current, reply->json))
 		leave_lookalike(job, observed);
@@ -255,8 +256,8 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 /* What carried connections when `state` handed it over has none of our labels: it is in no list of ours. */
 static const char *adopted_elsewhere(const struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
-	const char *id = target->wanted ? target->wanted->adopt_id : target->drop_id;
+	const struct observed_container *current = target->result.observed.current;
+	const char *id = target->order.wanted ? target->order.wanted->adopt_id : target->order.drop_id;
 
 	return id && !(current && spec_state_means(id, current->id)) ? id : NULL;
 }
@@ -265,8 +266,8 @@ static const char *adopted_elsewhere(const struct job_target *target)
 static const char *still_leaving(const struct job_target *target, size_t i)
 {
 	const char *id = target->memory.leaving.v[i].id;
-	const struct observed_container *old = find_old_by_id(&target->observed, id);
-	bool ask = old ? old->status == CONTAINER_RUNNING : !is_seen(&target->observed, id);
+	const struct observed_container *old = find_old_by_id(&target->result.observed, id);
+	bool ask = old ? old->status == CONTAINER_RUNNING : !is_seen(&target->result.observed, id);
 
 	return ask ? id : NULL;
 }
@@ -275,19 +276,19 @@ static const char *still_leaving(const struct job_target *target, size_t i)
  * of another name may have got them from its image. */
 static const char *image_to_compare(const struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
-	if (!target->wanted)
+	if (!target->order.wanted)
 		return current && observed_is_renamed(current) ? observed_image_id(current) : NULL;
 	if (!job_is_ours(target, current) || !current->container_sha256 ||
-	    strcmp(current->container_sha256, target->wanted->container_sha256) != 0 || current->known)
+	    strcmp(current->container_sha256, target->order.wanted->container_sha256) != 0 || current->known)
 		return NULL;
 	return observed_image_id(current);
 }
 
 static const char *listed_next(const struct job *job, const struct job_target *target)
 {
-	char *name = container_next_name(target->name);
+	char *name = container_next_name(target->order.name);
 	const struct observed_container *listed = job_find_listed(job, name);
 
 	free(name);
@@ -299,9 +300,9 @@ static const char *subject(const struct job *job, const struct job_target *targe
 {
 	switch (job->step) {
 	case INSPECT_CURRENT:
-		return target->wanted ? target->name : NULL;
+		return target->order.wanted ? target->order.name : NULL;
 	case INSPECT_NEXT:
-		return target->wanted ? listed_next(job, target) : NULL;
+		return target->order.wanted ? listed_next(job, target) : NULL;
 	case INSPECT_ADOPTED:
 		return adopted_elsewhere(target);
 	case INSPECT_IMAGE:
@@ -313,10 +314,11 @@ static const char *subject(const struct job *job, const struct job_target *targe
 
 static void begin(struct job *job, struct job_target *target)
 {
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 
 	observed_instance_clear(observed);
-	observed->refused = target->wanted && refused_is(&target->memory.refused, target->wanted->version);
+	observed->refused =
+		target->order.wanted && refused_is(&target->memory.refused, target->order.wanted->version);
 	if (observed->refused)
 		observed->refusal = xstrdup(target->memory.refused.why);
 	inspect_from_list(job, target);

@@ -225,7 +225,7 @@ static void adopt(struct job *job, const char *name, const char *stray_of)
 	learn(&job->list->names, name);
 	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
 	found = &job->targets[job->n++];
-	*found = (struct job_target){.name = xstrdup(name), .stray_of = xstrdup(stray_of)};
+	*found = (struct job_target){.order = {.name = xstrdup(name)}, .stray_of = xstrdup(stray_of)};
 	memory_init(&found->memory);
 	job->orphans++;
 }
@@ -263,9 +263,9 @@ static void adopt_some(struct job *job)
 static void learn_targets(struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++) {
-		learn(&job->list->names, job->targets[i].name);
-		if (job->targets[i].wanted)
-			learn(&job->list->wishes, job->targets[i].wanted->instance.id);
+		learn(&job->list->names, job->targets[i].order.name);
+		if (job->targets[i].order.wanted)
+			learn(&job->list->wishes, job->targets[i].order.wanted->instance.id);
 	}
 	job->more_orphans = false;
 }

@@ -24,7 +24,8 @@ static bool label_says(const struct job *job, const struct wanted *wanted)
 
 bool job_knows_file(const struct job *job, const struct job_target *target)
 {
-	return target->memory.config_sha256[0] || target->displaced || label_says(job, target->wanted);
+	return target->memory.config_sha256[0] || target->order.displaced ||
+	       label_says(job, target->order.wanted);
 }
 
 typedef void look_fn(struct job *job, const char *helper, const char *path, docker_cb *cb);
@@ -41,8 +42,9 @@ static void get(struct job *job, const char *helper, const char *path, docker_cb
 
 static void look(struct job *job, struct job_target *target, look_fn *how, docker_cb *cb)
 {
-	char *helper = container_helper_name(target->name);
-	char *path = xasprintf(HELPER_CONFIG_DIR "%s", strrchr(target->wanted->instance.config_path, '/'));
+	char *helper = container_helper_name(target->order.name);
+	char *path =
+		xasprintf(HELPER_CONFIG_DIR "%s", strrchr(target->order.wanted->instance.config_path, '/'));
 
 	how(job, helper, path, cb);
 	free(helper);
@@ -51,7 +53,7 @@ static void look(struct job *job, struct job_target *target, look_fn *how, docke
 
 static void take_stat(struct job_target *target, const struct docker_reply *reply)
 {
-	struct host_file *file = &target->observed.file;
+	struct host_file *file = &target->result.observed.file;
 
 	host_file_stat(file, reply->path_stat);
 	if (reply->status == 404)
@@ -61,18 +63,18 @@ static void take_stat(struct job_target *target, const struct docker_reply *repl
 /* Whether its text, or what is in the directory, makes a difference. */
 static bool is_to_be_read(const struct job_target *target)
 {
-	const struct observed_instance *observed = &target->observed;
+	const struct observed_instance *observed = &target->result.observed;
 	struct err err;
 
 	if (observed->file.kind == HOST_FILE_DIRECTORY)
-		return target->wanted->mounts_file && observed->file_is_ours;
+		return target->order.wanted->mounts_file && observed->file_is_ours;
 	return host_file_is_readable(&observed->file) && observed->file.size != 0 &&
-	       plan_file_conflict(target->wanted, observed, &err);
+	       plan_file_conflict(target->order.wanted, observed, &err);
 }
 
 static void take_text(struct job_target *target, const struct docker_reply *reply)
 {
-	struct host_file *file = &target->observed.file;
+	struct host_file *file = &target->result.observed.file;
 	struct err err;
 
 	if (reply->status == 404)
@@ -94,7 +96,7 @@ static void judge(struct job *job)
 	struct job_target *target = job_current(job);
 	struct err conflict;
 
-	job->foreign = plan_file_conflict(target->wanted, &target->observed, &conflict);
+	job->foreign = plan_file_conflict(target->order.wanted, &target->result.observed, &conflict);
 	if (job->foreign) {
 		job_action_failed(job, &conflict);
 		return;
@@ -146,7 +148,7 @@ void job_read_place(struct job *job, struct job_target *target, const struct act
 
 bool job_has_seen_place(const struct job_target *target)
 {
-	return target->observed.config_known;
+	return target->result.observed.config_known;
 }
 
 /*
@@ -171,13 +173,13 @@ static void plan_step(struct job *job, int step)
 static void looked(struct job *job)
 {
 	struct job_target *target = job_current(job);
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 	const struct host_file *file = &observed->file;
 
 	if (observed->config_in_doubt && file->kind == HOST_FILE_UNKNOWN) {
-		err_set(&target->err, ERR_TRANSIENT,
+		err_set(&target->result.err, ERR_TRANSIENT,
 			"the engine has only errors to say of %s, through whatever container",
-			target->wanted->instance.config_path);
+			target->order.wanted->instance.config_path);
 	} else if (observed->config_in_doubt) {
 		observed->config_known = true;
 		observed->config_exists = file->text != NULL;
@@ -195,7 +197,7 @@ static void on_plan_look(void *arg, const struct docker_reply *reply, const stru
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct host_file *file = &target->observed.file;
+	struct host_file *file = &target->result.observed.file;
 
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
@@ -220,23 +222,23 @@ static void on_plan_look(void *arg, const struct docker_reply *reply, const stru
 
 bool job_needs_look_for_plan(const struct job *job, const struct job_target *target)
 {
-	const struct observed_instance *observed = &target->observed;
+	const struct observed_instance *observed = &target->result.observed;
 
 	if (job->step >= PLAN_HEAD)
 		return job->step != PLAN_LOOKED;
-	return (job->options.observe_only || observed->config_in_doubt) && target->wanted &&
-	       plan_writes_file(&target->plan) && !observed->config_known && !observed->helper &&
+	return (job->options.observe_only || observed->config_in_doubt) && target->order.wanted &&
+	       plan_writes_file(&target->result.plan) && !observed->config_known && !observed->helper &&
 	       observed->image_present;
 }
 
 enum step job_look_for_plan(struct job *job, struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
-	char *helper = container_helper_name(target->name);
+	const struct observed_container *current = target->result.observed.current;
+	char *helper = container_helper_name(target->order.name);
 
 	if (job->step < PLAN_HEAD)
 		job_create_from(job, helper, current ? observed_image_id(current) : NULL,
-				wanted_looker_create(target->wanted), on_plan_look);
+				wanted_looker_create(target->order.wanted), on_plan_look);
 	else if (job->step == PLAN_HEAD)
 		look(job, target, head, on_plan_look);
 	else if (job->step == PLAN_GET)

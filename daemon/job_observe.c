@@ -23,13 +23,13 @@
 static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
 {
 	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
-	       difference_mounts_as(container, target->wanted->create) &&
-	       observed_is_told(container, target->wanted->config_in_container);
+	       difference_mounts_as(container, target->order.wanted->create) &&
+	       observed_is_told(container, target->order.wanted->config_in_container);
 }
 
 static const struct observed_container *config_view(const struct job_target *target)
 {
-	const struct observed_instance *observed = &target->observed;
+	const struct observed_instance *observed = &target->result.observed;
 
 	if (sees_the_file(target, observed->current))
 		return observed->current;
@@ -45,7 +45,7 @@ enum {
 
 static void config_done(struct job *job, bool exists)
 {
-	struct observed_instance *observed = &job_current(job)->observed;
+	struct observed_instance *observed = &job_current(job)->result.observed;
 
 	observed->config_known = true;
 	observed->config_exists = exists;
@@ -56,7 +56,7 @@ static void config_done(struct job *job, bool exists)
 /* Only what was read counts as known: a look that got no further is to be repeated. */
 static void take_config(struct job_target *target, size_t len, const char *path_stat)
 {
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 	struct host_file as_read = {0};
 	const struct host_file *file;
 
@@ -71,7 +71,7 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 	struct err bad = {.kind = ERR_NONE};
 	size_t len;
 
@@ -89,7 +89,7 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 		take_config(target, len, reply->path_stat);
 	} else if (bad.kind == ERR_TRANSIENT) {
 		/* Half of it says nothing about what is there. */
-		err_prefix(&bad, "read %s", target->wanted->instance.config_path);
+		err_prefix(&bad, "read %s", target->order.wanted->instance.config_path);
 		job_request_failed(job, &bad);
 		return;
 	} else if (archive_is_empty_directory(reply->body, reply->body_len)) {
@@ -101,7 +101,7 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 /* Whether size and mtime are those of the last reading. */
 static bool is_unchanged(const struct job_target *target)
 {
-	const struct host_file *file = &target->observed.file;
+	const struct host_file *file = &target->result.observed.file;
 
 	return file->kind == HOST_FILE_REGULAR && memory_has_config(&target->memory, file->size, file->mtime);
 }
@@ -109,18 +109,18 @@ static bool is_unchanged(const struct job_target *target)
 /* An engine that mounts a file which is gone leaves a directory there: that one is empty. */
 static bool may_be_the_engines(const struct job_target *target)
 {
-	return target->wanted->mounts_file && target->observed.file.kind == HOST_FILE_DIRECTORY;
+	return target->order.wanted->mounts_file && target->result.observed.file.kind == HOST_FILE_DIRECTORY;
 }
 
 static void on_config_head(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 
 	/* An engine that cannot mount a file which is gone says so with an error (and leaves a directory
 	 * there). */
-	if (err && !(target->wanted->mounts_file && docker_usable(job->docker))) {
+	if (err && !(target->order.wanted->mounts_file && docker_usable(job->docker))) {
 		job_request_failed(job, err);
 		return;
 	}
@@ -165,15 +165,15 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 
 static const struct haproxy_file *beside_in_hand(const struct job *job)
 {
-	return &job->targets[job->target].wanted->files[(job->step - CONFIG_DONE) / 2];
+	return &job->targets[job->target].order.wanted->files[(job->step - CONFIG_DONE) / 2];
 }
 
 static void beside_done(struct job *job, const char *lost)
 {
 	struct job_target *target = job_current(job);
 
-	if (lost && !target->observed.lost_file)
-		target->observed.lost_file = xasprintf("%s is %s", beside_in_hand(job)->name, lost);
+	if (lost && !target->result.observed.lost_file)
+		target->result.observed.lost_file = xasprintf("%s is %s", beside_in_hand(job)->name, lost);
 	job->step += job->step % 2 == CONFIG_DONE % 2 ? 2 : 1;
 	job_run(job);
 }
@@ -243,13 +243,13 @@ static void on_beside_head(void *arg, const struct docker_reply *reply, const st
 static enum step look_beside(struct job *job, struct job_target *target,
 			     const struct observed_container *view)
 {
-	const struct wanted *wanted = target->wanted;
+	const struct wanted *wanted = target->order.wanted;
 	char *path;
 
-	if ((job->step - CONFIG_DONE) / 2 >= (int)wanted->files_n || !target->observed.config_exists ||
-	    strcmp(target->observed.config_sha256, wanted->config_sha256) != 0)
+	if ((job->step - CONFIG_DONE) / 2 >= (int)wanted->files_n || !target->result.observed.config_exists ||
+	    strcmp(target->result.observed.config_sha256, wanted->config_sha256) != 0)
 		return STEP_NEXT;
-	path = haproxy_file_path(target->name, beside_in_hand(job)->name);
+	path = haproxy_file_path(target->order.name, beside_in_hand(job)->name);
 	if (job->step % 2 == CONFIG_DONE % 2)
 		docker_head_archive(job->docker, view->id, path, on_beside_head, job);
 	else
@@ -260,34 +260,34 @@ static enum step look_beside(struct job *job, struct job_target *target,
 
 enum step job_look_at_config(struct job *job, struct job_target *target)
 {
-	const struct observed_container *view = target->wanted ? config_view(target) : NULL;
+	const struct observed_container *view = target->order.wanted ? config_view(target) : NULL;
 
-	target->observed.file_is_ours = view || (target->wanted && job_knows_file(job, target));
+	target->result.observed.file_is_ours = view || (target->order.wanted && job_knows_file(job, target));
 	if (!view)
 		return STEP_NEXT;
 	if (job->step >= CONFIG_DONE)
 		return look_beside(job, target, view);
 	if (job->step < CONFIG_GET)
-		docker_head_archive(job->docker, view->id, target->wanted->config_in_container,
+		docker_head_archive(job->docker, view->id, target->order.wanted->config_in_container,
 				    on_config_head, job);
 	else
-		docker_get_archive(job->docker, view->id, target->wanted->config_in_container, on_config_get,
-				   job);
+		docker_get_archive(job->docker, view->id, target->order.wanted->config_in_container,
+				   on_config_get, job);
 	return STEP_WAIT;
 }
 
 bool job_needs_former_config(const struct job_target *target)
 {
-	const struct observed_instance *observed = &target->observed;
+	const struct observed_instance *observed = &target->result.observed;
 
-	return target->wanted && observed->config_exists && !observed->config && observed->current &&
+	return target->order.wanted && observed->config_exists && !observed->config && observed->current &&
 	       host_file_is_readable(&observed->file) && observed->stats == STATS_ANSWERED;
 }
 
 enum step job_read_config(struct job *job, struct job_target *target)
 {
-	docker_get_archive(job->docker, target->observed.current->id, target->wanted->config_in_container,
-			   on_config_get, job);
+	docker_get_archive(job->docker, target->result.observed.current->id,
+			   target->order.wanted->config_in_container, on_config_get, job);
 	return STEP_WAIT;
 }
 
@@ -303,7 +303,7 @@ enum { STATS_LOOK_DIR, STATS_OPEN, STATS_LOOK_SOCKET, STATS_DONE };
 
 static void stats_silent(struct job *job, const struct err *err)
 {
-	struct observed_instance *observed = &job_current(job)->observed;
+	struct observed_instance *observed = &job_current(job)->result.observed;
 
 	free(observed->stats_error);
 	observed->stats = STATS_FAILED;
@@ -315,8 +315,8 @@ static void stats_silent(struct job *job, const struct err *err)
 static void on_stats(void *arg, const char *text, size_t len, const struct err *err)
 {
 	struct job *job = arg;
-	struct observed_instance *observed = &job_current(job)->observed;
-	const struct spec_health_check *health = &job_current(job)->wanted->instance.health_check;
+	struct observed_instance *observed = &job_current(job)->result.observed;
+	const struct spec_health_check *health = &job_current(job)->order.wanted->instance.health_check;
 
 	(void)len;
 	job->query = NULL;
@@ -352,7 +352,7 @@ static void on_stats_open(void *arg, struct bufferevent *stream, const struct er
 static void on_stats_dir(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	struct observed_instance *observed = &job_current(job)->observed;
+	struct observed_instance *observed = &job_current(job)->result.observed;
 	struct host_file dir = {0};
 
 	/*
@@ -386,9 +386,9 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 		return;
 	}
 	if (err)
-		job_current(job)->observed.stats = STATS_DIR_MISSING;
+		job_current(job)->result.observed.stats = STATS_DIR_MISSING;
 	else if (reply->status == 404)
-		job_current(job)->observed.stats = STATS_NO_SOCKET;
+		job_current(job)->result.observed.stats = STATS_NO_SOCKET;
 	job->step = STATS_DONE;
 	job_run(job);
 }
@@ -396,9 +396,9 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 /* Who is asked: the balancer, or the successor that is all that runs of it. NULL: nobody. */
 static const struct observed_container *answerer(const struct job_target *target)
 {
-	const struct observed_container *asked = observed_answerer(&target->observed);
+	const struct observed_container *asked = observed_answerer(&target->result.observed);
 
-	if (!target->wanted || !job_is_ours(target, asked) || !asked->token[0])
+	if (!target->order.wanted || !job_is_ours(target, asked) || !asked->token[0])
 		return NULL;
 	/* One that is paused does not answer, but whether it could can be seen. */
 	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
@@ -406,7 +406,7 @@ static const struct observed_container *answerer(const struct job_target *target
 
 static void note_silence(struct job *job, struct job_target *target, const struct observed_container *asked)
 {
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 	struct silence *silence = &target->memory.silence;
 	bool silent = observed_is_silent(observed);
 	char *run = silence_run(asked->id, asked->started_at);
@@ -432,14 +432,14 @@ static void note_silence(struct job *job, struct job_target *target, const struc
 enum step job_ask_haproxy(struct job *job, struct job_target *target)
 {
 	const struct observed_container *asked = answerer(target);
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 	char *path;
 
 	if (!asked)
 		return STEP_NEXT;
 	if (asked->status == CONTAINER_PAUSED && job->step == STATS_OPEN)
 		job->step = STATS_LOOK_SOCKET;
-	path = haproxy_socket_path(target->name, asked->token);
+	path = haproxy_socket_path(target->order.name, asked->token);
 	switch (job->step) {
 	case STATS_OPEN:
 		job->opening =
@@ -473,7 +473,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	struct observed_instance *observed = &target->observed;
+	struct observed_instance *observed = &target->result.observed;
 	const char *id;
 
 	if (err) {
@@ -485,16 +485,17 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	id = observed->image_present ? json_text(reply->json, "Id", NULL) : NULL;
 	if (id)
 		observed->config_accepted =
-			accepted_has(target->memory.accepted, id, target->wanted->config_sha256);
+			accepted_has(target->memory.accepted, id, target->order.wanted->config_sha256);
 	job_run(job);
 }
 
 enum step job_look_at_image(struct job *job, struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 	const char *image =
-		current && !plan_makes_container(&target->plan) ? observed_image_id(current) : NULL;
+		current && !plan_makes_container(&target->result.plan) ? observed_image_id(current) : NULL;
 
-	docker_image_inspect(job->docker, image ? image : target->wanted->instance.image, on_image, job);
+	docker_image_inspect(job->docker, image ? image : target->order.wanted->instance.image, on_image,
+			     job);
 	return STEP_WAIT;
 }

@@ -14,7 +14,7 @@
 
 static void remove_it(struct job *job)
 {
-	char *next = container_next_name(job_current(job)->name);
+	char *next = container_next_name(job_current(job)->order.name);
 
 	docker_remove(job->docker, next, true, job_on_step, job);
 	free(next);
@@ -48,7 +48,7 @@ static void on_renamed(void *arg, const struct docker_reply *reply, const struct
 /* Of a handover that was interrupted: what it was to succeed is gone, or down. */
 static bool serves_alone(const struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
 	return !current || (current->status != CONTAINER_RUNNING && current->status != CONTAINER_PAUSED &&
 			    current->status != CONTAINER_RESTARTING);
@@ -71,7 +71,7 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 		job_on_step(job, reply, NULL);
 	} else {
 		job_note_leaver(job, next);
-		old = container_old_name(job_current(job)->name, next->id);
+		old = container_old_name(job_current(job)->order.name, next->id);
 		docker_rename(job->docker, next->id, old, on_renamed, job);
 		free(old);
 	}

@@ -83,8 +83,8 @@ static void teardown(void)
 
 static void met(struct job_target *target, const char *id)
 {
-	target->observed.current = xcalloc(1, sizeof(*target->observed.current));
-	target->observed.current->id = xstrdup(id);
+	target->result.observed.current = xcalloc(1, sizeof(*target->result.observed.current));
+	target->result.observed.current->id = xstrdup(id);
 }
 
 /* A run has seen this container, and judged so. */
@@ -93,10 +93,10 @@ static void run_with(const char *id, enum first_look look, enum err_kind kind)
 	struct job_target target = instance_target(instance, false);
 
 	met(&target, id);
-	target.look = look;
+	target.result.look = look;
 	if (kind != ERR_NONE)
-		err_set(&target.err, kind, "something is the matter");
-	instance_settle(instance, &target, &target.err, store, events);
+		err_set(&target.result.err, kind, "something is the matter");
+	instance_settle(instance, &target, &target.result.err, store, events);
 	job_target_clear(&target);
 }
 
@@ -166,13 +166,13 @@ START_TEST(a_run_without_a_verdict_is_not_forgotten)
 {
 	struct job_target target = instance_target(instance, false);
 
-	replaced_note(&target.memory.replaced, "id9", "container is dead", target.wanted->version);
+	replaced_note(&target.memory.replaced, "id9", "container is dead", target.order.wanted->version);
 	leaving_add(&target.memory.leaving, "id0", 1, NULL);
 	silence_met(&target.memory.silence, "id0 then", (struct silence_clock){1, 1}, 60000);
 	silence_tried(&target.memory.silence, (struct silence_clock){2, 2});
-	refused_note(&target.memory.refused, target.wanted->version);
+	refused_note(&target.memory.refused, target.order.wanted->version);
 	target.memory.accepted = xstrdup("some");
-	err_set(&target.err, ERR_PERMANENT, "HAProxy has not loaded it");
+	err_set(&target.result.err, ERR_PERMANENT, "HAProxy has not loaded it");
 	instance_keep(instance, &target, store);
 	job_target_clear(&target);
 	lose_host();
@@ -181,7 +181,7 @@ START_TEST(a_run_without_a_verdict_is_not_forgotten)
 	ck_assert(replaced_is(&target.memory.replaced, "id9"));
 	ck_assert(leaving_has(&target.memory.leaving, "id0"));
 	ck_assert_uint_eq(target.memory.silence.tries, 1);
-	ck_assert(refused_is(&target.memory.refused, target.wanted->version));
+	ck_assert(refused_is(&target.memory.refused, target.order.wanted->version));
 	ck_assert_str_eq(target.memory.accepted, "some");
 	ck_assert_str_eq(instance->memory.refused.why, "HAProxy has not loaded it");
 	job_target_clear(&target);
@@ -197,7 +197,7 @@ START_TEST(a_run_without_a_verdict_is_written_down)
 	size_t n;
 
 	memory_turn_to_config(&target.memory, "/etc/lb.cfg");
-	memory_read_config(&target.memory, target.wanted->config_sha256, 7, "today");
+	memory_read_config(&target.memory, target.order.wanted->config_sha256, 7, "today");
 	target.memory.accepted = xstrdup("some");
 	instance_keep(instance, &target, store);
 	job_target_clear(&target);
@@ -239,12 +239,12 @@ static void run_in_vain(int64_t silent_ms, enum err_kind kind)
 
 	met(&target, "id1");
 	silence_met(&target.memory.silence, "id1 then", ago(silent_ms), 60000);
-	replaced_note(&target.memory.replaced, "id1", "stop signal", target.wanted->version);
-	err_set(&target.err, kind, "HAProxy does not answer");
+	replaced_note(&target.memory.replaced, "id1", "stop signal", target.order.wanted->version);
+	err_set(&target.result.err, kind, "HAProxy does not answer");
 	if (kind == ERR_CANCELLED)
 		instance_keep(instance, &target, store);
 	else
-		instance_settle(instance, &target, &target.err, store, events);
+		instance_settle(instance, &target, &target.result.err, store, events);
 	job_target_clear(&target);
 }
 
@@ -272,7 +272,7 @@ START_TEST(what_has_passed_is_not_recalled)
 	met(&target, "id1");
 	silence_broken(&target.memory.silence, "id1 then", clock_monotonic_ms());
 	replaced_helped(&target.memory.replaced, "id1");
-	instance_settle(instance, &target, &target.err, store, events);
+	instance_settle(instance, &target, &target.result.err, store, events);
 	job_target_clear(&target);
 	restart();
 	ck_assert_ptr_null(instance->memory.silence.run);

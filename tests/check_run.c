@@ -140,7 +140,7 @@ static void on_reached(void *arg, const struct job_target *targets, size_t n)
 	struct place *place = arg;
 
 	ck_assert_uint_ge(n, 1);
-	ck_assert_str_eq(targets[0].name, "lb");
+	ck_assert_str_eq(targets[0].order.name, "lb");
 	/* Once it is, it is: a connection that was lost is made anew in the same run. */
 	if (place->reached)
 		return;
@@ -162,12 +162,12 @@ static const char *version_of(const struct place *place)
 
 static struct job_target target_of(const struct place *place)
 {
-	struct job_target target = {
-		.wanted = place->wanted ? wanted_ref(place->wanted) : NULL,
-		.next = place->next ? wanted_ref(place->next) : NULL,
-		.unproven = place->unproven,
-		.name = xstrdup("lb"),
-	};
+	struct job_target target = {.order = {
+					    .name = xstrdup("lb"),
+					    .wanted = place->wanted ? wanted_ref(place->wanted) : NULL,
+					    .next = place->next ? wanted_ref(place->next) : NULL,
+					    .unproven = place->unproven,
+				    }};
 
 	memory_lend(&target.memory, &place->memory, version_of(place), clock_monotonic_ms());
 	return target;
@@ -176,19 +176,19 @@ static struct job_target target_of(const struct place *place)
 /* The verdict of a run: what an instance makes of it (instance_settle). */
 static void take_verdict(struct place *place, struct job_target *target)
 {
-	const struct observed_container *current = target->observed.current;
+	const struct observed_container *current = target->result.observed.current;
 
 	if (!place->observe_only) {
-		if (target->err.kind == ERR_NONE && place->err.kind == ERR_NONE && current)
+		if (target->result.err.kind == ERR_NONE && place->err.kind == ERR_NONE && current)
 			memory_know(&target->memory, current->id);
-		memory_take(&place->memory, &target->memory, version_of(place), &target->err,
+		memory_take(&place->memory, &target->memory, version_of(place), &target->result.err,
 			    clock_monotonic_ms());
 	}
 	job_target_clear(&place->last);
 	place->last = *target;
-	*target = (struct job_target){.name = NULL};
-	if (place->last.err.kind == ERR_NONE)
-		place->last.err = place->err;
+	*target = (struct job_target){.stray_of = NULL};
+	if (place->last.result.err.kind == ERR_NONE)
+		place->last.result.err = place->err;
 }
 
 /* What went wrong with the request that was to fail; and whether the run ends there, as when its host is
@@ -211,7 +211,7 @@ static const struct mishap {
 static void forget(struct place *place)
 {
 	job_target_clear(&place->last);
-	place->last = (struct job_target){.name = NULL};
+	place->last = (struct job_target){.stray_of = NULL};
 	memory_clear(&place->memory);
 }
 
@@ -228,7 +228,7 @@ static void restart(struct place *place)
 		memory_read_config(&after, place->memory.config_sha256, place->memory.config_size,
 				   place->memory.config_mtime);
 	}
-	if (place->last.err.kind == ERR_NONE)
+	if (place->last.result.err.kind == ERR_NONE)
 		memory_know(&after, place->memory.known_id);
 	after.accepted = xstrdup(place->memory.accepted);
 	memory_recall(&after, json, now);
@@ -335,8 +335,8 @@ static void expect_as_wanted(const struct place *place, const char *when)
 {
 	const struct fake_file *file = fake_file_find(&place->machine, CONFIG);
 
-	ck_assert_msg(place->last.err.kind == ERR_NONE, "%s: %s\n%s", when, place->last.err.message,
-		      place->told);
+	ck_assert_msg(place->last.result.err.kind == ERR_NONE, "%s: %s\n%s", when,
+		      place->last.result.err.message, place->told);
 	ck_assert_msg(balancer(place) && containers(place) == 1, "%s: %zu containers\n%s%s", when,
 		      containers(place), place->told, place->machine.history);
 	ck_assert_msg(balancer(place)->status == FAKE_RUNNING && balancer(place)->loaded,
@@ -565,10 +565,11 @@ START_TEST(a_container_is_not_replaced_in_vain)
 	open_place(&place);
 	place.machine.twists = true;
 	run(&place);
-	ck_assert_int_eq(place.last.err.kind, ERR_PERMANENT);
-	ck_assert_msg(strstr(place.last.err.message, "replacing the container has not helped: stop signal is "
-						     "\"SIGTERM\", wanted \"SIGUSR1\""),
-		      "%s", place.last.err.message);
+	ck_assert_int_eq(place.last.result.err.kind, ERR_PERMANENT);
+	ck_assert_msg(strstr(place.last.result.err.message,
+			     "replacing the container has not helped: stop signal is "
+			     "\"SIGTERM\", wanted \"SIGUSR1\""),
+		      "%s", place.last.result.err.message);
 	ck_assert_uint_eq(times_told(&place, "create: "), 2); /* the first, and one attempt */
 	ck_assert_uint_eq(containers(&place), 1);
 	strcpy(first, balancer(&place)->id);
@@ -578,7 +579,7 @@ START_TEST(a_container_is_not_replaced_in_vain)
 		place.restarts = i >= 2;
 		run(&place);
 		ck_assert_msg(place.machine.history == NULL, "%s", place.machine.history);
-		ck_assert_int_eq(place.last.err.kind, ERR_PERMANENT);
+		ck_assert_int_eq(place.last.result.err.kind, ERR_PERMANENT);
 	}
 	place.restarts = false;
 
@@ -748,7 +749,7 @@ START_TEST(copied_labels_make_nothing_ours)
 	want(&place, NULL, NULL, NULL);
 	for (int i = 0; i < 2; i++) {
 		run(&place);
-		ck_assert(place.last.removed && containers(&place) == 0);
+		ck_assert(place.last.result.removed && containers(&place) == 0);
 		expect_bystander(&place, lookalike->what);
 	}
 	free(subject);
@@ -877,7 +878,7 @@ START_TEST(what_is_not_wanted_any_more_goes)
 	begin(&place, 0);
 	want(&place, NULL, NULL, NULL);
 	run(&place);
-	ck_assert(place.last.removed);
+	ck_assert(place.last.result.removed);
 	ck_assert_uint_eq(containers(&place), 0);
 	close_place(&place);
 }
@@ -888,7 +889,7 @@ END_TEST
 
 static bool is_as_wanted(const struct place *place)
 {
-	return place->last.err.kind == ERR_NONE && containers(place) == (place->wanted ? 1 : 0);
+	return place->last.result.err.kind == ERR_NONE && containers(place) == (place->wanted ? 1 : 0);
 }
 
 static void recover(struct place *place)
@@ -924,7 +925,7 @@ START_TEST(a_change_is_made_true)
 	enter(&place, world);
 	recover(&place);
 	expect_no_outage(&place, world, world->name);
-	ck_assert_msg(is_as_wanted(&place), "%s: %s", world->name, place.last.err.message);
+	ck_assert_msg(is_as_wanted(&place), "%s: %s", world->name, place.last.result.err.message);
 	if (place.wanted)
 		expect_as_wanted(&place, world->name);
 	run(&place);
@@ -951,10 +952,11 @@ static void run_in_silence(struct place *place)
 
 	run(place);
 	ck_assert_int_le(turned_clock_ms() - began, 10000);
-	ck_assert_int_eq(place->last.err.kind, ERR_TRANSIENT);
-	ck_assert_msg(strstr(place->last.err.message, "does not answer on its stats socket since 20") &&
-			      strstr(place->last.err.message, "a successor follows at 20"),
-		      "%s", place->last.err.message);
+	ck_assert_int_eq(place->last.result.err.kind, ERR_TRANSIENT);
+	ck_assert_msg(
+		strstr(place->last.result.err.message, "does not answer on its stats socket since 20") &&
+			strstr(place->last.result.err.message, "a successor follows at 20"),
+		"%s", place->last.result.err.message);
 }
 
 START_TEST(who_does_not_answer_gets_a_successor)
@@ -1003,7 +1005,7 @@ static const struct {
 /* True when it has tried a successor. What is said changes with each of these, not with each look. */
 static bool run_for_hours(struct place *place)
 {
-	char *before = xstrdup(place->last.err.message);
+	char *before = xstrdup(place->last.result.err.message);
 	int64_t began = turned_clock_ms();
 	bool tries;
 
@@ -1012,7 +1014,7 @@ static bool run_for_hours(struct place *place)
 	ck_assert_int_le(turned_clock_ms() - began, 25000);
 	tries = strstr(place->told, "create: ") != NULL;
 	if (!tries && strstr(before, "stats socket since"))
-		ck_assert_str_eq(place->last.err.message, before);
+		ck_assert_str_eq(place->last.result.err.message, before);
 	free(before);
 	return tries;
 }
@@ -1148,10 +1150,11 @@ START_TEST(after_a_start_the_host_decides)
 	place.reached = false;
 	run(&place);
 	ck_assert(place.reached);
-	ck_assert_msg(place.last.look == start->look, "%s: %d", start->name, place.last.look);
+	ck_assert_msg(place.last.result.look == start->look, "%s: %d", start->name, place.last.result.look);
 	ck_assert_msg((place.machine.history != NULL) == start->touched, "%s: %s", start->name,
 		      place.machine.history);
-	ck_assert_msg(place.last.err.kind == ERR_NONE, "%s: %s", start->name, place.last.err.message);
+	ck_assert_msg(place.last.result.err.kind == ERR_NONE, "%s: %s", start->name,
+		      place.last.result.err.message);
 	if (start->look == LOOK_KEEP)
 		expect_as_wanted(&place, start->name);
 	close_place(&place);
@@ -1173,7 +1176,7 @@ static void on_planned(void *arg, struct host *host, const struct job_target *ta
 	(void)host;
 	ck_assert_msg(!err, "%s", err ? err->message : "");
 	ck_assert_uint_eq(n, 1);
-	*planned = (struct planned){true, targets[0].plan.n, targets[0].look};
+	*planned = (struct planned){true, targets[0].result.plan.n, targets[0].result.look};
 }
 
 static void on_host_due(void *arg, struct host *host)
@@ -1283,15 +1286,15 @@ static bool run_both(struct place *place, const struct wanted *second, struct er
 
 	place->done = false;
 	targets[0] = target_of(place);
-	targets[1] = (struct job_target){.wanted = wanted_ref((struct wanted *)second),
-					 .name = xstrdup(second->instance.name)};
+	targets[1].order.wanted = wanted_ref((struct wanted *)second);
+	targets[1].order.name = xstrdup(second->instance.name);
 	memory_init(&targets[1].memory);
 	job = job_start(&options, targets, 2);
 	while (!place->done)
 		event_base_loop(place->base, EVLOOP_ONCE);
 	targets = job_targets(job, &n);
 	for (size_t i = 0; i < 2; i++)
-		errs[i] = targets[i].err;
+		errs[i] = targets[i].result.err;
 	job_free(job);
 	return place->err.kind == ERR_NONE;
 }
@@ -1363,7 +1366,8 @@ START_TEST(connections_lost_far_apart_do_not_fail_the_host)
 	turned_clock_turn(1000);
 	place.machine.pull_ms = 180000;
 	change_image_to_be_pulled(&place);
-	targets[0] = (struct job_target){.wanted = wanted_ref(second), .name = xstrdup("other")};
+	targets[0].order.wanted = wanted_ref(second);
+	targets[0].order.name = xstrdup("other");
 	memory_init(&targets[0].memory);
 	targets[1] = target_of(&place);
 	/* The ping, the list, and what is asked about the first. */
@@ -1383,7 +1387,7 @@ START_TEST(connections_lost_far_apart_do_not_fail_the_host)
 	ck_assert_msg(place.err.kind == ERR_NONE, "%s", place.err.message);
 	targets = job_targets(job, &n);
 	for (size_t i = 0; i < 2; i++)
-		ck_assert_int_ne(targets[i].err.kind, ERR_NONE);
+		ck_assert_int_ne(targets[i].result.err.kind, ERR_NONE);
 	job_free(job);
 	wanted_unref(second);
 	close_place(&place);
@@ -1450,7 +1454,7 @@ START_TEST(a_successor_that_serves_alone_is_never_told_to_leave)
 	fake_engine_gag(place.engine, NULL, MOUTH_GARBAGE);
 	for (int i = 0; i < 3; i++) {
 		run(&place);
-		ck_assert_int_ne(place.last.err.kind, ERR_NONE);
+		ck_assert_int_ne(place.last.result.err.kind, ERR_NONE);
 		ck_assert(containers(&place) == 1 && next->status == FAKE_RUNNING && !next->leaves);
 	}
 	fake_engine_gag(place.engine, NULL, MOUTH_SPEAKS);
@@ -1472,12 +1476,12 @@ START_TEST(a_mounted_file_is_gone_only_when_it_is)
 	wanted_unref(place.wanted);
 	place.wanted = wanted_at("/etc/lb.cfg", OLD, "7443", "'192.0.2.1:6443'");
 	run(&place);
-	ck_assert_msg(place.last.err.kind == ERR_NONE, "%s", place.last.err.message);
+	ck_assert_msg(place.last.result.err.kind == ERR_NONE, "%s", place.last.result.err.message);
 	strcpy(first, balancer(&place)->id);
 	place.machine.blind = true;
 	for (int i = 0; i < 2; i++) {
 		run(&place);
-		ck_assert_msg(place.last.err.kind == ERR_NONE, "%s", place.last.err.message);
+		ck_assert_msg(place.last.result.err.kind == ERR_NONE, "%s", place.last.result.err.message);
 		ck_assert_str_eq(balancer(&place)->id, first);
 		ck_assert_uint_eq(containers(&place), 1);
 	}
@@ -1509,7 +1513,8 @@ static void expect_untouched(const struct place *place, const char *when)
 
 static void expect_conflict(const struct place *place, const char *when)
 {
-	const struct err *err = place->observe_only ? &place->last.plan.trouble : &place->last.err;
+	const struct err *err =
+		place->observe_only ? &place->last.result.plan.trouble : &place->last.result.err;
 
 	ck_assert_msg(err->kind == ERR_CONFLICT, "%s: %s", when, err->message);
 	ck_assert_msg(strncmp(err->message, CONFIG " on the host is not ours", strlen(CONFIG) + 24) == 0,
@@ -1567,7 +1572,8 @@ START_TEST(what_is_somebody_elses_in_our_directory_is_left_alone)
 	for (int i = 0; i < 4; i++) {
 		place.observe_only = i % 2 == 0;
 		run(&place);
-		ck_assert_int_eq(place.observe_only ? place.last.plan.trouble.kind : place.last.err.kind,
+		ck_assert_int_eq(place.observe_only ? place.last.result.plan.trouble.kind
+						    : place.last.result.err.kind,
 				 ERR_CONFLICT);
 		ck_assert_str_eq(fake_file_find(&place.machine, BESIDE)->text, MINE);
 		ck_assert_msg(strcmp(place.memory.config_path, BESIDE) != 0 || !place.memory.config_sha256[0],
@@ -1581,7 +1587,7 @@ START_TEST(what_is_somebody_elses_in_our_directory_is_left_alone)
 	else
 		fake_file_write(&place.machine, BESIDE, place.wanted->config, place.wanted->config_len, 0644);
 	run(&place);
-	ck_assert_msg(place.last.err.kind == ERR_NONE, "%s", place.last.err.message);
+	ck_assert_msg(place.last.result.err.kind == ERR_NONE, "%s", place.last.result.err.message);
 	ck_assert_str_eq(fake_file_find(&place.machine, BESIDE)->text, place.wanted->config);
 	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
 	run(&place);
@@ -1621,7 +1627,7 @@ START_TEST(what_the_store_knows_is_ours)
 	file_edited(&place);
 	forget(&place);
 	run(&place);
-	ck_assert_int_eq(place.last.err.kind, ERR_CONFLICT);
+	ck_assert_int_eq(place.last.result.err.kind, ERR_CONFLICT);
 	close_place(&place);
 }
 END_TEST
