@@ -292,7 +292,7 @@ static void set_in_vain(const struct observed_instance *observed, struct plan *p
 	    (plan->trouble.kind == ERR_TRANSIENT && observed->stats != STATS_EARLY))
 		err_set(&plan->trouble, ERR_PERMANENT,
 			"replacing the container has not helped: %s; it serves on, and is not replaced for "
-			"this again until its spec changes, somebody removes it, or apilbd starts anew",
+			"this again until its spec changes, or somebody removes it",
 			reason);
 }
 
