@@ -317,7 +317,8 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (!may_plan(target))
 		return STEP_NEXT;
 	if (target->order.wanted)
-		plan_instance(target->order.wanted, &target->result.observed, &target->result.plan);
+		plan_instance(target->order.wanted, &target->result.observed, &target->memory,
+			      &target->result.plan);
 	else
 		plan_removal(target->order.name, &target->result.observed, target->order.drain_ms > 0,
 			     &target->result.plan);

@@ -415,11 +415,13 @@ enum step job_apply(struct job *job, struct job_target *target)
 enum step job_explain(struct job *job, struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
+	const struct wanted *wanted = target->order.wanted;
 
 	if (target->result.plan.trouble.kind == ERR_NONE || job->options.observe_only)
 		return STEP_NEXT;
 	/* That one has been explained already; and the lines of one that is silent change all the time. */
-	if (target->result.observed.refusal || target->result.observed.silence) {
+	if ((wanted && refused_why(&target->memory.refused, wanted->version)) ||
+	    target->result.observed.silence) {
 		target->result.err = target->result.plan.trouble;
 		return STEP_NEXT;
 	}

@@ -138,15 +138,6 @@ static bool is_seen(const struct observed_instance *observed, const char *id)
 	return false;
 }
 
-/* Taken over. */
-static void take_current(struct job_target *target, struct observed_container *container)
-{
-	target->result.observed.current = container;
-	if (target->order.wanted)
-		target->result.observed.in_vain = xstrdup(replaced_reason(
-			&target->memory.replaced, container->id, target->order.wanted->version));
-}
-
 /* The list does not tell since when it runs. Taken over. */
 static void take_leaving(struct job_target *target, struct observed_container *container)
 {
@@ -189,7 +180,7 @@ static void take(struct job *job, struct job_target *target, struct observed_con
 	container->known = memory_knows(&target->memory, container->id);
 	/* The engine takes the beginning of an ID for a name as well. */
 	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->order.name) == 0)
-		take_current(target, container);
+		observed->current = container;
 	else if (job->step == INSPECT_NEXT)
 		observed->next = container;
 	else if (job->step == INSPECT_ADOPTED)
@@ -312,22 +303,12 @@ static const char *subject(const struct job *job, const struct job_target *targe
 	}
 }
 
-static void begin(struct job *job, struct job_target *target)
-{
-	struct observed_instance *observed = &target->result.observed;
-
-	observed_instance_clear(observed);
-	observed->refused =
-		target->order.wanted && refused_is(&target->memory.refused, target->order.wanted->version);
-	if (observed->refused)
-		observed->refusal = xstrdup(target->memory.refused.why);
-	inspect_from_list(job, target);
-}
-
 enum step job_inspect(struct job *job, struct job_target *target)
 {
-	if (job->step == INSPECT_CURRENT)
-		begin(job, target);
+	if (job->step == INSPECT_CURRENT) {
+		observed_instance_clear(&target->result.observed);
+		inspect_from_list(job, target);
+	}
 	for (; job->step < INSPECT_LEAVING + (int)target->memory.leaving.n; job->step++) {
 		const char *what = subject(job, target);
 

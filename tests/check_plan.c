@@ -195,9 +195,9 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained",
  * "returned": true or absent }), and, true or absent: "silent" (stats failed, or no socket, for long),
  * "directory mode" (of the stats socket's, is not as it should be), "accepted" (the image's HAProxy has
- * checked the config), "config mode" (not what it was), "refused"; "leave" (a removal that lets connections
- * end); foreign, refusal, lost, "in vain", silence (texts); file (what stands at the config's path: a text,
- * or { "mode": as the engine has it, "size" }).
+ * checked the config), "config mode" (not what it was); "leave" (a removal that lets connections end);
+ * foreign, lost, silence (texts); file (what stands at the config's path: a text, or { "mode": as the engine
+ * has it, "size" }). What is remembered stands in memory.json.
  */
 static void observe_file(struct json_object *given, struct host_file *file)
 {
@@ -255,14 +255,27 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->silence = xstrdup(text_of(given, "silence"));
 	observed->run_dir_mode = text_of(given, "directory mode") != NULL;
 	observed->config_mode = text_of(given, "config mode") != NULL;
-	observed->refused = text_of(given, "refused") != NULL;
 	observed->lost_file = xstrdup(text_of(given, "lost"));
-	observed->refusal = xstrdup(text_of(given, "refusal"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
-	observed->in_vain = xstrdup(text_of(given, "in vain"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->loaded.generation,
 	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");
+}
+
+/*
+ * Keys: refused (true or absent: HAProxy was given what is wanted before, in vain), refusal (that is not
+ * tried again yet, and this was the reason), "in vain" (the container was made for this reason).
+ */
+static void remember(const struct wanted *wanted, const struct observed_instance *observed,
+		     struct json_object *given, struct memory *memory)
+{
+	memory_init(memory);
+	if (text_of(given, "refused"))
+		refused_note(&memory->refused, wanted->version);
+	memory->refused.why = xstrdup(text_of(given, "refusal"));
+	if (text_of(given, "in vain"))
+		replaced_note(&memory->replaced, observed->current->id, text_of(given, "in vain"),
+			      wanted->version);
 }
 
 static char *plan_text(const struct plan *plan)
@@ -312,25 +325,37 @@ static struct wanted *wanted_from(const char *dir, bool *removal)
 	return wanted;
 }
 
+/* NULL: there is no such file. */
+static struct json_object *json_of(const char *dir, const char *name)
+{
+	char *text = read_file(dir, name);
+	struct json_object *json = text ? json_tokener_parse(text) : NULL;
+
+	ck_assert_msg(json || !text, "%s/%s is not JSON", dir, name);
+	free(text);
+	return json;
+}
+
 static void check_case(const char *dir)
 {
 	struct observed_instance observed = {0};
-	struct json_object *given;
+	struct json_object *given, *remembered;
+	struct memory memory;
 	struct wanted *wanted;
 	struct plan plan = {0};
-	char *json, *expected, *text;
+	char *expected, *text;
 	bool removal;
 
 	wanted = wanted_from(dir, &removal);
-	json = read_file(dir, "observed.json");
-	ck_assert_msg(json != NULL, "%s has no observed.json", dir);
-	given = json_tokener_parse(json);
-	ck_assert_msg(given != NULL, "%s/observed.json is not JSON", dir);
+	given = json_of(dir, "observed.json");
+	ck_assert_msg(given != NULL, "%s has no observed.json", dir);
 	observe(wanted, given, &observed);
+	remembered = json_of(dir, "memory.json");
+	remember(wanted, &observed, remembered, &memory);
 	if (removal)
 		plan_removal(wanted->instance.name, &observed, text_of(given, "leave") != NULL, &plan);
 	else
-		plan_instance(wanted, &observed, &plan);
+		plan_instance(wanted, &observed, &memory, &plan);
 	text = plan_text(&plan);
 
 	if (getenv("APILB_UPDATE_CASES")) {
@@ -346,8 +371,9 @@ static void check_case(const char *dir)
 		      expected ? expected : "(no expected.txt)\n", text);
 	free(expected);
 	free(text);
-	free(json);
 	json_object_put(given);
+	json_object_put(remembered);
+	memory_clear(&memory);
 	plan_clear(&plan);
 	observed_instance_clear(&observed);
 	wanted_unref(wanted);

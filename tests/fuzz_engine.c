@@ -150,7 +150,9 @@ static void check_plan(const struct wanted *wanted, const struct observed_instan
 static void make_plans(const struct wanted *wanted, struct observed_instance *observed)
 {
 	struct plan plan = {.n = 0};
+	struct memory memory;
 
+	memory_init(&memory);
 	/* A host on which all but the container is right; then one of which nothing more is known. */
 	observed->config_known = observed->config_exists = observed->image_known = observed->image_present =
 		true;
@@ -158,7 +160,7 @@ static void make_plans(const struct wanted *wanted, struct observed_instance *ob
 	observed->stats = STATS_ANSWERED;
 	observed->loaded = wanted->description;
 	for (int i = 0; i < 2; i++) {
-		plan_instance(wanted, observed, &plan);
+		plan_instance(wanted, observed, &memory, &plan);
 		check_plan(wanted, observed, &plan);
 		plan_clear(&plan);
 		observed->config_known = observed->image_known = false;

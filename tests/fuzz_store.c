@@ -1,5 +1,7 @@
-/* What the store remembers of a host and of an instance: written by an older or newer apilbd, or damaged. */
+/* What the store has of a host, of an instance, and of what is remembered of it: written by an older or newer
+ * apilbd, or damaged. */
 #include "daemon/core/haproxy.h"
+#include "daemon/core/memory.h"
 #include "daemon/core/spec.h"
 #include "tests/fuzz.h"
 
@@ -45,11 +47,31 @@ static void check_instance(const char *json)
 	spec_host_clear(&host);
 }
 
+/* What is believed of it is written down as it is, and believed again. */
+static void check_memory(const char *json)
+{
+	const struct silence_clock now = {.ms = 1, .unix_ms = 1767323045000};
+	struct memory memory, again;
+	char *text;
+
+	memory_init(&memory);
+	memory_init(&again);
+	memory_recall(&memory, json, now);
+	text = memory_to_json(&memory);
+	memory_recall(&again, text, now);
+	require(memory_is_recorded(&memory, &again));
+	require(silence_lasts_ms(&memory.silence, now.ms) >= 0);
+	free(text);
+	memory_clear(&memory);
+	memory_clear(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned choice = fuzz_choice(&data, &size);
 	char *json = fuzz_text(data, size);
 
+	check_memory(json);
 	if (choice & 1)
 		check_instance(json);
 	else

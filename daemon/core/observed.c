@@ -304,8 +304,6 @@ void observed_instance_clear(struct observed_instance *instance)
 		observed_container_free(instance->old[i]);
 	free(instance->old);
 	free(instance->foreign);
-	free(instance->in_vain);
-	free(instance->refusal);
 	free(instance->lost_file);
 	free(instance->config);
 	host_file_clear(&instance->file);

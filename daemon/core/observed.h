@@ -116,8 +116,6 @@ struct observed_instance {
 	size_t old_n;
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
-	char *in_vain; /* current was made by us because of this, which it has not mended (replaced.h); NULL:
-			  it has, or was not */
 	bool image_known, image_present;
 	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
 
@@ -144,8 +142,6 @@ struct observed_instance {
 	char *silence;                     /* since when, and what is done about it, in words */
 	bool successor_due;                /* that is to be done now */
 	struct haproxy_description loaded; /* by the running HAProxy; empty: not ours */
-	bool refused;                      /* HAProxy was given the wanted version before, in vain */
-	char *refusal; /* that is not tried again yet, and this was the reason; NULL: try */
 	char *haproxy_version;
 	int64_t asked_at_ms; /* Unix time of the answer, set by who asked */
 	int64_t uptime_s;    /* of the process that answered; -1: not told */

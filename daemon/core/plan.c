@@ -278,11 +278,14 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 }
 
 /* It was done already, and the same is still the matter: it costs connections, and would be in vain again. */
-static bool is_in_vain(const struct plan *plan, const struct observed_instance *observed, const char *reason)
+static bool is_in_vain(const struct wanted *wanted, const struct observed_container *current,
+		       const struct memory *memory, const struct plan *plan, const char *reason)
 {
+	const char *before = replaced_reason(&memory->replaced, current->id, wanted->version);
+
 	/* Tries against silence become rare by themselves. */
-	return !plan->for_silence && observed->in_vain && strcmp(observed->in_vain, reason) == 0 &&
-	       observed->current->status != CONTAINER_DEAD;
+	return !plan->for_silence && before && strcmp(before, reason) == 0 &&
+	       current->status != CONTAINER_DEAD;
 }
 
 static void set_in_vain(const struct observed_instance *observed, struct plan *plan, const char *reason)
@@ -297,11 +300,11 @@ static void set_in_vain(const struct observed_instance *observed, struct plan *p
 }
 
 static void plan_replace(const struct wanted *wanted, const struct observed_instance *observed,
-			 struct plan *plan, const char *reason)
+			 const struct memory *memory, struct plan *plan, const char *reason)
 {
 	struct observed_container old = *observed->current;
 
-	if (old.status == CONTAINER_RUNNING && is_in_vain(plan, observed, reason)) {
+	if (old.status == CONTAINER_RUNNING && is_in_vain(wanted, &old, memory, plan, reason)) {
 		set_in_vain(observed, plan, reason);
 		return;
 	}
@@ -321,7 +324,7 @@ static void plan_replace(const struct wanted *wanted, const struct observed_inst
  * up its own for two seconds while it tries again.
  */
 static bool needs_successor(const struct wanted *wanted, const struct observed_instance *observed,
-			    bool reload)
+			    const struct memory *memory, bool reload)
 {
 	/* A moment of silence is no reason: its connections would have to leave. */
 	if (observed->stats == STATS_FAILED)
@@ -330,8 +333,8 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 		return true;
 	if (wanted->mounts_file)
 		return text_drift(wanted, observed) || reload;
-	return reload &&
-	       (observed->refused || strcmp(observed->loaded.binds, wanted->description.binds) != 0);
+	return reload && (refused_is(&memory->refused, wanted->version) ||
+			  strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
 
 #define LOOK_UP_AGAIN_S 86400
@@ -350,7 +353,7 @@ static const char dir_mode[] = "directory of the stats socket has other permissi
 
 /* What the running HAProxy is asked to do so that it holds the wanted config and shows it. */
 static void plan_running(const struct wanted *wanted, const struct observed_instance *observed,
-			 struct plan *plan)
+			 const struct memory *memory, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
 	const char *file = config_drift(wanted, observed);
@@ -376,9 +379,10 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		reason = reason ? reason
 				: "a server's name has had no address for long: it is looked up again";
 	}
-	if (needs_successor(wanted, observed, reload)) {
+	if (needs_successor(wanted, observed, memory, reload)) {
 		plan->for_silence = !file && observed->stats == STATS_FAILED;
-		plan_replace(wanted, observed, plan, reason ? reason : "stats socket does not answer");
+		plan_replace(wanted, observed, memory, plan,
+			     reason ? reason : "stats socket does not answer");
 		return;
 	}
 	if (file || observed->run_dir_mode)
@@ -395,7 +399,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 }
 
 static void plan_paused(const struct wanted *wanted, const struct observed_instance *observed,
-			struct plan *plan)
+			const struct memory *memory, struct plan *plan)
 {
 	static const char paused[] = "container is paused";
 	const char *drift = config_drift(wanted, observed);
@@ -403,7 +407,7 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 	/* It would go on with the inode that it has mounted. */
 	if (text_drift(wanted, observed) &&
 	    (wanted->mounts_file || (observed->config_known && !observed->config_exists))) {
-		plan_replace(wanted, observed, plan, drift);
+		plan_replace(wanted, observed, memory, plan, drift);
 		return;
 	}
 	if (!drift && observed->run_dir_mode)
@@ -422,16 +426,17 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
  * place, and after that was tried, nothing of ours helps.
  */
 static void plan_restarting(const struct wanted *wanted, const struct observed_instance *observed,
-			    struct plan *plan)
+			    const struct memory *memory, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
+	const char *refusal = refused_why(&memory->refused, wanted->version);
 	const char *reason = config_drift(wanted, observed);
 
-	if (observed->refusal) {
-		err_set(&plan->trouble, ERR_PERMANENT, "%s", observed->refusal);
+	if (refusal) {
+		err_set(&plan->trouble, ERR_PERMANENT, "%s", refusal);
 		return;
 	}
-	if (!reason && observed->refused) {
+	if (!reason && refused_is(&memory->refused, wanted->version)) {
 		err_set(&plan->trouble, ERR_PERMANENT,
 			"HAProxy ends as soon as it is started (exit code %lld)",
 			(long long)current->exit_code);
@@ -446,7 +451,7 @@ static void plan_restarting(const struct wanted *wanted, const struct observed_i
 }
 
 static void plan_current(const struct wanted *wanted, const struct observed_instance *observed,
-			 struct plan *plan)
+			 const struct memory *memory, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
 	const char *file = config_drift(wanted, observed);
@@ -464,13 +469,13 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 		plan_add_for(plan, ACTION_AWAIT, current, reason);
 		break;
 	case CONTAINER_PAUSED:
-		plan_paused(wanted, observed, plan);
+		plan_paused(wanted, observed, memory, plan);
 		break;
 	case CONTAINER_RUNNING:
-		plan_running(wanted, observed, plan);
+		plan_running(wanted, observed, memory, plan);
 		break;
 	case CONTAINER_RESTARTING:
-		plan_restarting(wanted, observed, plan);
+		plan_restarting(wanted, observed, memory, plan);
 		break;
 	default:
 		err_set(&plan->trouble, ERR_TRANSIENT, "the engine says that the container is %s",
@@ -488,22 +493,23 @@ static bool next_serves_alone(const struct observed_instance *observed)
 
 /* With no successor about, the container is there and may be changed. */
 static void plan_present(const struct wanted *wanted, const struct observed_instance *observed,
-			 struct plan *plan)
+			 const struct memory *memory, struct plan *plan)
 {
+	const char *refusal = refused_why(&memory->refused, wanted->version);
 	char *drift;
 
-	if (observed->refusal && observed->current->status == CONTAINER_RUNNING) {
+	if (refusal && observed->current->status == CONTAINER_RUNNING) {
 		/* The former version serves on, and is what the file holds again. */
-		err_set(&plan->trouble, ERR_PERMANENT, "%s", observed->refusal);
+		err_set(&plan->trouble, ERR_PERMANENT, "%s", refusal);
 		return;
 	}
 	drift = container_drift(wanted, observed, observed->current);
 	plan->for_silence = drift && observed->stats == STATS_NO_SOCKET && strcmp(drift, socket_missing) == 0;
-	if (drift && !is_in_vain(plan, observed, drift))
-		plan_replace(wanted, observed, plan, drift);
+	if (drift && !is_in_vain(wanted, observed->current, memory, plan, drift))
+		plan_replace(wanted, observed, memory, plan, drift);
 	else
-		plan_current(wanted, observed, plan);
-	if (drift && is_in_vain(plan, observed, drift))
+		plan_current(wanted, observed, memory, plan);
+	if (drift && is_in_vain(wanted, observed->current, memory, plan, drift))
 		set_in_vain(observed, plan, drift);
 	free(drift);
 }
@@ -513,10 +519,12 @@ static const char interrupted[] = "a replacement was interrupted";
 /* The successor is not what is wanted, but it serves alone: it serves on, under the balancer's name, until it
  * is replaced. */
 static void plan_keep_next(const struct wanted *wanted, const struct observed_instance *observed,
-			   struct plan *plan)
+			   const struct memory *memory, struct plan *plan)
 {
 	struct observed_instance rest = *observed;
 	struct observed_container renamed = *observed->next;
+	/* What was in vain was so for the one before it. */
+	struct memory then = *memory;
 
 	if (observed->current)
 		add_retirement(plan, wanted, observed->current, NULL, interrupted);
@@ -524,14 +532,14 @@ static void plan_keep_next(const struct wanted *wanted, const struct observed_in
 	renamed.name = wanted->instance.name;
 	rest.current = &renamed;
 	rest.next = NULL;
-	/* They are of the one before it. */
-	rest.foreign = rest.in_vain = NULL;
-	plan_present(wanted, &rest, plan);
+	rest.foreign = NULL; /* of the one before it */
+	then.replaced = (struct replaced){.id = NULL};
+	plan_present(wanted, &rest, &then, plan);
 }
 
 /* A handover that was interrupted: finished when the successor is what is wanted, undone when it is not. */
 static void plan_interrupted(const struct wanted *wanted, const struct observed_instance *observed,
-			     struct plan *plan)
+			     const struct memory *memory, struct plan *plan)
 {
 	const struct observed_container *next = observed->next;
 	struct observed_instance rest = *observed;
@@ -544,15 +552,16 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 			plan_add_for(plan, ACTION_START, next, interrupted);
 		plan_takeover(wanted, observed->current, next->name, plan, interrupted);
 	} else if (next_serves_alone(observed)) {
-		plan_keep_next(wanted, observed, plan);
+		plan_keep_next(wanted, observed, memory, plan);
 	} else {
 		add_retirement(plan, wanted, next, NULL, interrupted);
 		rest.next = NULL;
-		plan_present(wanted, &rest, plan);
+		plan_present(wanted, &rest, memory, plan);
 	}
 }
 
-void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan)
+void plan_instance(const struct wanted *wanted, const struct observed_instance *observed,
+		   const struct memory *memory, struct plan *plan)
 {
 	const struct observed_container *current = observed->current;
 
@@ -567,14 +576,14 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	if (plan_file_conflict(wanted, observed, &plan->trouble))
 		return;
 	if (observed->next) {
-		plan_interrupted(wanted, observed, plan);
+		plan_interrupted(wanted, observed, memory, plan);
 		return;
 	}
 	if (!current) {
 		plan_create(wanted, observed, plan, "container is missing");
 		return;
 	}
-	plan_present(wanted, observed, plan);
+	plan_present(wanted, observed, memory, plan);
 }
 
 void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan)

@@ -1,5 +1,5 @@
 /*
- * (wanted, observed) -> actions. Pure, and the heart of the daemon.
+ * (wanted, observed, memory) -> actions. Pure, and the heart of the daemon.
  *
  * What is printed by `apilbctl plan` is this list, and this list is executed,
  * all of it and nothing else: what is to follow from an action is planned with
@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "common/err.h"
+#include "daemon/core/memory.h"
 #include "daemon/core/observed.h"
 #include "daemon/core/wanted.h"
 
@@ -71,8 +72,9 @@ struct plan {
 	bool for_silence; /* a successor, for no other reason than that HAProxy does not answer */
 };
 
-/* What makes one wanted instance true. */
-void plan_instance(const struct wanted *wanted, const struct observed_instance *observed, struct plan *plan);
+/* What makes one wanted instance true. memory: of what was tried for it, in vain so far. */
+void plan_instance(const struct wanted *wanted, const struct observed_instance *observed,
+		   const struct memory *memory, struct plan *plan);
 /* Takes everything of an instance that is no longer wanted off its host; files stay. All containers given are
  * ours. */
 /* leave: others serve in its place, and its connections may end by themselves. name: of the balancer. */

@@ -20,6 +20,11 @@ bool refused_is(const struct refused *refused, const char *version)
 	return version && refused->version[0] && strcmp(refused->version, version) == 0;
 }
 
+const char *refused_why(const struct refused *refused, const char *version)
+{
+	return refused_is(refused, version) ? refused->why : NULL;
+}
+
 void refused_lend(struct refused *lent, const char *version, int64_t now_ms)
 {
 	if (!refused_is(lent, version) || now_ms >= lent->until_ms)

@@ -27,6 +27,8 @@ void refused_note(struct refused *refused, const char *version);
 /* It has taken what it was given. */
 void refused_taken(struct refused *refused);
 bool refused_is(const struct refused *refused, const char *version);
+/* Why this version is not to be tried; NULL: it is. */
+const char *refused_why(const struct refused *refused, const char *version);
 
 /* In the copy for a run that is to make `version` true (NULL: none): it has a reason only if that is not to
  * be tried in this run. */
