@@ -1,6 +1,7 @@
 """HAProxy's stats socket, in all the ways in which it can be of no use."""
 
 import contextlib
+import re
 import subprocess
 import time
 
@@ -56,8 +57,14 @@ def of(daemon, part, kind):
     return [e for e in daemon.events() if e["type"] == kind and part in (e["instance"] or "")]
 
 
+def silences(daemon, host):
+    """Since when, as it was told."""
+    told = [e["message"] for e in of(daemon, host.address, "failed")]
+    return {match[1] for match in map(re.compile(r"stats socket since (\S+)").search, told) if match}
+
+
 def test_a_haproxy_that_does_not_answer_gets_a_successor(make_daemon, hosts, servers, tmp_path):
-    """In real time, once; what becomes of it over hours is check_run's."""
+    """In real time, once, over a restart; what becomes of it over hours is check_run's."""
     # Longer than a question may take.
     daemon = make_daemon("--silent-after=7s").start()
     kinds = ["says nothing", "drips", "answers half"]
@@ -68,6 +75,7 @@ def test_a_haproxy_that_does_not_answer_gets_a_successor(make_daemon, hosts, ser
         for host, kind in zip(hosts, kinds):
             stack.enter_context(impostor(host, kind, tmp_path))
         daemon.wait_error(hosts[0].address, r"does not answer on its stats socket since \S+Z \(.*no complete answer")
+        daemon.restart()
         for host in hosts:
             drained = lambda host=host: of(daemon, host.address, "drain")
             daemon.wait(f"a successor on {host.name}", drained, patience(40))
@@ -75,6 +83,7 @@ def test_a_haproxy_that_does_not_answer_gets_a_successor(make_daemon, hosts, ser
     load.assert_unharmed()
     assert all(now[0] != then[0] for now, then in zip([identity(host) for host in hosts], before))
     assert [len(of(daemon, host.address, "create")) for host in hosts] == [2, 2, 2]
+    assert len(silences(daemon, hosts[0])) == 1 and all(len(silences(daemon, host)) <= 1 for host in hosts)
 
 
 HOLD = """
