@@ -79,7 +79,9 @@ static struct json_object *instances_json(const struct api *api, struct control_
 		rows = xreallocarray(rows, rows_n + n, sizeof(*rows));
 		for (size_t j = 0; j < n; j++)
 			if (api_asks_for(request, instances[j]->spec))
-				rows[rows_n++] = instance_status(instances[j], host_next_run_ms(all[i]));
+				rows[rows_n++] = instance_status(
+					instances[j], rollouts_hold(fleet_rollouts(api->fleet), instances[j]),
+					host_next_run_ms(all[i]));
 	}
 	if (rows_n) /* qsort takes no NULL, not even for nothing */
 		qsort(rows, rows_n, sizeof(*rows), by_spec_and_index);
@@ -107,7 +109,7 @@ static void count_instance(struct tally **tallies, const struct instance *instan
 		HASH_ADD_KEYPTR(hh, *tallies, tally->spec, strlen(tally->spec), tally);
 	}
 	tally->instances++;
-	tally->converged += instance_phase(instance) == PHASE_CONVERGED;
+	tally->converged += instance_phase(instance, NULL) == PHASE_CONVERGED;
 }
 
 static struct tally *tallies_new(const struct api *api)

@@ -72,19 +72,24 @@ static void for_each(const struct api *api, FILE *out, each_instance *each, void
 	}
 }
 
+struct phase_counts {
+	const struct rollouts *rollouts;
+	size_t of[PHASES];
+};
+
 static void count_phase(FILE *out, const struct instance *instance, void *arg)
 {
-	size_t *phases = arg;
+	struct phase_counts *counts = arg;
 
 	(void)out;
-	phases[instance_phase(instance)]++;
+	counts->of[instance_phase(instance, rollouts_hold(counts->rollouts, instance))]++;
 }
 
 static void converged(FILE *out, const struct instance *instance, void *arg)
 {
 	(void)arg;
 	instance_labels(out, "apilb_instance_converged", instance);
-	fprintf(out, "} %d\n", instance_phase(instance) == PHASE_CONVERGED);
+	fprintf(out, "} %d\n", instance_phase(instance, NULL) == PHASE_CONVERGED);
 }
 
 static enum server_state state_of(const struct instance *instance, const struct spec_server *server)
@@ -177,15 +182,16 @@ static void attempts(FILE *out, const struct instance *instance, void *arg)
 
 static void instances(const struct api *api, FILE *out)
 {
-	size_t phases[PHASES] = {0}, none_up = 0;
+	struct phase_counts counts = {.rollouts = fleet_rollouts(api->fleet)};
+	size_t none_up = 0;
 	struct server_row *rows = NULL;
 
-	for_each(api, out, count_phase, phases);
+	for_each(api, out, count_phase, &counts);
 	for_each(api, out, count_none_up, &none_up);
 	for_each(api, out, count_servers, &rows);
 	family(out, "apilb_instances", "gauge", "Load balancers by phase.");
 	for (size_t i = 0; i < PHASES; i++)
-		fprintf(out, "apilb_instances{phase=\"%s\"} %zu\n", phase_name(i), phases[i]);
+		fprintf(out, "apilb_instances{phase=\"%s\"} %zu\n", phase_name(i), counts.of[i]);
 	family(out, "apilb_instance_converged", "gauge", "1 when the load balancer is as wanted.");
 	for_each(api, out, converged, NULL);
 	family(out, "apilb_instance_servers", "gauge", "API servers as the load balancer last saw them.");

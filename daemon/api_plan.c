@@ -14,6 +14,7 @@
 #include "daemon/core/diff.h"
 #include "daemon/core/hash.h"
 #include "daemon/core/status.h"
+#include "daemon/rollouts.h"
 
 /* The name of a plan is so much of the SHA-256 of what it says, and of what it says that of. */
 #define PLAN_ID_CHARS 16
@@ -252,7 +253,9 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 
 	json_object_object_add(row, "spec", text_json(instance->spec));
 	json_object_object_add(row, "index", json_object_new_uint64(instance->index));
-	json_object_object_add(row, "held", text_json(instance_held_because(instance)));
+	json_object_object_add(row, "held",
+			       text_json(instance_held_because(
+				       instance, rollouts_hold(fleet_rollouts(plan->api->fleet), instance))));
 	add_row(plan, (struct row){.spec = json_text(row, "spec", NULL),
 				   .index = instance->index,
 				   .json = row,

@@ -409,7 +409,7 @@ bool fleet_is_converged(const struct fleet *fleet)
 		struct instance *const *instances = host_instances(all[i], &n);
 
 		for (size_t j = 0; j < n; j++)
-			if (instance_phase(instances[j]) != PHASE_CONVERGED)
+			if (instance_phase(instances[j], NULL) != PHASE_CONVERGED)
 				return false;
 	}
 	return true;

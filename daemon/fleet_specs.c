@@ -1,9 +1,49 @@
-/* What the specs in force want of the hosts. */
+/* What the specs in force want of the hosts: core/assign decides, here it is carried out. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mem.h"
+#include "daemon/core/assign.h"
 #include "daemon/core/spec_state.h"
 #include "daemon/fleet_internal.h"
+
+/* What assign is told of, item by item. */
+
+struct wish {
+	struct member *member;
+	const struct spec *spec;
+	const struct spec_instance *said;
+	struct wanted *wanted;
+	/* When it is carried out. */
+	struct instance *instance; /* NULL: somebody else has its place */
+	bool edited, left_out;
+};
+
+struct leftover {
+	struct member *member;
+	const struct spec *spec;
+	const struct spec_state_entry *entry;
+};
+
+struct known {
+	struct member *member;
+	struct instance *instance;
+	bool kept;
+};
+
+/* The specs are applied. Each item is told to assign at the same place of the array below it. */
+struct application {
+	struct fleet *fleet;
+	struct wish *wishes;
+	struct assign_wish *told_wishes;
+	struct leftover *leftovers;
+	struct assign_leftover *told_leftovers;
+	struct known *known;
+	struct assign_known *told_known;
+	struct assign_world world;
+};
+
+/* What there is. */
 
 /* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
  * under way. */
@@ -20,155 +60,254 @@ static struct wanted *wanted_for(struct fleet *fleet, struct member *member, con
 	return wanted_new(fleet->options.settings->owner, spec->name, instance, adopt_id);
 }
 
-/* A change on this host waits: what else the spec has there may need what it gives up, a port or a path. */
-static bool host_waits(struct host *host, const char *spec)
+static void tell_wish(struct application *all, const struct spec_file *file, size_t i)
 {
-	size_t n;
-	struct instance *const *instances = host_instances(host, &n);
+	const struct spec_instance *said = &file->spec->instances[i];
+	struct member *member = fleet_member_for(all->fleet, &said->host);
+	struct wanted *wanted = wanted_for(all->fleet, member, file->spec, said);
+	size_t at = all->world.wishes_n++;
 
-	for (size_t i = 0; i < n; i++)
-		if (instances[i]->mentioned && instances[i]->next && !instance_is_new(instances[i]) &&
-		    strcmp(instances[i]->spec, spec) == 0)
-			return true;
-	return false;
+	all->wishes[at] = (struct wish){
+		.member = member,
+		.spec = file->spec,
+		.said = said,
+		.wanted = wanted,
+	};
+	all->told_wishes[at] = (struct assign_wish){
+		.host = member->key,
+		.name = said->name,
+		.spec = file->spec->name,
+		.version = wanted->version,
+		.paused = rollouts_is_paused(all->fleet->rollouts, file->spec->name),
+		.faulty = file->errors.n > 0,
+	};
 }
 
-static void want(struct fleet *fleet, const struct spec *spec, const struct spec_instance *instance)
+static void tell_leftover(struct application *all, const struct spec *spec,
+			  const struct spec_state_entry *entry)
 {
-	struct member *member = fleet_member_for(fleet, &instance->host);
-	const struct instance *known = host_find(member->host, instance->name);
-	struct wanted *wanted = wanted_for(fleet, member, spec, instance);
-	bool is_new = !known || instance_is_new(known);
-	bool hold = rollouts_is_paused(fleet->rollouts, spec->name) ||
-		    (is_new && host_waits(member->host, spec->name));
-	bool todo;
+	struct member *member;
+	size_t at;
 
-	if (!member->seen)
-		host_configure(member->host, &instance->host);
-	member->seen = true;
-	host_wish(member->host, instance->name, wanted, hold, &todo)->mentioned = true;
-	if (todo)
-		fleet_make_due(fleet, member);
-	wanted_unref(wanted);
+	if (!spec_state_is_left(entry))
+		return;
+	member = fleet_member_for(all->fleet, &entry->host);
+	at = all->world.leftovers_n++;
+	all->leftovers[at] = (struct leftover){.member = member, .spec = spec, .entry = entry};
+	all->told_leftovers[at] = (struct assign_leftover){
+		.host = member->key,
+		.name = entry->name,
+		.paused = rollouts_is_paused(all->fleet->rollouts, spec->name),
+	};
 }
 
-/* What is there already comes first: what is new on its host may have to wait with it. */
-static void want_all(struct fleet *fleet, const struct spec *spec, bool is_new)
+static void tell_specs(struct application *all)
 {
-	for (size_t i = 0; i < spec->instances_n; i++) {
-		const struct spec_instance *instance = &spec->instances[i];
-		struct member *member = fleet_member_for(fleet, &instance->host);
-		const struct instance *known = host_find(member->host, instance->name);
+	size_t n, wishes = 0, leftovers = 0;
+	struct spec_file *const *files = specs_files(all->fleet->specs, &n);
 
-		if ((!known || !known->mentioned) && (!known || instance_is_new(known)) == is_new)
-			want(fleet, spec, instance);
-	}
-}
-
-/* Its newest version may be what such a host has; the last good one that the store knows may be older. */
-static const struct hold waits_for_file = {
-	.stopped = true,
-	.why = (char *)"its host has another version than the store knows, and the newest one of the spec is "
-		       "not valid",
-};
-
-static void meet_all(struct fleet *fleet, const struct spec_file *file)
-{
-	const struct spec *spec = file->spec;
-
-	for (size_t i = 0; i < spec->instances_n; i++) {
-		struct host *host = fleet_member_for(fleet, &spec->instances[i].host)->host;
-		struct instance *instance = host_find(host, spec->instances[i].name);
-
-		if (instance->as_found && file->errors.n > 0)
-			rollouts_skip(fleet->rollouts, instance, &waits_for_file);
-		else
-			rollouts_meet(fleet->rollouts, spec, host, instance);
-	}
-}
-
-/* What `state` names and the list does not: that is how flexkube is told to remove it. */
-static void drop(struct fleet *fleet, const struct spec *spec, const struct spec_state_entry *entry)
-{
-	struct member *member = fleet_member_for(fleet, &entry->host);
-
-	if (!member->seen)
-		host_configure(member->host, &entry->host);
-	member->seen = true;
-	if (host_drop(member->host, spec->name, entry->name, entry->container_id)) {
-		fleet_make_due(fleet, member);
-	}
-}
-
-static void apply_state(struct fleet *fleet, const struct spec *spec)
-{
-	for (size_t i = 0; i < spec->state_n; i++)
-		if (spec_state_is_left(&spec->state[i]))
-			drop(fleet, spec, &spec->state[i]);
-}
-
-/* Whatever no spec in force names any more goes, unless its spec has had no say yet, or is paused. */
-static void unwant_rest(struct fleet *fleet, struct member *member)
-{
-	size_t n;
-	struct instance *const *instances = host_instances(member->host, &n);
-
-	/* From the end: one that nothing was ever done for goes at once, and the last takes its place. */
-	for (size_t i = n; i-- > 0;) {
-		struct instance *instance = instances[i];
-
-		if (instance->mentioned || !specs_may_remove(fleet->specs, instance->record.spec))
-			continue;
-		if (instance->wanted && rollouts_is_paused(fleet->rollouts, instance->record.spec)) {
-			rollouts_keep(fleet->rollouts, instance);
-			/* Known from before a restart: it is looked after like any other. */
-			if (instance->held)
-				fleet_make_due(fleet, member);
-			instance->held = false;
-		} else if (host_unwant(member->host, instance)) {
-			fleet_make_due(fleet, member);
-		}
-	}
-}
-
-static void forget_mentions(struct member *member)
-{
-	size_t n;
-	struct instance *const *instances = host_instances(member->host, &n);
-
-	member->seen = false;
 	for (size_t i = 0; i < n; i++) {
-		instances[i]->mentioned = instances[i]->kept = false;
-		instances[i]->course = NULL;
-		instances[i]->unit = NOT_A_UNIT;
-		instances[i]->hold = NULL;
+		wishes += files[i]->spec ? files[i]->spec->instances_n : 0;
+		leftovers += files[i]->spec ? files[i]->spec->state_n : 0;
 	}
+	all->wishes = xcalloc(wishes + 1, sizeof(*all->wishes));
+	all->told_wishes = xcalloc(wishes + 1, sizeof(*all->told_wishes));
+	all->leftovers = xcalloc(leftovers + 1, sizeof(*all->leftovers));
+	all->told_leftovers = xcalloc(leftovers + 1, sizeof(*all->told_leftovers));
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; files[i]->spec && j < files[i]->spec->instances_n; j++)
+			tell_wish(all, files[i], j);
+		for (size_t j = 0; files[i]->spec && j < files[i]->spec->state_n; j++)
+			tell_leftover(all, files[i]->spec, &files[i]->spec->state[j]);
+	}
+}
+
+static void tell_known_of(struct application *all, struct member *member)
+{
+	const struct fleet *fleet = all->fleet;
+	size_t n;
+	struct instance *const *instances = host_instances(member->host, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct instance *instance = instances[i];
+		const struct store_instance *record = &instance->record;
+		size_t at = all->world.known_n++;
+
+		all->known[at] = (struct known){.member = member, .instance = instance};
+		all->told_known[at] = (struct assign_known){
+			.host = member->key,
+			.name = record->name,
+			.version = instance->wanted ? instance->wanted->version : NULL,
+			.made = instance->memory.config_path != NULL,
+			.as_found = instance->as_found,
+			.unasked = instance->held,
+			.busy = host_is_running(member->host),
+			.paused = rollouts_is_paused(fleet->rollouts, record->spec),
+			.silent = !specs_may_remove(fleet->specs, record->spec),
+		};
+	}
+}
+
+static void tell_known(struct application *all)
+{
+	struct member *member, *tmp;
+	size_t n, known = 0;
+
+	HASH_ITER (hh, all->fleet->members, member, tmp) {
+		host_instances(member->host, &n);
+		known += n;
+	}
+	all->known = xcalloc(known + 1, sizeof(*all->known));
+	all->told_known = xcalloc(known + 1, sizeof(*all->told_known));
+	HASH_ITER (hh, all->fleet->members, member, tmp)
+		tell_known_of(all, member);
+}
+
+static void application_new(struct application *all, struct fleet *fleet)
+{
+	*all = (struct application){.fleet = fleet};
+	tell_specs(all);
+	/* After it, since hosts of the specs are members by now. */
+	tell_known(all);
+	all->world.wishes = all->told_wishes;
+	all->world.leftovers = all->told_leftovers;
+	all->world.known = all->told_known;
+}
+
+static void application_clear(struct application *all)
+{
+	for (size_t i = 0; i < all->world.wishes_n; i++)
+		wanted_unref(all->wishes[i].wanted);
+	free(all->wishes);
+	free(all->told_wishes);
+	free(all->leftovers);
+	free(all->told_leftovers);
+	free(all->known);
+	free(all->told_known);
+}
+
+/* What is decided. Each returns the host if there is something to do on it. */
+
+typedef struct member *carry_out(struct application *all, const struct assign_decision *decision);
+
+static struct member *reach(struct application *all, const struct assign_decision *decision)
+{
+	if (decision->wish != ASSIGN_NONE)
+		host_configure(all->wishes[decision->wish].member->host,
+			       &all->wishes[decision->wish].said->host);
+	else
+		host_configure(all->leftovers[decision->leftover].member->host,
+			       &all->leftovers[decision->leftover].entry->host);
+	return NULL;
+}
+
+static struct member *wish(struct application *all, const struct assign_decision *decision)
+{
+	struct wish *wish = &all->wishes[decision->wish];
+	struct instance_change change;
+
+	wish->instance = host_wish(wish->member->host, wish->said->name, wish->wanted,
+				   decision->kind == ASSIGN_HOLD, &change);
+	wish->edited = change.edited;
+	wish->left_out = decision->why == ASSIGN_FAULTY;
+	return change.todo ? wish->member : NULL;
+}
+
+static struct member *keep(struct application *all, const struct assign_decision *decision)
+{
+	struct known *known = &all->known[decision->known];
+
+	known->kept = true;
+	return instance_defer_removal(known->instance) ? known->member : NULL;
+}
+
+static struct member *leave(struct application *all, const struct assign_decision *decision)
+{
+	instance_leave(all->known[decision->known].instance);
+	return NULL;
+}
+
+static struct member *remove_balancer(struct application *all, const struct assign_decision *decision)
+{
+	struct known *known = &all->known[decision->known];
+
+	return host_unwant(known->member->host, known->instance) ? known->member : NULL;
+}
+
+static struct member *forget(struct application *all, const struct assign_decision *decision)
+{
+	struct known *known = &all->known[decision->known];
+
+	host_forget(known->member->host, known->instance);
+	return known->member;
+}
+
+static struct member *remove_container(struct application *all, const struct assign_decision *decision)
+{
+	struct leftover *leftover = &all->leftovers[decision->leftover];
+	const struct spec_state_entry *entry = leftover->entry;
+
+	return host_drop(leftover->member->host, leftover->spec->name, entry->name, entry->container_id)
+		       ? leftover->member
+		       : NULL;
+}
+
+static void carry_all_out(struct application *all)
+{
+	static carry_out *const ways[ASSIGN_KINDS] = {
+		[ASSIGN_REACH] = reach,   [ASSIGN_PUT_IN_FORCE] = wish,
+		[ASSIGN_HOLD] = wish,     [ASSIGN_KEEP] = keep,
+		[ASSIGN_LEAVE] = leave,   [ASSIGN_REMOVE] = remove_balancer,
+		[ASSIGN_FORGET] = forget, [ASSIGN_REMOVE_CONTAINER] = remove_container,
+	};
+	size_t n;
+	struct assign_decision *decisions = assign(&all->world, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct member *due = ways[decisions[i].kind](all, &decisions[i]);
+
+		if (due)
+			fleet_make_due(all->fleet, due);
+	}
+	free(decisions);
+}
+
+/* In the specs' order, which is the order of their turns. */
+static void roll_out(const struct application *all)
+{
+	struct rollout_part *parts = xcalloc(all->world.wishes_n + all->world.known_n + 1, sizeof(*parts));
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->world.wishes_n; i++) {
+		const struct wish *wish = &all->wishes[i];
+
+		if (wish->instance)
+			parts[n++] = (struct rollout_part){
+				.kind = wish->left_out ? PART_LEFT_OUT : PART_WANTED,
+				.spec = wish->spec,
+				.host = wish->member->host,
+				.instance = wish->instance,
+				.edited = wish->edited,
+			};
+	}
+	for (size_t i = 0; i < all->world.known_n; i++)
+		if (all->known[i].kept)
+			parts[n++] =
+				(struct rollout_part){.kind = PART_KEPT, .instance = all->known[i].instance};
+	rollouts_set(all->fleet->rollouts, parts, n);
+	free(parts);
 }
 
 void fleet_apply_specs(struct fleet *fleet)
 {
-	size_t n;
-	struct spec_file *const *files = specs_files(fleet->specs, &n);
-	struct member *member, *tmp;
+	struct application all;
 
 	fleet->holding++;
 	specs_count_sharers(fleet->specs);
-	rollouts_begin(fleet->rollouts);
-	HASH_ITER (hh, fleet->members, member, tmp)
-		forget_mentions(member);
-	for (int is_new = 0; is_new <= 1; is_new++)
-		for (size_t i = 0; i < n; i++)
-			if (files[i]->spec)
-				want_all(fleet, files[i]->spec, is_new);
-	for (size_t i = 0; i < n; i++)
-		if (files[i]->spec && !rollouts_is_paused(fleet->rollouts, files[i]->name))
-			apply_state(fleet, files[i]->spec);
-	for (size_t i = 0; i < n; i++)
-		if (files[i]->spec)
-			meet_all(fleet, files[i]);
-	HASH_ITER (hh, fleet->members, member, tmp)
-		unwant_rest(fleet, member);
-	rollouts_end(fleet->rollouts);
+	application_new(&all, fleet);
+	carry_all_out(&all);
+	roll_out(&all);
+	application_clear(&all);
 	fleet->holding--;
 	fleet_fill_places(fleet);
 }

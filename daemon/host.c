@@ -33,9 +33,9 @@ struct instance *const *host_instances(const struct host *host, size_t *n)
 	return host->instances;
 }
 
-bool host_is_busy(const struct host *host)
+bool host_is_running(const struct host *host)
 {
-	return host->state != HOST_WAITING;
+	return host->state == HOST_RUNNING;
 }
 
 bool host_is_connected(const struct host *host)

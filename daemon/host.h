@@ -63,14 +63,17 @@ struct instance *host_find(struct host *host, const char *name);
 /* One that is known from the store; the record is taken over. */
 struct instance *host_add(struct host *host, struct store_instance *record);
 struct instance *const *host_instances(const struct host *host, size_t *n);
-/* wanted (counted by the host) replaces what was wanted under this name, or waits for its turn: see
- * instance_wish. todo: whether there is something to do now. */
-struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold, bool *todo);
-/* To be removed; one that nothing was ever done for goes at once. True when that is a change. */
+/* wanted (counted by the host) is in force under this name, or comes next (hold): see instance_want and
+ * instance_hold. */
+struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold,
+			   struct instance_change *change);
+/* To be removed. True when that is a change. */
 bool host_unwant(struct host *host, struct instance *instance);
+/* One that nothing was ever done for goes at once. Not while the host's job runs. */
+void host_forget(struct host *host, struct instance *instance);
 
-/* This container, which `state` names and no balancer takes over, leaves the host. name: what to call it by.
- * True when that is news; nothing where something of that name is wanted. */
+/* This container, which `state` names and no balancer takes over, leaves the host. name: what to call it by,
+ * which nothing that is wanted has. True when that is news. */
 bool host_drop(struct host *host, const char *spec, const char *name, const char *container_id);
 
 /* Makes it due now, or again after the run that is under way. */
@@ -87,7 +90,7 @@ struct host_plan;
 struct host_plan *host_plan(struct host *host, host_plan_cb *cb, void *arg);
 void host_plan_cancel(struct host_plan *plan);
 
-bool host_is_busy(const struct host *host);
+bool host_is_running(const struct host *host); /* a job is under way */
 bool host_is_connected(const struct host *host);
 int64_t host_next_run_ms(const struct host *host); /* Unix time; 0: running or waiting for a place */
 unsigned host_failures(const struct host *host);

@@ -48,7 +48,8 @@ static struct store_instance record_of(const struct host *host, const char *spec
 	};
 }
 
-struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold, bool *todo)
+struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold,
+			   struct instance_change *change)
 {
 	struct store *store = host->context->store;
 	struct instance *instance = host_find(host, name);
@@ -66,16 +67,16 @@ struct instance *host_wish(struct host *host, const char *name, struct wanted *w
 		free(instance->record.spec);
 		instance->record.spec = xstrdup(wanted->spec);
 	}
-	*todo = instance_wish(instance, wanted, hold);
+	*change = hold ? instance_hold(instance, wanted) : instance_want(instance, wanted);
 	/* Written down before anything is made, so that nothing can be made and forgotten; and what is in
 	 * force, so that it is known after a restart. */
-	if (is_new || moved || instance->edited || instance->wanted != before)
+	if (is_new || moved || change->edited || instance->wanted != before)
 		instance_store(instance, store);
 	return instance;
 }
 
 /* A mistyped address, say, or a mistyped path of the engine's socket. */
-static void forget(struct host *host, struct instance *instance)
+void host_forget(struct host *host, struct instance *instance)
 {
 	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
 		   "its engine was never reached: there is nothing to remove");
@@ -84,12 +85,7 @@ static void forget(struct host *host, struct instance *instance)
 
 bool host_unwant(struct host *host, struct instance *instance)
 {
-	/* A job that is under way may be about to reach it. */
-	if (!instance->memory.config_path && host->state != HOST_RUNNING) {
-		forget(host, instance);
-		return true;
-	}
-	if (!instance_want(instance, NULL))
+	if (!instance_want(instance, NULL).todo)
 		return false;
 	instance_store(instance, host->context->store);
 	return true;
@@ -100,16 +96,13 @@ bool host_drop(struct host *host, const char *spec, const char *name, const char
 	struct instance *instance = host_find(host, name);
 	struct store_instance record;
 
-	/* One that is only remembered was wanted before the restart, and is not any more. */
-	if (instance && instance->wanted && !instance->held)
-		return false;
-	if (instance && instance->wanted)
+	/* Once what comes next for it is nothing, it is the container's name only. */
+	if (instance && (instance->wanted || instance->next))
 		instance_want(instance, NULL);
 	if (!instance) {
 		record = record_of(host, spec, name, NULL);
 		instance = host_add(host, &record);
 	}
-	instance->mentioned = true;
 	return instance_drop(instance, container_id);
 }
 
@@ -346,7 +339,7 @@ void host_settle_all(struct host *host, const struct err *err)
 
 		if (!instance->wanted && !instance->held && !instance->drop_id &&
 		    !instance->memory.config_path)
-			forget(host, instance);
+			host_forget(host, instance);
 		else
 			instance_settle(instance, NULL, err, host->context->store, host->context->events);
 	}

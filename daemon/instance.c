@@ -40,7 +40,6 @@ struct instance *instance_new(struct store_instance *record)
 	instance->spec = xstrdup(instance->record.spec);
 	instance->phase = PHASE_PENDING;
 	instance->held = true;
-	instance->unit = NOT_A_UNIT;
 	recall_memory(&instance->memory, &instance->record);
 	if (instance->record.error_message)
 		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
@@ -318,7 +317,8 @@ static enum serves what_serves(const struct instance *instance)
 		       : SERVES_FORMER;
 }
 
-struct status_instance instance_status(const struct instance *instance, int64_t next_run_ms)
+struct status_instance instance_status(const struct instance *instance, const struct hold *hold,
+				       int64_t next_run_ms)
 {
 	const struct observed_container *container = instance->observed.current;
 	const struct wanted *wanted = instance->wanted;
@@ -329,8 +329,8 @@ struct status_instance instance_status(const struct instance *instance, int64_t 
 		.host = instance->record.host_url,
 		.name = instance->record.name,
 		.index = instance->index,
-		.phase = instance_phase(instance),
-		.progress = instance->progress ? instance->progress : instance_held_because(instance),
+		.phase = instance_phase(instance, hold),
+		.progress = instance->progress ? instance->progress : instance_held_because(instance, hold),
 		.container_id = container ? container->id : instance->record.container_id,
 		.image = container ? container->image
 			 : wanted  ? wanted->instance.image

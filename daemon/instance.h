@@ -24,7 +24,11 @@ struct hold {
 	char *why;
 };
 
-struct course;
+/* What wanting something else has come to. */
+struct instance_change {
+	bool todo;   /* there is something to do on the host now */
+	bool edited; /* the spec says something else than what waited */
+};
 
 struct instance {
 	/*
@@ -41,16 +45,10 @@ struct instance {
 	 */
 	bool proven;
 	bool as_found; /* its host has another version, which stays until the turn of `next` */
-	bool edited;   /* `next` is another one than before, since the specs were gone through */
 	bool stays;    /* not wanted, and had to stay in the last run: see host_may_go */
 	bool kept;     /* no spec wants it any more, but that one's changes are paused */
-	/* Its place in the rollout of its spec (rollouts.h). */
-	struct course *course; /* NULL: no spec in force wants it */
-	size_t unit;           /* NOT_A_UNIT: it has no part in one */
-	const struct hold *hold;
 	bool held; /* known from the store, and its spec has not said yet whether it wants it: left alone */
-	bool mentioned; /* by a spec in force, at the last time that they were gone through */
-	char *drop_id;  /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
+	char *drop_id; /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
 	char *id, *spec;
 	size_t index; /* in its spec's list */
 	/* What outlives the process; name and host stand here. What its columns say of the config stands in
@@ -71,18 +69,20 @@ struct instance {
 struct instance *instance_new(struct store_instance *record);
 void instance_free(struct instance *instance);
 
-#define NOT_A_UNIT SIZE_MAX
-
 /*
  * What is in force, and what comes next: instance_change.c.
  */
 
-/* Puts in force what is wanted (counted; NULL: removal). True when that differs from before in more than its
- * place in a list. */
-bool instance_want(struct instance *instance, struct wanted *wanted);
-/* The same, unless it is a change of what is in force already, or `hold` is true: then it waits for its turn.
- * True when there is something to do on the host now. */
-bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold);
+/* Puts in force what is wanted (counted; NULL: removal). There is something to do when that differs from
+ * before in more than its place in a list. */
+struct instance_change instance_want(struct instance *instance, struct wanted *wanted);
+/* It comes next, when its turn comes. */
+struct instance_change instance_hold(struct instance *instance, struct wanted *wanted);
+/* No spec wants it any more, and that waits: until then it is looked after like any other. True when it was
+ * not before. */
+bool instance_defer_removal(struct instance *instance);
+/* Nobody knows whether it is wanted. */
+void instance_leave(struct instance *instance);
 /* Nothing is in force: it was not wanted before, or its host has never been asked for anything. */
 bool instance_is_new(const struct instance *instance);
 /* Its turn has come: what is wanted next is in force. */
@@ -104,12 +104,13 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 		    struct err *err);
 void instance_store(const struct instance *instance, struct store *store);
 
-/* What it is called by: the phase of what is in force, or that a change of it waits. */
-enum phase instance_phase(const struct instance *instance);
+/* What it is called by: the phase of what is in force, or that a change of it waits. hold: why it would
+ * (rollouts_hold); NULL: nobody knows. */
+enum phase instance_phase(const struct instance *instance, const struct hold *hold);
 /* The record says that its host is just being brought to what is in force. */
 bool instance_is_under_way(const struct instance *instance);
 /* Why a change of it is not in force yet; NULL: there is none. */
-const char *instance_held_because(const struct instance *instance);
+const char *instance_held_because(const struct instance *instance, const struct hold *hold);
 
 /* For one that is not wanted: removes this container, too. True when that is news. */
 bool instance_drop(struct instance *instance, const char *container_id);
@@ -137,6 +138,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 		     struct store *store, struct events *events);
 
 /* All strings stay the instance's. */
-struct status_instance instance_status(const struct instance *instance, int64_t next_run_ms);
+struct status_instance instance_status(const struct instance *instance, const struct hold *hold,
+				       int64_t next_run_ms);
 
 #endif

@@ -59,11 +59,13 @@ static bool is_edit(const struct instance *instance, const struct wanted *wanted
 		      : instance->wanted && wanted && strcmp(instance->wanted->said, wanted->said) != 0;
 }
 
-bool instance_want(struct instance *instance, struct wanted *wanted)
+struct instance_change instance_want(struct instance *instance, struct wanted *wanted)
 {
-	bool changed = instance->held || !is_same(instance->wanted, wanted);
+	const struct instance_change change = {
+		.todo = instance->held || !is_same(instance->wanted, wanted),
+		.edited = instance->record.next_version && wanted && is_edit(instance, wanted),
+	};
 
-	instance->edited |= instance->record.next_version && wanted && is_edit(instance, wanted);
 	set_next(instance, NULL);
 	if (!same_version(instance->wanted, wanted))
 		instance_end_rollout(instance);
@@ -73,16 +75,16 @@ bool instance_want(struct instance *instance, struct wanted *wanted)
 	/* It may have to stay for a while, with what it has. */
 	if (!wanted && instance->wanted)
 		replace(&instance->former, instance->wanted);
-	instance->held = false;
+	instance->held = instance->kept = false;
 	FREE(instance->drop_id);
 	replace(&instance->wanted, wanted);
 	if (wanted)
 		take_name(instance, wanted);
-	if (changed && !wanted)
+	if (change.todo && !wanted)
 		instance->phase = PHASE_REMOVING;
-	else if (changed && instance->phase != PHASE_PENDING)
+	else if (change.todo && instance->phase != PHASE_PENDING)
 		instance->phase = PHASE_RECONCILING;
-	return changed;
+	return change;
 }
 
 bool instance_is_new(const struct instance *instance)
@@ -90,24 +92,37 @@ bool instance_is_new(const struct instance *instance)
 	return !instance->wanted || !instance->memory.config_path;
 }
 
-bool instance_wish(struct instance *instance, struct wanted *wanted, bool hold)
+struct instance_change instance_hold(struct instance *instance, struct wanted *wanted)
 {
-	bool is_new = instance_is_new(instance), was_held = instance->held;
+	bool is_new = instance_is_new(instance);
+	const struct instance_change change = {
+		/* Known from before a restart: it is looked after like any other. */
+		.todo = (instance->held && !is_new) ||
+			(instance->as_found && !is_same(instance->next, wanted)),
+		.edited = is_edit(instance, wanted) || (is_new && !instance->record.next_version),
+	};
 
-	/* Known from before a restart: it is looked after like any other. */
-	if (instance->as_found && is_same(instance->next, wanted)) {
-		instance->held = false;
-		return was_held;
-	}
-	if (!instance->as_found && (same_version(instance->wanted, wanted) || (is_new && !hold)))
-		return instance_want(instance, wanted);
-	instance->edited |= is_edit(instance, wanted) || (is_new && !instance->record.next_version);
 	set_next(instance, wanted);
 	take_name(instance, wanted);
 	FREE(instance->drop_id);
 	/* One that nothing is in force for yet is left alone. */
 	instance->held = is_new;
-	return (was_held && !is_new) || instance->as_found;
+	instance->kept = false;
+	return change;
+}
+
+bool instance_defer_removal(struct instance *instance)
+{
+	bool was_held = instance->held;
+
+	instance->held = false;
+	instance->kept = true;
+	return was_held;
+}
+
+void instance_leave(struct instance *instance)
+{
+	instance->kept = false;
 }
 
 void instance_admit(struct instance *instance)
@@ -252,19 +267,19 @@ bool instance_is_under_way(const struct instance *instance)
 	return state != UNIT_OUT && state != UNIT_WAITING && state != UNIT_DONE;
 }
 
-enum phase instance_phase(const struct instance *instance)
+enum phase instance_phase(const struct instance *instance, const struct hold *hold)
 {
 	bool waits = instance->next || instance->kept;
 
 	if (!waits ||
 	    (instance->phase != PHASE_CONVERGED && !(instance->held && instance->phase == PHASE_PENDING)))
 		return instance->phase;
-	return instance->hold && instance->hold->stopped ? PHASE_PAUSED : PHASE_PENDING;
+	return hold && hold->stopped ? PHASE_PAUSED : PHASE_PENDING;
 }
 
-const char *instance_held_because(const struct instance *instance)
+const char *instance_held_because(const struct instance *instance, const struct hold *hold)
 {
 	if (!instance->next && !instance->kept)
 		return NULL;
-	return instance->hold ? instance->hold->why : "it waits for its turn";
+	return hold ? hold->why : "it waits for its turn";
 }

@@ -20,6 +20,7 @@
 #include "daemon/clock.h"
 #include "daemon/fleet.h"
 #include "daemon/io/watch.h"
+#include "daemon/rollouts.h"
 #include "daemon/settings.h"
 #include "daemon/specs.h"
 
@@ -252,10 +253,11 @@ static void on_quiet(void *arg)
 	event_base_loopbreak(daemon->base);
 }
 
-static void report_instance(const struct instance *instance, size_t *bad)
+static void report_instance(const struct fleet *fleet, const struct instance *instance, size_t *bad)
 {
-	enum phase phase = instance_phase(instance);
-	const char *held = instance_held_because(instance);
+	const struct hold *hold = rollouts_hold(fleet_rollouts(fleet), instance);
+	enum phase phase = instance_phase(instance, hold);
+	const char *held = instance_held_because(instance, hold);
 
 	if (phase == PHASE_CONVERGED)
 		return;
@@ -275,7 +277,7 @@ static void report_once(const struct daemon *daemon)
 
 		for (size_t j = 0; j < n; j++) {
 			all++;
-			report_instance(instances[j], &bad);
+			report_instance(daemon->fleet, instances[j], &bad);
 		}
 	}
 	log_info(NULL, "%zu of %zu load balancers are as wanted", all - bad, all);

@@ -109,16 +109,39 @@ void course_stop(struct course *course, enum rollout_stop how, char *why)
 	course->why = why;
 }
 
-/* Units. */
+/* Seats and units. */
 
-void course_each(struct course *course, size_t unit, each_instance *each, void *arg)
+struct seat *rollouts_seat(const struct rollouts *rollouts, const struct instance *instance)
+{
+	struct seat *seat;
+
+	HASH_FIND_PTR(rollouts->seats, &instance, seat);
+	return seat;
+}
+
+const struct hold *rollouts_hold(const struct rollouts *rollouts, const struct instance *instance)
+{
+	const struct seat *seat = rollouts_seat(rollouts, instance);
+
+	return seat ? seat->hold : NULL;
+}
+
+void course_each(struct course *course, size_t unit, each_seat *each, void *arg)
 {
 	size_t n;
 	struct instance *const *instances = host_instances(course->hosts[unit], &n);
 
-	for (size_t i = 0; i < n; i++)
-		if (instances[i]->course == course && instances[i]->unit == unit)
-			each(course, instances[i], arg);
+	for (size_t i = 0; i < n; i++) {
+		struct seat *seat = rollouts_seat(course->rollouts, instances[i]);
+
+		if (seat && seat->course == course && seat->unit == unit)
+			each(seat, arg);
+	}
+}
+
+void seat_store(const struct seat *seat)
+{
+	instance_store(seat->instance, seat->course->rollouts->options.store);
 }
 
 static enum rollout_verdict servers_of(const struct instance *instance)
@@ -154,26 +177,25 @@ static enum rollout_verdict verdict_of(const struct instance *instance)
 }
 
 /* Of all instances the worst: the first in this order that is among them. */
-static void add_verdict(struct course *course, struct instance *instance, void *arg)
+static void add_verdict(struct seat *seat, void *arg)
 {
 	static const int order[] = {
 		[VERDICT_UNREACHABLE] = 0, [VERDICT_FAILED] = 1, [VERDICT_NONE] = 2,
 		[VERDICT_LOST] = 3,        [VERDICT_UNSURE] = 4, [VERDICT_WELL] = 5,
 	};
-	enum rollout_verdict *worst = arg, verdict = verdict_of(instance);
+	enum rollout_verdict *worst = arg, verdict = verdict_of(seat->instance);
 
-	(void)course;
 	/* Nothing is in force of it that could be looked at. */
-	if (!instance->held && order[verdict] < order[*worst])
+	if (!seat->instance->held && order[verdict] < order[*worst])
 		*worst = verdict;
 }
 
-static void write_down(struct course *course, struct instance *instance, void *arg)
+static void write_down(struct seat *seat, void *arg)
 {
 	const struct rollout_unit *unit = arg;
 
-	instance->record.rollout = (int)unit->state;
-	instance_store(instance, course->rollouts->options.store);
+	seat->instance->record.rollout = (int)unit->state;
+	seat_store(seat);
 }
 
 void course_note(struct course *course, size_t i)
@@ -193,11 +215,11 @@ void course_note(struct course *course, size_t i)
 
 /* What is decided. */
 
-static void find_failure(struct course *course, struct instance *instance, void *arg)
+static void find_failure(struct seat *seat, void *arg)
 {
+	const struct instance *instance = seat->instance;
 	char **text = arg;
 
-	(void)course;
 	if (*text || verdict_of(instance) == VERDICT_WELL)
 		return;
 	if (verdict_of(instance) == VERDICT_FAILED)
@@ -208,12 +230,12 @@ static void find_failure(struct course *course, struct instance *instance, void 
 			instance->id, instance->wanted ? instance->wanted->instance.servers_n : 0);
 }
 
-static void revert_instance(struct course *course, struct instance *instance, void *arg)
+static void revert_seat(struct seat *seat, void *arg)
 {
 	bool *any = arg;
 
-	*any |= instance_revert(instance);
-	instance_store(instance, course->rollouts->options.store);
+	*any |= instance_revert(seat->instance);
+	seat_store(seat);
 }
 
 /* That many of those that keep the change are told by name. */
@@ -232,7 +254,7 @@ static size_t revert(struct course *course, char **names)
 
 		if (unit->state == UNIT_WAITING)
 			continue;
-		course_each(course, i, revert_instance, &any);
+		course_each(course, i, revert_seat, &any);
 		if (any) {
 			unit->state = UNIT_WAITING;
 			options->changed(options->arg, course->hosts[i]);
@@ -280,12 +302,12 @@ static void fail(struct course *course, const struct rollout_unit *unit)
 	course_store(course);
 }
 
-static void admit_instance(struct course *course, struct instance *instance, void *arg)
+static void admit_seat(struct seat *seat, void *arg)
 {
 	(void)arg;
-	if (instance->next)
-		instance_admit(instance);
-	instance_store(instance, course->rollouts->options.store);
+	if (seat->instance->next)
+		instance_admit(seat->instance);
+	seat_store(seat);
 }
 
 static void act(struct course *course)
@@ -297,7 +319,7 @@ static void act(struct course *course)
 
 		if (unit->admit) {
 			unit->state = UNIT_CHANGING;
-			course_each(course, i, admit_instance, NULL);
+			course_each(course, i, admit_seat, NULL);
 			options->changed(options->arg, course->hosts[i]);
 		}
 		if (unit->look) {
@@ -330,19 +352,19 @@ static void set_hold(struct course *course)
 				  course->progress);
 }
 
-static void end_instance(struct course *course, struct instance *instance, void *arg)
+static void end_seat(struct seat *seat, void *arg)
 {
 	(void)arg;
-	instance_end_rollout(instance);
-	instance->unit = NOT_A_UNIT;
-	instance_store(instance, course->rollouts->options.store);
+	instance_end_rollout(seat->instance);
+	seat->unit = NOT_A_UNIT;
+	seat_store(seat);
 }
 
 /* All hosts are done, or what is wanted is what they have. */
 void course_end(struct course *course, const char *how)
 {
 	for (size_t i = 0; i < course->rollout.n; i++)
-		course_each(course, i, end_instance, NULL);
+		course_each(course, i, end_seat, NULL);
 	course->rollout.n = 0;
 	course_stop(course, ROLLOUT_RUNS, NULL);
 	course->since_ms = 0;
@@ -392,10 +414,12 @@ void rollouts_ran(struct rollouts *rollouts, struct host *host)
 	size_t n;
 	struct instance *const *instances = host_instances(host, &n);
 
-	(void)rollouts;
-	for (size_t i = 0; i < n; i++)
-		if (instances[i]->course && instances[i]->unit != NOT_A_UNIT)
-			course_note(instances[i]->course, instances[i]->unit);
+	for (size_t i = 0; i < n; i++) {
+		const struct seat *seat = rollouts_seat(rollouts, instances[i]);
+
+		if (seat && seat->unit != NOT_A_UNIT)
+			course_note(seat->course, seat->unit);
+	}
 }
 
 /* What people say. */
@@ -501,5 +525,7 @@ void rollouts_free(struct rollouts *rollouts)
 		return;
 	HASH_ITER (hh, rollouts->courses, course, tmp)
 		course_free(course);
+	HASH_CLEAR(hh, rollouts->seats);
+	free(rollouts->memory);
 	free(rollouts);
 }

@@ -35,19 +35,32 @@ struct rollouts_options {
 struct rollouts *rollouts_new(const struct rollouts_options *options);
 void rollouts_free(struct rollouts *rollouts); /* NULL is fine */
 
+enum rollout_part_kind {
+	PART_WANTED,   /* by a spec in force */
+	PART_LEFT_OUT, /* the same, but it waits for a valid version of its file: no rollout ends without it
+			*/
+	PART_KEPT,     /* no spec wants it any more, and it stays for now, since its spec is paused */
+};
+
+/* A balancer, once what its spec says of it is in force, or held. */
+struct rollout_part {
+	enum rollout_part_kind kind;
+	const struct spec *spec; /* of what is wanted */
+	struct host *host;       /* likewise */
+	struct instance *instance;
+	bool edited; /* its spec says something else than what waited: its rollout starts over */
+};
+
 /*
- * While the specs in force are gone through: begin, then each instance that a
- * spec wants, in the spec's order and after instance_wish, then end, which finds
- * out what is to be rolled out. An edit of what is wanted next starts over.
+ * What the specs in force want, in their order: finds out what is to be rolled
+ * out, and goes on with it. Whoever has part in it is wanted, or held, and so
+ * is not freed before this is called again.
  */
-void rollouts_begin(struct rollouts *rollouts);
-void rollouts_meet(struct rollouts *rollouts, const struct spec *spec, struct host *host,
-		   struct instance *instance);
-/* Instead of meet: it waits for something else, and the rollout does not end without it. */
-void rollouts_skip(struct rollouts *rollouts, struct instance *instance, const struct hold *hold);
-/* One that no spec wants any more and that stays for now, since its spec is paused. */
-void rollouts_keep(struct rollouts *rollouts, struct instance *instance);
-void rollouts_end(struct rollouts *rollouts);
+void rollouts_set(struct rollouts *rollouts, const struct rollout_part *parts, size_t n);
+/* Why a change of it waits; NULL: it does not, or nobody knows. The strings live until the event loop goes
+ * on.
+ */
+const struct hold *rollouts_hold(const struct rollouts *rollouts, const struct instance *instance);
 
 bool rollouts_is_paused(struct rollouts *rollouts, const char *spec);
 

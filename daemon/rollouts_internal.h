@@ -1,7 +1,7 @@
 /*
  * What the files of the rollouts share; nobody else includes this. rollouts.c
- * has a rollout's life: verdicts, decisions, what people say. rollouts_meet.c
- * has its beginning: the specs are gone through, and what is to change is found.
+ * has a rollout's life: verdicts, decisions, what people say. rollouts_set.c has
+ * its beginning: what the specs want has been told, and what is to change is found.
  */
 #ifndef APILB_ROLLOUTS_INTERNAL_H
 #define APILB_ROLLOUTS_INTERNAL_H
@@ -20,20 +20,32 @@ struct course {
 	size_t room;         /* in both arrays */
 	struct rollout_outcome outcome;
 	struct hold hold;
-	char *why;        /* it stopped; NULL: it has not */
-	char *progress;   /* in words */
-	int64_t since_ms; /* Unix time: of its start, or of its end; 0: there is none */
-	bool met;         /* a spec in force has this name */
-	bool edited;
-	bool partial; /* something of its spec was left out when the specs were gone through */
+	char *why;         /* it stopped; NULL: it has not */
+	char *progress;    /* in words */
+	int64_t since_ms;  /* Unix time: of its start, or of its end; 0: there is none */
+	bool edited;       /* since it was decided last */
+	bool edited_later; /* of what was left out: it counts when that has part */
+	bool partial;      /* something of its spec was left out */
 	struct event *timer;
 	int64_t due_ms; /* of the timer, monotonic; 0: it does not run */
 	UT_hash_handle hh;
 };
 
+/* The place of a balancer in all this. */
+struct seat {
+	struct instance *instance;
+	struct course *course;   /* NULL: no spec in force wants it, or it was left out */
+	size_t unit;             /* NOT_A_UNIT: it does not change */
+	const struct hold *hold; /* of a change of it, if there is one */
+	UT_hash_handle hh;       /* by instance */
+};
+#define NOT_A_UNIT SIZE_MAX
+
 struct rollouts {
 	struct rollouts_options options;
 	struct course *courses;
+	struct seat *seats;  /* by instance */
+	struct seat *memory; /* of all seats */
 };
 
 /* rollouts.c */
@@ -42,9 +54,15 @@ struct rollouts {
 struct course *course_of(struct rollouts *rollouts, const char *spec);
 void course_store(const struct course *course);
 
-/* Calls each with the instances of the unit. */
-typedef void each_instance(struct course *course, struct instance *instance, void *arg);
-void course_each(struct course *course, size_t unit, each_instance *each, void *arg);
+/* NULL: it has none. */
+struct seat *rollouts_seat(const struct rollouts *rollouts, const struct instance *instance);
+
+/* Writes down what its balancer has become. */
+void seat_store(const struct seat *seat);
+
+/* Calls each with the seats of the unit. */
+typedef void each_seat(struct seat *seat, void *arg);
+void course_each(struct course *course, size_t unit, each_seat *each, void *arg);
 
 /* It is this now; why is taken over, and NULL when it runs. */
 void course_stop(struct course *course, enum rollout_stop how, char *why);

@@ -87,6 +87,7 @@ static void setup(void)
 	/* The log is not what is looked at. */
 	log_init(LOG_LEVEL_ERROR + 1, LOG_FORMAT_TEXT);
 	base = event_base_new();
+	memset(instances, 0, sizeof(instances));
 	open_store();
 	events = events_new(base, store);
 	spec = parse("haproxy:1");
@@ -112,27 +113,27 @@ static void teardown(void)
 	temp_remove();
 }
 
-/* What fleet_specs.c does. met: so many are; the others are left out. */
-static void go_through_specs(size_t met)
+/* What fleet_specs.c does, as core/assign would have it. n: so many have part; the others are left out. */
+static void go_through_specs(size_t n)
 {
-	static const struct hold hold = {.stopped = true, .why = (char *)"waits for its file"};
+	struct rollout_part parts[HOSTS];
 
-	rollouts_begin(rollouts);
 	for (size_t i = 0; i < HOSTS; i++) {
 		struct wanted *wanted = wanted_of(i, NULL);
-		bool todo;
+		struct instance_change change;
+		bool hold = instances[i] && instances[i]->as_found;
 
-		instances[i] = host_wish(hosts[i], spec->instances[i].name, wanted, false, &todo);
-		instances[i]->course = NULL;
-		instances[i]->unit = NOT_A_UNIT;
+		instances[i] = host_wish(hosts[i], spec->instances[i].name, wanted, hold, &change);
+		parts[i] = (struct rollout_part){
+			.kind = i < n ? PART_WANTED : PART_LEFT_OUT,
+			.spec = spec,
+			.host = hosts[i],
+			.instance = instances[i],
+			.edited = change.edited,
+		};
 		wanted_unref(wanted);
 	}
-	for (size_t i = 0; i < HOSTS; i++)
-		if (i < met)
-			rollouts_meet(rollouts, spec, hosts[i], instances[i]);
-		else
-			rollouts_skip(rollouts, instances[i], &hold);
-	rollouts_end(rollouts);
+	rollouts_set(rollouts, parts, HOSTS);
 }
 
 /* The hosts have other versions than what the store, which was lost, says. */
@@ -230,8 +231,8 @@ START_TEST(a_rollout_does_not_end_without_what_was_left_out)
 	find_other_versions();
 	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
 	run_until(0, PHASE_CONVERGED, UNIT_DONE);
-	for (size_t met = 0; met < HOSTS; met++) {
-		go_through_specs(met);
+	for (size_t n = 0; n < HOSTS; n++) {
+		go_through_specs(n);
 		assert_events("rollout-done", 0);
 		ck_assert_int_eq(instances[0]->record.rollout, UNIT_DONE);
 	}
@@ -273,11 +274,12 @@ START_TEST(what_was_left_as_found_is_looked_after_after_a_restart)
 {
 	struct instance *instance = recalled();
 	struct wanted *wanted = wanted_of(0, NULL);
+	struct instance_change change = instance_hold(instance, wanted);
 
-	ck_assert(instance_wish(instance, wanted, false));
-	ck_assert(!instance->held && instance->as_found && !instance->edited);
+	ck_assert(change.todo && !change.edited);
+	ck_assert(!instance->held && instance->as_found);
 	/* Another look at the same specs is no news. */
-	ck_assert(!instance_wish(instance, wanted, false));
+	ck_assert(!instance_hold(instance, wanted).todo);
 	ck_assert(!instance->held);
 	wanted_unref(wanted);
 	instance_free(instance);
@@ -288,11 +290,12 @@ START_TEST(what_state_says_of_one_left_as_found_counts)
 {
 	struct instance *instance = recalled();
 	struct wanted *wanted = wanted_of(0, "0123456789ab");
+	struct instance_change change = instance_hold(instance, wanted);
 
-	ck_assert(instance_wish(instance, wanted, false));
+	ck_assert(change.todo && !change.edited);
 	ck_assert_str_eq(instance->next->adopt_id, "0123456789ab");
-	ck_assert(!instance->held && instance->as_found && !instance->edited);
-	ck_assert(!instance_wish(instance, wanted, false));
+	ck_assert(!instance->held && instance->as_found);
+	ck_assert(!instance_hold(instance, wanted).todo);
 	wanted_unref(wanted);
 	instance_free(instance);
 }

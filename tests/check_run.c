@@ -1216,9 +1216,9 @@ static struct planned plan_after_a_start(struct place *place)
 				     .engine = fake_engine_socket(place->engine)};
 	struct host *host = host_new(&context, &settings);
 	struct planned planned = {false};
-	bool todo;
+	struct instance_change change;
 
-	host_wish(host, "lb", place->wanted, false, &todo);
+	host_wish(host, "lb", place->wanted, false, &change);
 	host_plan(host, on_planned, &planned);
 	while (!planned.done)
 		event_base_loop(place->base, EVLOOP_ONCE);

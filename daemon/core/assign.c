@@ -23,6 +23,7 @@ struct fact {
 struct assignment {
 	const struct assign_world *world;
 	struct place *places;
+	struct place **wished, **known; /* of the world's, in their order */
 	struct fact *reached, *waiting;
 	struct assign_decision *decisions;
 	size_t n;
@@ -96,6 +97,8 @@ static void places_free(struct assignment *all)
 		free(place->key);
 		free(place);
 	}
+	free(all->wished);
+	free(all->known);
 }
 
 /* All have a wish, a leftover, or neither; and what is known of the place, if anything. */
@@ -155,8 +158,7 @@ static void take_wish(struct assignment *all, size_t i, struct place *place)
 static void take_wishes(struct assignment *all, bool new_ones)
 {
 	for (size_t i = 0; i < all->world->wishes_n; i++) {
-		const struct assign_wish *wish = &all->world->wishes[i];
-		struct place *place = place_at(all, wish->host, wish->name);
+		struct place *place = all->wished[i];
 
 		if (!place->taken && is_new(place->known) == new_ones)
 			take_wish(all, i, place);
@@ -198,8 +200,22 @@ static void take_rest(struct assignment *all)
 	for (size_t i = 0; i < all->world->known_n; i++) {
 		const struct assign_known *known = &all->world->known[i];
 
-		if (!place_at(all, known->host, known->name)->taken)
+		if (!all->known[i]->taken)
 			decide(all, fate_of(known), known);
+	}
+}
+
+static void find_places(struct assignment *all)
+{
+	const struct assign_world *world = all->world;
+
+	all->wished = xcalloc(world->wishes_n + 1, sizeof(struct place *));
+	all->known = xcalloc(world->known_n + 1, sizeof(struct place *));
+	for (size_t i = 0; i < world->wishes_n; i++)
+		all->wished[i] = place_at(all, world->wishes[i].host, world->wishes[i].name);
+	for (size_t i = 0; i < world->known_n; i++) {
+		all->known[i] = place_at(all, world->known[i].host, world->known[i].name);
+		all->known[i]->known = &world->known[i];
 	}
 }
 
@@ -210,8 +226,7 @@ struct assign_decision *assign(const struct assign_world *world, size_t *n)
 	size_t room = 2 * (world->wishes_n + world->leftovers_n) + world->known_n;
 
 	all.decisions = xcalloc(room + 1, sizeof(*all.decisions));
-	for (size_t i = 0; i < world->known_n; i++)
-		place_at(&all, world->known[i].host, world->known[i].name)->known = &world->known[i];
+	find_places(&all);
 	take_wishes(&all, false);
 	take_wishes(&all, true);
 	for (size_t i = 0; i < world->leftovers_n; i++)

@@ -1,18 +1,23 @@
-/* The specs are gone through: what is to be rolled out. */
+/* What the specs want has been told: what is to be rolled out. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/rollouts_internal.h"
 
-void rollouts_begin(struct rollouts *rollouts)
+static void begin(struct rollouts *rollouts, size_t n)
 {
 	struct course *course, *tmp;
 
 	HASH_ITER (hh, rollouts->courses, course, tmp) {
-		course->met = course->edited = course->partial = false;
+		course->partial = false;
 		course->rollout.n = course->rollout.hosts = 0;
 	}
+	/* Whom they were for may be gone. */
+	HASH_CLEAR(hh, rollouts->seats);
+	free(rollouts->memory);
+	rollouts->memory = xcalloc(n + 1, sizeof(*rollouts->memory));
 }
 
 static bool has_part(const struct instance *instance)
@@ -22,7 +27,7 @@ static bool has_part(const struct instance *instance)
 }
 
 /* The host's unit, which another instance of it may have; NOT_A_UNIT: none yet. *is_new: none of the spec's
- * instances was met on this host before. */
+ * instances has a seat on this host yet. */
 static size_t unit_on(const struct course *course, const struct host *host, bool *is_new)
 {
 	size_t n, unit = NOT_A_UNIT;
@@ -30,11 +35,13 @@ static size_t unit_on(const struct course *course, const struct host *host, bool
 
 	*is_new = true;
 	for (size_t i = 0; i < n; i++) {
-		if (instances[i]->course != course)
+		const struct seat *seat = rollouts_seat(course->rollouts, instances[i]);
+
+		if (!seat || seat->course != course)
 			continue;
 		*is_new = false;
-		if (instances[i]->unit != NOT_A_UNIT)
-			unit = instances[i]->unit;
+		if (seat->unit != NOT_A_UNIT)
+			unit = seat->unit;
 	}
 	return unit;
 }
@@ -65,51 +72,59 @@ static void join_unit(struct rollout_unit *unit, const struct instance *instance
 		unit->state = state;
 }
 
-void rollouts_meet(struct rollouts *rollouts, const struct spec *spec, struct host *host,
-		   struct instance *instance)
+static void take_part(struct course *course, struct seat *seat, const struct rollout_part *part)
 {
-	struct course *course = course_of(rollouts, spec->name);
 	bool is_new;
-	size_t unit = unit_on(course, host, &is_new);
+	size_t unit = unit_on(course, part->host, &is_new);
 
-	course->met = true;
-	course->edited |= instance->edited;
-	course->rollout.settings = spec->rollout;
+	course->edited |= part->edited;
+	course->rollout.settings = part->spec->rollout;
 	course->rollout.hosts += is_new;
-	instance->edited = false;
-	instance->course = course;
-	instance->hold = &course->hold;
-	if (!has_part(instance))
+	seat->course = course;
+	if (!has_part(part->instance))
 		return;
-	instance->unit = unit != NOT_A_UNIT ? unit : add_unit(course, host);
-	join_unit(&course->rollout.units[instance->unit], instance);
+	seat->unit = unit != NOT_A_UNIT ? unit : add_unit(course, part->host);
+	join_unit(&course->rollout.units[seat->unit], part->instance);
 }
 
-void rollouts_skip(struct rollouts *rollouts, struct instance *instance, const struct hold *hold)
+/* Its newest version may be what such a host has; the last good one that the store knows may be older. */
+static const struct hold waits_for_file = {
+	.stopped = true,
+	.why = (char *)"its host has another version than the store knows, and the newest one of the spec is "
+		       "not valid",
+};
+
+static void leave_out(struct course *course, struct seat *seat, const struct rollout_part *part)
 {
-	struct course *course = course_of(rollouts, instance->spec);
-
-	course->met = course->partial = true;
-	instance->hold = hold;
+	course->partial = true;
+	course->edited_later |= part->edited;
+	seat->hold = &waits_for_file;
 }
 
-void rollouts_keep(struct rollouts *rollouts, struct instance *instance)
+static void seat_part(struct rollouts *rollouts, struct seat *seat, const struct rollout_part *part)
 {
-	instance->kept = true;
-	instance->hold = &course_of(rollouts, instance->spec)->hold;
+	struct course *course = course_of(rollouts, part->instance->spec);
+
+	*seat = (struct seat){.instance = part->instance, .unit = NOT_A_UNIT, .hold = &course->hold};
+	if (part->kind == PART_WANTED)
+		take_part(course, seat, part);
+	else if (part->kind == PART_LEFT_OUT)
+		leave_out(course, seat, part);
+	HASH_ADD_PTR(rollouts->seats, instance, seat);
 }
 
-static void start_over_instance(struct course *course, struct instance *instance, void *arg)
+static void start_over_seat(struct seat *seat, void *arg)
 {
 	const struct rollout_unit *unit = arg;
+	struct instance *instance = seat->instance;
 
 	/* What is done, or is not changed by this edit, has proved itself, or is past: nothing to go back to.
 	 */
 	if (!instance->next || instance->record.rollout == UNIT_DONE)
 		instance_end_rollout(instance);
 	instance->record.rollout = UNIT_OUT;
-	instance->unit = unit && instance->next ? (size_t)(unit - course->rollout.units) : NOT_A_UNIT;
-	instance_store(instance, course->rollouts->options.store);
+	seat->unit = unit && instance->next ? (size_t)(unit - seat->course->rollout.units) : NOT_A_UNIT;
+	seat_store(seat);
 }
 
 /* From the beginning, with the hosts that wait; who is on the way already is let go. */
@@ -122,7 +137,7 @@ static void start_over(struct course *course)
 		struct rollout_unit *unit =
 			rollout->units[i].state == UNIT_WAITING ? &rollout->units[n] : NULL;
 
-		course_each(course, i, start_over_instance, unit);
+		course_each(course, i, start_over_seat, unit);
 		if (!unit)
 			continue;
 		*unit = (struct rollout_unit){.state = UNIT_WAITING};
@@ -142,13 +157,19 @@ static void tell_start(const struct course *course)
 		   rollout->paused ? ", once the spec is resumed (apilbctl resume)" : "");
 }
 
-static void end_meeting(struct course *course)
+static void go_on(struct course *course)
 {
 	bool was_under_way = course->since_ms != 0;
-	bool starts = course->edited || !was_under_way;
+	bool starts;
 
+	if (!course->partial) {
+		course->edited |= course->edited_later;
+		course->edited_later = false;
+	}
+	starts = course->edited || !was_under_way;
 	if (course->edited && course->rollout.n > 0)
 		start_over(course);
+	course->edited = false;
 	if (course->rollout.n > 0 && starts)
 		tell_start(course);
 	/* Hosts may turn out to have other versions than the store knows. */
@@ -162,11 +183,15 @@ static void end_meeting(struct course *course)
 	course_decide(course);
 }
 
-void rollouts_end(struct rollouts *rollouts)
+void rollouts_set(struct rollouts *rollouts, const struct rollout_part *parts, size_t n)
 {
 	struct course *course, *tmp;
 
+	begin(rollouts, n);
+	for (size_t i = 0; i < n; i++)
+		seat_part(rollouts, &rollouts->memory[i], &parts[i]);
 	HASH_ITER (hh, rollouts->courses, course, tmp)
-		if (course->met || course->since_ms || course->rollout.paused)
-			end_meeting(course);
+		if (course->rollout.hosts > 0 || course->partial || course->since_ms ||
+		    course->rollout.paused)
+			go_on(course);
 }
