@@ -481,6 +481,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.moved = on_moved,
 		.arg = fleet,
 	});
+	fleet->removal = removal_new();
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->found = evtimer_new(options->base, on_found_timer, fleet);
@@ -505,6 +506,7 @@ void fleet_free(struct fleet *fleet)
 		member_free(fleet, member);
 	free(fleet->hosts);
 	rollouts_free(fleet->rollouts);
+	removal_free(fleet->removal);
 	server_news_free(fleet->context.server_news);
 	event_free(fleet->found);
 	event_free(fleet->rescan);

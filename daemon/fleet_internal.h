@@ -38,6 +38,7 @@ struct fleet {
 	struct host_context context;
 	struct specs *specs;
 	struct rollouts *rollouts;
+	struct removal *removal; /* as it was told at the last question */
 	struct watch *watch;
 	struct event *found;  /* hosts have other versions than the store knew: the specs are gone through */
 	struct event *rescan; /* inotify can lose events; the directory may come back */
@@ -63,7 +64,7 @@ void fleet_make_due(struct fleet *fleet, struct member *member);
 void fleet_fill_places(struct fleet *fleet);
 
 /* fleet_removal.c: what struct host_context asks for. */
-struct removal *fleet_removal(void *arg, const struct host *ahead);
+const struct removal *fleet_removal(void *arg, const struct host *ahead);
 
 /* fleet_specs.c */
 

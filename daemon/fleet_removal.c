@@ -3,8 +3,10 @@
 #include "daemon/fleet_internal.h"
 #include "daemon/specs.h"
 
-static void add_silent_specs(const struct fleet *fleet, struct removal *removal)
+static void put_silent_specs(const struct fleet *fleet)
 {
+	struct removal *removal = fleet->removal;
+
 	size_t n;
 	struct spec_file *const *files = specs_files(fleet->specs, &n);
 
@@ -12,15 +14,15 @@ static void add_silent_specs(const struct fleet *fleet, struct removal *removal)
 		removal_nothing_read(removal);
 	for (size_t i = 0; i < n; i++)
 		if (!specs_may_remove(fleet->specs, files[i]->name))
-			removal_add_silent(removal, files[i]->name);
+			removal_put_silent(removal, files[i]->name);
 }
 
-struct removal *fleet_removal(void *arg, const struct host *ahead)
+const struct removal *fleet_removal(void *arg, const struct host *ahead)
 {
 	const struct fleet *fleet = arg;
-	struct removal *removal = removal_new();
 
-	add_silent_specs(fleet, removal);
+	removal_begin(fleet->removal);
+	put_silent_specs(fleet);
 	for (size_t i = 0; i < fleet->hosts_n; i++) {
 		size_t n;
 		struct instance *const *instances = host_instances(fleet->hosts[i], &n);
@@ -28,8 +30,9 @@ struct removal *fleet_removal(void *arg, const struct host *ahead)
 		for (size_t j = 0; j < n; j++) {
 			const struct claim claim = instance_claim(instances[j], fleet->hosts[i] == ahead);
 
-			removal_add(removal, &claim);
+			removal_put(fleet->removal, instances[j], &claim);
 		}
 	}
-	return removal;
+	removal_end(fleet->removal);
+	return fleet->removal;
 }

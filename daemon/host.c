@@ -238,7 +238,7 @@ static struct stream_opening *open_stream(void *arg, const char *path, int64_t t
 			 : stream_open_unix(host->context->base, path, timeout_ms, cb, cb_arg);
 }
 
-static struct removal *removal_for_job(void *arg)
+static const struct removal *removal_for_job(void *arg)
 {
 	struct host *host = arg;
 
@@ -394,7 +394,7 @@ static void tell_stays(struct instance *instance, enum removal_verdict why)
 }
 
 /* It is not wanted any more, and may not go yet. removal: see host_may_go. */
-static bool has_to_stay(struct host *host, struct instance *instance, struct removal **removal)
+static bool has_to_stay(struct host *host, struct instance *instance, const struct removal **removal)
 {
 	enum removal_verdict may =
 		instance->wanted || instance->next ? REMOVAL_ALLOWED : host_may_go(host, instance, removal);
@@ -407,7 +407,7 @@ static bool has_to_stay(struct host *host, struct instance *instance, struct rem
 }
 
 /* What the run is to do for this balancer; false: it leaves it alone. */
-static bool give_order(struct host *host, struct instance *instance, struct removal **removal,
+static bool give_order(struct host *host, struct instance *instance, const struct removal **removal,
 		       struct job_target *target)
 {
 	struct order *order = &target->order;
@@ -431,7 +431,7 @@ static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
 	struct job_target *targets = xcalloc(host->instances_n, sizeof(*targets));
-	struct removal *removal = NULL;
+	const struct removal *removal = NULL;
 	size_t n = 0;
 	const struct job_options options = {
 		.base = context->base,
@@ -456,7 +456,6 @@ static void start_job(struct host *host)
 	host->deferred = false;
 	for (size_t i = 0; i < host->instances_n; i++)
 		n += give_order(host, host->instances[i], &removal, &targets[n]);
-	removal_free(removal);
 	host->job = job_start(&options, targets, n);
 }
 

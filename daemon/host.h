@@ -44,9 +44,10 @@ struct host_context {
 	/*
 	 * What is known of all balancers now, for what may go from a host. ahead:
 	 * as it will be when the changes of that host's specs go on that are
-	 * paused, as a plan shows it; NULL: as it is. The caller frees it.
+	 * paused, as a plan shows it; NULL: as it is. It is so until somebody asks
+	 * again.
 	 */
-	struct removal *(*removal)(void *arg, const struct host *ahead);
+	const struct removal *(*removal)(void *arg, const struct host *ahead);
 	void *arg;
 };
 

@@ -209,7 +209,7 @@ static void drop_removed(struct host *host, struct instance *instance, const str
 }
 
 enum removal_verdict host_may_go(const struct host *host, const struct instance *instance,
-				 struct removal **removal)
+				 const struct removal **removal)
 {
 	const struct claim leaving = instance_claim(instance, false);
 
@@ -221,13 +221,12 @@ enum removal_verdict host_may_go(const struct host *host, const struct instance 
 /* Of those that had to stay: others that leave may take minutes, and are not worth a run after the other. */
 static bool may_any_go(const struct host *host)
 {
-	struct removal *removal = NULL;
+	const struct removal *removal = NULL;
 	bool may = false;
 
 	for (size_t i = 0; i < host->instances_n && !may; i++)
 		may = host->instances[i]->stays &&
 		      host_may_go(host, host->instances[i], &removal) == REMOVAL_ALLOWED;
-	removal_free(removal);
 	return may;
 }
 

@@ -64,10 +64,9 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 	       const char *text);
 /* The verdicts of a run; returns when to look again. */
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n);
-/* Whether one that is not wanted any more may go, or why not. *removal: made when it is NULL; the caller
- * frees it. */
+/* Whether one that is not wanted any more may go, or why not. *removal: asked for when it is NULL. */
 enum removal_verdict host_may_go(const struct host *host, const struct instance *instance,
-				 struct removal **removal);
+				 const struct removal **removal);
 /* Of a run that ended without verdicts: what its targets have learned. */
 void host_keep(struct host *host, struct job_target *targets, size_t n);
 /* The same verdict for all: they could not be looked at. */

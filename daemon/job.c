@@ -168,8 +168,11 @@ void job_run(struct job *job)
 		size_t before = job->phase;
 		enum step step = run_phase(job, phase);
 
-		if (step == STEP_WAIT)
+		if (step == STEP_WAIT) {
+			/* Others may ask, and much may happen meanwhile. */
+			job->removal = NULL;
 			return;
+		}
 		if (step == STEP_FAIL)
 			break;
 		if (job->phase == before) /* verify goes back */
@@ -495,7 +498,6 @@ void job_free(struct job *job)
 	docker_free(job->docker);
 	event_free(job->timer);
 	job_list_free(job->list);
-	removal_free(job->removal);
 	free(job->exec_id);
 	job_note_leaver(job, NULL);
 	for (size_t i = 0; i < job->n; i++)

@@ -33,9 +33,9 @@ struct job {
 	struct event *timer;
 	struct docker *docker;
 
-	struct job_list *list;   /* all that carry our owner label (job_list.c) */
-	struct removal *removal; /* of this look; NULL: nothing has asked for it yet */
-	size_t orphans;          /* targets that were found there */
+	struct job_list *list;         /* all that carry our owner label (job_list.c) */
+	const struct removal *removal; /* in this turn of the loop; NULL: nothing has asked for it yet */
+	size_t orphans;                /* targets that were found there */
 	bool more_orphans;
 	int worked; /* targets since the loop was last given to others */
 

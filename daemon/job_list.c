@@ -289,8 +289,6 @@ enum step job_list(struct job *job)
 
 	if (job->step == 0) {
 		job_list_free(job->list);
-		removal_free(job->removal);
-		job->removal = NULL;
 		job->list = xcalloc(1, sizeof(*job->list));
 		job->look_ms = clock_monotonic_ms();
 		job->waited_ms = 0;

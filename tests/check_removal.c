@@ -125,25 +125,52 @@ static void print_balancer(FILE *out, const struct removal *removal, const struc
 	free(what);
 }
 
-static char *answers_to(const struct yaml_value *root)
+/* All is another's, and there is more of it. */
+static void tell_otherwise(struct removal *removal, const struct claim *claims, size_t n)
+{
+	removal_begin(removal);
+	removal_nothing_read(removal);
+	removal_put_silent(removal, "one");
+	for (size_t i = 0; i < n; i++) {
+		struct claim other = claims[(i + 1) % n];
+
+		other.wanted = !other.wanted;
+		removal_put(removal, &claims[i], &other);
+		removal_put(removal, &claims[i].name, &claims[i]);
+	}
+	removal_end(removal);
+}
+
+static void tell(struct removal *removal, const struct yaml_value *root, const struct claim *claims, size_t n)
+{
+	const struct yaml_value *silent = yaml_map_get(root, "silent");
+
+	removal_begin(removal);
+	if (yaml_map_get(root, "nothing_read"))
+		removal_nothing_read(removal);
+	for (size_t i = 0; i < number_of(silent); i++)
+		removal_put_silent(removal, silent->items[i]->text);
+	for (size_t i = 0; i < n; i++)
+		removal_put(removal, &claims[i], &claims[i]);
+	removal_end(removal);
+}
+
+/* used: the table was told something else before, which does not count any more. */
+static char *answers_to(const struct yaml_value *root, bool used)
 {
 	const struct yaml_value *balancers = yaml_map_get(root, "balancers");
 	const struct yaml_value *containers = yaml_map_get(root, "containers");
-	const struct yaml_value *silent = yaml_map_get(root, "silent");
 	size_t n = number_of(balancers), len;
 	struct claim *claims = xcalloc(n + 1, sizeof(*claims));
 	struct removal *removal = removal_new();
 	char *text;
 	FILE *out = open_memstream(&text, &len);
 
-	if (yaml_map_get(root, "nothing_read"))
-		removal_nothing_read(removal);
-	for (size_t i = 0; i < number_of(silent); i++)
-		removal_add_silent(removal, silent->items[i]->text);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		read_claim(&claims[i], balancers->items[i]);
-		removal_add(removal, &claims[i]);
-	}
+	if (used)
+		tell_otherwise(removal, claims, n);
+	tell(removal, root, claims, n);
 	for (size_t i = 0; i < n; i++)
 		if (leaves(&claims[i]))
 			print_balancer(out, removal, &claims[i]);
@@ -161,7 +188,7 @@ static void run_case(const char *name)
 {
 	char *known = xasprintf(CASES "/%s/known.yaml", name),
 	     *expected = xasprintf(CASES "/%s/expected.txt", name);
-	char *text = read_file(known), *wanted, *got;
+	char *text = read_file(known), *wanted, *got, *again;
 	struct yaml_tree *tree;
 	struct err err;
 	FILE *file;
@@ -169,7 +196,9 @@ static void run_case(const char *name)
 	ck_assert_msg(text, "%s is missing", known);
 	tree = yaml_tree_parse(text, strlen(text), &limits, NULL, NULL, &err);
 	ck_assert_msg(tree, "%s: %s", name, err.message);
-	got = answers_to(yaml_tree_root(tree));
+	got = answers_to(yaml_tree_root(tree), false);
+	again = answers_to(yaml_tree_root(tree), true);
+	ck_assert_str_eq(got, again);
 	ck_assert_msg(*got, "%s asks nothing", name);
 	if (getenv("APILB_UPDATE_CASES")) {
 		file = fopen(expected, "w");
@@ -182,6 +211,7 @@ static void run_case(const char *name)
 	yaml_tree_free(tree);
 	free(wanted);
 	free(got);
+	free(again);
 	free(text);
 	free(known);
 	free(expected);

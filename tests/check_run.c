@@ -149,10 +149,14 @@ static void on_reached(void *arg, const struct job_target *targets, size_t n)
 	place->reached = true;
 }
 
-static struct removal *nobody_else(void *arg)
+static const struct removal *nobody_else(void *arg)
 {
+	static struct removal *nobody;
+
 	(void)arg;
-	return removal_new();
+	if (!nobody)
+		nobody = removal_new();
+	return nobody;
 }
 
 static const char *version_of(const struct place *place)
@@ -1190,10 +1194,10 @@ static void on_host_idle(void *arg, struct host *host, bool settled)
 	(void)arg, (void)host, (void)settled;
 }
 
-static struct removal *nobody_is_there(void *arg, const struct host *ahead)
+static const struct removal *nobody_is_there(void *arg, const struct host *ahead)
 {
-	(void)arg, (void)ahead;
-	return removal_new();
+	(void)ahead;
+	return nobody_else(arg);
 }
 
 static struct planned plan_after_a_start(struct place *place)

@@ -1,7 +1,9 @@
 #include "daemon/core/removal.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <uthash.h>
 
 #include "common/mem.h"
@@ -10,14 +12,33 @@
 /* Claims that have a word in common: a name, an id, a place. */
 struct group {
 	char *word;
-	const struct claim **claims;
-	size_t n;
+	LIST_HEAD(, membership) members;
 	UT_hash_handle hh;
 };
 
+/* A claim's place in a group; without a group it is in none. */
+struct membership {
+	struct group *group;
+	const struct claim *claim;
+	LIST_ENTRY(membership) entry;
+};
+
+/* What claims are found by. */
+enum index {
+	BY_ID,
+	BY_CONTAINER,
+	BY_PLACE,
+	DOUBTFUL, /* by name: nobody knows yet which container they stand for */
+	ADOPTERS, /* that take a container over: all under one word, for they are few */
+	INDEXES
+};
+
 struct entry {
+	const void *who;
 	struct claim claim; /* its strings are our own */
-	struct entry *next;
+	struct membership memberships[INDEXES];
+	unsigned round; /* in which it was told last */
+	UT_hash_handle hh;
 };
 
 struct silent {
@@ -27,39 +48,44 @@ struct silent {
 
 struct removal {
 	bool nothing_read;
+	unsigned round;
+	size_t told; /* entries, in this round */
 	struct silent *silent;
 	struct entry *entries;
-	struct group *by_id, *by_container, *by_place;
-	struct group *doubtful; /* by name: nobody knows yet which container they stand for */
-	struct group *adopters; /* that take a container over: all under one word, for they are few */
+	struct group *groups[INDEXES];
 };
 
 /* The table. */
 
-static void join(struct group **groups, const char *word, const struct claim *claim)
+static void join(struct removal *removal, struct entry *entry, enum index index, const char *word)
 {
+	struct membership *membership = &entry->memberships[index];
 	struct group *group;
 
-	HASH_FIND_STR(*groups, word, group);
+	HASH_FIND_STR(removal->groups[index], word, group);
 	if (!group) {
 		group = xcalloc(1, sizeof(*group));
 		group->word = xstrdup(word);
-		HASH_ADD_KEYPTR(hh, *groups, group->word, strlen(group->word), group);
+		HASH_ADD_KEYPTR(hh, removal->groups[index], group->word, strlen(group->word), group);
 	}
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((group->n & (group->n - 1)) == 0)
-		group->claims = xreallocarray(group->claims, group->n ? 2 * group->n : 1, sizeof(claim));
-	group->claims[group->n++] = claim;
+	*membership = (struct membership){.group = group, .claim = &entry->claim};
+	LIST_INSERT_HEAD(&group->members, membership, entry);
 }
 
-static void groups_free(struct group **groups)
+static void part(struct removal *removal, struct entry *entry)
 {
-	struct group *group, *tmp;
+	for (int i = 0; i < INDEXES; i++) {
+		struct membership *membership = &entry->memberships[i];
+		struct group *group = membership->group;
 
-	HASH_ITER (hh, *groups, group, tmp) {
-		HASH_DELETE(hh, *groups, group);
+		if (!group)
+			continue;
+		LIST_REMOVE(membership, entry);
+		membership->group = NULL;
+		if (!LIST_EMPTY(&group->members))
+			continue;
+		HASH_DELETE(hh, removal->groups[i], group);
 		free(group->word);
-		free(group->claims);
 		free(group);
 	}
 }
@@ -80,73 +106,136 @@ static char *place_of(const struct claim *claim)
 	return xasprintf("%s\n%s\n%s", claim->host_url, claim->engine, claim->spec);
 }
 
-struct removal *removal_new(void)
+/* The strings of a claim: compared, copied and freed alike. */
+static const size_t strings[] = {
+	offsetof(struct claim, host_url),   offsetof(struct claim, engine),
+	offsetof(struct claim, name),       offsetof(struct claim, id),
+	offsetof(struct claim, spec),       offsetof(struct claim, container_id),
+	offsetof(struct claim, takes_over),
+};
+#define STRINGS (sizeof(strings) / sizeof(strings[0]))
+
+static const char **string_of(struct claim *claim, size_t i)
 {
-	return xcalloc(1, sizeof(struct removal));
+	return (const char **)((char *)claim + strings[i]);
 }
 
-static void claim_clear(struct claim *claim)
+static const char *text_of(const struct claim *claim, size_t i)
 {
-	free((char *)claim->host_url);
-	free((char *)claim->engine);
-	free((char *)claim->name);
-	free((char *)claim->id);
-	free((char *)claim->spec);
-	free((char *)claim->container_id);
-	free((char *)claim->takes_over);
+	return *string_of((struct claim *)claim, i);
 }
 
-void removal_free(struct removal *removal)
+static bool same_claim(const struct claim *a, const struct claim *b)
+{
+	for (size_t i = 0; i < STRINGS; i++) {
+		const char *x = text_of(a, i), *y = text_of(b, i);
+
+		if (!x != !y || (x && strcmp(x, y) != 0))
+			return false;
+	}
+	return a->wanted == b->wanted && a->waits == b->waits && a->unasked == b->unasked &&
+	       a->seen == b->seen && a->made == b->made && a->converged == b->converged &&
+	       a->answers == b->answers && a->servers_up == b->servers_up;
+}
+
+static void set_claim(struct removal *removal, struct entry *entry, const struct claim *claim)
+{
+	struct claim *own = &entry->claim;
+	char *place = place_of(claim);
+
+	*own = *claim;
+	for (size_t i = 0; i < STRINGS; i++)
+		*string_of(own, i) = xstrdup(text_of(claim, i));
+	/* Of the many that may share a name only these are asked. */
+	if (may_be_twin(own))
+		join(removal, entry, DOUBTFUL, own->name);
+	join(removal, entry, BY_ID, own->id);
+	join(removal, entry, BY_PLACE, place);
+	if (own->container_id)
+		join(removal, entry, BY_CONTAINER, own->container_id);
+	if (own->takes_over)
+		join(removal, entry, ADOPTERS, "");
+	free(place);
+}
+
+static void clear_claim(struct removal *removal, struct entry *entry)
+{
+	part(removal, entry);
+	for (size_t i = 0; i < STRINGS; i++)
+		free((char *)text_of(&entry->claim, i));
+	entry->claim = (struct claim){0};
+}
+
+static void entry_free(struct removal *removal, struct entry *entry)
+{
+	clear_claim(removal, entry);
+	HASH_DELETE(hh, removal->entries, entry);
+	free(entry);
+}
+
+static void forget_silent(struct removal *removal)
 {
 	struct silent *silent, *tmp;
-	struct entry *entry;
 
-	if (!removal)
-		return;
-	groups_free(&removal->doubtful);
-	groups_free(&removal->by_id);
-	groups_free(&removal->by_container);
-	groups_free(&removal->by_place);
-	groups_free(&removal->adopters);
 	HASH_ITER (hh, removal->silent, silent, tmp) {
 		HASH_DELETE(hh, removal->silent, silent);
 		free(silent->spec);
 		free(silent);
 	}
-	while ((entry = removal->entries) != NULL) {
-		removal->entries = entry->next;
-		claim_clear(&entry->claim);
-		free(entry);
-	}
+}
+
+struct removal *removal_new(void)
+{
+	return xcalloc(1, sizeof(struct removal));
+}
+
+void removal_free(struct removal *removal)
+{
+	struct entry *entry, *tmp;
+
+	if (!removal)
+		return;
+	HASH_ITER (hh, removal->entries, entry, tmp)
+		entry_free(removal, entry);
+	forget_silent(removal);
 	free(removal);
 }
 
-void removal_add(struct removal *removal, const struct claim *claim)
+void removal_begin(struct removal *removal)
 {
-	struct entry *entry = xcalloc(1, sizeof(*entry));
-	struct claim *own = &entry->claim;
-	char *place = place_of(claim);
+	removal->round++;
+	removal->told = 0;
+	removal->nothing_read = false;
+	forget_silent(removal);
+}
 
-	*own = *claim;
-	own->host_url = xstrdup(claim->host_url);
-	own->engine = xstrdup(claim->engine);
-	own->name = xstrdup(claim->name);
-	own->id = xstrdup(claim->id);
-	own->spec = xstrdup(claim->spec);
-	own->container_id = xstrdup(claim->container_id);
-	own->takes_over = xstrdup(claim->takes_over);
-	entry->next = removal->entries;
-	removal->entries = entry;
-	/* Of the many that may share a name only these are asked. */
-	if (may_be_twin(own))
-		join(&removal->doubtful, own->name, own);
-	join(&removal->by_id, own->id, own);
-	join(&removal->by_place, place, own);
-	if (own->container_id)
-		join(&removal->by_container, own->container_id, own);
-	if (own->takes_over)
-		join(&removal->adopters, "", own);
-	free(place);
+void removal_put(struct removal *removal, const void *who, const struct claim *claim)
+{
+	struct entry *entry;
+
+	HASH_FIND_PTR(removal->entries, &who, entry);
+	if (!entry) {
+		entry = xcalloc(1, sizeof(*entry));
+		entry->who = who;
+		HASH_ADD_PTR(removal->entries, who, entry);
+		set_claim(removal, entry, claim);
+	} else if (!same_claim(&entry->claim, claim)) {
+		clear_claim(removal, entry);
+		set_claim(removal, entry, claim);
+	}
+	removal->told += entry->round != removal->round;
+	entry->round = removal->round;
+}
+
+void removal_end(struct removal *removal)
+{
+	struct entry *entry, *tmp;
+
+	if (removal->told == HASH_COUNT(removal->entries))
+		return;
+	HASH_ITER (hh, removal->entries, entry, tmp)
+		if (entry->round != removal->round)
+			entry_free(removal, entry);
 }
 
 void removal_nothing_read(struct removal *removal)
@@ -154,7 +243,7 @@ void removal_nothing_read(struct removal *removal)
 	removal->nothing_read = true;
 }
 
-void removal_add_silent(struct removal *removal, const char *spec)
+void removal_put_silent(struct removal *removal, const char *spec)
 {
 	struct silent *silent;
 
@@ -170,15 +259,18 @@ void removal_add_silent(struct removal *removal, const char *spec)
 
 typedef bool rule(const struct claim *claim, const void *about);
 
-static bool any(struct group *groups, const char *word, rule *holds, const void *about)
+static bool any(const struct removal *removal, enum index index, const char *word, rule *holds,
+		const void *about)
 {
 	struct group *group = NULL;
+	struct membership *membership;
 
 	if (word)
-		HASH_FIND_STR(groups, word, group);
-	for (size_t i = 0; group && i < group->n; i++)
-		if (holds(group->claims[i], about))
-			return true;
+		HASH_FIND_STR(removal->groups[index], word, group);
+	if (group)
+		LIST_FOREACH(membership, &group->members, entry)
+	if (holds(membership->claim, about))
+		return true;
 	return false;
 }
 
@@ -225,10 +317,10 @@ static bool is_unproven_peer(const struct claim *claim, const void *about)
 enum removal_verdict removal_of_balancer(const struct removal *removal, const struct claim *leaving)
 {
 	char *place = place_of(leaving);
-	bool peer = any(removal->by_place, place, is_unproven_peer, leaving);
+	bool peer = any(removal, BY_PLACE, place, is_unproven_peer, leaving);
 
 	free(place);
-	if (any(removal->doubtful, leaving->name, is_unseen_twin, leaving))
+	if (any(removal, DOUBTFUL, leaving->name, is_unseen_twin, leaving))
 		return REMOVAL_TWIN;
 	return peer ? REMOVAL_PEER : REMOVAL_ALLOWED;
 }
@@ -242,8 +334,8 @@ static bool keeps(const struct claim *claim, const void *about)
 
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container)
 {
-	return any(removal->by_container, container->id, stands_for, container) ||
-	       any(removal->adopters, "", takes_over, container);
+	return any(removal, BY_CONTAINER, container->id, stands_for, container) ||
+	       any(removal, ADOPTERS, "", takes_over, container);
 }
 
 static bool is_silent(const struct removal *removal, const char *spec)
@@ -262,7 +354,7 @@ enum removal_verdict removal_of_container(const struct removal *removal,
 		return REMOVAL_SPEC_SILENT;
 	if (removal_is_wanted(removal, container))
 		return REMOVAL_WANTED;
-	if (any(removal->by_id, container->instance, keeps, removal))
+	if (any(removal, BY_ID, container->instance, keeps, removal))
 		return REMOVAL_CLAIMED;
 	return REMOVAL_ALLOWED;
 }

@@ -6,9 +6,11 @@
  * container that goes is one that served; so whatever leaves doubt lets it
  * stay, and the next run asks again.
  *
- * The snapshot is made when a question comes up, from all balancers at once:
- * one machine may be reached by several addresses, and a container that looks
- * like nobody's from one of them may be what serves for another.
+ * All balancers are asked about at once: one machine may be reached by several
+ * addresses, and a container that looks like nobody's from one of them may be
+ * what serves for another. The table is long-lived, since to make it anew takes
+ * far longer than to find out what has changed; whoever has a question tells it
+ * all first (removal_begin), so that nothing has to remember to tell of a change.
  */
 #ifndef APILB_CORE_REMOVAL_H
 #define APILB_CORE_REMOVAL_H
@@ -59,12 +61,15 @@ struct removal;
 struct removal *removal_new(void);
 /* NULL is fine. */
 void removal_free(struct removal *removal);
-/* Copies what it is given. */
-void removal_add(struct removal *removal, const struct claim *claim);
+/* What is told from here to removal_end is all that there is. */
+void removal_begin(struct removal *removal);
+/* What this one stands for now. who: to know it again by, for who tells. Copies what is new. */
+void removal_put(struct removal *removal, const void *who, const struct claim *claim);
 /* The directory has not been read yet: no spec has had its say. */
 void removal_nothing_read(struct removal *removal);
 /* There is a file of this spec, but no version of it that could be in force. */
-void removal_add_silent(struct removal *removal, const char *spec);
+void removal_put_silent(struct removal *removal, const char *spec);
+void removal_end(struct removal *removal);
 
 /* Is it what a balancer stands for that is wanted? Whoever asks wants to remove it for another reason. */
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container);
