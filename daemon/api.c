@@ -54,40 +54,57 @@ bool api_knows_spec(const struct api *api, struct control_request *request)
 
 /* GET /v1/status */
 
-static int by_spec_and_index(const void *a, const void *b)
+int api_by_order(const void *a, const void *b)
 {
-	const struct status_instance *x = a, *y = b;
+	const struct api_order *x = a, *y = b;
 	int order = strcmp(x->spec, y->spec);
 
-	if (order != 0)
-		return order;
-	if (x->index != y->index)
-		return x->index < y->index ? -1 : 1;
-	return strcmp(x->id, y->id);
+	if (order == 0)
+		order = (x->index > y->index) - (x->index < y->index);
+	return order ? order : strcmp(x->id, y->id);
+}
+
+struct api_balancer *api_balancers(const struct api *api, const struct control_request *request, size_t *n)
+{
+	struct fleet_walk walk = {.fleet = api->fleet};
+	struct api_balancer *all = NULL;
+	size_t room = 0;
+
+	*n = 0;
+	while (fleet_next(&walk)) {
+		const struct instance *instance = walk.instance;
+
+		if (!api_asks_for(request, instance->spec))
+			continue;
+		if (*n == room) {
+			room = room ? 2 * room : 16;
+			all = xreallocarray(all, room, sizeof(*all));
+		}
+		all[(*n)++] = (struct api_balancer){
+			.order = {.spec = instance->spec, .index = instance->index, .id = instance->id},
+			.host = walk.host,
+			.instance = instance,
+		};
+	}
+	if (*n) /* qsort takes no NULL, not even for nothing */
+		qsort(all, *n, sizeof(*all), api_by_order);
+	return all;
 }
 
 static struct json_object *instances_json(const struct api *api, struct control_request *request)
 {
 	struct json_object *array = json_object_new_array();
-	struct status_instance *rows = NULL;
-	size_t hosts, n, rows_n = 0;
-	struct host *const *all = fleet_hosts(api->fleet, &hosts);
+	size_t n;
+	struct api_balancer *all = api_balancers(api, request, &n);
 
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(all[i], &n);
+	for (size_t i = 0; i < n; i++) {
+		const struct status_instance status = instance_status(
+			all[i].instance, rollouts_hold(fleet_rollouts(api->fleet), all[i].instance),
+			host_next_run_ms(all[i].host));
 
-		rows = xreallocarray(rows, rows_n + n, sizeof(*rows));
-		for (size_t j = 0; j < n; j++)
-			if (api_asks_for(request, instances[j]->spec))
-				rows[rows_n++] = instance_status(
-					instances[j], rollouts_hold(fleet_rollouts(api->fleet), instances[j]),
-					host_next_run_ms(all[i]));
+		json_object_array_add(array, status_instance_json(&status));
 	}
-	if (rows_n) /* qsort takes no NULL, not even for nothing */
-		qsort(rows, rows_n, sizeof(*rows), by_spec_and_index);
-	for (size_t i = 0; i < rows_n; i++)
-		json_object_array_add(array, status_instance_json(&rows[i]));
-	free(rows);
+	free(all);
 	return array;
 }
 
@@ -114,16 +131,11 @@ static void count_instance(struct tally **tallies, const struct instance *instan
 
 static struct tally *tallies_new(const struct api *api)
 {
+	struct fleet_walk walk = {.fleet = api->fleet};
 	struct tally *tallies = NULL;
-	size_t hosts, n;
-	struct host *const *all = fleet_hosts(api->fleet, &hosts);
 
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(all[i], &n);
-
-		for (size_t j = 0; j < n; j++)
-			count_instance(&tallies, instances[j]);
-	}
+	while (fleet_next(&walk))
+		count_instance(&tallies, walk.instance);
 	return tallies;
 }
 

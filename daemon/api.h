@@ -33,6 +33,23 @@ void api_metrics(void *arg, struct control_request *request);
 /* Kicks the hosts that the request asks for, and answers it. */
 void api_answer_reconcile(const struct api *api, struct control_request *request);
 
+/* The order of rows in a reply: by spec, in each one's own order. A row begins with it. */
+struct api_order {
+	const char *spec;
+	size_t index;
+	const char *id;
+};
+int api_by_order(const void *a, const void *b); /* for qsort */
+
+/* A balancer that a request asks about. */
+struct api_balancer {
+	struct api_order order;
+	const struct host *host;
+	const struct instance *instance;
+};
+/* In that order. The caller frees. */
+struct api_balancer *api_balancers(const struct api *api, const struct control_request *request, size_t *n);
+
 struct json_object;
 /* Sends the object and puts it. */
 void api_reply_json(struct control_request *request, int status, struct json_object *object);

@@ -61,15 +61,10 @@ typedef void each_instance(FILE *out, const struct instance *instance, void *arg
 
 static void for_each(const struct api *api, FILE *out, each_instance *each, void *arg)
 {
-	size_t hosts, n;
-	struct host *const *all = fleet_hosts(api->fleet, &hosts);
+	struct fleet_walk walk = {.fleet = api->fleet};
 
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(all[i], &n);
-
-		for (size_t j = 0; j < n; j++)
-			each(out, instances[j], arg);
-	}
+	while (fleet_next(&walk))
+		each(out, walk.instance, arg);
 }
 
 struct phase_counts {
@@ -246,7 +241,7 @@ static void rollouts(const struct api *api, FILE *out)
 			continue;
 		fputs("apilb_rollout_stopped{", out);
 		label(out, "spec", files[i]->name);
-		fprintf(out, ",phase=\"%s\"} %d\n", status.phase, strcmp(status.phase, "rolling") != 0);
+		fprintf(out, ",phase=\"%s\"} %d\n", status.phase, status.stopped);
 	}
 }
 

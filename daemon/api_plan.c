@@ -20,8 +20,7 @@
 #define PLAN_ID_CHARS 16
 
 struct row {
-	const char *spec; /* of the JSON; "" for what no spec has */
-	size_t index;
+	struct api_order order; /* spec: of the JSON, "" for what no spec has; id: the ground */
 	struct json_object *json;
 	char *ground; /* what it was made from: another container, another plan */
 };
@@ -60,16 +59,6 @@ static void plan_request_free(struct plan_request *plan)
 static void on_gone(void *arg)
 {
 	plan_request_free(arg);
-}
-
-static int by_spec_and_index(const void *a, const void *b)
-{
-	const struct row *x = a, *y = b;
-	int order = strcmp(x->spec, y->spec);
-
-	if (order == 0)
-		order = (x->index > y->index) - (x->index < y->index);
-	return order ? order : strcmp(x->ground, y->ground);
 }
 
 /* The same for the same actions on the same containers. */
@@ -143,7 +132,7 @@ static void answer(struct plan_request *plan)
 	char id[PLAN_ID_CHARS + 1];
 
 	if (plan->rows_n) /* qsort takes no NULL, not even for nothing */
-		qsort(plan->rows, plan->rows_n, sizeof(*plan->rows), by_spec_and_index);
+		qsort(plan->rows, plan->rows_n, sizeof(*plan->rows), api_by_order);
 	plan_id(plan, id);
 	(plan->expected ? answer_apply : answer_plan)(plan, id);
 	plan_request_free(plan);
@@ -241,6 +230,7 @@ static struct json_object *row_json(const char *id, const char *host, const char
 static void add_row(struct plan_request *plan, struct row row)
 {
 	plan->rows = xreallocarray(plan->rows, plan->rows_n + 1, sizeof(*plan->rows));
+	row.order.id = row.ground;
 	plan->rows[plan->rows_n++] = row;
 }
 
@@ -256,8 +246,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 	json_object_object_add(row, "held",
 			       text_json(instance_held_because(
 				       instance, rollouts_hold(fleet_rollouts(plan->api->fleet), instance))));
-	add_row(plan, (struct row){.spec = json_text(row, "spec", NULL),
-				   .index = instance->index,
+	add_row(plan, (struct row){.order = {.spec = json_text(row, "spec", NULL), .index = instance->index},
 				   .json = row,
 				   .ground = ground(instance->id, target, error, row)});
 }
@@ -293,7 +282,8 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 		return;
 	id = xasprintf("-/%s/%s", host_settings(host)->label, target->order.name);
 	row = row_json(id, host_url(host), target->order.name, target, error_of(target, NULL));
-	add_row(plan, (struct row){.spec = "", .json = row, .ground = ground(id, target, NULL, row)});
+	add_row(plan,
+		(struct row){.order = {.spec = ""}, .json = row, .ground = ground(id, target, NULL, row)});
 	free(id);
 }
 

@@ -29,36 +29,16 @@ static void add_entry(struct json_object *state, struct json_object *ids, const 
 	json_object_object_add(ids, key, text_json(instance->id));
 }
 
-static int by_spec_and_index(const void *a, const void *b)
-{
-	const struct instance *x = *(const struct instance *const *)a;
-	const struct instance *y = *(const struct instance *const *)b;
-	int order = strcmp(x->spec, y->spec);
-
-	return order ? order : (x->index > y->index) - (x->index < y->index);
-}
-
 /* In a spec's own order, so that the keys are flexkube's when one spec is asked for. */
 static void add_instances(struct json_object *state, struct json_object *ids, const struct api *api,
 			  const struct control_request *request)
 {
-	const struct instance **asked = NULL;
-	size_t hosts, n, asked_n = 0;
-	struct host *const *all = fleet_hosts(api->fleet, &hosts);
+	size_t n;
+	struct api_balancer *all = api_balancers(api, request, &n);
 
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(all[i], &n);
-
-		asked = xreallocarray(asked, asked_n + n, sizeof(*asked));
-		for (size_t j = 0; j < n; j++)
-			if (api_asks_for(request, instances[j]->spec))
-				asked[asked_n++] = instances[j];
-	}
-	if (asked_n) /* qsort takes no NULL, not even for nothing */
-		qsort(asked, asked_n, sizeof(*asked), by_spec_and_index);
-	for (size_t i = 0; i < asked_n; i++)
-		add_entry(state, ids, asked[i]);
-	free(asked);
+	for (size_t i = 0; i < n; i++)
+		add_entry(state, ids, all[i].instance);
+	free(all);
 }
 
 void api_state(void *arg, struct control_request *request)

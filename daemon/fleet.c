@@ -188,11 +188,10 @@ static void on_found_timer(evutil_socket_t fd, short what, void *arg)
 
 static bool has_recorded(void *arg, const char *name)
 {
-	struct fleet *fleet = arg;
-	struct member *member, *tmp;
+	struct fleet_walk walk = {.fleet = arg};
 
-	HASH_ITER (hh, fleet->members, member, tmp)
-		if (fleet_touches(member->host, name))
+	while (fleet_next(&walk))
+		if (strcmp(walk.instance->record.spec, name) == 0)
 			return true;
 	return false;
 }
@@ -398,20 +397,31 @@ size_t fleet_running(const struct fleet *fleet)
 	return fleet->well.running + fleet->failing.running;
 }
 
+bool fleet_next(struct fleet_walk *walk)
+{
+	for (; walk->hosts < walk->fleet->hosts_n; walk->hosts++, walk->instances = 0) {
+		size_t n;
+		struct host *host = walk->fleet->hosts[walk->hosts];
+		struct instance *const *instances = host_instances(host, &n);
+
+		if (walk->instances == n)
+			continue;
+		walk->host = host;
+		walk->instance = instances[walk->instances++];
+		return true;
+	}
+	return false;
+}
+
 bool fleet_is_converged(const struct fleet *fleet)
 {
-	size_t hosts, n;
-	struct host *const *all = fleet_hosts(fleet, &hosts);
+	struct fleet_walk walk = {.fleet = fleet};
 
 	if (fleet->directory_error || !specs_all_valid(fleet->specs))
 		return false;
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(all[i], &n);
-
-		for (size_t j = 0; j < n; j++)
-			if (instance_phase(instances[j], NULL) != PHASE_CONVERGED)
-				return false;
-	}
+	while (fleet_next(&walk))
+		if (instance_phase(walk.instance, NULL) != PHASE_CONVERGED)
+			return false;
 	return true;
 }
 

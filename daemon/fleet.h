@@ -69,6 +69,17 @@ const char *fleet_directory_error(const struct fleet *fleet);
 const char *fleet_watch_trouble(const struct fleet *fleet);
 const struct specs *fleet_specs(const struct fleet *fleet);
 struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n);
+
+/* Goes over all balancers: begin with {.fleet = fleet}, go on while fleet_next() is true. Meanwhile none is
+ * added or dropped. */
+struct fleet_walk {
+	const struct fleet *fleet;
+	struct host *host; /* of this balancer: */
+	struct instance *instance;
+	size_t hosts, instances; /* where to go on */
+};
+bool fleet_next(struct fleet_walk *walk);
+
 size_t fleet_running(const struct fleet *fleet); /* hosts that have a place */
 
 /* Every instance is as wanted, none is on its way out, and every spec is valid. */

@@ -20,18 +20,14 @@ static void put_silent_specs(const struct fleet *fleet)
 const struct removal *fleet_removal(void *arg, const struct host *ahead)
 {
 	const struct fleet *fleet = arg;
+	struct fleet_walk walk = {.fleet = fleet};
 
 	removal_begin(fleet->removal);
 	put_silent_specs(fleet);
-	for (size_t i = 0; i < fleet->hosts_n; i++) {
-		size_t n;
-		struct instance *const *instances = host_instances(fleet->hosts[i], &n);
+	while (fleet_next(&walk)) {
+		const struct claim claim = instance_claim(walk.instance, walk.host == ahead);
 
-		for (size_t j = 0; j < n; j++) {
-			const struct claim claim = instance_claim(instances[j], fleet->hosts[i] == ahead);
-
-			removal_put(fleet->removal, instances[j], &claim);
-		}
+		removal_put(fleet->removal, walk.instance, &claim);
 	}
 	removal_end(fleet->removal);
 	return fleet->removal;

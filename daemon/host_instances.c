@@ -168,13 +168,12 @@ static void tell_drift(const struct host *host, struct instance *instance, const
 	instance_progress(instance, text);
 }
 
-static void tell_progress(const struct host *host, struct instance *instance, const char *type,
-			  const char *text)
+static void tell_other(const struct host *host, struct instance *instance, enum job_news news,
+		       const char *type, const char *text)
 {
-	bool first = !instance->progress || strncmp(instance->progress, type, strlen(type)) != 0;
-
-	instance_progress(instance, text);
-	if (first && strcmp(type, "pulling") == 0)
+	if (news != JOB_DONE)
+		instance_progress(instance, text);
+	if (news != JOB_PROGRESS)
 		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
 			   text);
 }
@@ -189,13 +188,10 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 		return;
 	if (!instance)
 		tell_orphan(host, target, news, type, text);
-	else if (news == JOB_PROGRESS)
-		tell_progress(host, instance, type, text);
 	else if (news == JOB_DRIFT)
 		tell_drift(host, instance, type, text);
 	else
-		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
-			   text);
+		tell_other(host, instance, news, type, text);
 }
 
 static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)

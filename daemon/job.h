@@ -27,6 +27,7 @@ struct job;
 
 enum job_news {
 	JOB_PROGRESS, /* a few words on what is going on; replaces the former */
+	JOB_BEGINS,   /* the same, at the beginning of what takes long */
 	JOB_DRIFT,    /* something is not as wanted, and will be mended */
 	JOB_DONE,     /* something was done */
 };

@@ -77,12 +77,16 @@ void job_on_step(void *arg, const struct docker_reply *reply, const struct err *
 
 static void on_progress(void *arg, const char *text)
 {
-	job_tell(arg, JOB_PROGRESS, "pulling", "%s", text);
+	struct job *job = arg;
+
+	job_tell(job, job->pulls ? JOB_PROGRESS : JOB_BEGINS, "pulling", "%s", text);
+	job->pulls = true;
 }
 
 static void pull(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
+	job->pulls = false;
 	docker_pull(job->docker, action->container, on_progress, job_on_step, job);
 }
 

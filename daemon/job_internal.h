@@ -36,6 +36,7 @@ struct job {
 	struct job_list *list;         /* all that carry our owner label (job_list.c) */
 	const struct removal *removal; /* in this turn of the loop; NULL: nothing has asked for it yet */
 	size_t orphans;                /* targets that were found there */
+	bool pulls;                    /* an image is being pulled, and that was told */
 	bool more_orphans;
 	int worked; /* targets since the loop was last given to others */
 

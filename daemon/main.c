@@ -269,16 +269,12 @@ static void report_instance(const struct fleet *fleet, const struct instance *in
 /* One line for each that is not as wanted: nobody is there to ask for status. */
 static void report_once(const struct daemon *daemon)
 {
-	size_t hosts, n, bad = 0, all = 0;
-	struct host *const *list = fleet_hosts(daemon->fleet, &hosts);
+	struct fleet_walk walk = {.fleet = daemon->fleet};
+	size_t bad = 0, all = 0;
 
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(list[i], &n);
-
-		for (size_t j = 0; j < n; j++) {
-			all++;
-			report_instance(daemon->fleet, instances[j], &bad);
-		}
+	while (fleet_next(&walk)) {
+		all++;
+		report_instance(daemon->fleet, walk.instance, &bad);
 	}
 	log_info(NULL, "%zu of %zu load balancers are as wanted", all - bad, all);
 }

@@ -501,6 +501,7 @@ bool rollouts_status(struct rollouts *rollouts, const char *spec, struct status_
 		.why = course->why       ? course->why
 		       : rollout->paused ? course->hold.why
 					 : course->progress,
+		.stopped = rollout->paused || rollout->stop != ROLLOUT_RUNS,
 		.paused = rollout->paused,
 		.since_ms = course->since_ms,
 	};

@@ -101,15 +101,10 @@ static void count_instance(const struct server_news *news, const struct instance
 
 static void count_fleet(const struct server_news *news)
 {
-	size_t hosts, n;
-	struct host *const *all = fleet_hosts(news->fleet, &hosts);
+	struct fleet_walk walk = {.fleet = news->fleet};
 
-	for (size_t i = 0; i < hosts; i++) {
-		struct instance *const *instances = host_instances(all[i], &n);
-
-		for (size_t j = 0; j < n; j++)
-			count_instance(news, instances[j]);
-	}
+	while (fleet_next(&walk))
+		count_instance(news, walk.instance);
 }
 
 static void tell_story(const struct server_news *news, const struct story *story)

@@ -165,7 +165,10 @@ static bool phase_is(const char *phase)
 {
 	struct status_rollout status;
 
-	return rollouts_status(rollouts, spec->name, &status) && strcmp(status.phase, phase) == 0;
+	if (!rollouts_status(rollouts, spec->name, &status) || strcmp(status.phase, phase) != 0)
+		return false;
+	ck_assert(status.stopped);
+	return true;
 }
 
 static void turn_until_phase(const char *phase)
@@ -240,6 +243,7 @@ START_TEST(a_rollout_does_not_end_without_what_was_left_out)
 	ck_assert(rollouts_status(rollouts, spec->name, &status));
 	ck_assert_uint_eq(status.done, 1);
 	ck_assert_uint_eq(status.total, 2);
+	ck_assert(!status.stopped);
 	assert_events("rollout-started", 1);
 	run_until(1, PHASE_CONVERGED, UNIT_CHANGING);
 	/* When it is done it has no part any more. */

@@ -62,7 +62,8 @@ struct status_rollout {
 	const char *phase;
 	size_t done, total, changing, unreachable, failed; /* hosts */
 	const char *why;
-	bool paused; /* also: a rollout may have been stopped before */
+	bool stopped; /* halted, reverted or paused */
+	bool paused;  /* also: a rollout may have been stopped before */
 	int64_t since_ms;
 };
 
