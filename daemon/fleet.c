@@ -15,94 +15,94 @@ static char *key_of(const struct spec_host *settings)
 	return xasprintf("%s %s", settings->label, settings->engine);
 }
 
-static struct member *find_member(struct fleet *fleet, const struct host *host)
+static struct fleet_host *find_host(struct fleet *fleet, const struct host *host)
 {
-	struct member *member;
+	struct fleet_host *fleet_host;
 
-	HASH_FIND(hh_host, fleet->members_by_host, &host, sizeof(host), member);
-	return member;
+	HASH_FIND(hh_host, fleet->by_host, &host, sizeof(host), fleet_host);
+	return fleet_host;
 }
 
 /* In the array that others read: at its end, or out of it, the last one taking its place. */
 
-static void list_host(struct fleet *fleet, struct member *member)
+static void list_host(struct fleet *fleet, struct fleet_host *fleet_host)
 {
 	/* Room doubles: it is full when the number is a power of two. */
 	if ((fleet->hosts_n & (fleet->hosts_n - 1)) == 0)
 		fleet->hosts = xreallocarray(fleet->hosts, fleet->hosts_n ? 2 * fleet->hosts_n : 1,
 					     sizeof(struct host *));
-	member->place = fleet->hosts_n;
-	fleet->hosts[fleet->hosts_n++] = member->host;
+	fleet_host->place = fleet->hosts_n;
+	fleet->hosts[fleet->hosts_n++] = fleet_host->host;
 }
 
-static void unlist_host(struct fleet *fleet, struct member *member)
+static void unlist_host(struct fleet *fleet, struct fleet_host *fleet_host)
 {
 	struct host *last = fleet->hosts[--fleet->hosts_n];
 
-	fleet->hosts[member->place] = last;
-	find_member(fleet, last)->place = member->place;
+	fleet->hosts[fleet_host->place] = last;
+	find_host(fleet, last)->place = fleet_host->place;
 }
 
-static void set_settled(struct fleet *fleet, struct member *member, bool settled)
+static void set_settled(struct fleet *fleet, struct fleet_host *fleet_host, bool settled)
 {
-	if (member->settled && !settled)
+	if (fleet_host->settled && !settled)
 		fleet->unsettled++;
-	else if (!member->settled && settled)
+	else if (!fleet_host->settled && settled)
 		fleet->unsettled--;
-	member->settled = settled;
+	fleet_host->settled = settled;
 }
 
-struct member *fleet_member_for(struct fleet *fleet, const struct spec_host *settings)
+struct fleet_host *fleet_host_for(struct fleet *fleet, const struct spec_host *settings)
 {
 	char *key = key_of(settings);
-	struct member *member;
+	struct fleet_host *fleet_host;
 
-	HASH_FIND_STR(fleet->members, key, member);
-	if (member) {
+	HASH_FIND_STR(fleet->by_key, key, fleet_host);
+	if (fleet_host) {
 		free(key);
-		return member;
+		return fleet_host;
 	}
-	member = xcalloc(1, sizeof(*member));
-	member->key = key;
-	member->host = host_new(&fleet->context, settings);
-	HASH_ADD_KEYPTR(hh, fleet->members, member->key, strlen(member->key), member);
-	HASH_ADD_KEYPTR(hh_host, fleet->members_by_host, &member->host, sizeof(member->host), member);
-	list_host(fleet, member);
+	fleet_host = xcalloc(1, sizeof(*fleet_host));
+	fleet_host->key = key;
+	fleet_host->host = host_new(&fleet->context, settings);
+	HASH_ADD_KEYPTR(hh, fleet->by_key, fleet_host->key, strlen(fleet_host->key), fleet_host);
+	HASH_ADD_KEYPTR(hh_host, fleet->by_host, &fleet_host->host, sizeof(fleet_host->host), fleet_host);
+	list_host(fleet, fleet_host);
 	fleet->unsettled++;
-	return member;
+	return fleet_host;
 }
 
-void fleet_make_due(struct fleet *fleet, struct member *member)
+void fleet_make_due(struct fleet *fleet, struct fleet_host *fleet_host)
 {
-	set_settled(fleet, member, false);
-	host_kick(member->host);
+	set_settled(fleet, fleet_host, false);
+	host_kick(fleet_host->host);
 }
 
-static void member_free(struct fleet *fleet, struct member *member)
+static void fleet_host_free(struct fleet *fleet, struct fleet_host *fleet_host)
 {
-	unlist_host(fleet, member);
-	set_settled(fleet, member, true);
-	HASH_DELETE(hh, fleet->members, member);
-	HASH_DELETE(hh_host, fleet->members_by_host, member);
-	if (member->queued)
-		TAILQ_REMOVE(&member->lane->queue, member, entry);
-	if (member->running)
-		member->lane->running--;
-	host_free(member->host);
-	free(member->key);
-	free(member);
+	unlist_host(fleet, fleet_host);
+	set_settled(fleet, fleet_host, true);
+	HASH_DELETE(hh, fleet->by_key, fleet_host);
+	HASH_DELETE(hh_host, fleet->by_host, fleet_host);
+	if (fleet_host->queued)
+		TAILQ_REMOVE(&fleet_host->run_queue->waiting, fleet_host, entry);
+	if (fleet_host->running)
+		fleet_host->run_queue->running--;
+	host_free(fleet_host->host);
+	free(fleet_host->key);
+	free(fleet_host);
 }
 
-static void fill_lane(struct lane *lane, size_t places)
+static void fill_queue(struct run_queue *run_queue, size_t places)
 {
-	struct member *member;
+	struct fleet_host *fleet_host;
 
-	while (lane->running < places && (member = TAILQ_FIRST(&lane->queue)) != NULL) {
-		TAILQ_REMOVE(&lane->queue, member, entry);
-		member->queued = false;
-		member->running = true;
-		lane->running++;
-		host_run(member->host);
+	while (run_queue->running < places && (fleet_host = TAILQ_FIRST(&run_queue->waiting)) != NULL) {
+		TAILQ_REMOVE(&run_queue->waiting, fleet_host, entry);
+		fleet_host->queued = false;
+		fleet_host->running = true;
+		run_queue->running++;
+		host_run(fleet_host->host);
 	}
 }
 
@@ -110,23 +110,23 @@ void fleet_fill_places(struct fleet *fleet)
 {
 	if (fleet->holding)
 		return;
-	fill_lane(&fleet->well, (size_t)fleet->options.settings->concurrency);
-	fill_lane(&fleet->failing, (size_t)fleet->options.settings->concurrency);
+	fill_queue(&fleet->reachable, (size_t)fleet->options.settings->concurrency);
+	fill_queue(&fleet->failing, (size_t)fleet->options.settings->concurrency);
 }
 
 static void on_due(void *arg, struct host *host)
 {
 	struct fleet *fleet = arg;
-	struct member *member = find_member(fleet, host);
+	struct fleet_host *fleet_host = find_host(fleet, host);
 
-	member->queued = true;
-	member->lane = host_failures(host) > 0 ? &fleet->failing : &fleet->well;
-	TAILQ_INSERT_TAIL(&member->lane->queue, member, entry);
+	fleet_host->queued = true;
+	fleet_host->run_queue = host_failures(host) > 0 ? &fleet->failing : &fleet->reachable;
+	TAILQ_INSERT_TAIL(&fleet_host->run_queue->waiting, fleet_host, entry);
 	fleet_fill_places(fleet);
 }
 
-/* Nothing happens any more by itself, if that is so. */
-static void rest(struct fleet *fleet)
+/* Calls quiet() when no host awaits a verdict and no rollout can advance. */
+static void tell_if_quiet(struct fleet *fleet)
 {
 	if (fleet->ready && fleet->unsettled == 0 && !event_pending(fleet->found, EV_TIMEOUT, NULL) &&
 	    rollouts_are_idle(fleet->rollouts))
@@ -136,35 +136,35 @@ static void rest(struct fleet *fleet)
 static void on_idle(void *arg, struct host *host, bool settled)
 {
 	struct fleet *fleet = arg;
-	struct member *member = find_member(fleet, host);
+	struct fleet_host *fleet_host = find_host(fleet, host);
 	size_t instances;
 
-	member->running = false;
-	member->lane->running--;
+	fleet_host->running = false;
+	fleet_host->run_queue->running--;
 	if (settled) {
-		set_settled(fleet, member, true);
+		set_settled(fleet, fleet_host, true);
 		rollouts_ran(fleet->rollouts, host);
 	}
 	host_instances(host, &instances);
 	if (instances == 0)
-		member_free(fleet, member);
+		fleet_host_free(fleet, fleet_host);
 	fleet_fill_places(fleet);
 	/* Twenty hosts at once leave a megabyte of holes, which nobody needs until they are due again. */
 	if (fleet_running(fleet) == 0)
 		malloc_trim(0);
-	rest(fleet);
+	tell_if_quiet(fleet);
 }
 
 static void on_changed_by_rollout(void *arg, struct host *host)
 {
 	struct fleet *fleet = arg;
 
-	fleet_make_due(fleet, find_member(fleet, host));
+	fleet_make_due(fleet, find_host(fleet, host));
 }
 
 static void on_moved(void *arg)
 {
-	rest(arg);
+	tell_if_quiet(arg);
 }
 
 /* Hosts are seen in swarms: once for all of a swarm, since it goes over all specs. */
@@ -181,7 +181,7 @@ static void on_found_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	fleet_apply_specs(arg);
-	rest(arg);
+	tell_if_quiet(arg);
 }
 
 /* The directory. */
@@ -336,13 +336,13 @@ bool fleet_touches(const struct host *host, const char *spec)
 
 size_t fleet_kick(struct fleet *fleet, const char *spec)
 {
-	struct member *member, *tmp;
+	struct fleet_host *fleet_host, *tmp;
 	size_t n = 0;
 
-	HASH_ITER (hh, fleet->members, member, tmp) {
-		if (!fleet_touches(member->host, spec))
+	HASH_ITER (hh, fleet->by_key, fleet_host, tmp) {
+		if (!fleet_touches(fleet_host->host, spec))
 			continue;
-		host_kick(member->host);
+		host_kick(fleet_host->host);
 		n++;
 	}
 	return n;
@@ -394,7 +394,7 @@ struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n)
 
 size_t fleet_running(const struct fleet *fleet)
 {
-	return fleet->well.running + fleet->failing.running;
+	return fleet->reachable.running + fleet->failing.running;
 }
 
 bool fleet_next(struct fleet_walk *walk)
@@ -429,7 +429,7 @@ bool fleet_is_converged(const struct fleet *fleet)
 
 static void recall_instance(struct fleet *fleet, const struct spec_host *settings, struct store_instance *row)
 {
-	struct instance *instance = host_add(fleet_member_for(fleet, settings)->host, row);
+	struct instance *instance = host_add(fleet_host_for(fleet, settings)->host, row);
 	struct err bad;
 
 	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0)
@@ -480,8 +480,8 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.removal = fleet_removal,
 		.arg = fleet,
 	};
-	TAILQ_INIT(&fleet->well.queue);
-	TAILQ_INIT(&fleet->failing.queue);
+	TAILQ_INIT(&fleet->reachable.waiting);
+	TAILQ_INIT(&fleet->failing.waiting);
 	TAILQ_INIT(&fleet->waiters);
 	fleet->rollouts = rollouts_new(&(struct rollouts_options){
 		.base = options->base,
@@ -507,13 +507,13 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 
 void fleet_free(struct fleet *fleet)
 {
-	struct member *member, *tmp;
+	struct fleet_host *fleet_host, *tmp;
 
 	if (!fleet)
 		return;
 	end_waiting(fleet, false);
-	HASH_ITER (hh, fleet->members, member, tmp)
-		member_free(fleet, member);
+	HASH_ITER (hh, fleet->by_key, fleet_host, tmp)
+		fleet_host_free(fleet, fleet_host);
 	free(fleet->hosts);
 	rollouts_free(fleet->rollouts);
 	removal_free(fleet->removal);

@@ -13,23 +13,23 @@
 #include "daemon/rollouts.h"
 
 /* A host of the fleet. */
-struct member {
+struct fleet_host {
 	char *key;
 	struct host *host;
-	bool seen;                 /* wanted by a spec, while the specs are gone through */
-	bool queued;               /* due, waiting for a place */
-	bool running;              /* has a place */
-	struct lane *lane;         /* where it queues or runs */
-	bool settled;              /* has had a verdict since the start, or since more was wanted */
-	size_t place;              /* in the array of hosts */
-	TAILQ_ENTRY(member) entry; /* in the queue */
-	UT_hash_handle hh;         /* by key */
-	UT_hash_handle hh_host;    /* by host */
+	bool seen;                     /* wanted by a spec, while the specs are gone through */
+	bool queued;                   /* due, waiting for a place */
+	bool running;                  /* has a place */
+	struct run_queue *run_queue;   /* where it queues or runs */
+	bool settled;                  /* has had a verdict since the start, or since more was wanted */
+	size_t place;                  /* in the array of hosts */
+	TAILQ_ENTRY(fleet_host) entry; /* in the queue */
+	UT_hash_handle hh;             /* by key */
+	UT_hash_handle hh_host;        /* by host */
 };
 
 /* Places to run. */
-struct lane {
-	TAILQ_HEAD(, member) queue;
+struct run_queue {
+	TAILQ_HEAD(, fleet_host) waiting;
 	size_t running;
 };
 
@@ -42,12 +42,12 @@ struct fleet {
 	struct watch *watch;
 	struct event *found;  /* hosts have other versions than the store knew: the specs are gone through */
 	struct event *rescan; /* inotify can lose events; the directory may come back */
-	struct member *members, *members_by_host;
+	struct fleet_host *by_key, *by_host;
 	struct host **hosts; /* the same as an array, for who only reads */
 	size_t hosts_n;
-	size_t unsettled; /* members without a verdict */
+	size_t unsettled; /* hosts without a verdict */
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
-	struct lane well, failing;
+	struct run_queue reachable, failing;
 	TAILQ_HEAD(, fleet_waiter) waiters;
 	unsigned holding; /* nobody runs yet, such as on half of what the specs say */
 	bool ready;
@@ -57,9 +57,9 @@ struct fleet {
 /* fleet.c */
 
 /* The host, which is new if no spec or store has named it before. */
-struct member *fleet_member_for(struct fleet *fleet, const struct spec_host *settings);
+struct fleet_host *fleet_host_for(struct fleet *fleet, const struct spec_host *settings);
 /* Something is to be done on it: now, and its verdict is still to come. */
-void fleet_make_due(struct fleet *fleet, struct member *member);
+void fleet_make_due(struct fleet *fleet, struct fleet_host *fleet_host);
 /* Hosts that are due run as far as there are places. */
 void fleet_fill_places(struct fleet *fleet);
 

@@ -10,7 +10,7 @@
 /* What assign is told of, item by item. */
 
 struct wish {
-	struct member *member;
+	struct fleet_host *fleet_host;
 	const struct spec *spec;
 	const struct spec_instance *said;
 	struct wanted *wanted;
@@ -20,13 +20,13 @@ struct wish {
 };
 
 struct leftover {
-	struct member *member;
+	struct fleet_host *fleet_host;
 	const struct spec *spec;
 	const struct spec_state_entry *entry;
 };
 
 struct known {
-	struct member *member;
+	struct fleet_host *fleet_host;
 	struct instance *instance;
 	bool kept;
 };
@@ -47,10 +47,10 @@ struct application {
 
 /* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
  * under way. */
-static struct wanted *wanted_for(struct fleet *fleet, struct member *member, const struct spec *spec,
+static struct wanted *wanted_for(struct fleet *fleet, struct fleet_host *fleet_host, const struct spec *spec,
 				 const struct spec_instance *instance)
 {
-	const struct instance *known = host_find(member->host, instance->name);
+	const struct instance *known = host_find(fleet_host->host, instance->name);
 	const char *adopt_id = instance->adopted ? instance->adopted->container_id : NULL;
 
 	if (known && known->next && wanted_is_for(known->next, spec->name, instance, adopt_id))
@@ -63,18 +63,18 @@ static struct wanted *wanted_for(struct fleet *fleet, struct member *member, con
 static void tell_wish(struct application *all, const struct spec_file *file, size_t i)
 {
 	const struct spec_instance *said = &file->spec->instances[i];
-	struct member *member = fleet_member_for(all->fleet, &said->host);
-	struct wanted *wanted = wanted_for(all->fleet, member, file->spec, said);
+	struct fleet_host *fleet_host = fleet_host_for(all->fleet, &said->host);
+	struct wanted *wanted = wanted_for(all->fleet, fleet_host, file->spec, said);
 	size_t at = all->world.wishes_n++;
 
 	all->wishes[at] = (struct wish){
-		.member = member,
+		.fleet_host = fleet_host,
 		.spec = file->spec,
 		.said = said,
 		.wanted = wanted,
 	};
 	all->told_wishes[at] = (struct assign_wish){
-		.host = member->key,
+		.host = fleet_host->key,
 		.name = said->name,
 		.spec = file->spec->name,
 		.version = wanted->version,
@@ -86,16 +86,16 @@ static void tell_wish(struct application *all, const struct spec_file *file, siz
 static void tell_leftover(struct application *all, const struct spec *spec,
 			  const struct spec_state_entry *entry)
 {
-	struct member *member;
+	struct fleet_host *fleet_host;
 	size_t at;
 
 	if (!spec_state_is_left(entry))
 		return;
-	member = fleet_member_for(all->fleet, &entry->host);
+	fleet_host = fleet_host_for(all->fleet, &entry->host);
 	at = all->world.leftovers_n++;
-	all->leftovers[at] = (struct leftover){.member = member, .spec = spec, .entry = entry};
+	all->leftovers[at] = (struct leftover){.fleet_host = fleet_host, .spec = spec, .entry = entry};
 	all->told_leftovers[at] = (struct assign_leftover){
-		.host = member->key,
+		.host = fleet_host->key,
 		.name = entry->name,
 		.paused = rollouts_is_paused(all->fleet->rollouts, spec->name),
 	};
@@ -122,26 +122,26 @@ static void tell_specs(struct application *all)
 	}
 }
 
-static void tell_known_of(struct application *all, struct member *member)
+static void tell_known_of(struct application *all, struct fleet_host *fleet_host)
 {
 	const struct fleet *fleet = all->fleet;
 	size_t n;
-	struct instance *const *instances = host_instances(member->host, &n);
+	struct instance *const *instances = host_instances(fleet_host->host, &n);
 
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = instances[i];
 		const struct store_instance *record = &instance->record;
 		size_t at = all->world.known_n++;
 
-		all->known[at] = (struct known){.member = member, .instance = instance};
+		all->known[at] = (struct known){.fleet_host = fleet_host, .instance = instance};
 		all->told_known[at] = (struct assign_known){
-			.host = member->key,
+			.host = fleet_host->key,
 			.name = record->name,
 			.version = instance->wanted ? instance->wanted->version : NULL,
 			.made = instance->memory.config_path != NULL,
 			.as_found = instance->as_found,
 			.unasked = instance->held,
-			.busy = host_is_running(member->host),
+			.busy = host_is_running(fleet_host->host),
 			.paused = rollouts_is_paused(fleet->rollouts, record->spec),
 			.silent = !specs_may_remove(fleet->specs, record->spec),
 		};
@@ -150,24 +150,24 @@ static void tell_known_of(struct application *all, struct member *member)
 
 static void tell_known(struct application *all)
 {
-	struct member *member, *tmp;
+	struct fleet_host *fleet_host, *tmp;
 	size_t n, known = 0;
 
-	HASH_ITER (hh, all->fleet->members, member, tmp) {
-		host_instances(member->host, &n);
+	HASH_ITER (hh, all->fleet->by_key, fleet_host, tmp) {
+		host_instances(fleet_host->host, &n);
 		known += n;
 	}
 	all->known = xcalloc(known + 1, sizeof(*all->known));
 	all->told_known = xcalloc(known + 1, sizeof(*all->told_known));
-	HASH_ITER (hh, all->fleet->members, member, tmp)
-		tell_known_of(all, member);
+	HASH_ITER (hh, all->fleet->by_key, fleet_host, tmp)
+		tell_known_of(all, fleet_host);
 }
 
 static void application_new(struct application *all, struct fleet *fleet)
 {
 	*all = (struct application){.fleet = fleet};
 	tell_specs(all);
-	/* After it, since hosts of the specs are members by now. */
+	/* After it, since all hosts of the specs are in the fleet by now. */
 	tell_known(all);
 	all->world.wishes = all->told_wishes;
 	all->world.leftovers = all->told_leftovers;
@@ -188,67 +188,67 @@ static void application_clear(struct application *all)
 
 /* What is decided. Each returns the host if there is something to do on it. */
 
-typedef struct member *carry_out(struct application *all, const struct assign_decision *decision);
+typedef struct fleet_host *carry_out(struct application *all, const struct assign_decision *decision);
 
-static struct member *reach(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *reach(struct application *all, const struct assign_decision *decision)
 {
 	if (decision->wish != ASSIGN_NONE)
-		host_configure(all->wishes[decision->wish].member->host,
+		host_configure(all->wishes[decision->wish].fleet_host->host,
 			       &all->wishes[decision->wish].said->host);
 	else
-		host_configure(all->leftovers[decision->leftover].member->host,
+		host_configure(all->leftovers[decision->leftover].fleet_host->host,
 			       &all->leftovers[decision->leftover].entry->host);
 	return NULL;
 }
 
-static struct member *wish(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *wish(struct application *all, const struct assign_decision *decision)
 {
 	struct wish *wish = &all->wishes[decision->wish];
 	struct instance_change change;
 
-	wish->instance = host_wish(wish->member->host, wish->said->name, wish->wanted,
+	wish->instance = host_wish(wish->fleet_host->host, wish->said->name, wish->wanted,
 				   decision->kind == ASSIGN_HOLD, &change);
 	wish->edited = change.edited;
 	wish->left_out = decision->why == ASSIGN_FAULTY;
-	return change.todo ? wish->member : NULL;
+	return change.todo ? wish->fleet_host : NULL;
 }
 
-static struct member *keep(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *keep(struct application *all, const struct assign_decision *decision)
 {
 	struct known *known = &all->known[decision->known];
 
 	known->kept = true;
-	return instance_defer_removal(known->instance) ? known->member : NULL;
+	return instance_defer_removal(known->instance) ? known->fleet_host : NULL;
 }
 
-static struct member *leave(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *leave(struct application *all, const struct assign_decision *decision)
 {
 	instance_leave(all->known[decision->known].instance);
 	return NULL;
 }
 
-static struct member *remove_balancer(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *remove_balancer(struct application *all, const struct assign_decision *decision)
 {
 	struct known *known = &all->known[decision->known];
 
-	return host_unwant(known->member->host, known->instance) ? known->member : NULL;
+	return host_unwant(known->fleet_host->host, known->instance) ? known->fleet_host : NULL;
 }
 
-static struct member *forget(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *forget(struct application *all, const struct assign_decision *decision)
 {
 	struct known *known = &all->known[decision->known];
 
-	host_forget(known->member->host, known->instance);
-	return known->member;
+	host_forget(known->fleet_host->host, known->instance);
+	return known->fleet_host;
 }
 
-static struct member *remove_container(struct application *all, const struct assign_decision *decision)
+static struct fleet_host *remove_container(struct application *all, const struct assign_decision *decision)
 {
 	struct leftover *leftover = &all->leftovers[decision->leftover];
 	const struct spec_state_entry *entry = leftover->entry;
 
-	return host_drop(leftover->member->host, leftover->spec->name, entry->name, entry->container_id)
-		       ? leftover->member
+	return host_drop(leftover->fleet_host->host, leftover->spec->name, entry->name, entry->container_id)
+		       ? leftover->fleet_host
 		       : NULL;
 }
 
@@ -264,7 +264,7 @@ static void carry_all_out(struct application *all)
 	struct assign_decision *decisions = assign(&all->world, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		struct member *due = ways[decisions[i].kind](all, &decisions[i]);
+		struct fleet_host *due = ways[decisions[i].kind](all, &decisions[i]);
 
 		if (due)
 			fleet_make_due(all->fleet, due);
@@ -285,7 +285,7 @@ static void roll_out(const struct application *all)
 			parts[n++] = (struct rollout_part){
 				.kind = wish->left_out ? PART_LEFT_OUT : PART_WANTED,
 				.spec = wish->spec,
-				.host = wish->member->host,
+				.host = wish->fleet_host->host,
 				.instance = wish->instance,
 				.edited = wish->edited,
 			};

@@ -55,7 +55,7 @@ unsigned host_failures(const struct host *host)
 
 /* When it runs. */
 
-uint32_t host_dice(void)
+uint32_t host_random_u32(void)
 {
 	uint32_t value;
 
@@ -212,10 +212,11 @@ static void connect_failed(struct host *host, const struct err *err)
 					"retrying", "%s: %s", host->settings.url, err->message);
 		free(text);
 	}
-	run_ended(host,
-		  blip ? host_retry_first_ms(host)
-		       : schedule_backoff_ms(host->failures, host_retry_first_ms(host) * 2, host_dice()),
-		  !blip);
+	run_ended(
+		host,
+		blip ? host_retry_first_ms(host)
+		     : schedule_backoff_ms(host->failures, host_retry_first_ms(host) * 2, host_random_u32()),
+		!blip);
 }
 
 static void connected(struct host *host)
@@ -313,7 +314,8 @@ static void on_job_done(void *arg, const struct err *err)
 		delay = until_due_ms(host);
 	} else if (err) {
 		host_settle_all(host, err);
-		delay = schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2, host_dice());
+		delay = schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2,
+					    host_random_u32());
 	} else {
 		connected(host);
 		tell_lookalikes(host, job);
@@ -491,7 +493,7 @@ static void on_ssh_closed(void *arg, const struct err *err)
 	if (copy.kind == ERR_PERMANENT) {
 		unreachable(host, &copy);
 		run_after(host, schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2,
-						    host_dice()));
+						    host_random_u32()));
 	} else {
 		run_after(host, host_retry_first_ms(host));
 	}

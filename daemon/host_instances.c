@@ -310,9 +310,9 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 	host->again |= host->deferred && may_any_go(host);
 	soon |= host->deferred && !failing;
 	if (attempts > 0)
-		return before_a_successor(host,
-					  schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_dice()));
-	resync_ms = schedule_resync_ms(context->resync_ms, host_dice());
+		return before_a_successor(
+			host, schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_random_u32()));
+	resync_ms = schedule_resync_ms(context->resync_ms, host_random_u32());
 	return soon && resync_ms > FIRST_CHECKS_MS ? FIRST_CHECKS_MS : resync_ms;
 }
 

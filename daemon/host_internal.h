@@ -54,7 +54,7 @@ struct host {
 };
 
 /* host.c */
-uint32_t host_dice(void);
+uint32_t host_random_u32(void);
 int64_t host_retry_first_ms(const struct host *host);
 
 /* host_instances.c */

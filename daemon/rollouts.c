@@ -13,7 +13,7 @@
 /* Hosts end their runs in swarms: one decision for all of a swarm, since each goes over all units. */
 #define GATHER_MS 10
 
-/* What the store keeps of a course. */
+/* What the store keeps of a spec's rollout. */
 
 static char *meta_name(const char *spec)
 {
@@ -26,87 +26,89 @@ static void add_text(struct json_object *json, const char *key, const char *text
 		json_object_object_add(json, key, json_object_new_string(text));
 }
 
-void course_store(const struct course *course)
+void spec_rollout_store(const struct spec_rollout *spec_rollout)
 {
 	struct json_object *json = json_object_new_object();
-	char *name = meta_name(course->spec);
+	char *name = meta_name(spec_rollout->spec);
 
-	json_object_object_add(json, "paused", json_object_new_boolean(course->rollout.paused));
-	json_object_object_add(json, "since", json_object_new_int64(course->since_ms));
-	add_text(json, "stop", rollout_stop_name(course->rollout.stop));
-	add_text(json, "why", course->why);
-	store_put_meta(course->rollouts->options.store, name,
-		       course->rollout.paused || course->since_ms ? json_object_to_json_string(json) : NULL);
+	json_object_object_add(json, "paused", json_object_new_boolean(spec_rollout->rollout.paused));
+	json_object_object_add(json, "since", json_object_new_int64(spec_rollout->since_ms));
+	add_text(json, "stop", rollout_stop_name(spec_rollout->rollout.stop));
+	add_text(json, "why", spec_rollout->why);
+	store_put_meta(spec_rollout->rollouts->options.store, name,
+		       spec_rollout->rollout.paused || spec_rollout->since_ms
+			       ? json_object_to_json_string(json)
+			       : NULL);
 	json_object_put(json);
 	free(name);
 }
 
-static void recall_course(struct course *course)
+static void recall(struct spec_rollout *spec_rollout)
 {
-	char *name = meta_name(course->spec);
-	char *text = store_get_meta(course->rollouts->options.store, name);
+	char *name = meta_name(spec_rollout->spec);
+	char *text = store_get_meta(spec_rollout->rollouts->options.store, name);
 	static const struct json_limits limits = {.values = 100};
 	struct err damaged; /* what cannot be read was never stopped */
 	struct json_object *json = text ? json_parse(text, strlen(text), &limits, &damaged) : NULL;
 
-	course->rollout.paused = json_flag(json, "paused");
-	course->since_ms = json_number(json, "since");
-	course->rollout.stop = rollout_stop_parse(json_text(json, "stop", NULL));
-	course->why = xstrdup(json_text(json, "why", NULL));
+	spec_rollout->rollout.paused = json_flag(json, "paused");
+	spec_rollout->since_ms = json_number(json, "since");
+	spec_rollout->rollout.stop = rollout_stop_parse(json_text(json, "stop", NULL));
+	spec_rollout->why = xstrdup(json_text(json, "why", NULL));
 	json_object_put(json);
 	free(text);
 	free(name);
 }
 
-/* Courses. */
+/* The rollouts of specs. */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 
-struct course *course_of(struct rollouts *rollouts, const char *spec)
+struct spec_rollout *spec_rollout_of(struct rollouts *rollouts, const char *spec)
 {
-	struct course *course;
+	struct spec_rollout *spec_rollout;
 
-	HASH_FIND_STR(rollouts->courses, spec, course);
-	if (course)
-		return course;
-	course = xcalloc(1, sizeof(*course));
-	course->rollouts = rollouts;
-	course->spec = xstrdup(spec);
-	course->timer = evtimer_new(rollouts->options.base, on_timer, course);
-	recall_course(course);
-	HASH_ADD_KEYPTR(hh, rollouts->courses, course->spec, strlen(course->spec), course);
-	return course;
+	HASH_FIND_STR(rollouts->by_spec, spec, spec_rollout);
+	if (spec_rollout)
+		return spec_rollout;
+	spec_rollout = xcalloc(1, sizeof(*spec_rollout));
+	spec_rollout->rollouts = rollouts;
+	spec_rollout->spec = xstrdup(spec);
+	spec_rollout->timer = evtimer_new(rollouts->options.base, on_timer, spec_rollout);
+	recall(spec_rollout);
+	HASH_ADD_KEYPTR(hh, rollouts->by_spec, spec_rollout->spec, strlen(spec_rollout->spec), spec_rollout);
+	return spec_rollout;
 }
 
-static void course_free(struct course *course)
+static void spec_rollout_free(struct spec_rollout *spec_rollout)
 {
-	HASH_DEL(course->rollouts->courses, course);
-	event_free(course->timer);
-	free(course->rollout.units);
-	free(course->hosts);
-	free(course->hold.why);
-	free(course->progress);
-	free(course->why);
-	free(course->spec);
-	free(course);
+	HASH_DEL(spec_rollout->rollouts->by_spec, spec_rollout);
+	event_free(spec_rollout->timer);
+	free(spec_rollout->rollout.units);
+	free(spec_rollout->hosts);
+	free(spec_rollout->hold.why);
+	free(spec_rollout->progress);
+	free(spec_rollout->why);
+	free(spec_rollout->spec);
+	free(spec_rollout);
 }
 
-static void schedule(struct course *course, int64_t delay_ms)
+static void schedule(struct spec_rollout *spec_rollout, int64_t delay_ms)
 {
 	struct timeval delay = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
 	int64_t due_ms = clock_monotonic_ms() + delay_ms;
 
-	if (course->due_ms && course->due_ms <= due_ms)
+	if (spec_rollout->due_ms && spec_rollout->due_ms <= due_ms)
 		return;
-	course->due_ms = due_ms;
-	evtimer_add(course->timer, &delay);
+	spec_rollout->due_ms = due_ms;
+	evtimer_add(spec_rollout->timer, &delay);
 }
 
-void course_stop(struct course *course, enum rollout_stop how, char *why)
+void spec_rollout_stop(struct spec_rollout *spec_rollout, enum rollout_stop how, char *why)
 {
-	course->rollout.stop = how;
-	free(course->why);
-	course->why = why;
+	spec_rollout->rollout.stop = how;
+	free(spec_rollout->why);
+	spec_rollout->why = why;
 }
 
 /* Seats and units. */
@@ -126,22 +128,22 @@ const struct hold *rollouts_hold(const struct rollouts *rollouts, const struct i
 	return seat ? seat->hold : NULL;
 }
 
-void course_each(struct course *course, size_t unit, each_seat *each, void *arg)
+void spec_rollout_each(struct spec_rollout *spec_rollout, size_t unit, each_seat *each, void *arg)
 {
 	size_t n;
-	struct instance *const *instances = host_instances(course->hosts[unit], &n);
+	struct instance *const *instances = host_instances(spec_rollout->hosts[unit], &n);
 
 	for (size_t i = 0; i < n; i++) {
-		struct seat *seat = rollouts_seat(course->rollouts, instances[i]);
+		struct seat *seat = rollouts_seat(spec_rollout->rollouts, instances[i]);
 
-		if (seat && seat->course == course && seat->unit == unit)
+		if (seat && seat->spec_rollout == spec_rollout && seat->unit == unit)
 			each(seat, arg);
 	}
 }
 
 void seat_store(const struct seat *seat)
 {
-	instance_store(seat->instance, seat->course->rollouts->options.store);
+	instance_store(seat->instance, seat->spec_rollout->rollouts->options.store);
 }
 
 static enum rollout_verdict servers_of(const struct instance *instance)
@@ -198,19 +200,19 @@ static void write_down(struct seat *seat, void *arg)
 	seat_store(seat);
 }
 
-void course_note(struct course *course, size_t i)
+void spec_rollout_note(struct spec_rollout *spec_rollout, size_t i)
 {
-	struct rollout_unit *unit = &course->rollout.units[i];
+	struct rollout_unit *unit = &spec_rollout->rollout.units[i];
 	enum unit_state before = unit->state;
 	enum rollout_verdict verdict = VERDICT_WELL;
 
-	course_each(course, i, add_verdict, &verdict);
-	if (!rollout_note(unit, verdict, course->rollout.settings.settle_ms, clock_monotonic_ms()))
+	spec_rollout_each(spec_rollout, i, add_verdict, &verdict);
+	if (!rollout_note(unit, verdict, spec_rollout->rollout.settings.settle_ms, clock_monotonic_ms()))
 		return;
 	/* A restart begins to settle anew. */
 	if (unit->state != before && !(unit->state == UNIT_SETTLING && before == UNIT_CHANGING))
-		course_each(course, i, write_down, unit);
-	schedule(course, GATHER_MS);
+		spec_rollout_each(spec_rollout, i, write_down, unit);
+	schedule(spec_rollout, GATHER_MS);
 }
 
 /* What is decided. */
@@ -242,24 +244,25 @@ static void revert_seat(struct seat *seat, void *arg)
 #define MAX_KEEPERS 10
 
 /* How many have nothing to go back to, and keep the change. *names: the first of them; the caller frees. */
-static size_t revert(struct course *course, char **names)
+static size_t revert(struct spec_rollout *spec_rollout, char **names)
 {
-	const struct rollouts_options *options = &course->rollouts->options;
+	const struct rollouts_options *options = &spec_rollout->rollouts->options;
 	size_t kept = 0, len;
 	FILE *out = text_open(names, &len);
 
-	for (size_t i = 0; i < course->rollout.n; i++) {
-		struct rollout_unit *unit = &course->rollout.units[i];
+	for (size_t i = 0; i < spec_rollout->rollout.n; i++) {
+		struct rollout_unit *unit = &spec_rollout->rollout.units[i];
 		bool any = false;
 
 		if (unit->state == UNIT_WAITING)
 			continue;
-		course_each(course, i, revert_seat, &any);
+		spec_rollout_each(spec_rollout, i, revert_seat, &any);
 		if (any) {
 			unit->state = UNIT_WAITING;
-			options->changed(options->arg, course->hosts[i]);
+			options->changed(options->arg, spec_rollout->hosts[i]);
 		} else if (kept++ < MAX_KEEPERS) {
-			fprintf(out, "%s%s", kept > 1 ? ", " : "", host_settings(course->hosts[i])->label);
+			fprintf(out, "%s%s", kept > 1 ? ", " : "",
+				host_settings(spec_rollout->hosts[i])->label);
 		}
 	}
 	if (kept > MAX_KEEPERS)
@@ -269,14 +272,14 @@ static size_t revert(struct course *course, char **names)
 }
 
 /* What becomes of the hosts that were let in. The caller frees. */
-static char *stop_all(struct course *course)
+static char *stop_all(struct spec_rollout *spec_rollout)
 {
 	size_t kept;
 	char *names, *text;
 
-	if (course->rollout.stop != ROLLOUT_REVERTED)
+	if (spec_rollout->rollout.stop != ROLLOUT_REVERTED)
 		return xstrdup("");
-	kept = revert(course, &names);
+	kept = revert(spec_rollout, &names);
 	text = xasprintf("; all get back what they had%s%s",
 			 kept ? ", but for hosts with nothing to go back to, which keep the change: " : "",
 			 names);
@@ -284,22 +287,22 @@ static char *stop_all(struct course *course)
 	return text;
 }
 
-static void fail(struct course *course, const struct rollout_unit *unit)
+static void fail(struct spec_rollout *spec_rollout, const struct rollout_unit *unit)
 {
-	struct events *events = course->rollouts->options.events;
-	bool reverts = course->rollout.settings.on_failure == ROLLOUT_REVERT;
+	struct events *events = spec_rollout->rollouts->options.events;
+	bool reverts = spec_rollout->rollout.settings.on_failure == ROLLOUT_REVERT;
 	char *why = NULL, *then;
 
-	course_each(course, (size_t)(unit - course->rollout.units), find_failure, &why);
+	spec_rollout_each(spec_rollout, (size_t)(unit - spec_rollout->rollout.units), find_failure, &why);
 	if (!why)
 		why = xstrdup("a host has failed");
-	course_stop(course, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
-	then = stop_all(course);
-	events_add(events, LOG_LEVEL_ERROR, course->spec, NULL,
+	spec_rollout_stop(spec_rollout, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
+	then = stop_all(spec_rollout);
+	events_add(events, LOG_LEVEL_ERROR, spec_rollout->spec, NULL,
 		   reverts ? "rollout-reverted" : "rollout-halted", "%zu of %zu hosts were done: %s%s",
-		   course->outcome.done, course->rollout.n, why, then);
+		   spec_rollout->outcome.done, spec_rollout->rollout.n, why, then);
 	free(then);
-	course_store(course);
+	spec_rollout_store(spec_rollout);
 }
 
 static void admit_seat(struct seat *seat, void *arg)
@@ -310,46 +313,47 @@ static void admit_seat(struct seat *seat, void *arg)
 	seat_store(seat);
 }
 
-static void act(struct course *course)
+static void act(struct spec_rollout *spec_rollout)
 {
-	const struct rollouts_options *options = &course->rollouts->options;
+	const struct rollouts_options *options = &spec_rollout->rollouts->options;
 
-	for (size_t i = 0; i < course->rollout.n; i++) {
-		struct rollout_unit *unit = &course->rollout.units[i];
+	for (size_t i = 0; i < spec_rollout->rollout.n; i++) {
+		struct rollout_unit *unit = &spec_rollout->rollout.units[i];
 
 		if (unit->admit) {
 			unit->state = UNIT_CHANGING;
-			course_each(course, i, admit_seat, NULL);
-			options->changed(options->arg, course->hosts[i]);
+			spec_rollout_each(spec_rollout, i, admit_seat, NULL);
+			options->changed(options->arg, spec_rollout->hosts[i]);
 		}
 		if (unit->look) {
 			unit->look_at_ms = 0;
-			host_kick(course->hosts[i]);
+			host_kick(spec_rollout->hosts[i]);
 		}
 	}
 }
 
-static void set_hold(struct course *course)
+static void set_hold(struct spec_rollout *spec_rollout)
 {
-	const struct rollout *rollout = &course->rollout;
+	const struct rollout *rollout = &spec_rollout->rollout;
 	bool halted = rollout->stop != ROLLOUT_RUNS;
 	char *progress;
 
-	free(course->progress);
-	progress = rollout_progress(rollout, &course->outcome);
-	course->progress = course->partial ? xasprintf("%s; others wait until the spec is valid", progress)
-					   : xstrdup(progress);
+	free(spec_rollout->progress);
+	progress = rollout_progress(rollout, &spec_rollout->outcome);
+	spec_rollout->progress = spec_rollout->partial
+					 ? xasprintf("%s; others wait until the spec is valid", progress)
+					 : xstrdup(progress);
 	free(progress);
-	free(course->hold.why);
-	course->hold.stopped = rollout->paused || halted;
+	free(spec_rollout->hold.why);
+	spec_rollout->hold.stopped = rollout->paused || halted;
 	if (halted)
 		/* Why is said once, of the rollout: it may be long. */
-		course->hold.why =
+		spec_rollout->hold.why =
 			xasprintf("the rollout was %s, see there", rollout_stop_name(rollout->stop));
 	else
-		course->hold.why =
+		spec_rollout->hold.why =
 			xasprintf("%s: %s", rollout->paused ? "changes are paused" : "waits for its turn",
-				  course->progress);
+				  spec_rollout->progress);
 }
 
 static void end_seat(struct seat *seat, void *arg)
@@ -361,52 +365,52 @@ static void end_seat(struct seat *seat, void *arg)
 }
 
 /* All hosts are done, or what is wanted is what they have. */
-void course_end(struct course *course, const char *how)
+void spec_rollout_end(struct spec_rollout *spec_rollout, const char *how)
 {
-	for (size_t i = 0; i < course->rollout.n; i++)
-		course_each(course, i, end_seat, NULL);
-	course->rollout.n = 0;
-	course_stop(course, ROLLOUT_RUNS, NULL);
-	course->since_ms = 0;
-	course_store(course);
-	events_add(course->rollouts->options.events, LOG_LEVEL_INFO, course->spec, NULL, "rollout-done", "%s",
-		   how);
+	for (size_t i = 0; i < spec_rollout->rollout.n; i++)
+		spec_rollout_each(spec_rollout, i, end_seat, NULL);
+	spec_rollout->rollout.n = 0;
+	spec_rollout_stop(spec_rollout, ROLLOUT_RUNS, NULL);
+	spec_rollout->since_ms = 0;
+	spec_rollout_store(spec_rollout);
+	events_add(spec_rollout->rollouts->options.events, LOG_LEVEL_INFO, spec_rollout->spec, NULL,
+		   "rollout-done", "%s", how);
 }
 
-void course_decide(struct course *course)
+void spec_rollout_decide(struct spec_rollout *spec_rollout)
 {
-	struct rollout_outcome *outcome = &course->outcome;
+	struct rollout_outcome *outcome = &spec_rollout->outcome;
 	int64_t now_ms = clock_monotonic_ms();
 
-	rollout_decide(&course->rollout, now_ms, outcome);
+	rollout_decide(&spec_rollout->rollout, now_ms, outcome);
 	if (outcome->failure) {
-		fail(course, outcome->failure);
-		rollout_decide(&course->rollout, now_ms, outcome);
+		fail(spec_rollout, outcome->failure);
+		rollout_decide(&spec_rollout->rollout, now_ms, outcome);
 	}
-	act(course);
+	act(spec_rollout);
 	if (outcome->admitted)
-		rollout_decide(&course->rollout, now_ms, outcome);
-	if (course->rollout.n > 0 && outcome->over && !course->partial) {
-		char *how = xasprintf("all of %zu hosts have the change", course->rollout.n);
+		rollout_decide(&spec_rollout->rollout, now_ms, outcome);
+	if (spec_rollout->rollout.n > 0 && outcome->over && !spec_rollout->partial) {
+		char *how = xasprintf("all of %zu hosts have the change", spec_rollout->rollout.n);
 
-		course_end(course, how);
+		spec_rollout_end(spec_rollout, how);
 		free(how);
-		rollout_decide(&course->rollout, now_ms, outcome);
+		rollout_decide(&spec_rollout->rollout, now_ms, outcome);
 	}
 	if (outcome->look_at_ms)
-		schedule(course, outcome->look_at_ms - now_ms);
-	set_hold(course);
+		schedule(spec_rollout, outcome->look_at_ms - now_ms);
+	set_hold(spec_rollout);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct course *course = arg;
+	struct spec_rollout *spec_rollout = arg;
 
 	(void)fd;
 	(void)what;
-	course->due_ms = 0;
-	course_decide(course);
-	course->rollouts->options.moved(course->rollouts->options.arg);
+	spec_rollout->due_ms = 0;
+	spec_rollout_decide(spec_rollout);
+	spec_rollout->rollouts->options.moved(spec_rollout->rollouts->options.arg);
 }
 
 void rollouts_ran(struct rollouts *rollouts, struct host *host)
@@ -418,7 +422,7 @@ void rollouts_ran(struct rollouts *rollouts, struct host *host)
 		const struct seat *seat = rollouts_seat(rollouts, instances[i]);
 
 		if (seat && seat->unit != NOT_A_UNIT)
-			course_note(seat->course, seat->unit);
+			spec_rollout_note(seat->spec_rollout, seat->unit);
 	}
 }
 
@@ -426,84 +430,85 @@ void rollouts_ran(struct rollouts *rollouts, struct host *host)
 
 bool rollouts_is_paused(struct rollouts *rollouts, const char *spec)
 {
-	return course_of(rollouts, spec)->rollout.paused;
+	return spec_rollout_of(rollouts, spec)->rollout.paused;
 }
 
 bool rollouts_pause(struct rollouts *rollouts, const char *spec)
 {
-	struct course *course = course_of(rollouts, spec);
+	struct spec_rollout *spec_rollout = spec_rollout_of(rollouts, spec);
 
-	if (course->rollout.paused)
+	if (spec_rollout->rollout.paused)
 		return false;
-	course->rollout.paused = true;
-	course_store(course);
+	spec_rollout->rollout.paused = true;
+	spec_rollout_store(spec_rollout);
 	events_add(rollouts->options.events, LOG_LEVEL_WARNING, spec, NULL, "paused",
 		   "changes are held until apilbctl resume %s; repairs go on", spec);
-	course_decide(course);
+	spec_rollout_decide(spec_rollout);
 	return true;
 }
 
-static void acknowledge(struct course *course)
+static void acknowledge(struct spec_rollout *spec_rollout)
 {
-	for (size_t i = 0; i < course->rollout.n; i++) {
-		struct rollout_unit *unit = &course->rollout.units[i];
+	for (size_t i = 0; i < spec_rollout->rollout.n; i++) {
+		struct rollout_unit *unit = &spec_rollout->rollout.units[i];
 
 		if (unit->state != UNIT_FAILED)
 			continue;
 		unit->state = UNIT_ACKNOWLEDGED;
-		course_each(course, i, write_down, unit);
+		spec_rollout_each(spec_rollout, i, write_down, unit);
 	}
 }
 
 bool rollouts_resume(struct rollouts *rollouts, const char *spec)
 {
-	struct course *course = course_of(rollouts, spec);
+	struct spec_rollout *spec_rollout = spec_rollout_of(rollouts, spec);
 
-	if (!course->rollout.paused && course->rollout.stop == ROLLOUT_RUNS)
+	if (!spec_rollout->rollout.paused && spec_rollout->rollout.stop == ROLLOUT_RUNS)
 		return false;
 	events_add(rollouts->options.events, LOG_LEVEL_INFO, spec, NULL, "resumed", "%s",
-		   course->rollout.stop == ROLLOUT_HALTED     ? "the rollout goes on past what has failed"
-		   : course->rollout.stop == ROLLOUT_REVERTED ? "the rollout starts over"
-							      : "changes go on");
-	course->rollout.paused = false;
-	acknowledge(course);
-	course_stop(course, ROLLOUT_RUNS, NULL);
-	course_store(course);
-	schedule(course, 0);
+		   spec_rollout->rollout.stop == ROLLOUT_HALTED ? "the rollout goes on past what has failed"
+		   : spec_rollout->rollout.stop == ROLLOUT_REVERTED ? "the rollout starts over"
+								    : "changes go on");
+	spec_rollout->rollout.paused = false;
+	acknowledge(spec_rollout);
+	spec_rollout_stop(spec_rollout, ROLLOUT_RUNS, NULL);
+	spec_rollout_store(spec_rollout);
+	schedule(spec_rollout, 0);
 	return true;
 }
 
 bool rollouts_are_idle(const struct rollouts *rollouts)
 {
-	for (const struct course *course = rollouts->courses; course; course = course->hh.next)
-		if (course->due_ms || (course->rollout.n > 0 && !course->outcome.idle))
+	for (const struct spec_rollout *spec_rollout = rollouts->by_spec; spec_rollout;
+	     spec_rollout = spec_rollout->hh.next)
+		if (spec_rollout->due_ms || (spec_rollout->rollout.n > 0 && !spec_rollout->outcome.idle))
 			return false;
 	return true;
 }
 
 bool rollouts_status(struct rollouts *rollouts, const char *spec, struct status_rollout *status)
 {
-	struct course *course;
+	struct spec_rollout *spec_rollout;
 	const struct rollout *rollout;
 
-	HASH_FIND_STR(rollouts->courses, spec, course);
-	if (!course || (course->rollout.n == 0 && !course->rollout.paused))
+	HASH_FIND_STR(rollouts->by_spec, spec, spec_rollout);
+	if (!spec_rollout || (spec_rollout->rollout.n == 0 && !spec_rollout->rollout.paused))
 		return false;
-	rollout = &course->rollout;
+	rollout = &spec_rollout->rollout;
 	*status = (struct status_rollout){
 		.phase = rollout->stop == ROLLOUT_RUNS && rollout->paused ? "paused"
 									  : rollout_stop_name(rollout->stop),
-		.done = course->outcome.done,
+		.done = spec_rollout->outcome.done,
 		.total = rollout->n,
-		.changing = course->outcome.changing,
-		.unreachable = course->outcome.unreachable,
-		.failed = course->outcome.failed,
-		.why = course->why       ? course->why
-		       : rollout->paused ? course->hold.why
-					 : course->progress,
+		.changing = spec_rollout->outcome.changing,
+		.unreachable = spec_rollout->outcome.unreachable,
+		.failed = spec_rollout->outcome.failed,
+		.why = spec_rollout->why ? spec_rollout->why
+		       : rollout->paused ? spec_rollout->hold.why
+					 : spec_rollout->progress,
 		.stopped = rollout->paused || rollout->stop != ROLLOUT_RUNS,
 		.paused = rollout->paused,
-		.since_ms = course->since_ms,
+		.since_ms = spec_rollout->since_ms,
 	};
 	return true;
 }
@@ -520,12 +525,12 @@ struct rollouts *rollouts_new(const struct rollouts_options *options)
 
 void rollouts_free(struct rollouts *rollouts)
 {
-	struct course *course, *tmp;
+	struct spec_rollout *spec_rollout, *tmp;
 
 	if (!rollouts)
 		return;
-	HASH_ITER (hh, rollouts->courses, course, tmp)
-		course_free(course);
+	HASH_ITER (hh, rollouts->by_spec, spec_rollout, tmp)
+		spec_rollout_free(spec_rollout);
 	HASH_CLEAR(hh, rollouts->seats);
 	free(rollouts->memory);
 	free(rollouts);

@@ -12,7 +12,7 @@
 #include "daemon/rollouts.h"
 
 /* The rollout of a spec; without units there is none, but there may be a pause. */
-struct course {
+struct spec_rollout {
 	struct rollouts *rollouts;
 	char *spec;
 	struct rollout rollout;
@@ -34,25 +34,25 @@ struct course {
 /* The place of a balancer in all this. */
 struct seat {
 	struct instance *instance;
-	struct course *course;   /* NULL: no spec in force wants it, or it was left out */
-	size_t unit;             /* NOT_A_UNIT: it does not change */
-	const struct hold *hold; /* of a change of it, if there is one */
-	UT_hash_handle hh;       /* by instance */
+	struct spec_rollout *spec_rollout; /* NULL: no spec in force wants it, or it was left out */
+	size_t unit;                       /* NOT_A_UNIT: it does not change */
+	const struct hold *hold;           /* of a change of it, if there is one */
+	UT_hash_handle hh;                 /* by instance */
 };
 #define NOT_A_UNIT SIZE_MAX
 
 struct rollouts {
 	struct rollouts_options options;
-	struct course *courses;
+	struct spec_rollout *by_spec;
 	struct seat *seats;  /* by instance */
 	struct seat *memory; /* of all seats */
 };
 
 /* rollouts.c */
 
-/* The course of a spec, which is made, or recalled from the store, when it is first asked for. */
-struct course *course_of(struct rollouts *rollouts, const char *spec);
-void course_store(const struct course *course);
+/* Made, or recalled from the store, when it is first asked for. */
+struct spec_rollout *spec_rollout_of(struct rollouts *rollouts, const char *spec);
+void spec_rollout_store(const struct spec_rollout *spec_rollout);
 
 /* NULL: it has none. */
 struct seat *rollouts_seat(const struct rollouts *rollouts, const struct instance *instance);
@@ -62,15 +62,15 @@ void seat_store(const struct seat *seat);
 
 /* Calls each with the seats of the unit. */
 typedef void each_seat(struct seat *seat, void *arg);
-void course_each(struct course *course, size_t unit, each_seat *each, void *arg);
+void spec_rollout_each(struct spec_rollout *spec_rollout, size_t unit, each_seat *each, void *arg);
 
 /* It is this now; why is taken over, and NULL when it runs. */
-void course_stop(struct course *course, enum rollout_stop how, char *why);
+void spec_rollout_stop(struct spec_rollout *spec_rollout, enum rollout_stop how, char *why);
 /* Takes in what is known of the unit's host. */
-void course_note(struct course *course, size_t unit);
+void spec_rollout_note(struct spec_rollout *spec_rollout, size_t unit);
 /* Decides, and does what is decided. */
-void course_decide(struct course *course);
+void spec_rollout_decide(struct spec_rollout *spec_rollout);
 /* There is no rollout any more; how: in words. */
-void course_end(struct course *course, const char *how);
+void spec_rollout_end(struct spec_rollout *spec_rollout, const char *how);
 
 #endif

@@ -42,7 +42,7 @@ static struct rollout_unit unit_of(char letter)
 	return units[0].unit;
 }
 
-static struct rollout rollout_of(const char *letters, struct spec_rollout settings)
+static struct rollout rollout_of(const char *letters, struct rollout_settings settings)
 {
 	struct rollout rollout = {.settings = settings, .n = strlen(letters), .hosts = strlen(letters)};
 
@@ -114,9 +114,9 @@ static const struct {
 START_TEST(the_decision_is)
 {
 	struct rollout rollout =
-		rollout_of(decisions[_i].units, (struct spec_rollout){.canary = decisions[_i].canary,
-								      .parallel = decisions[_i].parallel,
-								      .settle_ms = SETTLE});
+		rollout_of(decisions[_i].units, (struct rollout_settings){.canary = decisions[_i].canary,
+									  .parallel = decisions[_i].parallel,
+									  .settle_ms = SETTLE});
 	struct rollout_outcome outcome;
 	char got[32] = "";
 
@@ -158,7 +158,7 @@ START_TEST(the_outcome_is)
 {
 	struct rollout rollout =
 		rollout_of(outcomes[_i].units,
-			   (struct spec_rollout){.canary = 1, .parallel = HOSTS(2), .settle_ms = SETTLE});
+			   (struct rollout_settings){.canary = 1, .parallel = HOSTS(2), .settle_ms = SETTLE});
 	struct rollout_outcome outcome;
 	char *progress;
 

@@ -141,7 +141,7 @@ static void dump_state_entry(FILE *out, const struct spec_state_entry *entry)
 }
 
 /* Only what the spec says of it, since the default is the same for all. */
-static void dump_rollout(FILE *out, const struct spec_rollout *rollout)
+static void dump_rollout(FILE *out, const struct rollout_settings *rollout)
 {
 	if (rollout->canary == 1 && rollout->parallel.n == 25 && rollout->parallel.percent &&
 	    rollout->settle_ms == 5000 && rollout->on_failure == ROLLOUT_HALT)

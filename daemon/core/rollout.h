@@ -64,7 +64,7 @@ const char *rollout_stop_name(enum rollout_stop stop);  /* "rolling", "halted", 
 enum rollout_stop rollout_stop_parse(const char *name); /* what is none of them: ROLLOUT_RUNS */
 
 struct rollout {
-	struct spec_rollout settings;
+	struct rollout_settings settings;
 	struct rollout_unit *units; /* in the spec's order */
 	size_t n;
 	size_t hosts; /* of the spec: what a percentage is a share of */

@@ -179,7 +179,7 @@ struct spec_share {
 	bool percent;
 };
 
-struct spec_rollout {
+struct rollout_settings {
 	uint32_t canary; /* 0: none */
 	struct spec_share parallel;
 	int64_t settle_ms;
@@ -199,7 +199,7 @@ struct spec {
 	size_t instances_n;
 	struct spec_state_entry *state;
 	size_t state_n;
-	struct spec_rollout rollout;
+	struct rollout_settings rollout;
 	struct spec_source *sources;
 	size_t sources_n;
 };

@@ -79,7 +79,7 @@ static const struct spec_fields timeout_fields = FIELDS(timeout_rows, 0);
 
 /* `rollout`. */
 
-#define ROLLOUT(member) offsetof(struct spec_rollout, member)
+#define ROLLOUT(member) offsetof(struct rollout_settings, member)
 
 static const struct spec_field rollout_rows[] = {
 	KEPT("canary", type_count, ROLLOUT(canary), .fallback = "1"),
@@ -87,7 +87,7 @@ static const struct spec_field rollout_rows[] = {
 	KEPT("settle", type_delay, ROLLOUT(settle_ms), .fallback = "5s"),
 	KEPT("onFailure", type_on_failure, ROLLOUT(on_failure), .fallback = "halt"),
 };
-const struct spec_fields spec_rollout_fields = FIELDS(rollout_rows, sizeof(struct spec_rollout));
+const struct spec_fields spec_rollout_fields = FIELDS(rollout_rows, sizeof(struct rollout_settings));
 
 /* `healthCheck`. What `interval` is without one: spec_sharers.h. */
 

@@ -7,7 +7,7 @@
 extern const struct spec_fields spec_document_fields;    /* checked only */
 extern const struct spec_fields spec_instance_fields;    /* struct spec_instance */
 extern const struct spec_fields spec_state_entry_fields; /* struct spec_state_entry */
-extern const struct spec_fields spec_rollout_fields;     /* struct spec_rollout */
+extern const struct spec_fields spec_rollout_fields;     /* struct rollout_settings */
 extern const struct spec_fields spec_ssh_fields;         /* struct ssh_settings */
 extern const struct spec_fields spec_host_fields;        /* struct spec_host, as the store keeps it */
 
