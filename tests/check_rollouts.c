@@ -305,6 +305,69 @@ START_TEST(what_state_says_of_one_left_as_found_counts)
 }
 END_TEST
 
+/* It was held, then its spec gave it up and left a container of its name behind. */
+START_TEST(what_state_drops_waits_for_nothing)
+{
+	const char *name = spec->instances[0].name;
+	struct wanted *wanted = wanted_of(0, NULL);
+	struct instance_change change;
+	struct instance *instance = host_wish(hosts[0], name, wanted, true, &change);
+
+	ck_assert(instance->held && instance->next && !change.todo);
+	ck_assert(host_drop(hosts[0], spec->name, name, "0123456789ab"));
+	ck_assert(!instance->held && !instance->next);
+	ck_assert_str_eq(instance->drop_id, "0123456789ab");
+	ck_assert(!instance_claim(instance, false).waits);
+	/* The same again is no news. */
+	ck_assert(!host_drop(hosts[0], spec->name, name, "0123456789ab"));
+	wanted_unref(wanted);
+}
+END_TEST
+
+/* Its removal waits as long as the spec is paused, and no longer than somebody wants it again. */
+START_TEST(what_is_kept_is_kept_until_it_is_wanted_or_nobody_knows)
+{
+	struct wanted *wanted = wanted_of(0, NULL);
+	struct instance *instance;
+
+	go_through_specs(HOSTS);
+	instance = instances[0];
+	ck_assert(!instance_defer_removal(instance));
+	ck_assert(instance->kept && !instance_claim(instance, true).wanted &&
+		  instance_claim(instance, false).wanted);
+	instance_want(instance, wanted);
+	ck_assert(!instance->kept);
+	instance_defer_removal(instance);
+	instance_hold(instance, wanted);
+	ck_assert(!instance->kept);
+	instance_defer_removal(instance);
+	instance_leave(instance);
+	ck_assert(!instance->kept);
+	wanted_unref(wanted);
+}
+END_TEST
+
+/* Whoever has a seat knows why it waits; what was left out waits for something else than its turn. */
+START_TEST(a_rollout_knows_who_has_part)
+{
+	const struct hold *hold;
+
+	find_other_versions();
+	hold = rollouts_hold(rollouts, instances[1]);
+	ck_assert_ptr_nonnull(hold);
+	ck_assert_str_eq(instance_held_because(instances[1], hold), hold->why);
+	ck_assert(!hold->stopped);
+	go_through_specs(1);
+	hold = rollouts_hold(rollouts, instances[1]);
+	ck_assert(hold->stopped);
+	ck_assert_int_eq(instance_phase(instances[1], hold), PHASE_PAUSED);
+	rollouts_set(rollouts, NULL, 0);
+	ck_assert_ptr_null(rollouts_hold(rollouts, instances[1]));
+	/* Nobody has told, yet it waits. */
+	ck_assert_int_eq(instance_phase(instances[1], NULL), PHASE_PENDING);
+}
+END_TEST
+
 START_TEST(what_was_adopted_has_served_if_it_does)
 {
 	struct observed_server server = {.state = SERVER_UP};
@@ -357,6 +420,9 @@ int main(void)
 	tcase_add_test(cases, a_rollout_does_not_end_without_what_was_left_out);
 	tcase_add_test(cases, what_was_left_as_found_is_looked_after_after_a_restart);
 	tcase_add_test(cases, what_state_says_of_one_left_as_found_counts);
+	tcase_add_test(cases, what_state_drops_waits_for_nothing);
+	tcase_add_test(cases, what_is_kept_is_kept_until_it_is_wanted_or_nobody_knows);
+	tcase_add_test(cases, a_rollout_knows_who_has_part);
 	tcase_add_test(cases, what_was_adopted_has_served_if_it_does);
 	tcase_add_test(cases, a_look_is_awaited_by_what_is_not_proven);
 	suite_add_tcase(suite, cases);
