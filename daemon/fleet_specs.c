@@ -140,7 +140,7 @@ static void tell_known_of(struct application *all, struct fleet_host *fleet_host
 			.version = instance->wanted ? instance->wanted->version : NULL,
 			.made = instance->memory.config_path != NULL,
 			.as_found = instance->as_found,
-			.unasked = instance->held,
+			.unasked = instance->left_alone,
 			.busy = host_is_running(fleet_host->host),
 			.paused = rollouts_is_paused(fleet->rollouts, record->spec),
 			.silent = !specs_may_remove(fleet->specs, record->spec),

@@ -339,7 +339,7 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = host_find(host, targets[i].order.name);
 
-		if (instance && targets[i].order.wanted && !instance->held)
+		if (instance && targets[i].order.wanted && !instance->left_alone)
 			instance_reached(instance, targets[i].order.wanted, host->context->store);
 	}
 }
@@ -415,7 +415,7 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	struct order *order = &target->order;
 	bool stays;
 
-	if (instance->held && !(host->observing && instance->next))
+	if (instance->left_alone && !(host->observing && instance->next))
 		return false;
 	stays = has_to_stay(host, instance, removal);
 	if (stays && !host->observing)

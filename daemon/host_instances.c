@@ -286,7 +286,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 						target->result.err.message);
 			continue;
 		}
-		if (target->result.removed && !instance->wanted && !instance->held) {
+		if (target->result.removed && !instance->wanted && !instance->left_alone) {
 			drop_removed(host, instance, target);
 			continue;
 		}
@@ -332,7 +332,7 @@ void host_settle_all(struct host *host, const struct err *err)
 	for (size_t i = host->instances_n; i-- > 0;) {
 		struct instance *instance = host->instances[i];
 
-		if (!instance->wanted && !instance->held && !instance->drop_id &&
+		if (!instance->wanted && !instance->left_alone && !instance->drop_id &&
 		    !instance->memory.config_path)
 			host_forget(host, instance);
 		else

@@ -39,7 +39,7 @@ struct instance *instance_new(struct store_instance *record)
 				 instance->record.name);
 	instance->spec = xstrdup(instance->record.spec);
 	instance->phase = PHASE_PENDING;
-	instance->held = true;
+	instance->left_alone = true;
 	recall_memory(&instance->memory, &instance->record);
 	if (instance->record.error_message)
 		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
@@ -75,9 +75,10 @@ static void set_text(char **to, const char *text)
 
 bool instance_drop(struct instance *instance, const char *container_id)
 {
-	bool news = instance->held || !instance->drop_id || strcmp(instance->drop_id, container_id) != 0;
+	bool news =
+		instance->left_alone || !instance->drop_id || strcmp(instance->drop_id, container_id) != 0;
 
-	instance->held = false;
+	instance->left_alone = false;
 	instance->phase = PHASE_REMOVING;
 	set_text(&instance->drop_id, container_id);
 	return news;
@@ -115,7 +116,7 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.takes_over = taken_over(instance),
 		.wanted = instance->wanted && !(ahead && instance->kept),
 		.waits = instance->next != NULL,
-		.unasked = instance->held,
+		.unasked = instance->left_alone,
 		.seen = instance->observed_at_ms != 0,
 		.made = instance->memory.config_path != NULL,
 		.converged = instance->phase == PHASE_CONVERGED,

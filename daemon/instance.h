@@ -33,7 +33,7 @@ struct instance_change {
 struct instance {
 	/*
 	 * What is in force: what jobs make true, and repairs restore. NULL: to be
-	 * removed, unless held.
+	 * removed, unless left alone.
 	 */
 	struct wanted *wanted;
 	struct wanted *next;   /* what the spec wants instead, when its turn comes; NULL: the same */
@@ -44,11 +44,12 @@ struct instance {
 	 * the host is asked first (core/first_look.h).
 	 */
 	bool proven;
-	bool as_found; /* its host has another version, which stays until the turn of `next` */
-	bool stays;    /* not wanted, and had to stay in the last run: see host_may_go */
-	bool kept;     /* no spec wants it any more, but that one's changes are paused */
-	bool held; /* known from the store, and its spec has not said yet whether it wants it: left alone */
-	char *drop_id; /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
+	bool as_found;   /* its host has another version, which stays until the turn of `next` */
+	bool stays;      /* not wanted, and had to stay in the last run: see host_may_go */
+	bool kept;       /* no spec wants it any more, but that one's changes are paused */
+	bool left_alone; /* nothing is done for it yet: its spec has not said since the start whether it wants
+			    it, or it is new and held */
+	char *drop_id;   /* without `wanted`: this container, which `state` names, goes as well; NULL: none */
 	char *id, *spec;
 	size_t index; /* in its spec's list */
 	/* What outlives the process; name and host stand here. What its columns say of the config stands in

@@ -62,7 +62,7 @@ static bool is_edit(const struct instance *instance, const struct wanted *wanted
 struct instance_change instance_want(struct instance *instance, struct wanted *wanted)
 {
 	const struct instance_change change = {
-		.todo = instance->held || !is_same(instance->wanted, wanted),
+		.todo = instance->left_alone || !is_same(instance->wanted, wanted),
 		.edited = instance->record.next_version && wanted && is_edit(instance, wanted),
 	};
 
@@ -75,7 +75,7 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 	/* It may have to stay for a while, with what it has. */
 	if (!wanted && instance->wanted)
 		replace(&instance->former, instance->wanted);
-	instance->held = instance->kept = false;
+	instance->left_alone = instance->kept = false;
 	FREE(instance->drop_id);
 	replace(&instance->wanted, wanted);
 	if (wanted)
@@ -97,7 +97,7 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 	bool is_new = instance_is_new(instance);
 	const struct instance_change change = {
 		/* Known from before a restart: it is looked after like any other. */
-		.todo = (instance->held && !is_new) ||
+		.todo = (instance->left_alone && !is_new) ||
 			(instance->as_found && !is_same(instance->next, wanted)),
 		.edited = is_edit(instance, wanted) || (is_new && !instance->record.next_version),
 	};
@@ -106,18 +106,18 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 	take_name(instance, wanted);
 	FREE(instance->drop_id);
 	/* One that nothing is in force for yet is left alone. */
-	instance->held = is_new;
+	instance->left_alone = is_new;
 	instance->kept = false;
 	return change;
 }
 
 bool instance_defer_removal(struct instance *instance)
 {
-	bool was_held = instance->held;
+	bool was_left_alone = instance->left_alone;
 
-	instance->held = false;
+	instance->left_alone = false;
 	instance->kept = true;
-	return was_held;
+	return was_left_alone;
 }
 
 void instance_leave(struct instance *instance)
@@ -134,7 +134,7 @@ void instance_admit(struct instance *instance)
 		replace(&instance->former, instance->wanted);
 	replace(&instance->wanted, instance->next);
 	set_next(instance, NULL);
-	instance->held = instance->as_found = false;
+	instance->left_alone = instance->as_found = false;
 	instance->proven = true;
 	if (instance->phase != PHASE_PENDING)
 		instance->phase = PHASE_RECONCILING;
@@ -186,7 +186,7 @@ bool instance_found(struct instance *instance, enum first_look look, const struc
 
 bool instance_awaits_look(const struct instance *instance)
 {
-	return instance->wanted && !instance->held && !instance->proven && !instance->as_found;
+	return instance->wanted && !instance->left_alone && !instance->proven && !instance->as_found;
 }
 
 void instance_end_rollout(struct instance *instance)
@@ -271,8 +271,8 @@ enum phase instance_phase(const struct instance *instance, const struct hold *ho
 {
 	bool waits = instance->next || instance->kept;
 
-	if (!waits ||
-	    (instance->phase != PHASE_CONVERGED && !(instance->held && instance->phase == PHASE_PENDING)))
+	if (!waits || (instance->phase != PHASE_CONVERGED &&
+		       !(instance->left_alone && instance->phase == PHASE_PENDING)))
 		return instance->phase;
 	return hold && hold->stopped ? PHASE_PAUSED : PHASE_PENDING;
 }

@@ -87,9 +87,9 @@ struct job_options {
 	/* The engine has answered: from here on requests may change something there. The targets are those
 	 * that the job was started with. */
 	void (*reached)(void *arg, const struct job_target *targets, size_t n);
-	/* What is known of all balancers, for what may go from this host. It is so until somebody else asks: the
-	 * job asks again each time that the loop comes back to it, since a run may take minutes, and what is
-	 * wanted meanwhile must not go. */
+	/* What is known of all balancers, for what may go from this host. It is so until somebody else asks:
+	 * the job asks again each time that the loop comes back to it, since a run may take minutes, and what
+	 * is wanted meanwhile must not go. */
 	const struct removal *(*removal)(void *arg);
 	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
 	 * events. */

@@ -188,7 +188,7 @@ static void add_verdict(struct seat *seat, void *arg)
 	enum rollout_verdict *worst = arg, verdict = verdict_of(seat->instance);
 
 	/* Nothing is in force of it that could be looked at. */
-	if (!seat->instance->held && order[verdict] < order[*worst])
+	if (!seat->instance->left_alone && order[verdict] < order[*worst])
 		*worst = verdict;
 }
 

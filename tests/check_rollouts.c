@@ -269,7 +269,7 @@ static struct instance *recalled(void)
 	struct err err;
 
 	ck_assert_int_eq(instance_recall(instance, "apilb", &spec->instances[0].host, &err), 0);
-	ck_assert(instance->as_found && instance->held);
+	ck_assert(instance->as_found && instance->left_alone);
 	wanted_unref(wanted);
 	return instance;
 }
@@ -281,10 +281,10 @@ START_TEST(what_was_left_as_found_is_looked_after_after_a_restart)
 	struct instance_change change = instance_hold(instance, wanted);
 
 	ck_assert(change.todo && !change.edited);
-	ck_assert(!instance->held && instance->as_found);
+	ck_assert(!instance->left_alone && instance->as_found);
 	/* Another look at the same specs is no news. */
 	ck_assert(!instance_hold(instance, wanted).todo);
-	ck_assert(!instance->held);
+	ck_assert(!instance->left_alone);
 	wanted_unref(wanted);
 	instance_free(instance);
 }
@@ -298,7 +298,7 @@ START_TEST(what_state_says_of_one_left_as_found_counts)
 
 	ck_assert(change.todo && !change.edited);
 	ck_assert_str_eq(instance->next->adopt_id, "0123456789ab");
-	ck_assert(!instance->held && instance->as_found);
+	ck_assert(!instance->left_alone && instance->as_found);
 	ck_assert(!instance_hold(instance, wanted).todo);
 	wanted_unref(wanted);
 	instance_free(instance);
@@ -313,9 +313,9 @@ START_TEST(what_state_drops_waits_for_nothing)
 	struct instance_change change;
 	struct instance *instance = host_wish(hosts[0], name, wanted, true, &change);
 
-	ck_assert(instance->held && instance->next && !change.todo);
+	ck_assert(instance->left_alone && instance->next && !change.todo);
 	ck_assert(host_drop(hosts[0], spec->name, name, "0123456789ab"));
-	ck_assert(!instance->held && !instance->next);
+	ck_assert(!instance->left_alone && !instance->next);
 	ck_assert_str_eq(instance->drop_id, "0123456789ab");
 	ck_assert(!instance_claim(instance, false).waits);
 	/* The same again is no news. */
@@ -394,9 +394,9 @@ START_TEST(a_look_is_awaited_by_what_is_not_proven)
 	go_through_specs(HOSTS);
 	instance = instances[0];
 	ck_assert(instance_awaits_look(instance));
-	instance->held = true;
+	instance->left_alone = true;
 	ck_assert(!instance_awaits_look(instance));
-	instance->held = false;
+	instance->left_alone = false;
 	ck_assert(!instance_found(instance, LOOK_NONE, &observed));
 	ck_assert(instance_awaits_look(instance));
 	instance_found(instance, LOOK_LEAVE, &observed);
