@@ -171,3 +171,11 @@ int64_t file_stamp_age_ms(const struct file_stamp *stamp)
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (now.tv_sec - stamp->changed.tv_sec) * 1000 + (now.tv_nsec - stamp->changed.tv_nsec) / 1000000;
 }
+
+void file_hold_standard(void)
+{
+	/* open(2) takes the lowest number that is free. */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+			return;
+}

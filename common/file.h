@@ -32,6 +32,11 @@ int file_check_own(const char *path, struct err *err);
  * root's. */
 int file_check_own_dir(const char *path, struct err *err);
 
+/* First thing in main(). A program that was started without a descriptor 0, 1 or 2 (`>&-`) would give its
+ * number to the next file or socket, and print into that. Puts /dev/null there, opened so that reading, or
+ * printing, fails. */
+void file_hold_standard(void);
+
 /* Which version of a file there was; all zero: none, or it could not be looked at. */
 struct file_stamp {
 	dev_t dev;

@@ -1,5 +1,6 @@
 #include "common/text.h"
 
+#include <ctype.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,4 +195,32 @@ void text_close(FILE *stream)
 {
 	if (ferror(stream) | fclose(stream))
 		abort();
+}
+
+#define MAX_COMPARED 40
+
+unsigned text_distance(const char *a, const char *b)
+{
+	size_t a_len = strnlen(a, MAX_COMPARED), b_len = strnlen(b, MAX_COMPARED);
+	unsigned row[MAX_COMPARED + 1];
+
+	for (size_t j = 0; j <= b_len; j++)
+		row[j] = (unsigned)j;
+	for (size_t i = 1; i <= a_len; i++) {
+		unsigned diagonal = row[0];
+
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= b_len; j++) {
+			bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+			unsigned best = diagonal + !same;
+
+			if (best > row[j] + 1)
+				best = row[j] + 1;
+			if (best > row[j - 1] + 1)
+				best = row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = best;
+		}
+	}
+	return row[b_len];
 }

@@ -44,6 +44,10 @@ size_t text_width(const char *s);
 /* At most `width` characters (4 at least), "..." being the last three of what was cut. The caller frees. */
 char *text_shorten(const char *s, size_t width);
 
+/* How many characters must be added, dropped or replaced to make one of the other (Levenshtein), to find what
+ * was meant by a mistyped word. Case does not count; nor does what is beyond the first 40 bytes. */
+unsigned text_distance(const char *a, const char *b);
+
 /* A stream that writes to memory. After text_close *text is complete, ends in a NUL, and is the caller's. */
 FILE *text_open(char **text, size_t *len);
 void text_close(FILE *stream);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "ctl/ctl.h"
 
 #define MAX_ROWS 32
@@ -126,10 +127,38 @@ static size_t match_name(const char *name, char **arguments, size_t n)
 	return 0;
 }
 
+const struct command *command_group(const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const struct command *c = commands; c->name; c++)
+		if (strncmp(c->name, word, len) == 0 && c->name[len] == ' ')
+			return c;
+	return NULL;
+}
+
+/* A word of four letters that is off by two may be any other. */
+static bool is_meant_by(const char *name, const char *word)
+{
+	unsigned d = text_distance(name, word);
+
+	return d <= 2 && d < strlen(word) - 1;
+}
+
+static int unknown_command(const char *word, struct err *err)
+{
+	size_t len = strlen(word);
+
+	for (const struct command *c = commands; c->name; c++)
+		if (len > 1 && (is_meant_by(c->name, word) || strncmp(c->name, word, len) == 0))
+			return err_set(err, ERR_SPEC,
+				       "unknown command \"%s\"; did you mean \"%s\"? See apilbctl --help",
+				       word, c->name);
+	return err_set(err, ERR_SPEC, "unknown command \"%s\"; see apilbctl --help", word);
+}
+
 const struct command *command_find(char **arguments, size_t n, size_t *words, struct err *err)
 {
-	size_t len = strlen(arguments[0]);
-
 	for (const struct command *c = commands; c->name; c++) {
 		*words = match_name(c->name, arguments, n);
 		if (*words == 0 && c->alias)
@@ -137,13 +166,12 @@ const struct command *command_find(char **arguments, size_t n, size_t *words, st
 		if (*words > 0)
 			return c;
 	}
-	for (const struct command *c = commands; c->name; c++) {
-		if (strncmp(c->name, arguments[0], len) == 0 && c->name[len] == ' ') {
-			err_set(err, ERR_SPEC, "%s what? There is: apilbctl %s", arguments[0], c->name);
-			return NULL;
-		}
+	if (command_group(arguments[0])) {
+		err_set(err, ERR_SPEC, "%s what? There is: apilbctl %s", arguments[0],
+			command_group(arguments[0])->name);
+		return NULL;
 	}
-	err_set(err, ERR_SPEC, "unknown command \"%s\"; see apilbctl --help", arguments[0]);
+	unknown_command(arguments[0], err);
 	return NULL;
 }
 
@@ -183,6 +211,10 @@ const struct command *arguments_parse(struct ctl *ctl, int argc, char **argv, ch
 		return NULL;
 	}
 	command = command_find(argv, (size_t)argc, &words, err);
+	if (!command && argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		ctl->options.help = true;
+		return command_group(argv[0]);
+	}
 	if (!command)
 		return NULL;
 	/* getopt skips the first word, as it would the program's name. */

@@ -94,6 +94,7 @@ int report_event(void *arg, const char *line)
 		print_event(p, event);
 	}
 	json_object_put(event);
+	p->printed++;
 	/* Whoever follows wants each line at once; when nobody reads any more, it ends. */
 	return p->ctl->options.follow && fflush(stdout) != 0;
 }
@@ -127,5 +128,8 @@ int run_events(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 			       "what answers is not apilbd: an event is no JSON object");
 	if (o->follow && !ferror(stdout))
 		return err_set(err, ERR_UNREACHABLE, "apilbd has ended the stream of events");
+	/* Not an error: a spec that nobody has heard of may have had events in another life. */
+	if (n > 0 && printer.printed == 0)
+		fprintf(stderr, "no events of a spec named \"%s\"\n", arguments[0]);
 	return EXIT_DONE;
 }

@@ -15,7 +15,8 @@ const char *const output_names[OUTPUTS] = {
 
 static int set_socket(struct options *o, const char *value, struct err *err)
 {
-	(void)err;
+	if (!*value)
+		return err_set(err, ERR_SPEC, "--socket: must not be empty");
 	o->socket = value;
 	return 0;
 }
@@ -84,7 +85,10 @@ static int set_wait(struct options *o, const char *value, struct err *err)
 
 static int set_plan(struct options *o, const char *value, struct err *err)
 {
-	(void)err;
+	if (!*value || value[strspn(value, "0123456789abcdef")])
+		return err_set(err, ERR_SPEC,
+			       "--plan: \"%s\" is no name of a plan: take the one that apilbctl plan prints",
+			       value);
 	o->plan = value;
 	return 0;
 }
@@ -157,7 +161,7 @@ static const struct option_row reconcile_options[] = {
 
 static const struct option_row render_options[] = {
 	{0, "owner", "NAME",
-	 "the owner that apilbd.conf gives, which the first line names (" APILB_DEFAULT_OWNER ")", set_owner},
+	 "the owner in apilbd's settings, which the first line names (" APILB_DEFAULT_OWNER ")", set_owner},
 	END_OF_OPTIONS,
 };
 

@@ -79,6 +79,8 @@ const struct command *arguments_parse(struct ctl *ctl, int argc, char **argv, ch
 				      struct err *err);
 /* By name or alias; *words: how many of the arguments are its name. NULL with an error. */
 const struct command *command_find(char **arguments, size_t n, size_t *words, struct err *err);
+/* The first command of two words of which this is the first ("state"); NULL: there is none. */
+const struct command *command_group(const char *word);
 
 /* help.c */
 void help_print(FILE *out);

@@ -57,13 +57,6 @@ void help_print_command(const struct command *c, FILE *out)
 	print_options(global_options, out);
 }
 
-static bool begins_with_word(const char *name, const char *word)
-{
-	size_t len = strlen(word);
-
-	return strncmp(name, word, len) == 0 && name[len] == ' ';
-}
-
 int run_help(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 {
 	const struct command *command;
@@ -75,9 +68,8 @@ int run_help(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 		return EXIT_DONE;
 	}
 	command = command_find(arguments, n, &words, err);
-	for (const struct command *c = commands; !command && n == 1 && c->name; c++)
-		if (begins_with_word(c->name, arguments[0]))
-			command = c; /* `help state`: the only one there is */
+	if (!command && n == 1)
+		command = command_group(arguments[0]);
 	if (!command)
 		return -1;
 	help_print_command(command, stdout);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/file.h"
 #include "common/names.h"
 #include "common/text.h"
 #include "ctl/client.h"
@@ -51,8 +52,10 @@ int main(int argc, char **argv)
 {
 	struct ctl ctl = {.options = {.socket = APILB_DEFAULT_SOCKET}, .style = style_detect()};
 	struct err err;
-	int rc = run(&ctl, argc, argv, &err);
+	int rc;
 
+	file_hold_standard();
+	rc = run(&ctl, argc, argv, &err);
 	if (rc < 0)
 		rc = fail(&err);
 	/* Half a table is no table: a full disk must not look like success. */

@@ -25,6 +25,7 @@ struct event_printer {
 	const struct ctl *ctl;
 	/* A stream does not tell how wide its columns will become: they grow. */
 	int instance_width, type_width;
+	size_t printed;
 	bool bad_line;
 };
 int report_event(void *arg, const char *line);

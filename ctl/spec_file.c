@@ -76,18 +76,29 @@ static void add_file(struct spec_list *list, const char *path)
 		fclose(in);
 }
 
-static int is_spec(const struct dirent *entry)
+static int is_spec_or_mistaken(const struct dirent *entry)
 {
 	char *name = spec_name_from_file(entry->d_name);
 
 	free(name);
-	return name != NULL;
+	return name != NULL || spec_name_mistake(entry->d_name) != NULL;
+}
+
+/* What is no error, and yet not what was meant: who checks the wrong directory would see no error for ever.
+ */
+static void note(const char *path, const char *about, const char *why)
+{
+	char *safe = text_printable(path, TEXT_LINE);
+
+	fprintf(stderr, "%s%s: %s\n", safe, about, why);
+	free(safe);
 }
 
 static void add_directory(struct spec_list *list, const char *path)
 {
 	struct dirent **entries;
-	int n = scandir(path, &entries, is_spec, alphasort);
+	int n = scandir(path, &entries, is_spec_or_mistaken, alphasort);
+	size_t specs = 0;
 
 	if (n < 0) {
 		read_error(&list->errors, path);
@@ -95,12 +106,19 @@ static void add_directory(struct spec_list *list, const char *path)
 	}
 	for (int i = 0; i < n; i++) {
 		char *file = xasprintf("%s/%s", path, entries[i]->d_name);
+		const char *mistake = spec_name_mistake(entries[i]->d_name);
 
-		add_file(list, file);
+		if (mistake)
+			note(file, " is not read", mistake);
+		else
+			add_file(list, file);
+		specs += !mistake;
 		free(file);
 		free(entries[i]);
 	}
 	free(entries);
+	if (specs == 0)
+		note(path, "", "no spec is in this directory (a spec's name ends in .yaml or .yml)");
 }
 
 void spec_list_add(struct spec_list *list, const char *path)

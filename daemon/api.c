@@ -46,9 +46,18 @@ bool api_knows_spec(const struct api *api, struct control_request *request)
 {
 	const char *asked = control_param(request, "spec");
 
+	char *named;
+
 	if (!asked || is_known(api->fleet, asked))
 		return true;
-	control_error(request, 404, "no spec is named \"%s\"", asked);
+	/* People name the file. */
+	named = spec_name_from_file(strrchr(asked, '/') ? strrchr(asked, '/') + 1 : asked);
+	if (named && is_known(api->fleet, named))
+		control_error(request, 404, "no spec is named \"%s\"; that of this file is named \"%s\"",
+			      asked, named);
+	else
+		control_error(request, 404, "no spec is named \"%s\"", asked);
+	free(named);
 	return false;
 }
 

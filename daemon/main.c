@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/text.h"
@@ -44,7 +45,8 @@ struct daemon {
 	struct event *signals[3];
 	struct event *watchdog;
 	struct fleet_waiter reload;
-	bool reloading; /* settings are read, specs are not yet */
+	bool settings_read; /* at the last reload; else they stayed as they were */
+	bool reloading;     /* settings are read, specs are not yet */
 	unsigned stops;
 	int exit_code;
 };
@@ -95,8 +97,8 @@ static int check(const struct settings *settings)
 				instances += files[i]->spec->instances_n;
 		}
 		if (specs_all_valid(specs)) {
-			printf("%s: %zu specs with %zu load balancers are valid\n", settings->spec_dir, n,
-			       instances);
+			printf("%s: %zu spec%s with %zu balancer%s, all valid\n", settings->spec_dir, n,
+			       n == 1 ? "" : "s", instances, instances == 1 ? "" : "s");
 			code = EXIT_CONVERGED;
 		}
 	}
@@ -123,7 +125,8 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	event_base_loopbreak(daemon->base);
 }
 
-static void reload_settings(struct daemon *daemon)
+/* false: nothing has changed, and the log says why. */
+static bool reload_settings(struct daemon *daemon)
 {
 	struct settings fresh;
 	char *restart = NULL;
@@ -131,7 +134,7 @@ static void reload_settings(struct daemon *daemon)
 
 	if (settings_reload(&fresh, &daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
 		log_error(NULL, "%s; the settings stay as they were", err.message);
-		return;
+		return false;
 	}
 	if (restart)
 		log_warning(NULL, "%s: in effect after a restart", restart);
@@ -145,11 +148,12 @@ static void reload_settings(struct daemon *daemon)
 	settings_clear(&fresh);
 	log_init(daemon->settings.log_level, daemon->settings.log_format);
 	fleet_settings_changed(daemon->fleet);
+	return true;
 }
 
 static void log_reloaded(const struct daemon *daemon, size_t hosts)
 {
-	const struct settings *settings = &daemon->settings;
+	const char *file = daemon->settings.config_file;
 	struct spec_file *const *files;
 	size_t n, invalid = 0;
 
@@ -159,8 +163,11 @@ static void log_reloaded(const struct daemon *daemon, size_t hosts)
 	log_info(
 		NULL,
 		"read again: settings (%s%s) and %zu specs, %zu of them not valid (%s); looking at %zu hosts",
-		settings->config_file, access(settings->config_file, F_OK) == 0 ? "" : " is not there", n,
-		invalid, settings->spec_dir, hosts);
+		file,
+		!daemon->settings_read    ? ": not taken, see above"
+		: access(file, F_OK) == 0 ? ""
+					  : " is not there",
+		n, invalid, daemon->settings.spec_dir, hosts);
 }
 
 static void on_reloaded(void *arg, bool loaded)
@@ -185,7 +192,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
 	if (!daemon->fleet || !fleet_is_ready(daemon->fleet))
 		return;
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
-	reload_settings(daemon);
+	daemon->settings_read = reload_settings(daemon);
 	if (daemon->reloading)
 		return;
 	fleet_load(daemon->fleet, &err); /* it tells what went wrong itself */
@@ -276,7 +283,7 @@ static void report_once(const struct daemon *daemon)
 		all++;
 		report_instance(daemon->fleet, walk.instance, &bad);
 	}
-	log_info(NULL, "%zu of %zu load balancers are as wanted", all - bad, all);
+	log_info(NULL, "%zu of %zu balancers are as wanted", all - bad, all);
 }
 
 /* Its life. */
@@ -482,9 +489,10 @@ int main(int argc, char **argv)
 {
 	struct daemon daemon = {.argc = argc, .argv = argv};
 	struct err err;
-	int parsed = settings_parse(&daemon.settings, argc, argv, &err);
-	int code;
+	int parsed, code;
 
+	file_hold_standard();
+	parsed = settings_parse(&daemon.settings, argc, argv, &err);
 	if (parsed > 0)
 		return EXIT_CONVERGED;
 	if (parsed < 0) {

@@ -173,8 +173,8 @@ static void put_in_force(struct specs *specs, struct candidate *candidate)
 							  .text = candidate->source->text,
 							  .len = candidate->source->len});
 	named_files_remember(specs->named, file->spec);
-	events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-loaded", "%s: %zu load balancers",
-		   file->path, file->spec->instances_n);
+	events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-loaded", "%s: %zu balancer%s",
+		   file->path, file->spec->instances_n, file->spec->instances_n == 1 ? "" : "s");
 }
 
 static char *errors_text(const struct spec_errors *errors)
@@ -422,7 +422,7 @@ static bool drop_absent(struct specs *specs)
 		if (specs->store) {
 			store_delete_spec(specs->store, file->name);
 			events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-removed",
-				   file->spec ? "%s is gone: its load balancers are removed"
+				   file->spec ? "%s is gone: its balancers are removed"
 					      : "%s is gone; no version of it was ever in force",
 				   file->path);
 		}

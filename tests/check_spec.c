@@ -141,7 +141,7 @@ static const struct {
 	{"a:\n  - b\n\t- c\n", "3:1: not valid YAML: a tab: YAML wants spaces"},
 	{"a:\n-\tb: c\n\td: e\n", "2:2: not valid YAML: a tab: YAML wants spaces"},
 	{"ssh:\n  user: a\n\tport: 22\n", "3:1: not valid YAML: a tab: YAML wants spaces"},
-	{"a: @b\n", "1:4: not valid YAML: found character that cannot start any token"},
+	{"a: @b\n", "1:4: not valid YAML: a text that begins with this character must be quoted"},
 	{"apiLoadBalancers:\n- servers: [10.0.", "not valid YAML"},
 	{"? [a]\n: b\n", "1:3: a key must be plain text"},
 	{"a: *b\n", "1:4: an alias to an anchor that is not defined above"},

@@ -83,6 +83,28 @@ START_TEST(what_a_terminal_would_obey_is_escaped)
 }
 END_TEST
 
+static const struct {
+	const char *a, *b;
+	unsigned distance;
+} distances[] = {
+	{"status", "status", 0},
+	{"Status", "sTATUS", 0},
+	{"stauts", "status", 2},
+	{"statu", "status", 1},
+	{"statuss", "status", 1},
+	{"", "plan", 4},
+	{"kitten", "sitting", 3},
+	/* What is beyond 40 bytes does not count. */
+	{"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaX", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaYYY", 0},
+};
+
+START_TEST(distance_counts_mistakes)
+{
+	ck_assert_uint_eq(text_distance(distances[_i].a, distances[_i].b), distances[_i].distance);
+	ck_assert_uint_eq(text_distance(distances[_i].b, distances[_i].a), distances[_i].distance);
+}
+END_TEST
+
 START_TEST(width_counts_characters)
 {
 	ck_assert_uint_eq(text_width(""), 0);
@@ -277,6 +299,7 @@ int main(void)
 	tcase_add_loop_test(text, utf8_is_decoded_as_rfc_3629_says, 0, N(characters));
 	tcase_add_loop_test(text, what_a_terminal_would_obey_is_escaped, 0, N(printables));
 	tcase_add_test(text, width_counts_characters);
+	tcase_add_loop_test(text, distance_counts_mistakes, 0, N(distances));
 	tcase_add_loop_test(text, what_is_cut_says_so_and_stays_utf8, 0, N(shortenings));
 	tcase_add_loop_test(text, json_is_always_utf8, 0, N(json_texts));
 	suite_add_tcase(suite, text);

@@ -1,5 +1,4 @@
 /* What is wrong with a document by itself: kinds, keys, and the syntax of values. */
-#include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,10 +6,8 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/spec_fields.h"
-
-/* No known key is longer; what is beyond does not make two keys more alike. */
-#define MAX_COMPARED 40
 
 static const char *const kind_names[YAML_KINDS] = {
 	[YAML_TEXT] = "a text",
@@ -18,37 +15,10 @@ static const char *const kind_names[YAML_KINDS] = {
 	[YAML_MAP] = "a map",
 };
 
-/* How many characters must be added, dropped or replaced (Levenshtein); case does not count. */
-static unsigned distance(const char *a, const char *b)
-{
-	size_t a_len = strnlen(a, MAX_COMPARED), b_len = strnlen(b, MAX_COMPARED);
-	unsigned row[MAX_COMPARED + 1];
-
-	for (size_t j = 0; j <= b_len; j++)
-		row[j] = (unsigned)j;
-	for (size_t i = 1; i <= a_len; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= b_len; j++) {
-			bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
-			unsigned best = diagonal + !same;
-
-			if (best > row[j] + 1)
-				best = row[j] + 1;
-			if (best > row[j - 1] + 1)
-				best = row[j - 1] + 1;
-			diagonal = row[j];
-			row[j] = best;
-		}
-	}
-	return row[b_len];
-}
-
 /* Part of a key is nearer than its length says: "keyfile" means "privateKeyFile". */
 static unsigned likeness(const char *key, const char *known)
 {
-	unsigned d = distance(key, known);
+	unsigned d = text_distance(key, known);
 
 	if (d > 2 && (strcasestr(known, key) || strcasestr(key, known)))
 		return 2;

@@ -323,6 +323,19 @@ static bool is_at_tab(const struct builder *b, const char *text, size_t len)
 	return false;
 }
 
+/* What begins like an alias, an anchor, a tag or a reserved character ("*:6443", "@home") was meant as a
+ * text. */
+static bool needs_quotes(const yaml_parser_t *parser)
+{
+	static const char *const contexts[] = {"while scanning an alias", "while scanning an anchor",
+					       "while parsing a tag", "while scanning a tag"};
+
+	for (size_t i = 0; parser->context && i < sizeof(contexts) / sizeof(contexts[0]); i++)
+		if (strcmp(parser->context, contexts[i]) == 0)
+			return true;
+	return strcmp(parser->problem, "found character that cannot start any token") == 0;
+}
+
 static int refuse_syntax(struct builder *b, const yaml_parser_t *parser, const char *text, size_t len)
 {
 	const char *problem = parser->problem ? parser->problem : "cannot be read";
@@ -334,6 +347,9 @@ static int refuse_syntax(struct builder *b, const yaml_parser_t *parser, const c
 	refuse(b, &parser->problem_mark, "");
 	if (strstr(problem, "character") && is_at_tab(b, text, len))
 		return err_set(b->err, ERR_SPEC, "not valid YAML: a tab: YAML wants spaces");
+	if (needs_quotes(parser))
+		return err_set(b->err, ERR_SPEC,
+			       "not valid YAML: a text that begins with this character must be quoted");
 	if (!parser->context)
 		return err_set(b->err, ERR_SPEC, "not valid YAML: %s", problem);
 	return err_set(b->err, ERR_SPEC, "not valid YAML: %s, %s that begins at line %zu, column %zu",
@@ -378,8 +394,16 @@ static int check_bytes(struct builder *b, const char *text, size_t len)
 	return 0;
 }
 
+/* Some editors begin a file with a byte order mark. libyaml would count it as a column, and so see an
+ * indented key. */
+static size_t byte_order_mark(const char *text, size_t len)
+{
+	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 static int build(struct builder *b, const char *text, size_t len)
 {
+	size_t mark = byte_order_mark(text, len);
 	yaml_parser_t parser;
 	int rc;
 
@@ -389,8 +413,8 @@ static int build(struct builder *b, const char *text, size_t len)
 		abort(); /* out of memory */
 	/* Without this, libyaml would read UTF-16 as well. */
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-	rc = read_events(b, &parser, text, len);
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text + mark, len - mark);
+	rc = read_events(b, &parser, text + mark, len - mark);
 	yaml_parser_delete(&parser);
 	if (rc == 0 && !b->tree->root)
 		rc = err_set(b->err, ERR_SPEC, "the file is empty: a YAML document must be given");

@@ -279,6 +279,12 @@ def test_events_that_are_none(fake, line):
     )
 
 
+def test_events_of_a_spec_that_has_none(fake):
+    daemon = fake({"GET /v1/events": [Stream(b"")]})
+    assert daemon.ctl("events", "prdo") == (0, "", 'no events of a spec named "prdo"\n')
+    assert daemon.ctl("events") == (0, "", "")
+
+
 # state export, version
 
 

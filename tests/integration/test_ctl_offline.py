@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ctl_client import BAD_SPEC, CTL, ENV, TOP, WELL, ctl, fake, path, spec, status  # noqa: F401 (fixtures)
+from ctl_client import BAD_SPEC, CTL, ENV, TOP, WELL, WRAPPER, ctl, fake, path, spec, status  # noqa: F401 (fixtures)
 from fake_apilbd import Reply
 
 
@@ -95,8 +95,43 @@ def test_validate_reads_anything(tmp_path, text, env, code):
     assert result.err.startswith(f"{file}:") if code else result.err == ""
 
 
+NO_SPEC = "no spec is in this directory (a spec's name ends in .yaml or .yml)\n"
+
+
 def test_validate_a_directory_that_cannot_be_a_file(tmp_path):
-    assert ctl("render", tmp_path) == (2, "", f"apilbctl: {tmp_path}: render takes one spec; there are 0\n")
+    assert ctl("render", tmp_path) == (
+        2,
+        "",
+        f"{tmp_path}: {NO_SPEC}apilbctl: {tmp_path}: render takes one spec; there are 0\n",
+    )
+
+
+def test_validate_says_what_it_does_not_read(prod, tmp_path):
+    """Who checks the wrong directory, or a file of the wrong name, must not take silence for approval."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert ctl("validate", empty) == (0, "", f"{empty}: {NO_SPEC}")
+    (empty / "prod.YAML").write_text("nonsense: [")
+    (empty / "two words.yaml").write_text("nonsense: [")
+    (empty / "prod.yaml~").write_text("nonsense: [")
+    ending = f"{empty}/prod.YAML is not read: a spec's name ends in .yaml or .yml, in small letters\n"
+    letters = f'{empty}/two words.yaml is not read: a spec\'s name is made of letters, digits, ".", "_" and "-"\n'
+    assert ctl("validate", empty) == (0, "", f"{ending}{letters}{empty}: {NO_SPEC}")
+    prod.rename(empty / "prod.yaml")
+    assert ctl("validate", empty) == (0, f"{empty}/prod.yaml: valid, 3 balancers\n", ending + letters)
+
+
+def test_a_closed_descriptor_is_no_place_for_output(fake):
+    """Else the socket would get its number, and the daemon the table."""
+    daemon = fake({"GET /v1/status": [Reply(status(WELL))]})
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *WRAPPER, CTL, "--socket", daemon.path, "status"],
+        capture_output=True,
+        text=True,
+        env=ENV,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("apilbctl: cannot write to standard output: Bad file descriptor\n")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +199,19 @@ def test_render_a_spec_with_errors(tmp_path):
     [
         ([], "no command given; see apilbctl --help"),
         (["bogus"], 'unknown command "bogus"; see apilbctl --help'),
+        (["stauts"], 'unknown command "stauts"; did you mean "status"? See apilbctl --help'),
+        (["rec"], 'unknown command "rec"; did you mean "reconcile"? See apilbctl --help'),
+        (["ps"], 'unknown command "ps"; see apilbctl --help'),
+        ([""], 'unknown command ""; see apilbctl --help'),
+        (["--socket", "", "status"], "--socket: must not be empty"),
+        (
+            ["reconcile", "--plan="],
+            'reconcile: --plan: "" is no name of a plan: take the one that apilbctl plan prints',
+        ),
+        (
+            ["reconcile", "--plan=prod"],
+            'reconcile: --plan: "prod" is no name of a plan: take the one that apilbctl plan prints',
+        ),
         (["state"], "state what? There is: apilbctl state export"),
         (["status", "-x"], "status: unknown option -x"),
         (["status", "--bogus"], "status: unknown option --bogus"),
@@ -218,6 +266,9 @@ def test_help_of_every_command():
         if alias:
             assert ctl(alias, "-h").out == text.out
         assert max(map(len, text.out.splitlines())) <= 110
+        if " " in name:
+            assert ctl(name.split()[0], "--help").out == text.out
+            assert ctl(name.split()[0], "-h").out == text.out
         assert not any(line.endswith(" ") for line in text.out.splitlines())
 
 

@@ -195,6 +195,16 @@ def test_a_file_that_looks_like_a_spec_is_pointed_out_once(daemon, hosts, server
     daemon.wait("one less", lambda: len(daemon.status()["warnings"]) == 2)
 
 
+def test_sighup_does_not_claim_to_have_read_settings_that_it_refused(make_daemon, tmp_path):
+    settings = tmp_path / "apilbd.yaml"
+    settings.write_text("concurrency: 5\n")
+    daemon = make_daemon(f"--config={settings}").start()
+    settings.write_text("concurrency: none\n")
+    os.kill(daemon.process.pid, signal.SIGHUP)
+    wait_for("the line", lambda: f"settings ({settings}: not taken, see above) and 0 specs" in daemon.log(), patience(10))
+    assert f"{settings}:1:1: concurrency: " in daemon.log()
+
+
 def test_sighup_says_what_was_read(daemon, hosts, servers):
     deploy(daemon, hosts[:1], servers)
     daemon.drop("bad", {"nonsense": 1})
