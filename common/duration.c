@@ -32,7 +32,7 @@ static int refuse(struct err *err, const char *why)
 		why);
 }
 
-/* Digits at *p; false when they do not fit. */
+/* Reads the digits at *p; false if the number does not fit. */
 static bool read_whole(const char **p, uint64_t *value)
 {
 	for (*value = 0; is_digit(**p); (*p)++) {
@@ -45,7 +45,7 @@ static bool read_whole(const char **p, uint64_t *value)
 	return true;
 }
 
-/* Digits after the point, as value / scale. Those that no longer fit are read and change nothing. */
+/* Reads the digits after the point, as value / scale. Digits that no longer fit are skipped. */
 static void read_fraction(const char **p, uint64_t *value, double *scale)
 {
 	bool full = false;
@@ -83,7 +83,7 @@ static const struct unit *read_unit(const char **p)
 	return NULL;
 }
 
-/* One number with its unit: "1.5h". */
+/* Reads one number with its unit, such as "1.5h". */
 static int read_part(const char **p, uint64_t *ns, struct err *err)
 {
 	const char *start = *p;

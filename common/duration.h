@@ -10,13 +10,14 @@
 
 #include "common/err.h"
 
-/* Nanoseconds, as in Go, so that nothing is lost; err says what is wrong and shows the form. */
+/* Parses to nanoseconds, as Go does, so that nothing is lost; err says what is wrong and shows the form. */
 int duration_parse(const char *text, int64_t *ns, struct err *err);
 
-/* The same in milliseconds, rounded away from zero, so that 1ns does not become "no time at all". */
+/* Parses to milliseconds, rounded away from zero, so that 1ns does not become "no time at all". */
 int duration_parse_ms(const char *text, int64_t *ms, struct err *err);
 
-/* "250ms", "45s", "3m12s", "5h", "12d": for people, at most two units. buf (16 bytes do) is returned. */
+/* A duration for people, with at most two units: "250ms", "45s", "3m12s", "5h", "12d". Returns buf (16 bytes
+ * are enough). */
 const char *duration_human(int64_t ms, char *buf, unsigned long size);
 
 #endif

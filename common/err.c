@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* At the end of a character: half of one is no UTF-8 (RFC 3629), and no strict reader would take it. */
+/* Cuts after a whole character: half a character is not UTF-8 (RFC 3629), and a strict reader would refuse
+ * the text. */
 static void mark_cut(char *text, size_t size, int wanted_len)
 {
 	size_t end = size - sizeof("...");

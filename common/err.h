@@ -15,11 +15,11 @@
 enum err_kind {
 	ERR_NONE = 0,
 	ERR_SPEC,        /* what the operator wrote is wrong; retrying cannot help */
-	ERR_UNREACHABLE, /* no usable connection to the host or its engine; tried on with backoff */
-	ERR_TRANSIENT,   /* may well work the next time; tried on with backoff */
-	ERR_PERMANENT,   /* will not work until somebody changes something; tried on at each resync */
-	ERR_CONFLICT,    /* something that is not ours is in the way; left alone */
-	ERR_CANCELLED,   /* we gave it up ourselves; not reported */
+	ERR_UNREACHABLE, /* no usable connection to the host or its engine; retried with backoff */
+	ERR_TRANSIENT,   /* may well work the next time; retried with backoff */
+	ERR_PERMANENT,   /* cannot work until somebody changes something; retried at each resync */
+	ERR_CONFLICT,    /* a container or file that is not ours is in the way; it is left alone */
+	ERR_CANCELLED,   /* we gave the operation up ourselves; not reported */
 	ERR_KINDS
 };
 
@@ -31,7 +31,7 @@ struct err {
 	char message[ERR_MESSAGE_BYTES];
 };
 
-/* Always returns -1, so that `return err_set(err, ...)` reads as what it does. */
+/* Always returns -1, for `return err_set(err, ...)`. */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
 	__attribute__((format(printf, 3, 0)));

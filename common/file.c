@@ -82,7 +82,7 @@ int file_open_own(const char *path, int flags, struct err *err)
 		if (rc == 0)
 			return fd;
 		close(fd);
-		errno = EINVAL; /* none that the system gave */
+		errno = EINVAL; /* our own check has refused the file, no system call */
 		return -1;
 	}
 	err_set(err, ERR_PERMANENT, "%s: %s", path, strerror(error));

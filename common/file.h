@@ -1,4 +1,4 @@
-/* A small file, whole; and whether it is still the one that was read. */
+/* Reading a small file whole, and telling whether it is still the same file later. */
 #ifndef APILB_COMMON_FILE_H
 #define APILB_COMMON_FILE_H
 
@@ -10,26 +10,26 @@
 #include "common/err.h"
 
 /*
- * The text of a regular file of at most max bytes, which the caller frees; what
- * follows a NUL is lost. On failure -1 and an error that names the path. Does not
- * wait: a FIFO is refused.
+ * Reads a regular file of at most max bytes into *text, which the caller frees;
+ * text after a NUL is lost. On failure -1, and an error that names the path.
+ * Never waits: a FIFO is refused.
  */
 int file_read(const char *path, size_t max, char **text, struct err *err);
 
 /*
- * For files of our own, in a directory of our own: what is written there must not
- * end up elsewhere, and what is read must be ours. Refused with words that say what to do:
- * a symbolic link, a second name (hard link), what is no regular file, what
- * belongs to neither us nor root.
+ * Files of our own, in a directory of our own: what we write there must not end
+ * up elsewhere, and what we read must be ours. These files are refused, with an
+ * error that says what to do: a symbolic link, a file with a second name (hard
+ * link), a file that is not regular, a file that belongs to neither us nor root.
  */
 
-/* open(2); mode 0600 for a new one; does not wait. Returns the descriptor or -1; errno is ENOENT where there
- * is none. */
+/* open(2), with mode 0600 for a new file; never waits. Returns the descriptor or -1; errno is ENOENT if there
+ * is no file. */
 int file_open_own(const char *path, int flags, struct err *err);
-/* The same for a file that somebody else opens. One that is not there is fine. */
+/* The same checks for a file that a library opens. A file that does not exist is fine. */
 int file_check_own(const char *path, struct err *err);
-/* The same for the directory, which nobody but its owner may write. A link to it is fine when it is ours or
- * root's. */
+/* The same checks for the directory, which only its owner may write. A symbolic link to it is fine if the
+ * link is ours or root's. */
 int file_check_own_dir(const char *path, struct err *err);
 
 /* First thing in main(). A program that was started without a descriptor 0, 1 or 2 (`>&-`) would give its
@@ -37,7 +37,7 @@ int file_check_own_dir(const char *path, struct err *err);
  * printing, fails. */
 void file_hold_standard(void);
 
-/* Which version of a file there was; all zero: none, or it could not be looked at. */
+/* Identifies a version of a file. All zero: there was no file, or it could not be examined. */
 struct file_stamp {
 	dev_t dev;
 	ino_t ino;
@@ -45,11 +45,11 @@ struct file_stamp {
 	struct timespec modified, changed;
 };
 
-/* Take it before the file is read. Follows links. */
+/* Take the stamp before you read the file. Follows links. */
 struct file_stamp file_stamp(const char *path);
 struct file_stamp file_stamp_of(const struct stat *st);
 bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
-/* How long ago it was changed, by its own clock; negative when that is ahead of ours. */
+/* How long ago the file was changed, by its file system's clock; negative if that clock is ahead of ours. */
 int64_t file_stamp_age_ms(const struct file_stamp *stamp);
 
 #endif

@@ -7,14 +7,15 @@
 
 #include "common/text.h"
 
-/* What is left to json-c to say is whether the values are where they may be. */
+/* The scanner checks what json-c is lax about; whether values stand where they may is left to json-c. */
 struct scan {
 	const char *at, *end;
 	bool in_string;
 	size_t values;
 };
 
-/* What json-c takes and RFC 8259 does not, differently from version to version. NULL: nothing. */
+/* Names what json-c accepts against RFC 8259 (what exactly differs between its versions). NULL: nothing is
+ * wrong. */
 static const char *scan_character(struct scan *s)
 {
 	uint32_t character;
@@ -30,7 +31,7 @@ static const char *scan_character(struct scan *s)
 	if (c == '"')
 		s->in_string = !s->in_string;
 	else if (c == '\\' && s->in_string && s->at < s->end && *s->at >= 0x20)
-		s->at++;                             /* what is escaped ends no string */
+		s->at++;                             /* an escaped quote does not end the string */
 	else if (!s->in_string && strchr("'/NI", c)) /* 'text', comments, NaN, Infinity */
 		return "unexpected character";
 	else if (!s->in_string && (c == '{' || c == '[' || c == ','))
@@ -69,7 +70,8 @@ struct json_object *json_parse(const char *text, size_t len, const struct json_l
 	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	json = json_tokener_parse_ex(tokener, text, (int)len);
 	if (json_tokener_get_error(tokener) == json_tokener_continue)
-		json = json_tokener_parse_ex(tokener, "", 1); /* a number ends with what follows it */
+		json = json_tokener_parse_ex(
+			tokener, "", 1); /* json-c knows that a number is over when something follows it */
 	why = json_tokener_get_error(tokener);
 	json_tokener_free(tokener);
 	if (why == json_tokener_success && json)
@@ -108,7 +110,7 @@ struct json_object *json_as_list(struct json_object *value)
 
 int64_t json_as_number(struct json_object *value, int64_t min, int64_t max, int64_t otherwise)
 {
-	/* json-c gives the nearest there is for what does not fit. */
+	/* For a number that does not fit, json-c returns the nearest one that does. */
 	int64_t number = as(value, json_type_int) ? json_object_get_int64(value) : 0;
 
 	return as(value, json_type_int) && number >= min && number <= max ? number : otherwise;

@@ -23,13 +23,13 @@
 struct json_object;
 
 /*
- * A parsed value takes up to 800 bytes of memory for 3 bytes of text ("{},"):
- * it is the number of values that bounds it. 0: no limit.
+ * A parsed value takes up to 800 bytes of memory for 3 bytes of text ("{},"), so
+ * memory is bounded by the number of values. 0: no limit.
  */
 struct json_limits {
 	size_t bytes;
-	size_t values; /* of all kinds, at any depth; a member's key does not count */
-	int depth;     /* of maps and lists in each other; 0: JSON_DEPTH */
+	size_t values; /* values of all types, at any depth; keys do not count */
+	int depth;     /* of nested maps and lists; 0: JSON_DEPTH */
 };
 #define JSON_DEPTH 32
 
@@ -38,9 +38,10 @@ struct json_limits {
 struct json_object *json_parse(const char *text, size_t len, const struct json_limits *limits,
 			       struct err *err);
 
-/* All accept NULL. What is returned lives as long as the object that it is taken from. */
+/* All readers accept NULL. What they return lives as long as the object that it is taken from. */
 
-/* The value itself, if it is of that type. A text that holds a NUL is none: it would end there. */
+/* The value itself, if it is of that type. A text that holds a NUL does not count as a text: it would end
+ * there. */
 const char *json_as_text(struct json_object *value);
 struct json_object *json_as_map(struct json_object *value);
 struct json_object *json_as_list(struct json_object *value);
@@ -62,14 +63,14 @@ size_t json_length(struct json_object *list);
 struct json_object *json_item(struct json_object *list, size_t i);
 const char *json_item_text(struct json_object *list, size_t i);
 
-/* By JSON pointer (RFC 6901): "/State/Status". */
+/* The value at a JSON pointer (RFC 6901), such as "/State/Status". */
 struct json_object *json_at(struct json_object *object, const char *pointer);
 const char *json_text_at(struct json_object *object, const char *pointer); /* NULL for an empty one, too */
 
 /* null, false, zero, or empty. */
 bool json_is_nothing(struct json_object *value);
 
-/* Goes through a map; anything else has no members. Nothing may be added or removed meanwhile. */
+/* Loops over the members of a map; any other value has none. Add and remove nothing inside the loop. */
 typedef void json_each_fn(void *arg, const char *key, struct json_object *value);
 void json_each(struct json_object *map, json_each_fn *each, void *arg);
 

@@ -92,8 +92,8 @@ static char *text_line(enum log_level level, const char *subject, const char *me
 	return xasprintf("%s %s %s%s%s", stamp, level_names[level], subject, colon, message);
 }
 
-/* A log is read line by line, often on a terminal: what somebody else's program said must neither make a line
- * of its own nor steer it. In JSON the escapes leave the value as it is. */
+/* A log is read line by line, often on a terminal: text from another program must neither begin a line of its
+ * own nor control the terminal. In JSON the escapes do not change the value. */
 static void write_line(char *line)
 {
 	char *safe = text_printable(line, TEXT_LINE);
@@ -129,7 +129,7 @@ void log_at(enum log_level level, const char *subject, const char *fmt, ...)
 	va_end(ap);
 	if (!message)
 		return;
-	/* Text of several lines stays readable. */
+	/* Line ends and tabs become blanks, which read better than their escapes. */
 	for (char *p = message; *p; p++)
 		if (strchr("\t\r\n", *p))
 			*p = ' ';

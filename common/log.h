@@ -17,7 +17,7 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
 void log_init(enum log_level level, enum log_format format);
 
-/* "error" .. "debug", "text" or "json"; false when the name is unknown. */
+/* Levels are "error" .. "debug", formats "text" and "json". false: the name is unknown. */
 bool log_level_parse(const char *name, enum log_level *level);
 bool log_format_parse(const char *name, enum log_format *format);
 const char *log_level_name(enum log_level level);

@@ -11,7 +11,7 @@ void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);
 /* Room for n elements of `size` bytes; dies on overflow of the product. */
 void *xreallocarray(void *p, size_t n, size_t size);
-/* NULL gives NULL, so optional strings copy without a test. */
+/* For NULL it returns NULL, so that optional strings need no test. */
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -17,7 +17,7 @@
 #define LABEL_INSTANCE "io.apilb.instance"
 #define LABEL_CONFIG_SHA256 "io.apilb.config-sha256"
 #define LABEL_CONTAINER_SHA256 "io.apilb.container-sha256"
-/* On the throw-away containers that carry files to a host: "helper". */
+/* Label with the value "helper", on the temporary containers that carry files to a host. */
 #define LABEL_ROLE "io.apilb.role"
 #define ROLE_HELPER "helper"
 

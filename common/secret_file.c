@@ -32,7 +32,7 @@ static int check_access(const struct stat *st, const char *path, enum secret_kin
 	return 0;
 }
 
-/* One byte more than is allowed is read, to see whether there is more. */
+/* Reads one byte more than is allowed, to find out whether the file is too large. */
 static ssize_t read_all(int fd, char *data)
 {
 	size_t len = 0;
@@ -48,7 +48,7 @@ static ssize_t read_all(int fd, char *data)
 	return n < 0 ? -1 : (ssize_t)len;
 }
 
-/* Cuts the end of the line off, and leaves nothing else behind it. */
+/* Cuts off the line end; anything behind it is an error. */
 static int check_line(char *data, size_t len, const char *path, struct err *err)
 {
 	if (len > 0 && data[len - 1] == '\n')

@@ -1,9 +1,8 @@
 /*
- * Files that hold a secret: a private key, or a password.
- *
- * The daemon reads what a spec names and sends a password to a host that the
- * spec names too. So that a spec's author cannot have it send any file that it
- * may read, a file must look as if it were meant for that.
+ * Files that hold a secret: a private key, or a password. A spec names such a
+ * file, and also the host that the daemon sends the password to. So that the
+ * author of a spec cannot have the daemon send just any file that it may read, a
+ * file must look as if it were meant for a secret.
  */
 #ifndef APILB_SECRET_FILE_H
 #define APILB_SECRET_FILE_H
@@ -21,10 +20,11 @@ enum secret_kind {
 
 /*
  * The caller frees *text with secret_free(). On failure -1, and the message is
- * "PATH: why". Never waits: what is not a regular file is refused, a link leads to
- * the file that counts. careful, for the daemon: the file must belong to root or
- * to whoever we are, and nobody else may write to it; nor may everybody read a
- * password (a group may: systemd's credentials are 0440).
+ * "PATH: why". Never waits: a file that is not regular is refused. Symbolic
+ * links are followed, and the file at the end counts. careful, for the daemon:
+ * the file must belong to root or to our user, and nobody else may write it; a
+ * password must not be readable for everybody (for a group it may: systemd's
+ * credentials are 0440).
  */
 int secret_file_read(const char *path, enum secret_kind kind, bool careful, char **text, struct err *err);
 

@@ -25,13 +25,13 @@ static const struct range {
 	{0x7f, 0x9f},                /* DEL, and C1: among them the one-character CSI */
 	{0xad, 0xad},                /* the soft hyphen: shown or not */
 	{0x61c, 0x61c},              /* a mark of direction */
-	{0x180e, 0x180e},            /* seen by nobody */
-	{0x200b, 0x200f},            /* likewise, and marks of direction */
+	{0x180e, 0x180e},            /* invisible */
+	{0x200b, 0x200f},            /* invisible, and marks of direction */
 	{0x2028, 0x202e},            /* the two Unicode line ends; embeddings and overrides of direction */
-	{0x2060, 0x206f},            /* seen by nobody; isolates of direction */
-	{0xfeff, 0xfeff},            /* byte order mark: seen by nobody */
+	{0x2060, 0x206f},            /* invisible; isolates of direction */
+	{0xfeff, 0xfeff},            /* byte order mark: invisible */
 	{0xfff9, 0xfffb},            /* marks of annotations */
-	{0xe0000, 0xe007f},          /* tags: a whole alphabet that is seen by nobody */
+	{0xe0000, 0xe007f},          /* tags: a whole invisible alphabet */
 	{TEXT_INVALID, TEXT_INVALID} /* */
 };
 
@@ -150,7 +150,7 @@ struct json_object *text_json(const char *s)
 	return json;
 }
 
-/* Bytes that the first `width` characters take. */
+/* How many bytes the first `width` characters take. */
 static size_t prefix_bytes(const char *s, size_t width)
 {
 	size_t left = strlen(s), used = 0;

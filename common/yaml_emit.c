@@ -25,15 +25,15 @@ static const char not_strings[] = "^("
 				  "|[-+]?\\.(inf|Inf|INF)|\\.(nan|NaN|NAN)"
 				  "|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt \t].*)?"
 				  "|<<|="
-				  ")?$"; /* an empty one is null, too */
+				  ")?$"; /* an empty scalar is null, too */
 
 struct writer {
 	yaml_emitter_t emitter;
 	regex_t not_strings;
 };
 
-/* An emitter to memory fails for lack of memory or for a wrong order of events, which would be our mistake.
- */
+/* An emitter that writes to memory fails only for lack of memory, or for a wrong order of events, which would
+ * be a bug here. */
 static void emit(struct writer *w, yaml_event_t *event, int initialized)
 {
 	if (!initialized || !yaml_emitter_emit(&w->emitter, event))
@@ -48,7 +48,7 @@ static void emit_scalar(struct writer *w, const char *s, size_t len, yaml_scalar
 	     yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)s, (int)len, 1, 1, style));
 }
 
-/* Copies s, with U+FFFD for what is no UTF-8. Tells whether a literal block can hold it. */
+/* Copies s, with U+FFFD for bytes that are not UTF-8, and tells whether a literal block can hold the text. */
 static char *clean(const char *s, size_t len, size_t *clean_len, int *literal)
 {
 	char *text;
@@ -65,7 +65,8 @@ static char *clean(const char *s, size_t len, size_t *clean_len, int *literal)
 			fwrite(s + i, 1, n, out);
 		if (c == '\n' && *literal == 0)
 			*literal = 1;
-		/* A reader turns every kind of line end in a block into a newline. */
+		/* Readers turn every kind of line end in a block into a newline, so a block cannot hold the
+		 * other kinds. */
 		if (c == '\r' || c == 0x85 || c == 0x2028 || c == 0x2029)
 			*literal = -1;
 		i += n;
@@ -82,7 +83,8 @@ static void emit_string(struct writer *w, const char *s, size_t len)
 	char *text = clean(s, len, &clean_len, &literal);
 
 	if (literal > 0)
-		style = YAML_LITERAL_SCALAR_STYLE; /* a wish: the emitter quotes what a block cannot hold */
+		style = YAML_LITERAL_SCALAR_STYLE; /* only a request: the emitter quotes a text that a block
+						      cannot hold */
 	else if (literal < 0 || regexec(&w->not_strings, text, 0, NULL, 0) == 0)
 		style = YAML_DOUBLE_QUOTED_SCALAR_STYLE;
 	emit_scalar(w, text, clean_len, style);
@@ -161,8 +163,8 @@ static char *render(struct json_object *value, bool unicode)
 	return text;
 }
 
-/* YAML calls printable what turns the direction of writing. The emitter escapes such a character only along
- * with all that is not ASCII. */
+/* To YAML, marks that change the direction of writing are printable. The emitter escapes them only if it
+ * escapes everything that is not ASCII. */
 char *yaml_emit(struct json_object *value)
 {
 	char *text = render(value, true);

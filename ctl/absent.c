@@ -25,7 +25,7 @@ static const struct reason {
 	{EPROTOTYPE, "that is a socket of another type"},
 };
 
-/* What curl saw after it was connected. */
+/* Errors that curl reports after it has connected. */
 static const struct outcome {
 	int code;
 	const char *text;
@@ -38,7 +38,7 @@ static const struct outcome {
 	{CURLE_WEIRD_SERVER_REPLY, "what answers there does not speak HTTP, so it is not apilbd"},
 };
 
-/* Which user or group would be let in, and who is asking. */
+/* Says which user or group may use the socket, and who is asking. */
 static int explain_permission(const struct absence *a, struct err *err)
 {
 	struct stat st;

@@ -10,7 +10,7 @@ struct absence {
 	const char *socket_path;
 	const char *method, *path; /* what was asked */
 	int code;                  /* CURLcode */
-	long os_errno;             /* of connect(2), if it came to that */
+	long os_errno;             /* errno of connect(2), if curl got that far */
 	const char *detail;        /* curl's own words */
 	int64_t timeout_ms;
 };

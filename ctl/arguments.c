@@ -7,7 +7,7 @@
 #include "ctl/ctl.h"
 
 #define MAX_ROWS 32
-/* Above every letter: which row a long option is. */
+/* getopt returns FIRST_ROW + row for a long option, which is above every letter. */
 #define FIRST_ROW 256
 
 /* The tables in getopt's form. */
@@ -16,7 +16,7 @@ struct known {
 	struct option longs[MAX_ROWS + 1];
 	char letters[2 * MAX_ROWS + 3];
 	size_t n;
-	const struct command *command; /* NULL: before it is known */
+	const struct command *command; /* NULL while the command is not known yet */
 };
 
 static void add_rows(struct known *known, const struct option_row *rows)
@@ -59,7 +59,7 @@ static bool has_option(const struct command *command, const char *word)
 	return false;
 }
 
-/* Before the command only the options of every command are known. */
+/* An option of one command stands before the command, where only the options of every command are allowed. */
 static int unknown_option(const struct known *known, const char *word, struct err *err)
 {
 	for (const struct command *c = commands; c->name && !known->command; c++)
@@ -109,7 +109,7 @@ static int parse_options(struct options *options, const char *mode, const struct
 	return 0;
 }
 
-/* How many of the arguments are `name`, which may be two words; 0: they are not. */
+/* If the arguments begin with `name`, which may be two words: how many words that are; else 0. */
 static size_t match_name(const char *name, char **arguments, size_t n)
 {
 	size_t words = 0;
@@ -137,7 +137,8 @@ const struct command *command_group(const char *word)
 	return NULL;
 }
 
-/* A word of four letters that is off by two may be any other. */
+/* Is `word` a mistyped `name`? At most two mistakes count, and fewer in a short word, which could be
+ * anything. */
 static bool is_meant_by(const char *name, const char *word)
 {
 	unsigned d = text_distance(name, word);

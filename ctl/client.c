@@ -18,18 +18,19 @@ struct client {
 	char *socket_path;
 };
 
-/* One exchange. The body grows until it is complete, or, with on_line, by a line at a time. */
+/* One request and its reply. The body is collected until it is complete; with on_line, only until a line is
+ * complete. */
 struct exchange {
 	const struct client *client;
 	const struct client_request *request;
 	char *body;
 	size_t len, size;
 	bool too_long;
-	bool begun; /* the head of the reply is here */
+	bool begun; /* the head of the reply has arrived */
 	int64_t deadline_ms;
 	int (*on_line)(void *arg, const char *line);
 	void *arg;
-	bool enough; /* on_line has said so */
+	bool enough; /* on_line has ended the request */
 };
 
 struct client *client_new(const char *socket_path)
@@ -82,7 +83,7 @@ static bool is_success(CURL *curl)
 	return status >= 200 && status < 300;
 }
 
-/* Gives every complete line away and keeps the rest. `from`: where the first newline may be. */
+/* Passes every complete line to on_line and keeps the rest. `from`: where to begin to look for a newline. */
 static void hand_out_lines(struct exchange *x, size_t from)
 {
 	char *line = x->body, *end;
@@ -130,7 +131,8 @@ static size_t on_header(char *data, size_t one, size_t n, void *arg)
 	return n;
 }
 
-/* curl's own timeout is for the whole reply; a stream has no end, but has to begin. */
+/* curl's own timeout is for the whole reply. A stream of events has no end, so only its beginning has a
+ * timeout. */
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
 	const struct exchange *x = arg;
@@ -143,10 +145,10 @@ static void set_up(struct exchange *x, const char *url, char *detail)
 {
 	CURL *curl = x->client->curl;
 
-	curl_easy_reset(curl); /* keeps the connection */
+	curl_easy_reset(curl); /* keep the connection */
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, x->client->socket_path);
-	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* whatever http_proxy says */
+	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* never use a proxy, whatever http_proxy says */
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
@@ -163,10 +165,10 @@ static void set_up(struct exchange *x, const char *url, char *detail)
 	}
 }
 
-/* A whole fleet has no number of values that would be too large. */
+/* The number of values is not limited: it grows with the fleet. */
 static const struct json_limits reply_limits = {.bytes = CLIENT_MAX_REPLY_BYTES};
 
-/* The daemon's words, { "error": "..." }, or what there is instead. */
+/* The daemon's own words, from { "error": "..." }, or a description of the reply if it has none. */
 static int refused(const struct exchange *x, struct err *err)
 {
 	struct json_object *body = x->body ? json_parse(x->body, x->len, &reply_limits, err) : NULL;

@@ -16,13 +16,13 @@
 struct client;
 struct json_object;
 
-/* A reply that is longer than this is not the daemon's. 10,000 balancers take about 10 MB. */
+/* A longer reply is not from apilbd: the status of 10,000 balancers takes about 10 MB. */
 #define CLIENT_MAX_REPLY_BYTES (256u << 20)
 
 struct client *client_new(const char *socket_path);
 void client_free(struct client *client);
 
-/* One request. A list of params ends with a NULL name; one whose value is NULL is not sent. */
+/* One request. A list of params ends with a NULL name; a param whose value is NULL is not sent. */
 struct client_param {
 	const char *name, *value;
 };
@@ -31,18 +31,19 @@ struct client_request {
 	const char *method; /* "GET" or "POST" */
 	const char *path;   /* "/v1/status" */
 	const struct client_param *params;
-	int64_t timeout_ms; /* for the whole reply; for client_lines until it begins */
+	int64_t timeout_ms; /* time for the whole reply; for client_lines, time until the reply begins */
 };
 
 /* The reply's body, which the caller frees; NULL after an error. */
 char *client_text(struct client *client, const struct client_request *request, struct err *err);
 
-/* The reply as a JSON object, which the caller puts; NULL after an error. */
+/* The reply as a JSON object, which the caller releases with json_object_put(); NULL after an error. */
 struct json_object *client_json(struct client *client, const struct client_request *request, struct err *err);
 
 /*
- * A reply that is read line by line while it comes, until it ends. line is without its newline and must not
- * be kept. A nonzero return of on_line ends the request, with 0.
+ * Calls on_line for each line of the reply as it arrives, until the reply ends.
+ * `line` has no newline and is valid only during the call. If on_line returns
+ * nonzero, the request ends, and client_lines returns 0.
  */
 int client_lines(struct client *client, const struct client_request *request,
 		 int (*on_line)(void *arg, const char *line), void *arg, struct err *err);

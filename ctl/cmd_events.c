@@ -12,7 +12,7 @@
 #include "ctl/report.h"
 #include "ctl/timestamp.h"
 
-/* As tail -f does: a little of what was before. Without -f, what fits a few screens. */
+/* With -f, a few earlier events, as with tail -f; without it, a few screens. */
 #define LINES_FOLLOWED 10
 #define LINES_SHOWN 100
 
@@ -52,7 +52,7 @@ static void print_event(struct event_printer *p, struct json_object *event)
 
 	print_padded(style, COLOUR_NONE, ms < 0 ? "-" : timestamp_local(ms, time), &time_width);
 	print_padded(style, level_colour(level), level, &level_width);
-	/* What is about a spec as a whole, or about the daemon, has no instance. */
+	/* An event about a whole spec, or about the daemon, has no instance. */
 	print_padded(style, COLOUR_NONE, json_text(event, "instance", json_text(event, "spec", "-")),
 		     &p->instance_width);
 	print_padded(style, COLOUR_NONE, json_text(event, "type", "-"), &p->type_width);
@@ -78,7 +78,7 @@ int report_event(void *arg, const char *line)
 	struct err err;
 
 	if (!*line)
-		return 0; /* keeps the connection alive, says nothing */
+		return 0; /* an empty line only keeps the connection alive */
 	event = json_parse(line, strlen(line), &limits, &err);
 	p->bad_line = !json_as_map(event);
 	if (p->bad_line) {
@@ -95,7 +95,7 @@ int report_event(void *arg, const char *line)
 	}
 	json_object_put(event);
 	p->printed++;
-	/* Whoever follows wants each line at once; when nobody reads any more, it ends. */
+	/* With -f each line is flushed at once; when nobody reads the output any more, the request ends. */
 	return p->ctl->options.follow && fflush(stdout) != 0;
 }
 
@@ -128,7 +128,7 @@ int run_events(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 			       "what answers is not apilbd: an event is no JSON object");
 	if (o->follow && !ferror(stdout))
 		return err_set(err, ERR_UNREACHABLE, "apilbd has ended the stream of events");
-	/* Not an error: a spec that nobody has heard of may have had events in another life. */
+	/* This is no error: a spec that is gone may still have events in the store. */
 	if (n > 0 && printer.printed == 0)
 		fprintf(stderr, "no events of a spec named \"%s\"\n", arguments[0]);
 	return EXIT_DONE;

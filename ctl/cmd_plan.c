@@ -63,7 +63,7 @@ static size_t print_actions(const struct style *style, struct json_object *actio
 	return n;
 }
 
-/* Nothing is said of a balancer that is as it should be. */
+/* A balancer that is as wanted is not shown. */
 static void print_instance(const struct style *style, struct json_object *instance)
 {
 	struct json_object *error = json_map(instance, "error"), *actions = json_list(instance, "actions"),
@@ -104,7 +104,7 @@ static struct totals count(struct json_object *instances)
 	return t;
 }
 
-/* id: the plan's name; NULL: an apilbd that has none. */
+/* id: the plan's name; NULL if the daemon is too old to have one. */
 static void print_summary(const struct totals *t, const char *id)
 {
 	const char *are = t->balancers == 1 ? " is" : "s are";

@@ -10,19 +10,21 @@
 #include "ctl/report.h"
 #include "ctl/status_view.h"
 
-/* A removal has no phase to end in but its own: it ends with the balancer, or with an error. */
+/* A balancer that is being removed stays in the phase "removing": its run is over when the balancer is gone,
+ * or has an error. */
 static bool has_ended(const struct balancer *b)
 {
 	return b->phase->final || (strcmp(b->phase_name, "removing") == 0 && b->error);
 }
 
-/* What is as wanted by now is still watched; where only hosts are left that cannot be reached, nothing is. */
+/* The rollout is under way while a host is settling, too, but not if only hosts are left that cannot be
+ * reached. */
 static bool is_on_its_way(const struct status *status)
 {
 	return status_count_rolling(status) > 0 && status_count_converged(status) == status->balancers_n;
 }
 
-/* Every host has been looked at since the request, and the run that did so has ended. */
+/* Whether on every host a run that looked after the request has ended. */
 static bool all_have_run(const struct status *status, const void *arg)
 {
 	const int64_t *requested_ms = arg;

@@ -34,11 +34,11 @@ static bool is_host_or_name(const struct spec_instance *instance, const char *wa
 	       (ssh && strcmp(ssh->address, wanted) == 0) || strcmp(instance->name, wanted) == 0;
 }
 
-/* What INSTANCE may be. The first reading that fits anything counts. */
+/* The ways to read INSTANCE. The first way that matches any balancer counts. */
 static bool (*const readings[])(const struct spec_instance *, const char *) = {is_id, is_index,
 									       is_host_or_name};
 
-/* How many fit; *found is the first of them. */
+/* How many balancers match; *found is the first one. */
 static size_t find(const struct spec *spec, const char *wanted, const struct spec_instance **found)
 {
 	size_t n = 0;
@@ -68,7 +68,7 @@ static void not_one(const struct spec *spec, const char *wanted, size_t fits, st
 	free(list);
 }
 
-/* One haproxy.cfg is what can be used: HAProxy would take several in a row for one that nobody wrote. */
+/* Only one config is printed: HAProxy would read several in a row as one config that nobody wrote. */
 static const struct spec_instance *choose(const struct spec *spec, const char *wanted, struct err *err)
 {
 	const struct spec_instance *found = NULL;

@@ -14,7 +14,7 @@ static int print_with_secrets(struct ctl *ctl, struct json_object *reply, struct
 
 	if (state_secrets_add(ctl, reply, err) < 0)
 		return -1;
-	json_object_object_del(reply, "instances"); /* not flexkube's */
+	json_object_object_del(reply, "instances"); /* a field of ours, which flexkube does not know */
 	yaml = yaml_emit(reply);
 	if (isatty(STDOUT_FILENO))
 		fputs("apilbctl: passwords and private keys follow; they stay in the terminal's memory\n",

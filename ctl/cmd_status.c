@@ -14,7 +14,7 @@ static bool all_converged(const struct status *status, const void *arg)
 	       status_count_invalid(status) == 0 && status_count_rolling(status) == 0;
 }
 
-/* A rollout that has stopped, or is paused, never gets there by itself. */
+/* A rollout that has stopped, or is paused, never converges by itself, so the wait ends. */
 static bool nothing_more_comes(const struct status *status, const void *arg)
 {
 	return all_converged(status, arg) || (status->ready && status_count_stopped(status) > 0);

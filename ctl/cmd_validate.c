@@ -14,7 +14,7 @@ static void print_table(const struct spec_list *list)
 	spec_list_print_errors(list);
 }
 
-/* As a spec's errors in the status. */
+/* The same form as that of a spec's errors in the status. */
 static struct json_object *error_json(const struct spec_error *error)
 {
 	struct json_object *json = json_object_new_object();

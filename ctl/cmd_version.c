@@ -17,7 +17,7 @@ static void print_table(const char *daemon)
 	free(safe);
 }
 
-/* The client's own version is worth knowing just when the daemon does not answer. */
+/* Print the client's version first: it is needed most when the daemon does not answer. */
 int run_version(struct ctl *ctl, char **arguments, size_t n, struct err *err)
 {
 	struct json_object *status = request_json(ctl, "GET", "/v1/status", NULL, QUICK_REQUEST_MS, err);

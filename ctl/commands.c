@@ -120,7 +120,8 @@ static int set_lines(struct options *o, const char *value, struct err *err)
 
 static int set_owner(struct options *o, const char *value, struct err *err)
 {
-	/* As the daemon has it (settings.c): it must not be anything else to the file that it is put in. */
+	/* The same rule as for the daemon's setting (settings.c): the name goes into a comment of the config.
+	 */
 	if (!*value || value[strspn(value, LETTERS_AND_DIGITS "._-")])
 		return err_set(err, ERR_SPEC,
 			       "--owner: \"%s\" is none: letters, digits, \".\", \"_\" and \"-\"", value);

@@ -30,20 +30,20 @@ enum output { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_YAML, OUTPUTS };
 struct options {
 	const char *socket;
 	enum output output;
-	int64_t timeout_ms; /* 0: the request's own */
+	int64_t timeout_ms; /* 0: the default of the request */
 	bool help, version;
 	bool watch, problems, wait, follow;
 	int64_t wait_ms;
-	const char *plan; /* the id of one; NULL: any */
+	const char *plan; /* run only this plan; NULL: any plan */
 	bool with_secrets;
 	const char *owner; /* NULL: the default */
-	long lines;        /* 0: the command's own */
+	long lines;        /* 0: the default of the command */
 };
 
 struct ctl {
 	struct options options;
 	struct style style;    /* of stdout */
-	struct client *client; /* to options.socket; connects with the first request */
+	struct client *client; /* for options.socket; connects with the first request */
 };
 
 struct option_row {
@@ -62,7 +62,7 @@ struct command {
 	const char *help;                 /* what --help says besides */
 	const struct option_row *options; /* ends with a row of NULLs */
 	size_t min_arguments, max_arguments;
-	unsigned outputs; /* OUTPUT_BIT of those that it has */
+	unsigned outputs; /* OUTPUT_BITs of the formats that it can print */
 	int (*run)(struct ctl *ctl, char **arguments, size_t n, struct err *err);
 };
 
@@ -89,17 +89,17 @@ void help_print_command(const struct command *command, FILE *out);
 /* request.c: GETs with the options' timeout, and one output for all. */
 struct json_object *request_json(struct ctl *ctl, const char *method, const char *path, const char *spec,
 				 int64_t timeout_ms, struct err *err);
-/* As it is; a terminal gets no control characters. */
+/* Prints the reply unchanged, but no control characters to a terminal. */
 void print_text(const struct ctl *ctl, const char *text);
-/* As JSON, or YAML. */
+/* Prints the value as JSON or YAML. */
 void print_value(const struct ctl *ctl, struct json_object *value);
 /* ctl->options.timeout_ms, or else the request's own. */
 int64_t request_timeout_ms(const struct ctl *ctl, int64_t own_ms);
 #define QUICK_REQUEST_MS 10000
-/* Every host is looked at, and one that does not answer takes its own timeouts first. */
+/* Time for a plan: the daemon looks at every host, and waits for the timeouts of those that do not answer. */
 #define PLAN_REQUEST_MS (5 * 60 * 1000)
 
-/* exit_code.c: what a program that runs this one learns of an error. */
+/* exit_code.c: the exit code for a kind of error. */
 int exit_code(enum err_kind kind);
 
 /* The commands. */

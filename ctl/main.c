@@ -27,7 +27,7 @@ static int run(struct ctl *ctl, int argc, char **argv, struct err *err)
 	int rc;
 	const struct command *command = arguments_parse(ctl, argc, argv, &arguments, &n, err);
 
-	/* Both are asked for without a command, too. */
+	/* --version and --help also work without a command. */
 	if (ctl->options.version) {
 		puts("apilbctl " PACKAGE_VERSION);
 		return EXIT_DONE;
@@ -58,7 +58,8 @@ int main(int argc, char **argv)
 	rc = run(&ctl, argc, argv, &err);
 	if (rc < 0)
 		rc = fail(&err);
-	/* Half a table is no table: a full disk must not look like success. */
+	/* If the output could not be written (a full disk), the command has failed, even if half a table is
+	 * there. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "apilbctl: cannot write to standard output: %s\n", strerror(errno));
 		return rc ? rc : EXIT_NOT_CONVERGED;

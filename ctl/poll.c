@@ -9,12 +9,14 @@
 #include "ctl/timestamp.h"
 #include "ctl/watch.h"
 
-/* A screen is read by a person; a wait should end soon after what it waits for, and not load the daemon. */
+/* A screen is refreshed as fast as a person reads it. A wait should end soon after the event, and not load
+ * the daemon. */
 #define WATCH_INTERVAL_MS 2000
 #define WAIT_INTERVAL_MIN_MS 200
 #define WAIT_INTERVAL_MAX_MS 2000
 
-/* For `cp prod.yaml /etc/apilb.d; apilbctl status --wait prod`: the daemon may not have seen the file yet. */
+/* How long an unknown spec may take to appear: after `cp prod.yaml /etc/apilb.d; apilbctl status --wait prod`
+ * the daemon may not have seen the file yet. */
 #define NEW_SPEC_GRACE_MS 5000
 
 struct state {
@@ -54,7 +56,7 @@ static int64_t elapsed_ms(const struct state *s)
 	return timestamp_steady_ms() - s->begin_ms;
 }
 
-/* Whether asking again may help, after `err`. */
+/* Whether it may help to ask again after this error. */
 static bool may_go_on(const struct state *s, const struct err *err)
 {
 	if (err->kind == ERR_UNREACHABLE)

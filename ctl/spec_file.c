@@ -18,7 +18,7 @@ static int read_error(struct spec_errors *errors, const char *path)
 	return -1;
 }
 
-/* One byte more than allowed at the most: spec_parse says what is wrong with that. */
+/* Reads little more than the limit: spec_parse then says that the file is too large. */
 static char *read_stream(FILE *in, size_t *len)
 {
 	size_t size = 65536, n;
@@ -41,7 +41,8 @@ static int read_named(void *arg, const char *path, char **text, struct err *err)
 
 static void parse(struct spec_list *list, const char *name, const char *text, size_t len)
 {
-	/* Not asked for here: what the daemon has recorded. An empty list is then an error, as in --check. */
+	/* Nobody asks the daemon which instances it has recorded, so an empty list is an error, as with
+	 * --check. */
 	const struct spec_context context = {
 		.have_agent = getenv("SSH_AUTH_SOCK") != NULL,
 		.read_file = read_named,
@@ -70,7 +71,7 @@ static void add_file(struct spec_list *list, const char *path)
 		read_error(&list->errors, path);
 	else
 		parse(list, standard ? "stdin.yaml" : path, text, len);
-	explicit_bzero(text, len); /* there may be passwords and keys in it */
+	explicit_bzero(text, len); /* the text may hold passwords and keys */
 	free(text);
 	if (!standard)
 		fclose(in);
@@ -84,8 +85,7 @@ static int is_spec_or_mistaken(const struct dirent *entry)
 	return name != NULL || spec_name_mistake(entry->d_name) != NULL;
 }
 
-/* What is no error, and yet not what was meant: who checks the wrong directory would see no error for ever.
- */
+/* Remarks about what is no error, but probably not meant: a check of the wrong directory would never fail. */
 static void note(const char *path, const char *about, const char *why)
 {
 	char *safe = text_printable(path, TEXT_LINE);

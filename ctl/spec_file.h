@@ -10,18 +10,18 @@
 struct spec_list {
 	struct spec **specs; /* those that are valid */
 	size_t n;
-	struct spec_errors errors; /* of the others, and of their reading */
+	struct spec_errors errors; /* of specs that are not valid, or cannot be read */
 };
 
 /*
- * Reads and parses `path`: a file whatever its name, a directory's specs in the order of their names, or "-".
- * What is wrong goes into list->errors, as the daemon with the same environment and an empty store would say
- * it.
+ * Reads and parses `path`: a file of any name, all specs of a directory in the
+ * order of their names, or "-". Errors go into list->errors, as a daemon with
+ * the same environment and an empty store would report them.
  */
 void spec_list_add(struct spec_list *list, const char *path);
 void spec_list_clear(struct spec_list *list);
 
-/* A line an error, to stderr. */
+/* Prints each error as a line on stderr. */
 void spec_list_print_errors(const struct spec_list *list);
 
 #endif

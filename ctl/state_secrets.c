@@ -37,7 +37,7 @@ static const char *file_of(struct json_object *status, const char *spec)
 	return NULL;
 }
 
-/* What goes through the entries, until the first error. */
+/* Context of the loop over the entries, which ends at the first error. */
 struct walk {
 	struct json_object *ids, *status, *read;
 	struct spec_list *specs;
@@ -63,7 +63,7 @@ static void read_spec(void *arg, const char *key, struct json_object *value)
 	free(spec);
 }
 
-/* Reads the files of all specs that the entries are of, each once. */
+/* Reads the files of all specs that the entries belong to, each file once. */
 static int read_specs(struct ctl *ctl, struct json_object *ids, struct spec_list *specs, struct err *err)
 {
 	struct json_object *status = request_json(ctl, "GET", "/v1/status", NULL, QUICK_REQUEST_MS, err);
@@ -94,7 +94,7 @@ static const struct spec_instance *find_instance(const struct spec_list *specs, 
 	return NULL;
 }
 
-/* Given as text, or in a file. Nothing when neither is given. */
+/* A secret is given as text or in a file. Adds nothing if neither is given. */
 static int add_secret(struct json_object *ssh, const char *key, const char *given, const char *file,
 		      enum secret_kind kind, struct err *err)
 {

@@ -1,6 +1,6 @@
 /*
- * `state export --with-secrets`. The daemon gives no secret out: they are taken
- * from the spec files, and who may read those may have them.
+ * `state export --with-secrets`. The daemon gives out no secrets: they are taken
+ * from the spec files, by a user who may read those.
  */
 #ifndef APILB_CTL_STATE_SECRETS_H
 #define APILB_CTL_STATE_SECRETS_H
@@ -11,10 +11,11 @@ struct ctl;
 struct json_object;
 
 /*
- * reply: of GET /v1/state?format=json. Puts `password` and `privateKey` into the `ssh` of each entry; files
- * that specs name for these are read, since flexkube has only the texts. Says on stderr what flexkube will
- * miss all the same. All or nothing: an entry whose spec file cannot be read, or has no such balancer any
- * more, is an error.
+ * reply: that of GET /v1/state?format=json. Puts `password` and `privateKey`
+ * into the `ssh` of each entry, also from the files that specs name for them,
+ * because flexkube knows only the texts. Prints to stderr what flexkube will
+ * lack all the same. All or nothing: if a spec file cannot be read, or has no
+ * such balancer any more, that is an error.
  */
 int state_secrets_add(struct ctl *ctl, struct json_object *reply, struct err *err);
 

@@ -8,7 +8,7 @@
 #include "ctl/json.h"
 
 static const struct phase phases[] = {
-	{"", COLOUR_RED, false}, /* one that this client does not know: the daemon is newer */
+	{"", COLOUR_RED, false}, /* a phase that this client does not know: the daemon is newer */
 	{"failed", COLOUR_RED, true},
 	{"conflict", COLOUR_RED, true},
 	{"unreachable", COLOUR_RED, true},
@@ -95,7 +95,7 @@ static int by_urgency(const void *left, const void *right)
 {
 	const struct balancer *a = left, *b = right;
 
-	/* An outage, whatever apilbd could do or not. */
+	/* No server is up: an outage, whatever the phase is. */
 	if (a->none_up != b->none_up)
 		return a->none_up ? -1 : 1;
 	if (a->phase != b->phase)
@@ -135,7 +135,7 @@ int status_parse(struct status *status, struct json_object *json, struct err *er
 
 void status_copy(struct status *to, const struct status *from)
 {
-	struct err never; /* it has been parsed before */
+	struct err never; /* the text has been parsed before */
 
 	status_parse(to, json_object_get(from->json), &never);
 }
@@ -153,7 +153,7 @@ bool balancer_is_well(const struct balancer *b)
 	return b->converged && b->servers_up == b->servers_known;
 }
 
-/* A spec whose file is gone lives on in its balancers until they are removed. */
+/* A spec whose file is gone still has balancers until they are removed. */
 bool status_has_spec(const struct status *status, const char *name)
 {
 	for (size_t i = 0; i < status->specs_n; i++)

@@ -14,11 +14,12 @@
 
 struct json_object;
 
-/* What a phase means to somebody who looks or waits. Sorted: what needs a person first. */
+/* What a phase means to somebody who looks or waits. In the order of the table: balancers that need a person
+ * come first. */
 struct phase {
 	const char *name;
 	enum colour colour;
-	bool final; /* a run has ended with it; the next one comes by itself */
+	bool final; /* a run has ended in this phase; the next run begins by itself */
 };
 
 struct balancer {
@@ -27,11 +28,11 @@ struct balancer {
 	const struct phase *phase;
 	bool converged;
 	size_t servers, servers_known, servers_up;
-	bool none_up;         /* every one is known to be down */
-	bool untested;        /* and they get the traffic all the same */
-	bool verifies;        /* its checks verify the API servers' certificates */
-	bool unguarded;       /* its HAProxy has no Lua to run guard.lua with */
-	bool trusting;        /* they do not, and nobody said that this is meant */
+	bool none_up;         /* all servers are known to be down */
+	bool untested;        /* the servers are down, and get the traffic all the same */
+	bool verifies;        /* health checks verify the API servers' certificates */
+	bool unguarded;       /* HAProxy has no Lua to run guard.lua with */
+	bool trusting;        /* health checks verify nothing, and the spec does not say that this is meant */
 	const char *serves;   /* the version that runs: "wanted", "former", or "" */
 	const char *error;    /* lastError.message, or NULL */
 	const char *progress; /* what is going on right now, or NULL */
@@ -39,10 +40,10 @@ struct balancer {
 	int64_t observed_ms, changed_ms; /* -1: not yet */
 };
 
-/* A change on its way over the hosts of a spec, or held. */
+/* A change that goes over the hosts of a spec, or is held. */
 struct rollout_status {
 	const char *phase; /* NULL: there is none */
-	bool stopped;      /* it does not go on by itself */
+	bool stopped;      /* somebody must resume it */
 	size_t done, total;
 	const char *why;
 };
@@ -66,7 +67,7 @@ struct status {
 	struct json_object *warnings; /* what may not be meant so: texts; NULL: none */
 };
 
-/* Takes json. What is no status is an ERR_UNREACHABLE: that is not apilbd. */
+/* Takes ownership of json. JSON that is no status is an ERR_UNREACHABLE: what answered is not apilbd. */
 int status_parse(struct status *status, struct json_object *json, struct err *err);
 /* Another view of the same JSON. */
 void status_copy(struct status *to, const struct status *from);
@@ -74,15 +75,16 @@ void status_clear(struct status *status);
 
 size_t status_count_none_up(const struct status *status);
 
-/* Works, as far as anybody can tell: converged, and no server is known to be down. */
+/* Whether the balancer works as far as anybody can tell: it has converged, and no server is known to be down.
+ */
 bool balancer_is_well(const struct balancer *balancer);
 
 bool status_has_spec(const struct status *status, const char *name);
 size_t status_count_invalid(const struct status *status);
 size_t status_count_converged(const struct status *status);
-/* Of rollouts that go on by themselves: what is as wanted by now may still be watched. */
+/* How many rollouts go on by themselves; hosts that are as wanted may still be settling. */
 size_t status_count_rolling(const struct status *status);
-/* Of rollouts that somebody has to do something about. A pause that holds nothing is none. */
+/* How many rollouts need a person. A pause that holds no change does not count. */
 size_t status_count_stopped(const struct status *status);
 
 #endif

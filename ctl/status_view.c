@@ -44,7 +44,7 @@ static char *image_short(const char *image)
 	return xstrndup(image, len);
 }
 
-/* "2/3" are up; "?/3": nobody knows of any; "-": there is no list. */
+/* "2/3": two of three are up; "?/3": nobody knows how many are up; "-": there is no list. */
 static char *servers_text(const struct balancer *b)
 {
 	if (!b->servers_list)
@@ -98,7 +98,8 @@ static bool print_servers(const struct balancer *b, bool (*is)(struct json_objec
 	return any;
 }
 
-/* "10.0.0.5 port 22: timed out" says nothing new about that host; of another, a jump host say, it does. */
+/* The error "10.0.0.5 port 22: timed out" need not name the balancer's own host, but must name another one,
+ * such as a jump host. */
 static const char *skip_own_port(const struct balancer *b, const char *text)
 {
 	const char *port = strstr(text, " port "), *colon = strstr(text, ": ");
@@ -108,8 +109,7 @@ static const char *skip_own_port(const struct balancer *b, const char *text)
 	return memmem(b->host, strlen(b->host), text, (size_t)(port - text)) ? colon + 2 : text;
 }
 
-/* The cause first, since a terminal cuts off the end: which host it is about stands in a column of its own.
- */
+/* The cause comes first, since a terminal cuts off the end; the host has a column of its own. */
 static const char *cause_of(const struct balancer *b)
 {
 	size_t len = strlen(b->host);
@@ -119,12 +119,12 @@ static const char *cause_of(const struct balancer *b)
 	return skip_own_port(b, b->error + len + 2);
 }
 
-/* Do clients notice? Of a host that cannot be reached nobody knows. */
+/* Whether clients notice. Nobody knows if the host cannot be reached. */
 static void print_serving(const struct balancer *b, FILE *out)
 {
 	if (!*b->serves || strcmp(b->phase_name, "unreachable") == 0)
 		return;
-	/* Its servers are others than those that are wanted. */
+	/* The former version may have other servers than the wanted one: nothing is known of these. */
 	if (b->servers_up == 0 && b->servers_known == 0 && strcmp(b->serves, "former") == 0)
 		fputs("; the former version goes on running", out);
 	if (b->servers_up == 0)
@@ -133,7 +133,7 @@ static void print_serving(const struct balancer *b, FILE *out)
 		strcmp(b->serves, "former") == 0 ? "the former version" : "it", b->servers_up, b->servers);
 }
 
-/* A balancer in front of nothing is broken, however converged. */
+/* A balancer that sees no server up is broken, even if it has converged. */
 static bool print_down(const struct balancer *b, FILE *out)
 {
 	bool any;
@@ -149,7 +149,8 @@ static bool print_down(const struct balancer *b, FILE *out)
 	return print_servers(b, is_draining, any ? "; draining: " : "draining: ", out) || any;
 }
 
-/* Which servers are down, if that is all or worst; what went wrong, and what is being done. */
+/* Which servers are down, if nothing else is wrong or no server is up; then what went wrong, and what is
+ * being done. */
 static char *why_text(const struct balancer *b)
 {
 	size_t len;
@@ -171,7 +172,7 @@ static const char *age_text(const struct balancer *b, int64_t now_ms, char *buf,
 {
 	if (b->changed_ms < 0)
 		return "-";
-	/* A host whose clock is ahead has not been changed in the future. */
+	/* If the host's clock is ahead, the age is 0, not negative. */
 	return duration_human(now_ms > b->changed_ms ? now_ms - b->changed_ms : 0, buf, size);
 }
 
@@ -308,7 +309,7 @@ static char *done_text(const struct rollout_status *rollout)
 			 rollout->total == 1 ? " is" : "s are");
 }
 
-/* What somebody has to know who did not stop it, and what to do. */
+/* What a person who did not stop the rollout has to know, and what to do. */
 static char *stopped_text(const struct spec_status *spec, const char *done)
 {
 	const struct rollout_status *rollout = &spec->rollout;
@@ -368,7 +369,8 @@ static void print_phase_counts(const struct status *status, FILE *out)
 	}
 }
 
-/* Where none verifies, that is how it was set up; where some do, the others may have been forgotten. */
+/* If no balancer verifies certificates, that is how the fleet was set up; if some do, the others may have
+ * been forgotten. */
 static void print_trusting(const struct status *status, FILE *out)
 {
 	size_t verifies = 0, trusting = 0;

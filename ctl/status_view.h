@@ -13,15 +13,15 @@ struct table *status_table_new(void);
 /* age is counted from now_ms. */
 void status_table_add(struct table *table, const struct balancer *balancer, int64_t now_ms);
 
-/* Everything of a balancer that the table shows but its age: when this changes, there is news. The caller
- * frees. */
+/* Everything that the table shows of a balancer, but for its age: when this changes, there is news. The
+ * caller frees. */
 char *balancer_signature(const struct balancer *balancer);
 
 /* problems: only the balancers that are not well. */
 void status_print_table(const struct status *status, bool problems, int64_t now_ms, const struct style *style,
 			FILE *out);
-/* Balancers in front of nothing, what is wrong with the daemon itself, every error of every spec that is not
- * valid, rollouts, and warnings. */
+/* Prints what stands below the table: balancers without a server, troubles of the daemon itself, every error
+ * of every spec that is not valid, rollouts, and warnings. */
 void status_print_errors(const struct status *status, const struct style *style, FILE *out);
 /* "2 of 3 balancers converged, 1 failed; 1 spec is invalid" */
 void status_print_summary(const struct status *status, FILE *out);

@@ -27,8 +27,7 @@ struct style {
 /* Of stdout. Colour on a terminal only, and not with NO_COLOR (https://no-color.org) or TERM=dumb. */
 struct style style_detect(void);
 
-/* text, which must be safe to show (text_printable), between the colour's escape sequences, if there are any.
- */
+/* Prints text, which must be safe to show (text_printable), in this colour if the style has colours. */
 void style_print(const struct style *style, FILE *out, enum colour colour, const char *text);
 
 #endif

@@ -7,7 +7,8 @@
 #include "common/text.h"
 
 #define GAP 2
-/* With less room than this the last column is not cut: half a sentence on two lines says more than a word. */
+/* With less room than this the last column is not cut: a sentence over several lines says more than its first
+ * word. */
 #define MIN_LAST_COLUMN 20
 
 struct shown {
@@ -81,7 +82,7 @@ void table_add(struct table *table, const struct cell *cells)
 	table->rows++;
 }
 
-/* How wide the last column may be; 0: as wide as it wants. */
+/* How wide the last column may be; 0: no limit. */
 static size_t room_for_last(const struct table *table, const struct style *style)
 {
 	size_t used = 0;

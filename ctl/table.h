@@ -1,6 +1,6 @@
 /*
- * Columns that stand under each other, as kubectl and docker print them. The
- * last column may be long: on a terminal it is cut at the edge.
+ * A table with aligned columns, as kubectl and docker print them. The last
+ * column may be long: on a terminal it is cut at the edge.
  */
 #ifndef APILB_CTL_TABLE_H
 #define APILB_CTL_TABLE_H
@@ -10,7 +10,7 @@
 struct table;
 
 struct cell {
-	const char *text; /* anything: control characters are escaped here */
+	const char *text; /* any text: the table escapes control characters */
 	enum colour colour;
 };
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ".678" gives 678. Moves *p behind it; nothing there gives 0. */
+/* Reads a fraction such as ".678" as 678 ms and moves *p behind it; without a fraction it returns 0. */
 static int64_t take_fraction_ms(const char **p)
 {
 	int64_t ms = 0, unit = 100;

@@ -41,7 +41,8 @@ void watch_free(struct watch *watch)
 	free(watch);
 }
 
-/* Line by line over what is there, so that nothing flickers; what does not fit is only counted. */
+/* Draws line by line over the old screen, so that nothing flickers; lines that do not fit are only counted.
+ */
 static void put_screen(const char *text, size_t lines, FILE *out)
 {
 	size_t left = 0, room = lines > 1 ? lines - 1 : SIZE_MAX;
@@ -61,7 +62,7 @@ static void put_screen(const char *text, size_t lines, FILE *out)
 	fflush(out);
 }
 
-/* The sentence comes first: the end of a long table is below the edge of the screen. */
+/* The summary comes first, because the end of a long table is below the edge of the screen. */
 static void draw(const struct watch *watch, const struct err *lost, const struct style *style, FILE *out)
 {
 	char now[TIMESTAMP_LOCAL_BYTES];
@@ -114,7 +115,7 @@ static bool looks_the_same(const struct balancer *a, const struct balancer *b)
 	return same;
 }
 
-/* The last status and the new one side by side, in the order of their ids. */
+/* Goes through the last status and the new one side by side, in the order of their ids. */
 static void add_changes(struct watch *watch, const struct status *status)
 {
 	const struct balancer **old = sorted_by_id(&watch->last), **new = sorted_by_id(status);

@@ -19,7 +19,7 @@ void watch_free(struct watch *watch);
 
 void watch_show(struct watch *watch, const struct status *status, const struct style *style, FILE *out);
 
-/* On a terminal: the last status again, with the reason why there is no newer one. */
+/* On a terminal, draws the last status again, with the reason why there is no newer one. */
 void watch_show_lost(struct watch *watch, const struct err *why, const struct style *style, FILE *out);
 
 #endif
