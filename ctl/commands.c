@@ -219,8 +219,10 @@ const struct command commands[] = {
 		.name = "pause",
 		.arguments = "SPEC",
 		.summary = "hold all changes of a spec; repairs go on",
-		.help = "Edits are taken in, and wait. A host that is just being changed is finished. It\n"
-			"lasts, also over a restart of apilbd, until apilbctl resume.",
+		.help = "Edits, additions and removals are read, and held. A host that is being changed "
+			"just\n"
+			"now is finished. The pause lasts, also over a restart of apilbd, until\n"
+			"apilbctl resume.",
 		.options = no_options,
 		.min_arguments = 1,
 		.max_arguments = 1,

@@ -304,7 +304,7 @@ static void print_warnings(const struct status *status, const struct style *styl
 static char *done_text(const struct rollout_status *rollout)
 {
 	if (rollout->total == 0)
-		return xstrdup("nothing waits");
+		return xstrdup("no change is held");
 	return xasprintf("%zu of %zu host%s done", rollout->done, rollout->total,
 			 rollout->total == 1 ? " is" : "s are");
 }

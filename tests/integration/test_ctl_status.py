@@ -260,7 +260,7 @@ def test_a_pause_that_holds_nothing_is_no_reason_to_wait(fake):
     daemon = fake({"GET /v1/status": [with_rollout("paused", 0, 0)]})
     result = daemon.ctl("status", "--wait=10s")
     assert (result.code, len(daemon.requests)) == (0, 1)
-    assert "(nothing waits)" in result.err
+    assert "(no change is held)" in result.err
 
 
 @pytest.mark.parametrize("phase", ["halted", "reverted", "paused"])
