@@ -105,7 +105,9 @@ static void add_directory(struct spec_list *list, const char *path)
 		return;
 	}
 	for (int i = 0; i < n; i++) {
-		char *file = xasprintf("%s/%s", path, entries[i]->d_name);
+		/* A shell completes the name of a directory with a slash. */
+		const char *slash = path[strlen(path) - 1] == '/' ? "" : "/";
+		char *file = xasprintf("%s%s%s", path, slash, entries[i]->d_name);
 		const char *mistake = spec_name_mistake(entries[i]->d_name);
 
 		if (mistake)

@@ -118,7 +118,8 @@ def test_validate_says_what_it_does_not_read(prod, tmp_path):
     letters = f'{empty}/two words.yaml is not read: a spec\'s name is made of letters, digits, ".", "_" and "-"\n'
     assert ctl("validate", empty) == (0, "", f"{ending}{letters}{empty}: {NO_SPEC}")
     prod.rename(empty / "prod.yaml")
-    assert ctl("validate", empty) == (0, f"{empty}/prod.yaml: valid, 3 balancers\n", ending + letters)
+    for directory in (empty, f"{empty}/"):
+        assert ctl("validate", directory) == (0, f"{empty}/prod.yaml: valid, 3 balancers\n", ending + letters)
 
 
 def test_a_closed_descriptor_is_no_place_for_output(fake):
