@@ -232,6 +232,9 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 		if (instance->as_found)
 			instance->next = wanted_ref(instance->wanted);
 	} else {
+		/* One that leaves goes by the name that its container's label has. */
+		if (instance->former)
+			take_name(instance, instance->former);
 		FREE(record->next_version);
 		record->rollout = UNIT_OUT;
 	}

@@ -314,6 +314,40 @@ START_TEST(a_start_with_any_store_waits_no_longer_than_anew)
 }
 END_TEST
 
+/* A balancer on its way out is found by its container's label, which has the id that the spec gave it. */
+START_TEST(one_that_leaves_has_its_id_after_a_restart)
+{
+	static const char yaml[] = "image: haproxy:3.0\n"
+				   "apiLoadBalancers: [{name: lb, bindAddress: 10.0.0.9}]\n"
+				   "ssh: {address: 10.0.0.9, password: x}\n"
+				   "servers: ['10.0.0.1:6443']\n";
+	const struct spec_context context = {.have_agent = true};
+	struct spec_errors errors = {0};
+	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	struct wanted *wanted;
+	struct store_instance *rows;
+	struct err err;
+	size_t n;
+
+	ck_assert_ptr_nonnull(spec);
+	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
+	instance_want(instance, wanted);
+	ck_assert_str_eq(instance->id, "prod/10.0.0.9/lb");
+	instance_want(instance, NULL);
+	instance_store(instance, store);
+	ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
+	ck_assert_uint_eq(n, 1);
+	instance_free(instance);
+	instance = instance_new(&rows[0]);
+	ck_assert_int_eq(instance_recall(instance, "apilb", &spec->instances[0].host, &err), 0);
+	ck_assert_ptr_null(instance->wanted);
+	ck_assert_str_eq(instance->id, "prod/10.0.0.9/lb");
+	store_instances_free(rows, n);
+	wanted_unref(wanted);
+	spec_free(spec);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("instance");
@@ -332,6 +366,7 @@ int main(void)
 	tcase_add_test(tcase, what_has_passed_is_not_recalled);
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
+	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -325,11 +325,16 @@ enum removal_verdict removal_of_balancer(const struct removal *removal, const st
 	return peer ? REMOVAL_PEER : REMOVAL_ALLOWED;
 }
 
+static bool has_to_stay(const struct claim *claim, const void *about)
+{
+	return !claim->wanted && (claim->unasked || removal_of_balancer(about, claim) != REMOVAL_ALLOWED);
+}
+
 /* One that leaves has no claim on what was made for it, whatever that is called by now; unless it has to
  * stay. */
 static bool keeps(const struct claim *claim, const void *about)
 {
-	return claim->wanted || claim->unasked || removal_of_balancer(about, claim) != REMOVAL_ALLOWED;
+	return claim->wanted || has_to_stay(claim, about);
 }
 
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container)
@@ -354,7 +359,9 @@ enum removal_verdict removal_of_container(const struct removal *removal,
 		return REMOVAL_SPEC_SILENT;
 	if (removal_is_wanted(removal, container))
 		return REMOVAL_WANTED;
-	if (any(removal, BY_ID, container->instance, keeps, removal))
+	/* The second for a label of other days, when the balancer's host was called something else. */
+	if (any(removal, BY_ID, container->instance, keeps, removal) ||
+	    any(removal, BY_CONTAINER, container->id, has_to_stay, removal))
 		return REMOVAL_CLAIMED;
 	return REMOVAL_ALLOWED;
 }

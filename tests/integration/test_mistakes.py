@@ -250,6 +250,27 @@ def test_new_name_that_does_not_come_up_and_a_restart(daemon, hosts, servers):
     wait_for("it to serve again", lambda: ask(endpoint(host), 1), patience(10))
 
 
+def test_new_name_that_does_not_come_up_and_a_restart_of_apilbd(daemon, hosts, servers):
+    """The one that stays is still known after it, and leaves as it should when its time comes."""
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    renamed = [spec.instance(host, name="other")]
+    daemon.drop("prod", spec.document(renamed, servers, image=TYPO))
+    daemon.wait_error("/other", "typo", patience(30))
+    with LoadGenerator([endpoint(host)], rate=10) as load:
+        for end in daemon.stop, daemon.crash:
+            end()
+            daemon.start()
+            daemon.wait_phase("/other", "failed")
+            assert "stays" in daemon.instance(f"/{NAME}")["progress"]
+            assert host.engine.names() == [NAME]
+        daemon.drop("prod", spec.document(renamed, servers))
+        daemon.wait("it to leave", lambda: events(daemon, "drain"), patience(30))
+    load.assert_unharmed()
+    assert not events(daemon, "stop")
+    wait_for("the other alone", lambda: host.engine.names() == ["other"], patience(20))
+
+
 def test_once_finishes_a_new_name(daemon, hosts, servers):
     host = hosts[0]
     deploy(daemon, [host], servers)
