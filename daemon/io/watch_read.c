@@ -179,18 +179,69 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const struct watch_file *)a)->path, ((const struct watch_file *)b)->path);
 }
 
-static int read_entries(DIR *dir, const char *path, struct watch_listing *listing,
-			struct watch_identity *identity)
+struct names {
+	char **v;
+	size_t n;
+};
+
+static int list_names(DIR *dir, struct names *names)
 {
 	struct dirent *entry;
-	struct stat st;
 
 	/* errno is how readdir(3) tells an error from the end. */
 	while (errno = 0, (entry = readdir(dir))) {
-		add_file(listing, dirfd(dir), path, entry->d_name);
-		add_misnamed(listing, path, entry->d_name);
+		/* Room doubles: it is full when the number is a power of two. */
+		if ((names->n & (names->n - 1)) == 0)
+			names->v = xreallocarray(names->v, names->n ? 2 * names->n : 1, sizeof(*names->v));
+		names->v[names->n++] = xstrdup(entry->d_name);
 	}
-	if (errno || fstat(dirfd(dir), &st) < 0)
+	return errno ? -1 : 0;
+}
+
+/*
+ * A file that is replaced (rename(2)) while its directory is listed may be in
+ * the list neither as what it was nor as what it is: btrfs lists what was there
+ * when the listing began, and the new one was not. What is missing is taken for
+ * removed, so there are two lists, and what is in either of them is looked at.
+ */
+static int list_twice(DIR *dir, struct names *names)
+{
+	if (list_names(dir, names) < 0)
+		return -1;
+	rewinddir(dir);
+	return list_names(dir, names);
+}
+
+static void names_clear(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->v[i]);
+	free(names->v);
+}
+
+static void add_all(struct watch_listing *listing, int dir, const char *path, const struct names *names)
+{
+	if (names->n)
+		qsort(names->v, names->n, sizeof(*names->v), by_text);
+	for (size_t i = 0; i < names->n; i++) {
+		if (i > 0 && strcmp(names->v[i], names->v[i - 1]) == 0)
+			continue;
+		add_file(listing, dir, path, names->v[i]);
+		add_misnamed(listing, path, names->v[i]);
+	}
+}
+
+static int read_entries(DIR *dir, const char *path, struct watch_listing *listing,
+			struct watch_identity *identity)
+{
+	struct names names = {0};
+	struct stat st;
+	int rc = list_twice(dir, &names);
+
+	if (rc == 0)
+		add_all(listing, dirfd(dir), path, &names);
+	names_clear(&names);
+	if (rc < 0 || fstat(dirfd(dir), &st) < 0)
 		return -1;
 	if (st.st_nlink == 0) {
 		/* Removed while we looked: it is empty because it is gone. */
