@@ -304,13 +304,31 @@ static bool is_as_wanted(const struct job_target *target)
 	       target->result.observed.current;
 }
 
-/* It may be all that serves, until the one that it was made for does. */
-static bool must_wait(const struct job *job, const struct job_target *stray)
+static bool is_found(const struct job_target *target)
 {
-	for (size_t i = 0; i < job->n && stray->stray_of; i++)
-		if (job->targets[i].order.wanted &&
-		    strcmp(job->targets[i].order.wanted->instance.id, stray->stray_of) == 0)
-			return !is_as_wanted(&job->targets[i]);
+	return target->stray_of || target->orphan_of;
+}
+
+static bool is_of_spec(const struct job_target *target, const char *spec)
+{
+	const struct wanted *wanted = target->order.wanted;
+
+	return wanted && spec && strcmp(wanted->spec, spec) == 0;
+}
+
+/* It may be all that serves, until the one that it was made for does, or what its spec has instead. */
+static bool must_wait(const struct job *job, const struct job_target *found)
+{
+	for (size_t i = 0; i < job->n && is_found(found); i++) {
+		const struct job_target *target = &job->targets[i];
+
+		if (target->order.wanted && found->stray_of &&
+		    strcmp(target->order.wanted->instance.id, found->stray_of) == 0)
+			return !is_as_wanted(target);
+		if (is_of_spec(target, found->orphan_of) &&
+		    !(is_as_wanted(target) && observed_servers_up(&target->result.observed) > 0))
+			return true;
+	}
 	return false;
 }
 
@@ -390,8 +408,26 @@ static bool has_been_silent(const struct job_target *target)
 	       silence_lasts_ms(&target->memory.silence, clock_monotonic_ms()) >= MOMENT_MS;
 }
 
+/* What has just started has not checked its servers yet, and an orphan waits for that. */
+static bool awaits_checks(const struct job *job, const struct job_target *found)
+{
+	for (size_t i = 0; i < job->n && found->result.plan.n > 0; i++) {
+		const struct observed_instance *observed = &job->targets[i].result.observed;
+
+		if (!is_of_spec(&job->targets[i], found->orphan_of) || !is_as_wanted(&job->targets[i]))
+			continue;
+		for (size_t j = 0; j < observed->servers_n; j++)
+			if (observed->servers[j].state == SERVER_UNKNOWN)
+				return must_wait(job, found);
+	}
+	return false;
+}
+
 static bool needs_a_moment(const struct job *job)
 {
+	for (size_t i = 0; i < job->n; i++)
+		if (awaits_checks(job, &job->targets[i]))
+			return true;
 	for (size_t i = 0; i < job->n; i++)
 		if (job->targets[i].result.err.kind == ERR_NONE &&
 		    job->targets[i].result.plan.trouble.kind == ERR_TRANSIENT &&
@@ -446,7 +482,7 @@ static enum step phase_verify(struct job *job)
 		if (target->result.err.kind == ERR_NONE && !target->order.wanted)
 			target->result.removed =
 				(!target->order.drain_ms || target->result.observed.old_n == 0) &&
-				!(target->stray_of && target->result.plan.n > 0);
+				!(is_found(target) && target->result.plan.n > 0);
 	}
 	return STEP_NEXT;
 }
@@ -487,6 +523,7 @@ void job_target_clear(struct job_target *target)
 	memory_clear(&target->memory);
 	result_clear(&target->result);
 	free(target->stray_of);
+	free(target->orphan_of);
 }
 
 void job_free(struct job *job)

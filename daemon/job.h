@@ -67,6 +67,9 @@ struct job_target {
 	/* Found by the run: it was made for the balancer with this ID, has another name by now, and goes when
 	 * that one is as wanted; NULL: it is none. */
 	char *stray_of;
+	/* Found by the run: nobody knows any more what it was made for, and what this spec wants on the host
+	 * is to serve before it goes; NULL: it is none. */
+	char *orphan_of;
 };
 
 struct job_options {

@@ -210,8 +210,8 @@ bool job_is_wanted(struct job *job, const struct observed_container *container)
 	return removal_is_wanted(removal(job), &asked);
 }
 
-/* stray_of: see struct job_target. */
-static void adopt(struct job *job, const char *name, const char *stray_of)
+/* stray: made for one of our targets; else for nobody who is known. */
+static void adopt(struct job *job, const char *name, const struct observed_container *container, bool stray)
 {
 	struct job_target *found;
 
@@ -225,7 +225,11 @@ static void adopt(struct job *job, const char *name, const char *stray_of)
 	learn(&job->list->names, name);
 	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
 	found = &job->targets[job->n++];
-	*found = (struct job_target){.order = {.name = xstrdup(name)}, .stray_of = xstrdup(stray_of)};
+	*found = (struct job_target){
+		.order = {.name = xstrdup(name)},
+		.stray_of = stray ? xstrdup(container->instance) : NULL,
+		.orphan_of = stray ? NULL : xstrdup(container->spec),
+	};
 	memory_init(&found->memory);
 	job->orphans++;
 }
@@ -255,7 +259,7 @@ static void adopt_some(struct job *job)
 
 		container_role_of(container->name, &name);
 		if (!is_known(list->names, name) && (stray || is_orphan(job, container)))
-			adopt(job, name, stray ? container->instance : NULL);
+			adopt(job, name, container, stray);
 		free(name);
 	}
 }

@@ -48,18 +48,19 @@ struct place {
 	char *lookalikes; /* see job_lookalikes */
 };
 
-static struct wanted *wanted_at(const char *path, const char *image, const char *port, const char *servers)
+static struct wanted *wanted_named(const char *name, const char *path, const char *image, const char *port,
+				   const char *servers)
 {
 	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
 	char *yaml = xasprintf("image: %s\n"
 			       "apiLoadBalancers:\n"
-			       "- name: lb\n"
+			       "- name: %s\n"
 			       "  host: {direct: {}}\n"
 			       "  bindAddress: 192.0.2.9:%s\n"
 			       "  hostConfigPath: %s\n"
 			       "  servers: [%s]\n",
-			       image, port, path, servers);
+			       image, name, port, path, servers);
 	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
 	struct wanted *wanted;
 
@@ -68,6 +69,11 @@ static struct wanted *wanted_at(const char *path, const char *image, const char 
 	spec_free(spec);
 	free(yaml);
 	return wanted;
+}
+
+static struct wanted *wanted_at(const char *path, const char *image, const char *port, const char *servers)
+{
+	return wanted_named("lb", path, image, port, servers);
 }
 
 static struct wanted *wanted_of(const char *image, const char *port, const char *servers)
@@ -888,6 +894,41 @@ START_TEST(what_is_not_wanted_any_more_goes)
 }
 END_TEST
 
+/* The store is lost, and the balancer has got another name meanwhile: nobody knows what it was made for. */
+static const struct fake_container *add_orphan(struct place *place)
+{
+	struct wanted *former = wanted_named("former", CONFIG, OLD, "7443", "'192.0.2.1:6443'");
+	struct json_object *request = wanted_create_with_token(former, "00112233");
+	struct fake_container *orphan = fake_create(&place->machine, "former", request);
+
+	orphan->status = FAKE_RUNNING;
+	orphan->loaded = xstrdup(former->config);
+	wanted_unref(former);
+	return orphan;
+}
+
+START_TEST(an_orphan_serves_until_what_its_spec_wants_does)
+{
+	const struct fake_container *orphan;
+	struct place place;
+
+	open_place(&place);
+	add_bystander(&place);
+	orphan = add_orphan(&place);
+	want(&place, OLD, "7443", "'unloadable:6443'");
+	run(&place);
+	ck_assert_int_ne(place.last.result.err.kind, ERR_NONE);
+	ck_assert_msg(fake_find(&place.machine, "former") == orphan && orphan->status == FAKE_RUNNING, "%s",
+		      place.machine.history);
+	want(&place, OLD, "7443", "'192.0.2.1:6443'");
+	run(&place);
+	expect_as_wanted(&place, "with another name");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	expect_bystander(&place, "with another name");
+	close_place(&place);
+}
+END_TEST
+
 /* Until all is as wanted; each run may take back what it could not end. */
 #define RUNS 4
 
@@ -1660,6 +1701,7 @@ int main(void)
 	tcase_add_test(tcase, a_reload_that_was_not_heard_is_repeated);
 	tcase_add_test(tcase, a_successor_that_has_not_heard_is_told_again);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
+	tcase_add_test(tcase, an_orphan_serves_until_what_its_spec_wants_does);
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, N(mishaps));
 	tcase_add_loop_test(tcase, who_was_not_reloaded_need_not_have_looked_up_names, 0, 2);
