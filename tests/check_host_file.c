@@ -18,8 +18,8 @@ static const struct {
 } stats[] = {
 	{"{\"mode\": 420, " SIZE ", \"mtime\": \"t\"}", HOST_FILE_REGULAR, 7, 0644, true},
 	{"{\"mode\": 8388992, " SIZE "}", HOST_FILE_REGULAR, 7, 0600, true}, /* setuid */
-	{"{\"mode\": 420, \"size\": 1048576}", HOST_FILE_REGULAR, 1048576, 0644, true},
-	{"{\"mode\": 420, \"size\": 1048577}", HOST_FILE_REGULAR, 1048577, 0644, false},
+	{"{\"mode\": 420, \"size\": 4194304}", HOST_FILE_REGULAR, 4194304, 0644, true},
+	{"{\"mode\": 420, \"size\": 4194305}", HOST_FILE_REGULAR, 4194305, 0644, false},
 	{"{\"mode\": 420, \"size\": 9223372036854775807}", HOST_FILE_REGULAR, INT64_MAX, 0644, false},
 	{"{\"mode\": 2147484141, " SIZE "}", HOST_FILE_DIRECTORY, 7, 0755, false},
 	{"{\"mode\": 134218239, " SIZE "}", HOST_FILE_LINK, 7, 0777, false},

@@ -689,6 +689,39 @@ START_TEST(a_refused_removal_is_tried_again_in_the_same_run)
 }
 END_TEST
 
+/* A thousand names with three addresses each, in both roles: more than a MiB. */
+START_TEST(a_large_config_converges)
+{
+	char *servers = NULL;
+	struct place place;
+	size_t len;
+	FILE *out = open_memstream(&servers, &len);
+
+	for (int i = 0; i < 1000; i++)
+		fprintf(out, "%skube-apiserver-%03d.a-cluster-with-a-name.example.com:6443", i ? ", " : "",
+			i);
+	fclose(out);
+	open_place(&place);
+	want(&place, OLD, "7443", servers);
+	ck_assert_uint_gt(place.wanted->config_len, 1 << 20);
+	run(&place);
+	expect_as_wanted(&place, "at first");
+	for (int i = 0; i < 2; i++) {
+		memory_clear(&place.memory); /* it has to be read */
+		run(&place);
+		expect_as_wanted(&place, "when it is read");
+		ck_assert_msg(!place.machine.history, "%s", place.machine.history);
+	}
+	/* It can be written over, too. */
+	want(&place, OLD, "7443", "'192.0.2.1:6443'");
+	memory_clear(&place.memory);
+	run(&place);
+	expect_as_wanted(&place, "a short one after it");
+	free(servers);
+	close_place(&place);
+}
+END_TEST
+
 /* What somebody has, and has not from us, although it has our labels. */
 
 enum { LABELLED = 1, /* with all of them */ LABELLED_OWNER = 2, COMMITTED = 4, MOUNTED = 8 };
@@ -1694,6 +1727,7 @@ int main(void)
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
 	tcase_add_loop_test(tcase, a_plan_promises_no_more_than_the_first_look_allows, 0, 2);
+	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_loop_test(tcase, copied_labels_make_nothing_ours, 0, N(lookalikes));
 	tcase_add_test(tcase, a_name_and_copied_labels_make_nothing_ours);
 	tcase_add_test(tcase, what_is_ours_and_has_another_name_goes_whatever_its_image);

@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "daemon/core/haproxy.h"
+#include "daemon/core/host_file.h"
 #include "daemon/core/spec.h"
 #include "daemon/core/spec_schema.h"
 
@@ -334,6 +336,51 @@ START_TEST(more_servers_than_can_be_watched_are_an_error)
 	spec_free(spec);
 	ck_assert_ptr_null(parse(more, strlen(more), &errors));
 	ck_assert_str_eq(errors.v[0].message, "has 1025 items; at most 1024 are allowed");
+	spec_errors_clear(&errors);
+	free(most);
+	free(more);
+}
+END_TEST
+
+/* As many servers as there may be, each with as long a name as there is, and some lines of extraConfig. */
+static char *with_long_names(int lines)
+{
+	char *text = NULL, label[64] = "", *line = repeat("x", 1024);
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	memset(label, 'a', sizeof(label) - 1);
+	fputs("apiLoadBalancers: [{bindAddress: 127.0.0.1}]\nextraConfig: {backend: [", out);
+	for (int i = 0; i < lines; i++)
+		fprintf(out, "'# %s', ", line);
+	fputs("]}\nservers:\n", out);
+	for (int i = 0; i < SPEC_MAX_ITEMS; i++)
+		fprintf(out, "- %s.%s.%s.%.56s.a%03x:65535\n", label, label, label, label, i);
+	fclose(out);
+	free(line);
+	return text;
+}
+
+/* A larger file is not read from a host, so a config of that size could not be compared with it. */
+START_TEST(the_largest_config_is_one_that_a_host_may_have)
+{
+	char *most = with_long_names(0), *more = with_long_names(SPEC_MAX_ITEMS), *config;
+	struct spec_errors errors = {0};
+	struct spec *spec = parse(most, strlen(most), &errors);
+
+	ck_assert_msg(spec != NULL, "%s", errors.n ? errors.v[0].message : "");
+	config = haproxy_render(&spec->instances[0], "apilb");
+	ck_assert_uint_gt(strlen(config), 3 << 20);
+	ck_assert_uint_le(strlen(config), haproxy_most_bytes(&spec->instances[0]));
+	ck_assert_uint_le(haproxy_most_bytes(&spec->instances[0]), HOST_FILE_MAX_BYTES);
+	free(config);
+	spec_free(spec);
+	ck_assert_ptr_null(parse(more, strlen(more), &errors));
+	ck_assert_uint_eq(errors.n, 1);
+	ck_assert_str_eq(errors.v[0].path, "apiLoadBalancers[0]");
+	ck_assert_str_eq(errors.v[0].message,
+			 "its HAProxy config may take 4377 KiB, and at most 4096 are allowed: give it fewer "
+			 "servers by name, or less extraConfig");
 	spec_errors_clear(&errors);
 	free(most);
 	free(more);
@@ -744,6 +791,7 @@ static void add_limits(Suite *suite)
 	tcase_add_test(tcase, four_mebibytes_are_allowed_and_no_more);
 	tcase_add_loop_test(tcase, a_hostile_file_ends_soon, 0, LENGTH(hostile));
 	tcase_add_test(tcase, more_servers_than_can_be_watched_are_an_error);
+	tcase_add_test(tcase, the_largest_config_is_one_that_a_host_may_have);
 	tcase_add_test(tcase, a_file_of_aliases_ends_soon);
 	tcase_add_test(tcase, aliases_that_double_end_soon);
 	tcase_add_test(tcase, aliases_do_not_nest_deeper_than_text);

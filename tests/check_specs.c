@@ -437,6 +437,24 @@ static char *too_many_bytes(void)
 	return text;
 }
 
+static char *too_large_a_config(void)
+{
+	char *text, *line = xcalloc(1, 1025);
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	memset(line, 'x', 1024);
+	fputs("servers: [10.0.0.1:6443]\nbindAddress: 127.0.0.1\napiLoadBalancers: [host: {direct: {}}]\n"
+	      "extraConfig:\n  global: &many\n",
+	      out);
+	for (int i = 0; i < SPEC_MAX_ITEMS; i++)
+		fprintf(out, "  - '# %s'\n", line);
+	fputs("  defaults: *many\n  frontend: *many\n  backend: *many\n", out);
+	fclose(out);
+	free(line);
+	return text;
+}
+
 static char *not_even_clear(void)
 {
 	return text_of("!");
@@ -450,6 +468,7 @@ static const struct {
 	{"a path that is not allowed any more", path_not_allowed, true},
 	{"a list that is too long by now", too_many_items, true},
 	{"a text that is too long by now", too_many_bytes, true},
+	{"a config that is too large by now", too_large_a_config, true},
 	{"what means nothing any more", not_even_clear, false},
 };
 

@@ -86,6 +86,7 @@ static void check_config(const struct spec_instance *instance)
 {
 	char *config = haproxy_render(instance, "apilb");
 
+	require(strlen(config) <= haproxy_most_bytes(instance));
 	for (const char *line = config; *line; line += strcspn(line, "\n"), line += *line == '\n')
 		check_line(line, strcspn(line, "\n"));
 	free(config);

@@ -231,6 +231,41 @@ char *haproxy_render(const struct spec_instance *instance, const char *owner)
 	return text;
 }
 
+/* Each line is indented. */
+static size_t most_extra_bytes(char *const *texts, size_t n)
+{
+	size_t most = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t lines = 1;
+
+		for (const char *c = texts[i]; (c = strchr(c, '\n')) != NULL; c++)
+			lines++;
+		most += strlen(texts[i]) + lines * strlen("    \n");
+	}
+	return most;
+}
+
+/* What each bind, status and server takes beside its names, and all that is there once. */
+#define MOST_BIND_BYTES 80
+#define MOST_STATUS_BYTES 8
+#define MOST_LINE_BYTES 160
+#define MOST_OTHER_BYTES (16u << 10)
+
+size_t haproxy_most_bytes(const struct spec_instance *instance)
+{
+	const struct spec_extra_config *extra = &instance->extra_config;
+	size_t most = MOST_OTHER_BYTES + instance->binds_n * MOST_BIND_BYTES +
+		      instance->health_check.expect_n * MOST_STATUS_BYTES;
+
+	for (size_t i = 0; i < instance->servers_n; i++)
+		most += HAPROXY_MOST_LINES * (2 * strlen(instance->servers[i].host) + MOST_LINE_BYTES);
+	return most + most_extra_bytes(extra->global, extra->global_n) +
+	       most_extra_bytes(extra->defaults, extra->defaults_n) +
+	       most_extra_bytes(extra->frontend, extra->frontend_n) +
+	       most_extra_bytes(extra->backend, extra->backend_n);
+}
+
 /* Copies a word of hexadecimal digits; returns what follows it and the blank behind it. */
 static const char *take_hex(const char *text, char *to, size_t size)
 {

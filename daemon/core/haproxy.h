@@ -61,6 +61,9 @@ char *haproxy_render_rehearsal(const struct spec_instance *instance);
 /* owner: whose it is, see host_file.h. The caller frees. */
 char *haproxy_render(const struct spec_instance *instance, const char *owner);
 
+/* No config of the instance is longer; of most it is much shorter. */
+size_t haproxy_most_bytes(const struct spec_instance *instance);
+
 #define BINDS_HEX_SIZE 17
 
 /* "" where there is none. */

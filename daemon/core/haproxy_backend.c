@@ -234,7 +234,7 @@ static void render_lines(FILE *out, const struct spec_instance *instance, const 
 
 static void render_servers(FILE *out, const struct spec_instance *instance)
 {
-	static const struct line lines[] = {
+	static const struct line lines[HAPROXY_MOST_LINES] = {
 		{"", "check", .shared = true},
 		{"-2", "check", .further = true},
 		{"-3", "check", .further = true},

@@ -23,6 +23,8 @@ bool haproxy_is_address(const struct spec_server *server);
 /* addresses.lua and guard.lua, which say what they are for; made into C by the makefile. */
 extern const char haproxy_addresses[], haproxy_guard[];
 void haproxy_put_guard(FILE *out, const struct spec_instance *instance);
+/* Of one API server. */
+#define HAPROXY_MOST_LINES 5
 void haproxy_put_backend(FILE *out, const struct spec_instance *instance);
 
 #endif

@@ -29,8 +29,9 @@ struct host_file {
 	size_t len;
 };
 
-/* No config of ours comes near it: nobody needs to read what is larger. */
-#define HOST_FILE_MAX_BYTES ((size_t)1 << 20)
+/* What is larger is not read, and so none of ours. A spec whose config would be is refused: it could not be
+ * compared. */
+#define HOST_FILE_MAX_BYTES ((size_t)4 << 20)
 
 /* path_stat: the decoded JSON. What says nothing (NULL, garbage) counts as a regular file of which no more is
  * known. Clears what was there before. */

@@ -6,6 +6,8 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "daemon/core/haproxy.h"
+#include "daemon/core/host_file.h"
 #include "daemon/core/spec_fields.h"
 #include "daemon/core/spec_fleet.h"
 #include "daemon/core/spec_health.h"
@@ -82,6 +84,21 @@ static void forget_hosts(struct reader *r)
 	}
 }
 
+/* One that was in force once stays so: it serves, whatever can be said of it. */
+static void check_size(struct reader *r, const struct spec_instance *instance, const struct yaml_value *at)
+{
+	size_t most;
+
+	if (r->context->recalled || r->report->errors.n > 0)
+		return;
+	most = haproxy_most_bytes(instance);
+	if (most > HOST_FILE_MAX_BYTES)
+		report_at(r->report, at,
+			  "its HAProxy config may take %zu KiB, and at most %zu are allowed: give it fewer "
+			  "servers by name, or less extraConfig",
+			  most >> 10, HOST_FILE_MAX_BYTES >> 10);
+}
+
 /* flexkube's propagateInstance: what the instance gives, else the top level, else the default. */
 static void read_instance(struct reader *r, struct spec_instance *instance, struct yaml_value *map)
 {
@@ -97,6 +114,7 @@ static void read_instance(struct reader *r, struct spec_instance *instance, stru
 	if (instance->host.label && instance->name)
 		instance->id = xasprintf("%s/%s/%s", r->spec->name, instance->host.label, instance->name);
 	remember_host(r, instance, map);
+	check_size(r, instance, map);
 }
 
 static void read_instances(struct reader *r, const struct yaml_value *list)

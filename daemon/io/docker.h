@@ -28,7 +28,7 @@
 #define DOCKER_MAX_LISTED 5000             /* containers in a list, */
 #define DOCKER_MAX_ENTRY_BYTES (64u << 10) /* and what is said of each */
 #define DOCKER_MAX_ENTRY_VALUES 1000
-#define DOCKER_MAX_FILE_BYTES (2u << 20) /* archive GET, as tar */
+#define DOCKER_MAX_FILE_BYTES (5u << 20) /* archive GET, as tar; more than HOST_FILE_MAX_BYTES */
 #define DOCKER_MAX_LOG_BYTES (1u << 20)
 #define DOCKER_MAX_PULL_BYTES (64u << 20) /* progress: half an hour of a slow registry */
 #define DOCKER_MAX_DEPTH 16
