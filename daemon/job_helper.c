@@ -217,13 +217,11 @@ void job_note_image(struct job *job, struct job_target *target, const struct act
 
 void job_create_helper(struct job *job, struct job_target *target, const struct action *action)
 {
-	const struct observed_container *current = target->result.observed.current;
 	char *name = container_helper_name(target->order.name);
 
 	(void)action;
-	/* It never runs: any image does, and the balancer's is there. */
-	job_create_from(job, name, current ? observed_image_id(current) : NULL,
-			wanted_helper_create(target->order.wanted), job_on_step);
+	job_create_from(job, name, job_image_id(target), wanted_helper_create(target->order.wanted),
+			job_on_step);
 	free(name);
 }
 

@@ -120,6 +120,9 @@ bool job_is_wanted(struct job *job, const struct observed_container *container);
 enum step job_look_at_config(struct job *job, struct job_target *target);
 enum step job_ask_haproxy(struct job *job, struct job_target *target);
 enum step job_look_at_image(struct job *job, struct job_target *target);
+/* Of the image that a helper is made from: the one of the container that stays, where it is still there.
+ * NULL: the wanted one, by its name. */
+const char *job_image_id(const struct job_target *target);
 /* Of the directory that holds the stats socket. */
 int64_t job_run_dir_mode(const struct job *job);
 /*

@@ -233,12 +233,11 @@ bool job_needs_look_for_plan(const struct job *job, const struct job_target *tar
 
 enum step job_look_for_plan(struct job *job, struct job_target *target)
 {
-	const struct observed_container *current = target->result.observed.current;
 	char *helper = container_helper_name(target->order.name);
 
 	if (job->step < PLAN_HEAD)
-		job_create_from(job, helper, current ? observed_image_id(current) : NULL,
-				wanted_looker_create(target->order.wanted), on_plan_look);
+		job_create_from(job, helper, job_image_id(target), wanted_looker_create(target->order.wanted),
+				on_plan_look);
 	else if (job->step == PLAN_HEAD)
 		look(job, target, head, on_plan_look);
 	else if (job->step == PLAN_GET)

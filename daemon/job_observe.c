@@ -469,6 +469,15 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 /* image: asked for only when there is something to do. The wanted one, or the one of the container that
  * stays. */
 
+const char *job_image_id(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+
+	if (!observed->current || observed->image_lost || plan_makes_container(&target->result.plan))
+		return NULL;
+	return observed_image_id(observed->current);
+}
+
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
@@ -478,6 +487,12 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 
 	if (err) {
 		job_request_failed(job, err);
+		return;
+	}
+	/* Engines let go of an image that a container was made from (containerd's image store does). */
+	if (reply->status == 404 && job_image_id(target)) {
+		observed->image_lost = true;
+		job_run(job);
 		return;
 	}
 	observed->image_known = true;
@@ -491,9 +506,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 
 enum step job_look_at_image(struct job *job, struct job_target *target)
 {
-	const struct observed_container *current = target->result.observed.current;
-	const char *image =
-		current && !plan_makes_container(&target->result.plan) ? observed_image_id(current) : NULL;
+	const char *image = job_image_id(target);
 
 	docker_image_inspect(job->docker, image ? image : target->order.wanted->instance.image, on_image,
 			     job);

@@ -995,6 +995,61 @@ static void expect_no_outage(const struct place *place, const struct world *worl
 		      "%s: an outage\n%s\n%s", when, place->told, place->machine.history);
 }
 
+/* What it was made from is gone, by whatever way. */
+
+static void image_gone(struct place *place)
+{
+	fake_remove_image(&place->machine, OLD);
+}
+
+static void image_gone_and_file_edited(struct place *place)
+{
+	image_gone(place);
+	file_edited(place);
+}
+
+static void image_gone_and_stopped(struct place *place)
+{
+	image_gone(place);
+	container_stopped(place);
+}
+
+static void image_gone_and_changed(struct place *place)
+{
+	image_gone(place);
+	change_image_and_servers(place);
+}
+
+static void image_gone_and_servers_changed(struct place *place)
+{
+	image_gone(place);
+	change_servers(place);
+}
+
+static const struct world imageless[] = {
+	{"image gone", image_gone, SERVES},
+	{"image gone and config edited", image_gone_and_file_edited, SERVES},
+	{"image gone and container stopped", image_gone_and_stopped, 0},
+	{"image gone and another wanted", image_gone_and_changed, SERVES},
+	{"image gone and other servers wanted", image_gone_and_servers_changed, SERVES},
+};
+
+START_TEST(an_image_that_is_gone_is_in_nobodys_way)
+{
+	const struct world *world = &imageless[_i];
+	struct place place;
+
+	enter(&place, world);
+	run(&place);
+	expect_no_outage(&place, world, world->name);
+	expect_as_wanted(&place, world->name);
+	ck_assert_msg(_i > 0 || !place.machine.history, "%s", place.machine.history);
+	run(&place);
+	ck_assert_msg(!place.machine.history, "%s", place.machine.history);
+	close_place(&place);
+}
+END_TEST
+
 START_TEST(a_change_is_made_true)
 {
 	const struct world *world = &worlds[_i];
@@ -1563,6 +1618,13 @@ START_TEST(a_mounted_file_is_gone_only_when_it_is)
 		ck_assert_str_eq(balancer(&place)->id, first);
 		ck_assert_uint_eq(containers(&place), 1);
 	}
+	/* Nor when there is no image for a container that could tell. */
+	fake_remove_image(&place.machine, OLD);
+	run(&place);
+	ck_assert_msg(place.last.result.err.kind == ERR_NONE, "%s", place.last.result.err.message);
+	ck_assert_str_eq(balancer(&place)->id, first);
+	ck_assert_uint_eq(times_told(&place, "pull: "), 1);
+	ck_assert_uint_eq(times_told(&place, "write-config: "), 0);
 	fake_file_remove(&place.machine, "/etc/lb.cfg");
 	run(&place);
 	ck_assert_str_ne(balancer(&place)->id, first);
@@ -1727,6 +1789,7 @@ int main(void)
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
 	tcase_add_loop_test(tcase, a_plan_promises_no_more_than_the_first_look_allows, 0, 2);
+	tcase_add_loop_test(tcase, an_image_that_is_gone_is_in_nobodys_way, 0, N(imageless));
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_loop_test(tcase, copied_labels_make_nothing_ours, 0, N(lookalikes));
 	tcase_add_test(tcase, a_name_and_copied_labels_make_nothing_ours);

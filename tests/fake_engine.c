@@ -169,11 +169,10 @@ static struct json_object *inspect_of(const struct turn *turn, const struct fake
 			   *env = member(container->request, "Env");
 	struct json_object *host = member(container->request, "HostConfig");
 	char *name = xasprintf("/%s", container->name);
-	const char *image = json_object_get_string(member(container->request, "Image"));
 
 	json_object_object_add(inspect, "Id", json_object_new_string(container->id));
 	json_object_object_add(inspect, "Name", json_object_new_string(name));
-	json_object_object_add(inspect, "Image", json_object_new_string(fake_image_id(turn->machine, image)));
+	json_object_object_add(inspect, "Image", json_object_new_string(container->image_id));
 	json_object_deep_copy(container->request, &config, NULL);
 	json_object_object_del(config, "HostConfig");
 	env = json_object_new_array();
@@ -200,15 +199,13 @@ static void list(struct turn *turn)
 		struct json_object *entry = json_object_new_object(), *names = json_object_new_array();
 		struct json_object *labels = member(c->request, "Labels");
 		char *name = xasprintf("/%s", c->name);
-		const char *image = json_object_get_string(member(c->request, "Image"));
 
 		json_object_array_add(names, json_object_new_string(name));
 		json_object_object_add(entry, "Id", json_object_new_string(c->id));
 		json_object_object_add(entry, "Names", names);
 		json_object_object_add(entry, "Image", json_object_get(member(c->request, "Image")));
 		json_object_object_add(entry, "State", json_object_new_string(status_names[c->status]));
-		json_object_object_add(entry, "ImageID",
-				       json_object_new_string(fake_image_id(turn->machine, image)));
+		json_object_object_add(entry, "ImageID", json_object_new_string(c->image_id));
 		json_object_object_add(entry, "Mounts", mounts(member(c->request, "HostConfig")));
 		json_object_object_add(entry, "Labels", json_object_get(labels));
 		if (member(labels, LABEL_OWNER) &&

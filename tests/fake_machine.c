@@ -120,6 +120,19 @@ const char *fake_image_id(const struct fake_machine *machine, const char *name_o
 	return NULL;
 }
 
+void fake_remove_image(struct fake_machine *machine, const char *name)
+{
+	size_t at = 0, n = 0;
+
+	while (strcmp(machine->images[at], name) != 0)
+		at++;
+	while (machine->images[n])
+		n++;
+	free(machine->images[at]);
+	machine->images[at] = machine->images[n - 1];
+	machine->images[n - 1] = NULL;
+}
+
 void fake_commit(struct fake_machine *machine, const struct fake_container *container, const char *name)
 {
 	struct json_object *labels = NULL;
@@ -182,12 +195,15 @@ struct fake_container *fake_create(struct fake_machine *machine, const char *nam
 {
 	struct fake_container *container = xcalloc(1, sizeof(*container));
 	char *seed = xasprintf("container %lld", (long long)++machine->ids);
-	struct json_object *binds = NULL;
+	struct json_object *binds = NULL, *image;
 
 	sha256_hex(seed, strlen(seed), container->id);
 	free(seed);
 	container->name = xstrdup(name);
 	container->request = request;
+	if (json_pointer_get(request, "/Image", &image) == 0)
+		snprintf(container->image_id, sizeof(container->image_id), "%s",
+			 fake_image_id(machine, json_object_get_string(image)));
 	if (machine->twists)
 		json_object_object_add(request, "StopSignal", json_object_new_string("SIGTERM"));
 	container->log = xstrdup("");

@@ -30,7 +30,7 @@ struct fake_file {
 enum fake_status { FAKE_CREATED, FAKE_RUNNING, FAKE_PAUSED, FAKE_EXITED };
 
 struct fake_container {
-	char id[65];
+	char id[65], image_id[80];
 	char *name;
 	struct json_object *request; /* as it was created */
 	enum fake_status status;
@@ -67,6 +67,8 @@ void fake_machine_init(struct fake_machine *machine);
 void fake_machine_clear(struct fake_machine *machine);
 
 void fake_add_image(struct fake_machine *machine, const char *name);
+/* As containerd's image store does it: also when containers were made from it. */
+void fake_remove_image(struct fake_machine *machine, const char *name);
 /* docker commit: what is run from it has the container's labels, and nothing of what that mounts. Once. */
 void fake_commit(struct fake_machine *machine, const struct fake_container *container, const char *name);
 /* sha256 of the name, as engines write it: static until the next call. NULL: it is not there. */

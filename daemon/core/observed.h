@@ -117,6 +117,8 @@ struct observed_instance {
 	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			  or not looked */
 	bool image_known, image_present;
+	bool image_lost;      /* the image that current was made from is not on the host any more: what it was
+				 called      then is what there is */
 	bool config_accepted; /* the image's HAProxy has accepted the wanted config before */
 
 	/*

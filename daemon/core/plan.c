@@ -74,7 +74,7 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 		      const struct observed_instance *observed, const struct observed_container *stays,
 		      const char *reason)
 {
-	const char *image_id = stays ? observed_image_id(stays) : NULL;
+	const char *image_id = stays && !observed->image_lost ? observed_image_id(stays) : NULL;
 	char *helper = container_helper_name(wanted->instance.name);
 
 	if (!image_id && observed->image_known && !observed->image_present)
@@ -337,6 +337,14 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 			  strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
 
+/* The engine has only errors to say of the mounted file, and there is no image for another container that
+ * could tell: that is no reason for a successor. */
+static bool is_out_of_sight(const struct wanted *wanted, const struct observed_instance *observed)
+{
+	return wanted->mounts_file && observed->config_in_doubt && !observed->config_known &&
+	       observed->image_known && !observed->image_present;
+}
+
 #define LOOK_UP_AGAIN_S 86400
 
 bool plan_must_look_up(const struct observed_instance *observed)
@@ -378,6 +386,11 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 		reload = true;
 		reason = reason ? reason
 				: "a server's name has had no address for long: it is looked up again";
+	}
+	if (is_out_of_sight(wanted, observed)) {
+		plan_add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL,
+			 "image is not on the host, and only through it the config can be seen");
+		return;
 	}
 	if (needs_successor(wanted, observed, memory, reload)) {
 		plan->for_silence = !file && observed->stats == STATS_FAILED;
