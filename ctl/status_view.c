@@ -392,7 +392,8 @@ static void print_unguarded(const struct status *status, FILE *out)
 		n += status->balancers[i].unguarded;
 	if (n > 0)
 		fprintf(out,
-			"; %zu %s an HAProxy without Lua: connections to an API server that hangs end later",
+			"; %zu %s an HAProxy without Lua: connections to an API server that hangs end "
+			"later, and one that only DNS knows is lost at a start while DNS is down",
 			n, n == 1 ? "has" : "have");
 }
 

@@ -78,14 +78,19 @@ def test_connections_to_a_server_that_only_stops_go_on(daemon, hosts, servers, a
     daemon.wait("it to be back", lambda: daemon.instances()[0]["servers"][0]["state"] == "up", patience(20))
 
 
-def test_where_there_is_no_lua_status_says_so(daemon, hosts, servers):
-    host = hosts[0]
-    deploy(daemon, [host], servers)
+def without_lua(host):
+    """An image whose HAProxy has none, from the balancer's."""
     script = 'sed "s/feature(LUA)/feature(NONE)/" /usr/local/etc/haproxy/haproxy.cfg >/dev/shm/x.cfg; exec haproxy -W -db -f /dev/shm/x.cfg'
     entry = '["/bin/sh", "-c", "case \\"$*\\" in *apilb-check*) exec \\"$@\\";; esac; ' + script.replace('"', '\\"') + '", "x"]'
     host.engine.call(
         "POST", "/commit", {}, container=NAME, repo="haproxy", tag="no-lua", changes=f"ENTRYPOINT {entry}"
     )  # fmt: skip
-    change(daemon, [host], servers, image="haproxy:no-lua")
+    return "haproxy:no-lua"
+
+
+def test_where_there_is_no_lua_status_says_so(daemon, hosts, servers):
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+    change(daemon, [host], servers, image=without_lua(host))
     assert daemon.instances()[0]["converged"] and daemon.instances()[0]["guarded"] is False
     assert "without Lua" in daemon.ctl("status").text

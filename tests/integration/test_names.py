@@ -9,6 +9,7 @@ from lab.hosts import BRIDGE
 from lab.names import NameServer
 from lab.proc import patience, run
 from test_change import change, events
+from test_guard import without_lua
 
 SILENT = "10.77.0.253"
 NOBODY = "10.77.0.199"  # no such host
@@ -137,3 +138,25 @@ def test_a_slow_start_and_one_without_dns(daemon, hosts, apis, dns, resolving):
     finally:
         dead.close()
     assert all(api.process.running() for api in apis)
+
+
+def test_without_lua_a_start_without_dns_is_one_without_names(daemon, hosts, apis, dns, resolving):
+    """Nobody has kept the addresses; status says beforehand that it is so."""
+    host = hosts[0]
+    dns.default = [BRIDGE]
+    resolving(host)
+    content = ["a.test:6441", f"{BRIDGE}:6442"]
+    deploy(daemon, [host], content)
+    change(daemon, [host], content, image=without_lua(host))
+    all_up(daemon, host)
+    assert "one that only DNS knows is lost at a start while DNS is down" in daemon.ctl("status").text
+    dns.default = "nx"
+    # As it runs it keeps them.
+    daemon.reconcile()
+    assert states(daemon, host) == ["up", "up"]
+    host.engine.act(NAME, "restart", t=1)
+    daemon.wait("the name to be lost", lambda: states(daemon, host) == ["down", "up"], patience(20))
+    assert by_host(daemon, host)["servers"][0]["why"] == "its name cannot be resolved"
+    assert backends(endpoint(host)) == {"api2"}
+    dns.default = [BRIDGE]
+    all_up(daemon, host)
