@@ -1074,6 +1074,27 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests)
 
 #define CASE(suite, name, ...) add_case(suite, name, (const TTest *const[]){__VA_ARGS__, NULL})
 
+/* Before anybody has watched it. */
+START_TEST(a_directory_is_busy_while_something_changes_there)
+{
+	put("a.yaml", "a");
+	ck_assert(watch_is_busy(dir));
+	while (watch_is_busy(dir))
+		continue;
+	/* Again in place, which the directory does not show; and what is no spec is of no interest. */
+	put("a.yaml", "again");
+	ck_assert(watch_is_busy(dir));
+	put(".notes", "x");
+	while (watch_is_busy(dir))
+		continue;
+	put(".notes", "y");
+	ck_assert(!watch_is_busy(dir));
+	free(dir);
+	dir = temp_path("nowhere");
+	ck_assert(!watch_is_busy(dir));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("watch");
@@ -1102,6 +1123,7 @@ int main(void)
 	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
 	     files_removed_while_nobody_looked_are_an_empty_directory,
 	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);
+	CASE(suite, "busy", a_directory_is_busy_while_something_changes_there);
 	CASE(suite, "asked", what_is_not_told_is_seen_when_asked, a_target_made_later_is_seen_when_asked,
 	     a_file_elsewhere_is_waited_for_too, what_was_only_just_changed_when_it_was_read_is_read_again);
 	runner = srunner_create(suite);

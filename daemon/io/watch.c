@@ -1,5 +1,6 @@
 #include "daemon/io/watch.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <libgen.h>
@@ -261,6 +262,32 @@ void watch_free(struct watch *watch)
 	free(watch->parent);
 	free(watch->base_name);
 	free(watch);
+}
+
+static bool is_young(const char *path)
+{
+	struct file_stamp stamp = file_stamp(path);
+	int64_t age_ms = file_stamp_age_ms(&stamp);
+
+	return age_ms >= 0 && age_ms < WATCH_SETTLE_MS;
+}
+
+bool watch_is_busy(const char *path)
+{
+	bool busy = is_young(path);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && !busy && (entry = readdir(dir)) != NULL) {
+		char *file = xasprintf("%s/%s", path, entry->d_name);
+
+		/* No spec is called so, but what editors keep for themselves is. */
+		busy = entry->d_name[0] != '.' && is_young(file);
+		free(file);
+	}
+	if (dir)
+		closedir(dir);
+	return busy;
 }
 
 bool watch_settling(struct watch *watch)

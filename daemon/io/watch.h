@@ -89,4 +89,10 @@ void watch_listing_clear(struct watch_listing *listing);
 const char *watch_place(const struct watch *watch);
 void watch_expect(struct watch *watch, const char *place);
 
+/*
+ * Whether something in the directory has changed within the last WATCH_SETTLE_MS: for who has not watched it
+ * yet, and must not take half of what is just being put there for all.
+ */
+bool watch_is_busy(const char *dir);
+
 #endif

@@ -1,5 +1,8 @@
 """No edit and no failure takes down a good balancer: cases that a review found."""
 
+import json
+import os
+import threading
 import time
 
 import pytest
@@ -125,6 +128,32 @@ def test_corrected_ssh_user_counts_at_once(daemon, hosts, servers):
     daemon.wait_phase(host.address, "unreachable", patience(15))
     deploy(daemon, [host], servers)
     serves(endpoint(host))
+
+
+def test_half_a_spec_at_the_start_removes_nothing(make_daemon, local, servers):
+    """Somebody is still writing it, and the half that is there is valid by itself."""
+    daemon = make_daemon().start()
+    content = deploy_local(daemon, servers, count=2)
+    before = [identity(local, name) for name in ("lb0", "lb1")]
+    daemon.stop()
+    path = daemon.spec_dir / "local.yaml"
+
+    def write(content):
+        path.write_text(json.dumps(content))
+
+    def finish():
+        for _ in range(30):
+            time.sleep(0.02)
+            os.utime(path)
+        write(content)
+
+    write({**content, "apiLoadBalancers": content["apiLoadBalancers"][:1]})
+    writer = threading.Thread(target=finish)
+    writer.start()
+    daemon.start()
+    writer.join()
+    daemon.wait_converged(2, "local")
+    assert [identity(local, name) for name in ("lb0", "lb1")] == before
 
 
 def test_removed_orphan_is_told(make_daemon, local, servers):
