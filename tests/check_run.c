@@ -646,7 +646,7 @@ START_TEST(what_has_left_and_is_started_again_is_stopped)
 	change_image(&place);
 	run(&place);
 	expect_as_wanted(&place, "in the same run");
-	ck_assert_uint_eq(times_told(&place, "had left, and the engine has started it again"), 2);
+	ck_assert_uint_eq(times_told(&place, "it had drained, and the engine has started it again"), 2);
 
 	/* With connections it stays for as long as they do. */
 	place.machine.lasting = true;

@@ -235,15 +235,16 @@ static void plan_old(const char *balancer, const struct observed_instance *obser
 
 		if (old->status == CONTAINER_RUNNING && old->undrained)
 			add_leaving(plan, balancer, old, NULL,
-				    "was succeeded, and may not have been told to leave");
+				    "its successor has taken over; it may not have been told to drain");
 		else if (old->status == CONTAINER_RUNNING && old->returned)
-			add_removal(plan, old, "had left, and the engine has started it again");
+			add_removal(plan, old, "it had drained, and the engine has started it again");
 		else if (old->status == CONTAINER_RUNNING && !old->overdue)
 			plan_add_later(plan, old->name, old->id);
 		else if (old->status != CONTAINER_REMOVING)
 			add_removal(plan, old,
-				    is_up(old) ? "was succeeded, and has not left within the drain timeout"
-					       : "was succeeded, and has left");
+				    is_up(old) ? "its successor has taken over; it has not drained within "
+						 "the drain timeout"
+					       : "its successor has taken over; it has drained");
 	}
 }
 
