@@ -425,7 +425,7 @@ enum step job_explain(struct job *job, struct job_target *target)
 		return STEP_NEXT;
 	/* That one has been explained already; and the lines of one that is silent change all the time. */
 	if ((wanted && refused_why(&target->memory.refused, wanted->version)) ||
-	    target->result.observed.silence) {
+	    target->result.observed.silence || target->result.observed.hurried) {
 		target->result.err = target->result.plan.trouble;
 		return STEP_NEXT;
 	}

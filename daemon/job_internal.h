@@ -55,7 +55,9 @@ struct job {
 	int64_t moment_ms;          /* when the first of them began, by the monotonic clock, ... */
 	int64_t look_ms;            /* ... and the last of them */
 	struct silence_clock asked; /* stats: when the socket was */
-	int64_t waited_ms;          /* stats: in this look, in vain */
+	bool known_silent;          /* stats: the one that is asked was so at the last look */
+	bool waited_for_silent;     /* stats: in this look, for one that was known to be silent */
+	int64_t waited_ms;          /* stats: in this look, in vain, for all others */
 	char *exec_id;              /* apply: the command that was prepared */
 	char *leaver_id;         /* apply: the container that is told to leave; NULL: none, or it has gone */
 	char *leaver_started_at; /* apply: since when it runs; NULL: not known */

@@ -296,6 +296,7 @@ enum step job_list(struct job *job)
 		job->list = xcalloc(1, sizeof(*job->list));
 		job->look_ms = clock_monotonic_ms();
 		job->waited_ms = 0;
+		job->waited_for_silent = false;
 		if (job->looks++ == 0)
 			job->moment_ms = job->look_ms;
 		label = xasprintf(LABEL_OWNER "=%s", job->options.owner);

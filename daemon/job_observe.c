@@ -11,9 +11,16 @@
 #include "daemon/io/archive.h"
 #include "daemon/job_internal.h"
 
-/* Who answers does so at once; who is short of CPU gets this. The others of the host wait for it, ... */
+/*
+ * Who answers does so at once; who is short of CPU gets this. The others of the
+ * host wait for it, ...
+ */
 #define STATS_TIMEOUT_MS 5000
-/* ... but not for each of many. */
+/*
+ * ... but not for each of many: of those that are known to be silent one gets so
+ * long in a look, and of those that are not as many as this is enough for. A
+ * HAProxy of the latter that got less is not called silent for it.
+ */
 #define STATS_PATIENCE_MS 10000
 #define STATS_HURRY_MS 1000
 
@@ -334,7 +341,15 @@ static void on_stats(void *arg, const char *text, size_t len, const struct err *
 
 static int64_t stats_timeout_ms(const struct job *job)
 {
-	return job->waited_ms < STATS_PATIENCE_MS ? STATS_TIMEOUT_MS : STATS_HURRY_MS;
+	bool patient = job->known_silent ? !job->waited_for_silent : job->waited_ms < STATS_PATIENCE_MS;
+
+	return patient ? STATS_TIMEOUT_MS : STATS_HURRY_MS;
+}
+
+/* It may be as slow as one may be, and have had no time for that. */
+static bool was_hurried(const struct job *job, int64_t waited_ms)
+{
+	return !job->known_silent && stats_timeout_ms(job) == STATS_HURRY_MS && waited_ms >= STATS_HURRY_MS;
 }
 
 static void on_stats_open(void *arg, struct bufferevent *stream, const struct err *err)
@@ -404,6 +419,24 @@ static const struct observed_container *answerer(const struct job_target *target
 	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
 }
 
+static void judge_silence(struct job *job, struct job_target *target, int64_t now)
+{
+	struct observed_instance *observed = &target->result.observed;
+	const struct silence *silence = &target->memory.silence;
+
+	if (job->known_silent)
+		job->waited_for_silent = true;
+	else
+		job->waited_ms += now - job->asked.ms;
+	/* What is missing will not come back; but somebody may take it away again and again. */
+	observed->successor_due =
+		silence_is_due(silence, now) || (observed->stats == STATS_NO_SOCKET && silence->tries == 0);
+	observed->silence = silence_words(silence, observed->stats_error ? observed->stats_error : "");
+	/* Before it is called missing, or broken: HAProxy opens it a moment after its start. */
+	if (silence_is_early(silence, now))
+		observed->stats = STATS_EARLY;
+}
+
 static void note_silence(struct job *job, struct job_target *target, const struct observed_container *asked)
 {
 	struct observed_instance *observed = &target->result.observed;
@@ -412,21 +445,25 @@ static void note_silence(struct job *job, struct job_target *target, const struc
 	char *run = silence_run(asked->id, asked->started_at);
 	int64_t now = clock_monotonic_ms();
 
-	if (observed->stats == STATS_ANSWERED)
+	if (observed->stats == STATS_ANSWERED) {
 		silence_broken(silence, run, now);
-	else if (silent)
-		silence_met(silence, run, job->asked, job->options.silent_after_ms);
-	free(run);
-	if (!silent)
-		return;
-	job->waited_ms += now - job->asked.ms;
-	/* What is missing will not come back; but somebody may take it away again and again. */
-	observed->successor_due =
-		silence_is_due(silence, now) || (observed->stats == STATS_NO_SOCKET && silence->tries == 0);
-	observed->silence = silence_words(silence, observed->stats_error ? observed->stats_error : "");
-	/* Before it is called missing, or broken: HAProxy opens it a moment after its start. */
-	if (silence_is_early(silence, now))
+	} else if (silent && was_hurried(job, now - job->asked.ms)) {
 		observed->stats = STATS_EARLY;
+		observed->hurried = true;
+	} else if (silent) {
+		silence_met(silence, run, job->asked, job->options.silent_after_ms);
+		judge_silence(job, target, now);
+	}
+	free(run);
+}
+
+static bool is_known_silent(const struct job_target *target, const struct observed_container *asked)
+{
+	char *run = silence_run(asked->id, asked->started_at);
+	bool known = silence_has(&target->memory.silence, run);
+
+	free(run);
+	return known;
 }
 
 enum step job_ask_haproxy(struct job *job, struct job_target *target)
@@ -447,6 +484,7 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		break;
 	case STATS_LOOK_DIR:
 		job->asked = job_clock();
+		job->known_silent = is_known_silent(target, asked);
 		*strrchr(path, '/') = '\0';
 		docker_head_archive(job->docker, asked->id, path, on_stats_dir, job);
 		break;

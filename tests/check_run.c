@@ -1383,15 +1383,14 @@ END_TEST
 
 /* A second balancer on the same host, of which a request costs the connection. */
 
-static struct wanted *second_wanted(const char *servers)
+static struct wanted *other_wanted(const char *name, int port, const char *servers)
 {
 	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
-	char *yaml =
-		xasprintf("image: " OLD "\napiLoadBalancers:\n- name: other\n  host: {direct: {}}\n"
-			  "  bindAddress: 192.0.2.9:7500\n  hostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
-			  "  servers: [%s]\n",
-			  servers);
+	char *yaml = xasprintf("image: " OLD "\napiLoadBalancers:\n- name: %s\n  host: {direct: {}}\n"
+			       "  bindAddress: 192.0.2.9:%d\n  hostConfigPath: /etc/haproxy-%s/haproxy.cfg\n"
+			       "  servers: [%s]\n",
+			       name, port, name, servers);
 	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
 	struct wanted *wanted;
 
@@ -1400,6 +1399,11 @@ static struct wanted *second_wanted(const char *servers)
 	spec_free(spec);
 	free(yaml);
 	return wanted;
+}
+
+static struct wanted *second_wanted(const char *servers)
+{
+	return other_wanted("other", 7500, servers);
 }
 
 static bool runs_config(const struct place *place, const struct wanted *wanted)
@@ -1635,6 +1639,84 @@ START_TEST(a_mounted_file_is_gone_only_when_it_is)
 }
 END_TEST
 
+/* Several on one host. */
+#define HUNG 4
+struct several {
+	struct wanted *wanted[HUNG + 1];
+	struct memory memory[HUNG + 1];
+	struct err err[HUNG + 1];
+};
+
+static void on_several_reached(void *arg, const struct job_target *targets, size_t n)
+{
+	(void)arg, (void)targets;
+	ck_assert_uint_eq(n, HUNG + 1);
+}
+
+static void run_several(struct place *place, struct several *several)
+{
+	struct job_options options = options_of(place);
+	struct job_target *targets = xcalloc(HUNG + 1, sizeof(*targets));
+	struct job *job;
+	size_t n;
+
+	options.reached = on_several_reached;
+	place->done = false;
+	for (size_t i = 0; i <= HUNG; i++) {
+		targets[i].order.wanted = wanted_ref(several->wanted[i]);
+		targets[i].order.name = xstrdup(several->wanted[i]->instance.name);
+		memory_lend(&targets[i].memory, &several->memory[i], several->wanted[i]->version,
+			    clock_monotonic_ms());
+	}
+	job = job_start(&options, targets, HUNG + 1);
+	while (!place->done)
+		event_base_loop(place->base, EVLOOP_ONCE);
+	targets = job_targets(job, &n);
+	for (size_t i = 0; i <= HUNG; i++) {
+		several->err[i] = targets[i].result.err;
+		memory_take(&several->memory[i], &targets[i].memory, several->wanted[i]->version,
+			    &targets[i].result.err, clock_monotonic_ms());
+	}
+	job_free(job);
+}
+
+/* The last of them is slow, as where there is little CPU, and all before it are hung: that costs it nothing.
+ */
+START_TEST(who_hangs_costs_nobody_elses_verdict)
+{
+	struct several several;
+	struct place place;
+	int runs = 0;
+
+	open_place(&place);
+	for (int i = 0; i <= HUNG; i++) {
+		char *name = xasprintf("lb%d", i);
+
+		several.wanted[i] = other_wanted(name, 7500 + i, "'192.0.2.1:6443'");
+		memory_init(&several.memory[i]);
+		free(name);
+	}
+	run_several(&place, &several);
+	fake_engine_gag(place.engine, fake_token(fake_find(&place.machine, "lb4")), MOUTH_SLOW);
+	fake_engine_gag_others(place.engine, MOUTH_SILENT);
+	do {
+		run_several(&place, &several);
+		ck_assert_msg(!several.memory[HUNG].silence.run, "%s", several.err[HUNG].message);
+		if (several.err[HUNG].kind != ERR_NONE)
+			ck_assert_pstr_eq(several.err[HUNG].message,
+					  "HAProxy does not answer yet: it was given a moment only, because "
+					  "others on its host do not answer");
+	} while (several.err[HUNG].kind != ERR_NONE && ++runs < HUNG);
+	ck_assert_msg(several.err[HUNG].kind == ERR_NONE, "%s", several.err[HUNG].message);
+	for (int i = 0; i <= HUNG; i++) {
+		ck_assert(i == HUNG || several.memory[i].silence.run);
+		wanted_unref(several.wanted[i]);
+		memory_clear(&several.memory[i]);
+	}
+	close_place(&place);
+}
+END_TEST
+
 #define MINE "global # mine\n"
 
 static void somebody_elses(struct place *place)
@@ -1805,6 +1887,7 @@ int main(void)
 	tcase_add_test(tcase, a_successor_that_serves_alone_is_never_told_to_leave);
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * N(mishaps));
 	tcase_add_loop_test(tcase, what_is_somebody_elses_in_our_directory_is_left_alone, 0, 2);
+	tcase_add_test(tcase, who_hangs_costs_nobody_elses_verdict);
 	tcase_add_test(tcase, a_mounted_file_is_gone_only_when_it_is);
 	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);

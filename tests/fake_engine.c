@@ -39,7 +39,7 @@ struct fake_engine {
 	size_t requests, outages, fail_at;
 	enum fake_fault how;
 	bool failed;
-	enum fake_mouth mouth;
+	enum fake_mouth mouth, others;
 	char *gagged;           /* the token of the one whose mouth that is; NULL: everybody's */
 	char *asked[ASKED_MAX]; /* tokens of the stats sockets that were opened, until they are accepted */
 };
@@ -363,9 +363,14 @@ void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mo
 	engine->mouth = mouth;
 }
 
+void fake_engine_gag_others(struct fake_engine *engine, enum fake_mouth mouth)
+{
+	engine->others = mouth;
+}
+
 static enum fake_mouth mouth_of(const struct fake_engine *engine, const char *token)
 {
-	return !engine->gagged || strcmp(engine->gagged, token) == 0 ? engine->mouth : MOUTH_SPEAKS;
+	return !engine->gagged || strcmp(engine->gagged, token) == 0 ? engine->mouth : engine->others;
 }
 
 static bool listens(const struct turn *turn, const char *path)
@@ -687,7 +692,8 @@ static char *first_asked(struct fake_engine *engine)
 struct question {
 	struct fake_engine *engine;
 	char *token;
-	struct event *drip; /* NULL: it does not */
+	struct event *drip; /* or a slow answer; NULL: it does not */
+	struct bufferevent *stream;
 };
 
 static void question_end(struct bufferevent *stream, void *arg)
@@ -719,27 +725,42 @@ static void drip(struct question *question, struct bufferevent *stream)
 	event_add(question->drip, &(struct timeval){.tv_sec = 1});
 }
 
-static void on_question(struct bufferevent *stream, void *arg)
+static void speak(struct question *question, enum fake_mouth mouth)
 {
-	struct question *question = arg;
-	struct evbuffer *input = bufferevent_get_input(stream);
 	const struct fake_container *container = by_token(question->engine, question->token);
-	enum fake_mouth mouth = mouth_of(question->engine, question->token);
-	char *text;
+	char *text = container ? fake_answer(container) : xstrdup("");
 
-	evbuffer_drain(input, evbuffer_get_length(input));
-	if (mouth == MOUTH_DRIPS)
-		drip(question, stream);
-	if (mouth == MOUTH_DRIPS || mouth == MOUTH_SILENT)
-		return;
-	text = container ? fake_answer(container) : xstrdup("");
 	if (mouth == MOUTH_HALF)
 		text[strlen(text) - strlen("\n")] = '\0';
 	else if (mouth == MOUTH_GARBAGE)
 		memset(text, 'x', strlen(text));
-	bufferevent_setcb(stream, NULL, question_end, on_stats_end, question);
-	bufferevent_write(stream, text, strlen(text));
+	bufferevent_setcb(question->stream, NULL, question_end, on_stats_end, question);
+	bufferevent_write(question->stream, text, strlen(text));
 	free(text);
+}
+
+static void on_thought(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	speak(arg, MOUTH_SLOW);
+}
+
+static void on_question(struct bufferevent *stream, void *arg)
+{
+	struct question *question = arg;
+	struct evbuffer *input = bufferevent_get_input(stream);
+	enum fake_mouth mouth = mouth_of(question->engine, question->token);
+
+	evbuffer_drain(input, evbuffer_get_length(input));
+	question->stream = stream;
+	if (mouth == MOUTH_DRIPS) {
+		drip(question, stream);
+	} else if (mouth == MOUTH_SLOW) {
+		question->drip = evtimer_new(question->engine->base, on_thought, question);
+		evtimer_add(question->drip, &(struct timeval){.tv_sec = 3});
+	} else if (mouth != MOUTH_SILENT) {
+		speak(question, mouth);
+	}
 }
 
 static void on_stats(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len,

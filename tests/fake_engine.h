@@ -33,9 +33,20 @@ size_t fake_engine_requests(const struct fake_engine *engine);
 size_t fake_engine_outages(const struct fake_engine *engine);
 
 /* What a HAProxy has to say on its stats socket. */
-enum fake_mouth { MOUTH_SPEAKS, MOUTH_SILENT, MOUTH_DRIPS, MOUTH_HALF, MOUTH_GARBAGE, MOUTH_REFUSES, MOUTHS };
+enum fake_mouth {
+	MOUTH_SPEAKS,
+	MOUTH_SLOW,
+	MOUTH_SILENT,
+	MOUTH_DRIPS,
+	MOUTH_HALF,
+	MOUTH_GARBAGE,
+	MOUTH_REFUSES,
+	MOUTHS
+};
 /* That one's whose socket has this token; NULL: everybody's. */
 void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mouth mouth);
+/* And everybody else's. */
+void fake_engine_gag_others(struct fake_engine *engine, enum fake_mouth mouth);
 
 /* As struct job_options wants it; arg is the fake engine. */
 struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,

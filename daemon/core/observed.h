@@ -141,8 +141,9 @@ struct observed_instance {
 	char *stats_error;
 	bool run_dir_mode; /* the directory of the socket has other permissions than it should */
 	/* STATS_NO_SOCKET, STATS_FAILED: */
-	char *silence;                     /* since when, and what is done about it, in words */
-	bool successor_due;                /* that is to be done now */
+	bool hurried;       /* STATS_EARLY: it was given a moment only, as others of its host do not answer */
+	char *silence;      /* since when, and what is done about it, in words */
+	bool successor_due; /* that is to be done now */
 	struct haproxy_description loaded; /* by the running HAProxy; empty: not ours */
 	char *haproxy_version;
 	int64_t asked_at_ms; /* Unix time of the answer, set by who asked */

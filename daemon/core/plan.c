@@ -371,8 +371,10 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 
 	/* What it has loaded decides what is to be done; it is about to say so. */
 	if (observed->stats == STATS_EARLY) {
-		err_set(&plan->trouble, ERR_TRANSIENT,
-			"HAProxy does not answer yet: it may have just started");
+		err_set(&plan->trouble, ERR_TRANSIENT, "HAProxy does not answer yet: %s",
+			observed->hurried
+				? "it was given a moment only, because others on its host do not answer"
+				: "it may have just started");
 		return;
 	}
 	if (observed->stats == STATS_ANSWERED &&

@@ -89,6 +89,11 @@ void silence_recall(struct silence *silence, struct silence_clock now)
 	silence->due = (struct silence_clock){0};
 }
 
+bool silence_has(const struct silence *silence, const char *run)
+{
+	return is(silence->run, run);
+}
+
 int64_t silence_lasts_ms(const struct silence *silence, int64_t now_ms)
 {
 	return silence->run ? now_ms - silence->since.ms : 0;

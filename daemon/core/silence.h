@@ -52,6 +52,8 @@ void silence_tried(struct silence *silence, struct silence_clock now);
  */
 void silence_recall(struct silence *silence, struct silence_clock now);
 
+/* That run is silent since an earlier look. */
+bool silence_has(const struct silence *silence, const char *run);
 /* While it is silent. */
 bool silence_is_early(const struct silence *silence, int64_t now_ms);
 bool silence_is_due(const struct silence *silence, int64_t now_ms);
