@@ -204,9 +204,13 @@ class Liar:
             lie = self.lie
             if lie and lie(method, path, reply):
                 self.lies += 1
-            head = "".join(f"{name}: {value}\r\n" for name, value in reply.head.items())
-            length = f"Content-Length: {len(reply.body)}\r\n" if reply.body or method != "HEAD" else ""
-            client.sendall(f"HTTP/1.1 {reply.status} Said\r\n{head}{length}\r\n".encode() + reply.body)
+            self._tell(client, method, reply)
+
+    @staticmethod
+    def _tell(client, method, reply):
+        head = "".join(f"{name}: {value}\r\n" for name, value in reply.head.items())
+        length = f"Content-Length: {len(reply.body)}\r\n" if reply.body or method != "HEAD" else ""
+        client.sendall(f"HTTP/1.1 {reply.status} Said\r\n{head}{length}\r\n".encode() + reply.body)
 
     def _ask(self, method, path, headers, body):
         connection = UnixConnection(self.engine)
@@ -226,6 +230,54 @@ class Liar:
 
     def __exit__(self, *_):
         self.close()
+
+
+class FailingEngine(Liar):
+    """Stands before a real engine. The nth request after fail() fails in a way, and all others go well."""
+
+    def __init__(self, path, engine, lose_session):
+        self.path = str(path)
+        self.lose_session = lose_session
+        self.lock = threading.Lock()
+        self.way, self.left, self.failed = None, 0, False
+        super().__init__(path, engine)
+
+    def fail(self, nth, way=None):
+        """0: none, from now on."""
+        with self.lock:
+            self.way, self.left, self.failed = way, nth, False
+
+    def _due(self):
+        """How this request fails; None: it does not."""
+        with self.lock:
+            self.left -= 1
+            self.failed |= self.left == 0
+            return self.way if self.left == 0 else None
+
+    def _serve(self, client):
+        while True:
+            request = read_whole_request(client)
+            way = self._due()
+            if way == "cut before":
+                return
+            if way == "no space":
+                client.sendall(json_reply(b"500 Internal Server Error", b'{"message":"no space left on device"}'))
+                continue
+            reply = self._ask(*request)
+            if way:
+                self.ENDS[way](self)
+                return
+            self._tell(client, request[0], reply)
+
+    def _go_away(self):
+        """As an engine that is restarted: silent for a moment, then not there for another one."""
+        time.sleep(0.5)
+        os.rename(self.path, self.path + ".gone")
+        threading.Timer(1, os.rename, (self.path + ".gone", self.path)).start()
+
+    # After the engine has done it, and before anybody hears of it.
+    ENDS = {"cut after": lambda self: None, "engine gone": _go_away, "session lost": lambda self: self.lose_session()}
+    WAYS = ("cut before", "cut after", "no space", "engine gone", "session lost")
 
 
 class Relay:
