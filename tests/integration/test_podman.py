@@ -169,7 +169,17 @@ def test_copies_of_our_labels_make_nothing_ours(daemon, host, servers):
     [told] = [e for e in daemon.events() if e["type"] == "lookalike"]
     assert "and 3 more have copies of our labels" in told["message"]
 
-    # What is ours and has been renamed goes all the same; and without a spec only ours goes.
+    # What a run that was interrupted has left goes all the same, though it was never started: a helper to write through, and
+    # one to look through.
+    made = {name: labels[name] for name in ("io.apilb.owner", "io.apilb.spec", "io.apilb.instance")}
+    look = {"Type": "bind", "Source": "/etc/haproxy", "Target": "/config", "ReadOnly": True}
+    for mounts in ({"Binds": ["/etc/haproxy:/config", "/var/lib/apilb:/run-dir"]}, {"Mounts": [look]}):
+        helper = {"Labels": {**made, "io.apilb.role": "helper"}, "HostConfig": {"NetworkMode": "none", **mounts}}
+        host.engine.create(f"{NAME}-apilb-helper", image_of(host), **helper)
+        daemon.reconcile()
+        wait_for("the helper to be gone", lambda: host.engine.names() == sorted([NAME, *copies]), patience(20))
+
+    # So does what is ours and has been renamed; and without a spec only ours goes.
     host.engine.act(NAME, "rename", name="somebody-was-here")
     daemon.reconcile()
     wait_for("ours to be alone", lambda: host.engine.names() == sorted([NAME, *copies]), patience(20))
