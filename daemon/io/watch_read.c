@@ -39,7 +39,7 @@ static enum outcome fail(struct watch_file *file, char *message)
 	return READ_FAILED;
 }
 
-/* The file cannot be looked at. One that has gone since the directory was listed is no error. */
+/* The file cannot be looked at. */
 static enum outcome fail_errno(struct watch_file *file, int dir, const char *name)
 {
 	char target[256];
@@ -149,10 +149,10 @@ static void add_file(struct watch_listing *listing, int dir, const char *dir_pat
 		outcome = read_file(dir, name, &file);
 	if (outcome == READ_CHANGED)
 		file.error = xstrdup("is being written: it changes while it is read");
-	if (outcome == READ_VANISHED) {
-		file_clear(&file);
-		return;
-	}
+	/* It was in the list: whoever replaces it may have removed it first, as git does. If it stays away,
+	 * that is told, and looked at again. */
+	if (outcome == READ_VANISHED)
+		file.error = xstrdup("is being replaced or removed: it was there a moment ago");
 	listing->files = xreallocarray(listing->files, listing->n + 1, sizeof(file));
 	listing->files[listing->n++] = file;
 }
