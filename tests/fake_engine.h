@@ -47,6 +47,8 @@ enum fake_mouth {
 void fake_engine_gag(struct fake_engine *engine, const char *token, enum fake_mouth mouth);
 /* And everybody else's. */
 void fake_engine_gag_others(struct fake_engine *engine, enum fake_mouth mouth);
+/* Connections to that socket are taken. */
+bool fake_engine_listens(const struct fake_engine *engine, const char *token);
 
 /* As struct job_options wants it; arg is the fake engine. */
 struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,

@@ -354,21 +354,31 @@ const char *fake_token(const struct fake_container *container)
 	return "";
 }
 
-/* Every server but the backups, all up, but for the first of one that is nameless. */
-static void answer_servers(FILE *out, const char *config, bool nameless)
+static bool is_down(const struct fake_container *container, const char *name)
 {
-	const char *status = nameless ? "MAINT (resolution)" : "UP";
+	return container->cut_off || strncmp(name, FAKE_DEAD_SERVER ":", strlen(FAKE_DEAD_SERVER ":")) == 0;
+}
 
-	for (const char *at = config; (at = strstr(at, "\n    server ")) != NULL; at++) {
+/* Every server but the backups, all up, but for the first of one that is nameless, and those that are down.
+ */
+static void answer_servers(FILE *out, const struct fake_container *container)
+{
+	bool nameless = container->nameless;
+
+	for (const char *at = container->loaded; (at = strstr(at, "\n    server ")) != NULL; at++) {
 		const char *name = at + strlen("\n    server ");
 		const char *end = strchr(name, '\n');
 		const char *backup = strstr(name, " backup");
+		bool down = is_down(container, name);
 
-		if (!backup || backup > end)
-			fprintf(out, "kube-apiserver,%.*s,%s,L7OK,0,60,200,1,\n", (int)strcspn(name, " "),
-				name, status);
-		if (!backup || backup > end)
-			status = "UP";
+		if (backup && backup < end)
+			continue;
+		fprintf(out, "kube-apiserver,%.*s,%s,%s,0,60,200,1,\n", (int)strcspn(name, " "), name,
+			nameless ? "MAINT (resolution)"
+			: down   ? "DOWN"
+				 : "UP",
+			down ? "L4TOUT" : "L7OK");
+		nameless = false;
 	}
 }
 
@@ -384,7 +394,7 @@ char *fake_answer(const struct fake_container *container)
 		container->nameless ? 100000 : 60, container->leaves, (int)strcspn(description, "\""),
 		description);
 	fprintf(out, "# pxname,svname,status,check_status,bck,lastchg,check_code,check_duration,last_chk\n");
-	answer_servers(out, container->loaded, container->nameless);
+	answer_servers(out, container);
 	fprintf(out, "\n");
 	fclose(out);
 	return text;

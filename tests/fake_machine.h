@@ -17,6 +17,9 @@
 
 struct json_object;
 
+/* At this address no HAProxy ever reaches a server. */
+#define FAKE_DEAD_SERVER "192.0.2.13"
+
 struct fake_file {
 	char *path; /* on the host, or "CONTAINER-ID:/path" within a container */
 	char *text;
@@ -40,6 +43,7 @@ struct fake_container {
 	bool leaves;     /* it was told to, and has connections that last */
 	int deaf;        /* so many signals to its HAProxy are lost: it has just started */
 	bool nameless;   /* for a day it has had no address for its first server's name; a reload helps */
+	bool cut_off;    /* it reaches none of its servers */
 	char *log;
 	struct fake_container *next;
 };

@@ -64,7 +64,7 @@ def silences(daemon, host):
 
 
 def test_a_haproxy_that_does_not_answer_gets_a_successor(make_daemon, hosts, servers, tmp_path):
-    """In real time, once, over a restart; what becomes of it over hours is check_run's."""
+    """In real time, once, over a restart; what becomes of it over hours is check_run_silence's."""
     # Longer than a question may take.
     daemon = make_daemon("--silent-after=7s").start()
     kinds = ["says nothing", "drips", "answers half"]

@@ -1,0 +1,189 @@
+/* The first run after a start of the daemon: what the host has, and what the store says. */
+#include <check.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "tests/run_worlds.h"
+#include "tests/turned_clock.h"
+#include "daemon/host.h"
+#include "tests/temp.h"
+
+#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+
+/* After a start: the host has been brought to `has`; recorded is what is in force, wanted what the spec says.
+ */
+enum { FORMER, CHANGED, THIRD };
+
+static const struct start {
+	const char *name;
+	int has, recorded, wanted;
+	void (*then)(struct place *place); /* what has become of it meanwhile; NULL: nothing */
+	enum first_look look;
+	bool touched;
+} starts[] = {
+	{"all is as recorded", FORMER, FORMER, FORMER, NULL, LOOK_KEEP, false},
+	{"an edit waits", FORMER, FORMER, CHANGED, NULL, LOOK_KEEP, false},
+	{"an older store", CHANGED, FORMER, CHANGED, NULL, LOOK_ADOPT, false},
+	{"an older store, and it was stopped", CHANGED, FORMER, CHANGED, container_stopped, LOOK_ADOPT,
+	 false},
+	{"an older store, and another edit", CHANGED, FORMER, THIRD, NULL, LOOK_LEAVE, false},
+	{"an older store, and an older spec", CHANGED, FORMER, FORMER, NULL, LOOK_LEAVE, false},
+	{"a lost store, and an edit", FORMER, CHANGED, CHANGED, NULL, LOOK_LEAVE, false},
+	{"an older store, and it is gone", CHANGED, FORMER, CHANGED, container_removed, LOOK_KEEP, true},
+	{"drift, as ever", FORMER, FORMER, CHANGED, file_edited, LOOK_KEEP, true},
+};
+
+static struct wanted *version(int which)
+{
+	static const char *const servers[] = {
+		[FORMER] = "'192.0.2.1:6443', '192.0.2.2:6443'",
+		[CHANGED] = "'192.0.2.1:6443', '192.0.2.3:6443'",
+		[THIRD] = "'192.0.2.1:6443', '192.0.2.4:6443'",
+	};
+
+	return wanted_of(OLD, "7443", servers[which]);
+}
+
+static void bring_to(struct place *place, int which)
+{
+	wanted_unref(place->wanted);
+	place->wanted = version(which);
+	while (!place_is_as_wanted(place))
+		place_run(place);
+}
+
+START_TEST(after_a_start_the_host_decides)
+{
+	const struct start *start = &starts[_i];
+	struct place place;
+
+	place_open(&place);
+	bring_to(&place, start->has);
+	if (start->then)
+		start->then(&place);
+	place_forget(&place);
+	wanted_unref(place.wanted);
+	place.wanted = version(start->recorded);
+	place.next = start->wanted == start->recorded ? NULL : version(start->wanted);
+	place.unproven = true;
+	place.reached = false;
+	place_run(&place);
+	ck_assert(place.reached);
+	ck_assert_msg(place.last.result.look == start->look, "%s: %d", start->name, place.last.result.look);
+	ck_assert_msg((place.machine.history != NULL) == start->touched, "%s: %s", start->name,
+		      place.machine.history);
+	ck_assert_msg(place.last.result.err.kind == ERR_NONE, "%s: %s", start->name,
+		      place.last.result.err.message);
+	if (start->look == LOOK_KEEP)
+		expect_as_wanted(&place, start->name);
+	place_close(&place);
+}
+END_TEST
+
+/* A plan for the host, when the daemon has just started with a store that was lost. */
+struct planned {
+	bool done;
+	size_t actions;
+	enum first_look look;
+};
+
+static void on_planned(void *arg, struct host *host, const struct job_target *targets, size_t n,
+		       const struct err *err)
+{
+	struct planned *planned = arg;
+
+	(void)host;
+	ck_assert_msg(!err, "%s", err ? err->message : "");
+	ck_assert_uint_eq(n, 1);
+	*planned = (struct planned){true, targets[0].result.plan.n, targets[0].result.look};
+}
+
+static void on_host_due(void *arg, struct host *host)
+{
+	(void)arg;
+	host_run(host);
+}
+
+static void on_host_idle(void *arg, struct host *host, bool settled)
+{
+	(void)arg, (void)host, (void)settled;
+}
+
+static const struct removal *nobody_is_there(void *arg, const struct host *ahead)
+{
+	(void)ahead;
+	return nobody_else(arg);
+}
+
+static struct planned plan_after_a_start(struct place *place)
+{
+	char *dir = temp_path("state"), *warning = NULL;
+	struct err err;
+	struct store *store = store_open(place->base, dir, &warning, &err);
+	struct events *events = events_new(place->base, store);
+	const struct host_context context = {
+		.base = place->base,
+		.store = store,
+		.events = events,
+		.owner = OWNER,
+		.due = on_host_due,
+		.idle = on_host_idle,
+		.removal = nobody_is_there,
+	};
+	struct spec_host settings = {.url = (char *)"direct",
+				     .label = (char *)"direct",
+				     .engine = fake_engine_socket(place->engine)};
+	struct host *host = host_new(&context, &settings);
+	struct planned planned = {false};
+	struct instance_change change;
+
+	host_wish(host, "lb", place->wanted, false, &change);
+	host_plan(host, on_planned, &planned);
+	while (!planned.done)
+		event_base_loop(place->base, EVLOOP_ONCE);
+	host_free(host);
+	events_free(events);
+	store_close(store);
+	free(settings.engine);
+	free(dir);
+	return planned;
+}
+
+START_TEST(a_plan_promises_no_more_than_the_first_look_allows)
+{
+	struct planned planned;
+	struct place place;
+
+	temp_make();
+	place_open(&place);
+	if (_i > 0)
+		place_run(&place);
+	place_want(&place, NEW, "7443", "'192.0.2.1:6443', '192.0.2.2:6443'");
+	planned = plan_after_a_start(&place);
+	ck_assert_int_eq(planned.look, _i > 0 ? LOOK_LEAVE : LOOK_KEEP);
+	ck_assert_int_eq(planned.actions > 0, _i == 0);
+	place_close(&place);
+	temp_remove();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("run_start");
+	TCase *tcase = tcase_create("run_start");
+	SRunner *runner;
+	int failed;
+
+	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
+	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
+	tcase_add_loop_test(tcase, a_plan_promises_no_more_than_the_first_look_allows, 0, 2);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
