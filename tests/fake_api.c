@@ -123,8 +123,7 @@ static void say_as_podman(struct json_object *config, struct json_object *env)
 
 static struct json_object *inspect_of(const struct fake_turn *turn, const struct fake_container *container)
 {
-	struct json_object *inspect = json_object_new_object(), *config = NULL,
-			   *env = member(container->request, "Env");
+	struct json_object *inspect = json_object_new_object(), *config = NULL, *env, *own;
 	struct json_object *host = member(container->request, "HostConfig");
 	char *name = xasprintf("/%s", container->name);
 
@@ -133,10 +132,10 @@ static struct json_object *inspect_of(const struct fake_turn *turn, const struct
 	json_object_object_add(inspect, "Image", json_object_new_string(container->image_id));
 	json_object_deep_copy(container->request, &config, NULL);
 	json_object_object_del(config, "HostConfig");
+	own = member(config, "Env");
 	env = json_object_new_array();
-	for (size_t i = 0; i < json_object_array_length(member(config, "Env")); i++)
-		json_object_array_add(env,
-				      json_object_get(json_object_array_get_idx(member(config, "Env"), i)));
+	for (size_t i = 0; own && i < json_object_array_length(own); i++)
+		json_object_array_add(env, json_object_get(json_object_array_get_idx(own, i)));
 	json_object_array_add(env, json_object_new_string("PATH=/bin"));
 	if (turn->machine->podman)
 		say_as_podman(config, env);

@@ -1,0 +1,332 @@
+/*
+ * What goes and what stays (fleet_lab.h): instances, specs and directories that are gone, stores that were
+ * lost, containers of others, and those that `state` hands over.
+ */
+#include <check.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "tests/fleet_lab.h"
+#include "tests/turned_clock.h"
+
+#define HOSTS 3
+#define CONFIG "/etc/haproxy-lb/haproxy.cfg"
+
+static void setup(void)
+{
+	lab_open(HOSTS);
+}
+
+static void teardown(void)
+{
+	lab_close();
+}
+
+static void begin(void)
+{
+	lab_write_prod(HOSTS, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+}
+
+static void lose_store(void)
+{
+	char *path = xasprintf("%s/apilbd.db", lab.settings.state_dir);
+
+	ck_assert_int_eq(unlink(path), 0);
+	free(path);
+}
+
+START_TEST(an_instance_that_is_gone_from_its_list_goes)
+{
+	begin();
+	lab_write_prod(HOSTS - 1, LAB_OLD, "");
+	LAB_UNTIL(lab_containers(3) == 0);
+	/* Its files stay. */
+	ck_assert_ptr_nonnull(fake_file_find(lab_machine(3), CONFIG));
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS - 1);
+	lab_converge();
+	ck_assert_uint_eq(lab_events("removed", ""), 1);
+	ck_assert_str_eq(lab_phase(3, "lb"), "");
+	ck_assert_uint_eq(fake_ssh_sessions("h3"), 0);
+}
+END_TEST
+
+/* In whatever way nobody wants them any more. */
+START_TEST(a_spec_that_is_gone_takes_its_balancers_with_it)
+{
+	begin();
+	if (_i == 0)
+		lab_remove("prod");
+	else
+		lab_write_prod(0, LAB_OLD, "");
+	LAB_UNTIL(lab_containers(1) + lab_containers(2) + lab_containers(3) == 0);
+	lab_pass(100000);
+	ck_assert_str_eq(lab_phase(1, "lb"), "");
+	/* And comes back. */
+	lab_write_prod(HOSTS, LAB_NEW, "");
+	LAB_UNTIL(lab_count(LAB_NEW) == HOSTS);
+}
+END_TEST
+
+START_TEST(what_went_while_the_daemon_was_down_goes_after_its_start)
+{
+	begin();
+	lab_stop();
+	if (_i > 0)
+		lose_store();
+	lab_write_prod(1, LAB_OLD, "");
+	if (_i == 2)
+		lab_write(
+			"other", "%s",
+			"servers: [\"192.0.2.1:6443\"]\nbindAddress: 192.0.2.9:7500\nname: other\n"
+			"image: " LAB_OLD "\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+			"ssh: {password: \"%secret%\"}\napiLoadBalancers: [{host: {ssh: {address: h2}}}]\n");
+	lab_start();
+	lab_pass(100000);
+	ck_assert(lab_runs(1, LAB_OLD));
+	/* Without a store nobody knows of h3 any more; of h2 when somebody has to do with it. */
+	ck_assert_uint_eq(lab_containers(2), _i == 0 ? 0 : 1);
+	ck_assert_uint_eq(lab_container(2, "lb") != NULL, _i == 1);
+	ck_assert_uint_eq(lab_containers(3), _i == 0 ? 0 : 1);
+}
+END_TEST
+
+/* Nobody knows what it wants: its only version since the store was lost cannot be read. */
+START_TEST(a_spec_that_has_had_no_say_removes_nothing)
+{
+	begin();
+	lab_stop();
+	lose_store();
+	lab_write("prod", "servers: [\n");
+	lab_write("other", "%s",
+		  "servers: [\"192.0.2.1:6443\"]\nbindAddress: 192.0.2.9:7500\nname: other\n"
+		  "image: " LAB_OLD "\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h2}}}]\n");
+	lab_start();
+	lab_pass(200000);
+	ck_assert_ptr_nonnull(lab_container(2, "other"));
+	ck_assert(lab_runs(2, LAB_OLD));
+	/* Then it has: */
+	lab_write_prod(1, LAB_OLD, "");
+	LAB_UNTIL(lab_containers(2) == 1 && lab_container(2, "other"));
+	ck_assert(lab_runs(1, LAB_OLD));
+}
+END_TEST
+
+/* A directory that is gone, or another one in its place, says nothing. */
+START_TEST(a_directory_that_is_gone_removes_nothing)
+{
+	char *away = xasprintf("%s.away", lab.settings.spec_dir), *body;
+
+	begin();
+	ck_assert_int_eq(rename(lab.settings.spec_dir, away), 0);
+	if (_i == 1)
+		ck_assert_int_eq(mkdir(lab.settings.spec_dir, 0755), 0);
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 503);
+	ck_assert_int_eq(lab_get("/v1/status", &body), 200);
+	ck_assert_msg(!strstr(body, "\"troubles\":[]"), "%s", body);
+	free(body);
+	/* Repairs go on, also after a restart. */
+	lab_stop();
+	fake_remove(lab_machine(2), lab_container(2, "lb"));
+	lab_start();
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	if (_i == 1)
+		ck_assert_int_eq(rmdir(lab.settings.spec_dir), 0);
+	ck_assert_int_eq(rename(away, lab.settings.spec_dir), 0);
+	lab_pass(100000);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	free(away);
+}
+END_TEST
+
+START_TEST(who_cannot_be_reached_is_removed_when_it_is_back)
+{
+	begin();
+	fake_ssh_answer("h3", ANSWERS_REFUSING);
+	fake_ssh_lose("h3", false);
+	lab_write_prod(HOSTS - 1, LAB_OLD, "");
+	lab_pass(200000);
+	ck_assert_uint_eq(lab_containers(3), 1);
+	ck_assert(!fleet_is_converged(lab.fleet));
+	lab_stop();
+	fake_ssh_answer("h3", ANSWERS_WELL);
+	lab_start();
+	LAB_UNTIL(lab_containers(3) == 0);
+	lab_converge();
+}
+END_TEST
+
+/* One that was never reached has nothing to be removed. */
+START_TEST(who_was_never_reached_is_forgotten_at_once)
+{
+	fake_ssh_answer("h3", ANSWERS_REFUSING);
+	lab_write_prod(HOSTS, LAB_OLD, "");
+	lab_start();
+	lab_pass(100000);
+	ck_assert_str_eq(lab_phase(3, "lb"), "unreachable");
+	lab_write_prod(HOSTS - 1, LAB_OLD, "");
+	lab_pass(1000);
+	ck_assert_str_eq(lab_phase(3, "lb"), "");
+	lab_converge();
+}
+END_TEST
+
+/* Somebody else's container. */
+static struct fake_container *add_container(size_t host, const char *name)
+{
+	struct json_object *request = json_object_new_object();
+	struct fake_container *container;
+
+	json_object_object_add(request, "Image", json_object_new_string(LAB_OLD));
+	container = fake_create(lab_machine(host), name, request);
+	container->status = FAKE_RUNNING;
+	return container;
+}
+
+START_TEST(a_container_of_somebody_else_is_a_conflict_and_left_alone)
+{
+	struct fake_container *others = add_container(2, "lb");
+	char id[65];
+
+	strcpy(id, others->id);
+	lab_write_prod(HOSTS, LAB_OLD, "");
+	lab_start();
+	lab_pass(200000);
+	ck_assert_str_eq(lab_phase(2, "lb"), "conflict");
+	ck_assert_str_eq(lab_container(2, "lb")->id, id);
+	ck_assert_int_eq(lab_container(2, "lb")->status, FAKE_RUNNING);
+	ck_assert_ptr_null(fake_file_find(lab_machine(2), CONFIG));
+	ck_assert(lab_runs(1, LAB_OLD) && lab_runs(3, LAB_OLD));
+	/* Also when nobody wants it there any more. */
+	lab_write_prod(1, LAB_OLD, "");
+	lab_pass(200000);
+	ck_assert_str_eq(lab_container(2, "lb")->id, id);
+	/* And when it is gone: */
+	fake_remove(lab_machine(2), lab_container(2, "lb"));
+	lab_write_prod(HOSTS, LAB_OLD, "");
+	LAB_UNTIL(lab_runs(2, LAB_OLD));
+}
+END_TEST
+
+/* The spec of a take-over: `state` names these two containers of h1, of which only the first has a place. */
+static void write_takeover(const char *lb, const char *old)
+{
+	lab_write("prod",
+		  "image: " LAB_OLD "\nname: lb\nservers: [\"192.0.2.1:6443\"]\nbindAddress: 192.0.2.9:7443\n"
+		  "hostConfigPath: " CONFIG "\nssh: {password: secret}\n"
+		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\nstate:\n"
+		  "  \"0\":\n    container:\n      config: {name: lb, image: \"" LAB_OLD "\"}\n"
+		  "      status: {id: %s, status: running}\n    host: {ssh: {address: h1}}\n"
+		  "  \"7\":\n    container:\n      config: {name: old, image: \"" LAB_OLD "\"}\n"
+		  "      status: {id: %s, status: running}\n    host: {ssh: {address: h1}}\n",
+		  lb, old);
+}
+
+START_TEST(what_state_hands_over_is_taken_over_or_goes)
+{
+	char lb[65], old[65], bystander[65];
+
+	strcpy(lb, add_container(1, "lb")->id);
+	strcpy(old, add_container(1, "old")->id);
+	strcpy(bystander, add_container(1, "bystander")->id);
+	write_takeover(lb, old);
+	lab_start();
+	LAB_UNTIL(lab_runs(1, LAB_OLD) && lab_containers(1) == 2);
+	ck_assert_str_ne(lab_container(1, "lb")->id, lb);
+	ck_assert_ptr_null(lab_container(1, "old"));
+	ck_assert_str_eq(lab_container(1, "bystander")->id, bystander);
+	lab_converge();
+	/* It does nothing more, also after a restart. */
+	FREE(lab_machine(1)->history);
+	lab_stop();
+	lab_start();
+	lab_pass(200000);
+	ck_assert_msg(!lab_machine(1)->history, "%s", lab_machine(1)->history);
+	ck_assert_uint_eq(lab_containers(1), 2);
+}
+END_TEST
+
+/* Wherever the daemon ends in it, all of it comes true, and nothing else. */
+START_TEST(a_take_over_may_end_at_each_request)
+{
+	bool came_to_it = true;
+	size_t nth;
+
+	for (nth = 1; came_to_it; nth++) {
+		char lb[65], old[65];
+		int64_t limit = turned_clock_ms() + 20000;
+
+		lab_close();
+		lab_open(1);
+		strcpy(lb, add_container(1, "lb")->id);
+		strcpy(old, add_container(1, "old")->id);
+		add_container(1, "bystander");
+		write_takeover(lb, old);
+		fake_engine_fail(lab_engine(1), nth, nth % 2 ? FAULT_CUT_AFTER : FAULT_SILENT);
+		lab_start();
+		while (!fake_engine_has_failed(lab_engine(1)) && lab_turn(limit))
+			;
+		came_to_it = fake_engine_has_failed(lab_engine(1));
+		lab_stop();
+		lab_start();
+		LAB_UNTIL(lab_runs(1, LAB_OLD) && lab_containers(1) == 2 && !lab_container(1, "old") &&
+			  lab_container(1, "bystander"));
+	}
+	ck_assert_uint_gt(nth, 30);
+}
+END_TEST
+
+/* The same machine by two names: what one spec gives up is not taken from under the other. */
+START_TEST(a_machine_with_two_names_keeps_what_serves)
+{
+	fake_ssh_add("twin", lab_engine(3));
+	begin();
+	lab.hasty = true;
+	lab_write_prod(HOSTS - 1, LAB_OLD, "");
+	lab_write("twin", "%s",
+		  "servers: [\"192.0.2.1:6443\", \"192.0.2.2:6443\"]\nbindAddress: 192.0.2.9:7443\nname: lb\n"
+		  "image: " LAB_OLD "\nhostConfigPath: " CONFIG "\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: twin}}}]\n");
+	lab_pass(300000);
+	ck_assert(lab_runs(3, LAB_OLD));
+	ck_assert_uint_eq(lab_containers(3), 1);
+	ck_assert_uint_eq(fake_engine_outages(lab_engine(3)), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fleet_removal");
+	TCase *tcase = tcase_create("fleet_removal");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, an_instance_that_is_gone_from_its_list_goes);
+	tcase_add_loop_test(tcase, a_spec_that_is_gone_takes_its_balancers_with_it, 0, 2);
+	tcase_add_loop_test(tcase, what_went_while_the_daemon_was_down_goes_after_its_start, 0, 3);
+	tcase_add_test(tcase, a_spec_that_has_had_no_say_removes_nothing);
+	tcase_add_loop_test(tcase, a_directory_that_is_gone_removes_nothing, 0, 2);
+	tcase_add_test(tcase, who_cannot_be_reached_is_removed_when_it_is_back);
+	tcase_add_test(tcase, who_was_never_reached_is_forgotten_at_once);
+	tcase_add_test(tcase, a_container_of_somebody_else_is_a_conflict_and_left_alone);
+	tcase_add_test(tcase, what_state_hands_over_is_taken_over_or_goes);
+	tcase_add_test(tcase, a_take_over_may_end_at_each_request);
+	tcase_add_test(tcase, a_machine_with_two_names_keeps_what_serves);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
