@@ -268,6 +268,31 @@ START_TEST(an_edit_during_a_run_is_done_after_it)
 }
 END_TEST
 
+#define CONFIG "/etc/haproxy-lb/haproxy.cfg"
+
+/* What came about after the run had looked is seen by the one that was asked for, not by the next look. */
+START_TEST(who_is_asked_to_run_during_a_run_runs_again)
+{
+	size_t before, requests;
+
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	before = fake_engine_requests(lab_engine(1));
+	ck_assert_uint_eq(fleet_kick(lab.fleet, "prod"), 1);
+	LAB_UNTIL(fleet_running(lab.fleet) == 0);
+	requests = fake_engine_requests(lab_engine(1)) - before;
+	before = fake_engine_requests(lab_engine(1));
+	fleet_kick(lab.fleet, "prod");
+	LAB_UNTIL(fake_engine_requests(lab_engine(1)) == before + requests);
+	ck_assert_uint_eq(fleet_running(lab.fleet), 1);
+	fake_file_write(lab_machine(1), CONFIG, "# mine\n", strlen("# mine\n"), 0644);
+	fleet_kick(lab.fleet, "prod");
+	lab_pass(2000);
+	ck_assert_str_ne(fake_file_find(lab_machine(1), CONFIG)->text, "# mine\n");
+}
+END_TEST
+
 START_TEST(a_bad_edit_leaves_its_last_good_version_in_force)
 {
 	static const char *const bad[] = {"image: [\n", "servers: 5\n", "",
@@ -474,6 +499,7 @@ int main(void)
 	tcase_add_test(tcase, a_connection_that_is_lost_in_a_run_costs_the_run_only);
 	tcase_add_test(tcase, new_credentials_are_for_the_next_connection);
 	tcase_add_loop_test(tcase, an_edit_during_a_run_is_done_after_it, 0, 2);
+	tcase_add_test(tcase, who_is_asked_to_run_during_a_run_runs_again);
 	tcase_add_loop_test(tcase, a_bad_edit_leaves_its_last_good_version_in_force, 0, 4);
 	tcase_add_test(tcase, two_specs_that_want_one_place_are_both_named);
 	tcase_add_loop_test(tcase, a_restart_changes_nothing, 0, 2);
