@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "daemon/clock.h"
 #include "daemon/core/spec.h"
+#include "daemon/host_internal.h"
 #include "daemon/instance.h"
 #include "tests/temp.h"
 
@@ -348,6 +349,53 @@ START_TEST(one_that_leaves_has_its_id_after_a_restart)
 }
 END_TEST
 
+static void on_due(void *arg, struct host *host)
+{
+	(void)arg;
+	(void)host;
+}
+
+static void on_plan(void *arg, struct host *host, const struct job_target *targets, size_t n,
+		    const struct err *err)
+{
+	(void)arg;
+	(void)host;
+	(void)targets;
+	(void)n;
+	ck_assert_int_eq(err->kind, ERR_CANCELLED);
+}
+
+/* A run on a host, which has learned of a silence, when the daemon ends. */
+static void end_in_a_run(bool observing)
+{
+	const struct host_context context = {
+		.base = base, .store = store, .events = events, .owner = "apilb", .due = on_due};
+	struct wanted *wanted = some_wanted();
+	struct host *host = host_new(&context, &wanted->instance.host);
+	struct job_target *targets;
+	struct instance_change change;
+	size_t n;
+
+	host_wish(host, "lb", wanted, false, &change);
+	if (observing)
+		host_plan(host, on_plan, NULL);
+	host_run(host);
+	targets = job_targets(host->job, &n);
+	ck_assert_uint_eq(n, 1);
+	silence_met(&targets[0].memory.silence, "id1 then", ago(5000), 60000);
+	host_free(host);
+	wanted_unref(wanted);
+}
+
+/* What only looked has nothing to say. */
+START_TEST(an_end_in_the_middle_of_a_run_forgets_nothing)
+{
+	end_in_a_run(_i == 1);
+	restart();
+	ck_assert_pstr_eq(instance->memory.silence.run, _i == 1 ? NULL : "id1 then");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("instance");
@@ -364,6 +412,7 @@ int main(void)
 	tcase_add_test(tcase, a_run_without_a_verdict_is_written_down);
 	tcase_add_loop_test(tcase, a_restart_forgets_neither_silence_nor_what_was_in_vain, 0, 2);
 	tcase_add_test(tcase, what_has_passed_is_not_recalled);
+	tcase_add_loop_test(tcase, an_end_in_the_middle_of_a_run_forgets_nothing, 0, 2);
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
 	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);
