@@ -14,15 +14,14 @@ point from FIRST on; without it, all are tried.
 import itertools
 import os
 import shutil
-import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from lab import spec
 from lab.daemon import BUILD, Daemon, finish
 from lab.hosts import LocalHost
 from lab.proc import patience, wait_for
+from lab.witness import Witness
 
 SHIM = BUILD / "tests/crash_points.so"
 EVERY, FIRST = (int(number) for number in os.environ.get("APILB_CRASH_POINTS", "1:1").split(":"))
@@ -31,14 +30,13 @@ OLD, NEW = "haproxy:2.6-lab", "haproxy:3.0-lab"
 NAME, BYSTANDER = "lb", "bystander"
 
 
-class Place:
+class Place(Witness):
     """One engine with a daemon that runs beside it, and what is to be true there."""
 
     def __init__(self, host, servers, directory):
-        self.host = host
+        super().__init__(host)
         self.servers = servers
         self.within = [] if isinstance(host, LocalHost) else host.within
-        self.root = Path("/") if isinstance(host, LocalHost) else Path(f"/proc/{host.holder.pid}/root")
         self.daemon = Daemon(directory / host.name)
 
     def want(self, *names, image=OLD, servers=None):
@@ -73,21 +71,6 @@ class Place:
 
         return wait_for("the former container to leave", left, patience(10))
 
-    def loaded(self, name):
-        """The description of the HAProxy that runs, from its own socket."""
-        token = next(
-            value.split("=")[1]
-            for value in self.host.engine.inspect(name)["Config"]["Env"]
-            if value.startswith("APILB_TOKEN=")
-        )
-        with socket.socket(socket.AF_UNIX) as asked:
-            asked.connect(str(self.root / f"var/lib/apilb/{name}/{token}.sock"))
-            asked.sendall(b"show info\n")
-            text = b""
-            while piece := asked.recv(65536):
-                text += piece
-        return next(line for line in text.decode().splitlines() if line.startswith("description: "))
-
     def recorded(self):
         with sqlite3.connect(self.daemon.state_dir / "apilbd.db") as store:
             return sorted(row[0] for row in store.execute("SELECT name FROM instance"))
@@ -98,22 +81,7 @@ class Place:
             store.execute("UPDATE instance SET accepted = NULL")
 
     def seen(self):
-        """All that must be the same however often the daemon was killed on the way."""
-        found = {"names": self.host.engine.names(), "recorded": self.recorded()}
-        for name in found["names"]:
-            container = self.host.engine.inspect(name)
-            found[name] = {
-                "status": container["State"]["Status"],
-                "image": container["Config"]["Image"],
-                "labels": container["Config"]["Labels"],
-                "config": (self.root / f"etc/haproxy-{name}/haproxy.cfg").read_text(),
-                "loaded": self.loaded(name),
-            }
-        return found
-
-    def identity(self, name):
-        container = self.host.engine.inspect(name)
-        return container["Id"], container["State"]["StartedAt"]
+        return {"recorded": self.recorded(), **super().seen()}
 
 
 class Change:
