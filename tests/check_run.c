@@ -126,6 +126,25 @@ START_TEST(what_has_left_and_is_started_again_is_stopped)
 END_TEST
 
 /* Podman does so while it tidies up what has left, or starts it again. */
+/* As an event: what comes after it is progress. */
+START_TEST(each_pull_is_told_once)
+{
+	struct place place;
+
+	place_open(&place);
+	place_run(&place);
+	for (int i = 0; i < 2; i++) {
+		char *image = xasprintf("registry.example.org/haproxy:3.%d", i);
+
+		place_want(&place, image, "7443", "'192.0.2.1:6443'");
+		place_run(&place);
+		ck_assert_uint_eq(place_times_told(&place, "pulling: "), 1);
+		free(image);
+	}
+	place_close(&place);
+}
+END_TEST
+
 START_TEST(a_refused_removal_is_tried_again_in_the_same_run)
 {
 	char line[128] = "";
@@ -316,6 +335,7 @@ int main(void)
 	tcase_add_test(tcase, a_container_is_not_replaced_in_vain);
 	tcase_add_test(tcase, a_changed_spec_is_tried_where_replacing_was_in_vain);
 	tcase_add_test(tcase, what_has_left_and_is_started_again_is_stopped);
+	tcase_add_test(tcase, each_pull_is_told_once);
 	tcase_add_test(tcase, a_refused_removal_is_tried_again_in_the_same_run);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_test(tcase, a_large_config_converges);
