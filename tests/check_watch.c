@@ -22,7 +22,7 @@
 #include "tests/temp.h"
 
 /* Longer than any settling; how long nothing must come for "nothing came". */
-#define LIMIT_MS 5000
+#define LIMIT_MS 60000
 #define QUIET_MS (WATCH_SETTLE_MS * 3)
 
 static struct event_base *base;
@@ -592,11 +592,18 @@ START_TEST(a_file_still_being_written_is_waited_for)
 	begin();
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
 	for (int i = 0; i < 5; i++) {
+		int64_t wrote = now_ms();
+
 		ck_assert_int_eq(write(fd, "x", 1), 1);
-		ck_assert(watch_settling(watch));
 		run_for(WATCH_SETTLE_MS / 2);
-		ck_assert_int_eq(changes, 0);
+		/* On a machine that stood still it did rest. */
+		if (now_ms() - wrote < WATCH_SETTLE_MS) {
+			ck_assert(watch_settling(watch));
+			ck_assert_int_eq(changes, 0);
+		}
+		changes = 0;
 	}
+	ck_assert_int_eq(write(fd, "x", 1), 1);
 	close(fd);
 	ck_assert(watch_settling(watch));
 	assert_told();
