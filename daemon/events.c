@@ -76,9 +76,12 @@ static char *event_line(const struct store_event *event)
 
 static void send_to_followers(struct events *events, const struct store_event *event)
 {
-	char *line = event_line(event);
 	struct follower *follower;
+	char *line;
 
+	if (TAILQ_EMPTY(&events->followers))
+		return;
+	line = event_line(event);
 	/* A write does not call back, so nobody leaves the list meanwhile. */
 	TAILQ_FOREACH (follower, &events->followers, entry)
 		if (!follower->spec || (event->spec && strcmp(follower->spec, event->spec) == 0))
