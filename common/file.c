@@ -9,6 +9,9 @@
 
 #include "common/mem.h"
 
+/* A change within so short a time of another one need not show in the file's times. */
+#define STAMP_GRAIN_MS 50
+
 static int check_kind(int fd, const char *path, size_t max, size_t *size, struct err *err)
 {
 	struct stat st;
@@ -170,6 +173,15 @@ int64_t file_stamp_age_ms(const struct file_stamp *stamp)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	return (now.tv_sec - stamp->changed.tv_sec) * 1000 + (now.tv_nsec - stamp->changed.tv_nsec) / 1000000;
+}
+
+void file_stamp_keep(struct file_stamp *stamp)
+{
+	int64_t age_ms = file_stamp_age_ms(stamp);
+
+	/* No file has this size. */
+	if (age_ms >= 0 && age_ms < STAMP_GRAIN_MS)
+		stamp->size = -1;
 }
 
 void file_hold_standard(void)

@@ -49,6 +49,11 @@ struct file_stamp {
 struct file_stamp file_stamp(const char *path);
 struct file_stamp file_stamp_of(const struct stat *st);
 bool file_stamp_equal(const struct file_stamp *a, const struct file_stamp *b);
+/*
+ * The same for one that is kept, to be compared later: a file that has only just changed may change
+ * again and look as it did, so its stamp is made equal to none.
+ */
+void file_stamp_keep(struct file_stamp *stamp);
 /* How long ago the file was changed, by its file system's clock; negative if that clock is ahead of ours. */
 int64_t file_stamp_age_ms(const struct file_stamp *stamp);
 

@@ -33,17 +33,18 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err);
 void fleet_free(struct fleet *fleet); /* NULL is fine */
 
 /*
- * Reads the spec directory and makes due what has changed. -1: it could not be read, and everything stays as
- * it is. While something in it is just changing, a file may be half written and be a shorter spec so far:
- * then (but not at the start) everything stays as well, and it is read when it has settled, within
- * WATCH_SETTLE_MAX_MS.
+ * Has the spec directory read, beside the loop, and makes due what has changed; fleet_wait tells when. When
+ * it cannot be read everything stays as it is. While something in it is just changing, a file may be half
+ * written and be a shorter spec so far: then (but not at the start) everything stays as well, and it is
+ * read when it has settled, within WATCH_SETTLE_MAX_MS.
  */
-int fleet_load(struct fleet *fleet, struct err *err);
+void fleet_load(struct fleet *fleet);
 
 /* Of whoever has to know that all that was in the directory has been read. */
 struct fleet_waiter {
 	void (*loaded)(void *arg, bool loaded); /* false: the fleet ends before */
 	void *arg;
+	struct fleet_waiters *queue; /* the fleet's, like the entry */
 	TAILQ_ENTRY(fleet_waiter) entry;
 };
 /* False: all that was written so far has been read, also in files that specs name; true: loaded comes, once,
@@ -60,6 +61,9 @@ size_t fleet_kick(struct fleet *fleet, const char *spec);
 bool fleet_pause(struct fleet *fleet, const char *spec);
 bool fleet_resume(struct fleet *fleet, const char *spec);
 struct rollouts *fleet_rollouts(const struct fleet *fleet);
+
+/* Tells all that the last look has found, for who ends now. */
+void fleet_tell_all(struct fleet *fleet);
 
 /* True once the directory, or without it the store, has said what is wanted. */
 bool fleet_is_ready(const struct fleet *fleet);

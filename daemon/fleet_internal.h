@@ -48,7 +48,16 @@ struct fleet {
 	size_t unsettled; /* hosts without a verdict */
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
 	struct run_queue reachable, failing;
-	TAILQ_HEAD(, fleet_waiter) waiters;
+	/* A look at the directory: read beside the loop, then taken in, in slices. NULL: not now. */
+	struct spec_look *look;
+	struct background *reading;
+	struct spec_update *update;
+	struct event *take_in; /* the next slice */
+	struct event *tell;    /* the next slice of what there is to tell of it */
+	bool look_again;       /* something has changed and settled since it began */
+	/* Whoever asked before the look began is served at its end; the others must know what was written
+	 * until they asked. */
+	TAILQ_HEAD(fleet_waiters, fleet_waiter) waiters, served;
 	unsigned holding; /* nobody runs yet, such as on half of what the specs say */
 	bool ready;
 	char *directory_error;

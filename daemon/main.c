@@ -44,21 +44,16 @@ struct daemon {
 	struct control *control;
 	struct event *signals[3];
 	struct event *watchdog;
-	struct fleet_waiter reload;
+	struct fleet_waiter loaded, reload;
 	bool settings_read; /* at the last reload; else they stayed as they were */
 	bool reloading;     /* settings are read, specs are not yet */
+	bool reload_due;    /* asked for before the start was through */
+	bool through;       /* --once had nothing to do, or could not */
 	unsigned stops;
 	int exit_code;
 };
 
 /* --check: the spec directory, and nothing else. */
-
-static bool nothing_recorded(void *arg, const char *name)
-{
-	(void)arg;
-	(void)name;
-	return false;
-}
 
 /* Names of files come from whoever may write to the directory. */
 static void complain(const char *prefix, const char *text)
@@ -69,42 +64,60 @@ static void complain(const char *prefix, const char *text)
 	free(safe);
 }
 
+static void complain_of(const struct specs *specs)
+{
+	size_t n;
+	char *const *misnamed = specs_misnamed(specs, &n);
+	struct spec_file *const *files;
+
+	for (size_t i = 0; i < n; i++)
+		complain("apilbd: ", misnamed[i]);
+	files = specs_files(specs, &n);
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < files[i]->errors.n; j++) {
+			char *text = spec_error_text(&files[i]->errors.v[j]);
+
+			complain("", text);
+			free(text);
+		}
+}
+
+static void print_summary(const struct specs *specs, const char *dir)
+{
+	size_t n, instances = 0;
+	struct spec_file *const *files = specs_files(specs, &n);
+
+	for (size_t i = 0; i < n; i++)
+		instances += files[i]->spec->instances_n;
+	printf("%s: %zu spec%s with %zu balancer%s, all valid\n", dir, n, n == 1 ? "" : "s", instances,
+	       instances == 1 ? "" : "s");
+}
+
 static int check(const struct settings *settings)
 {
-	struct watch *watch = watch_new(NULL, settings->spec_dir, NULL, NULL);
+	static const atomic_bool go_on;
 	struct specs *specs = specs_new(NULL, NULL, getenv("SSH_AUTH_SOCK") != NULL);
-	struct watch_listing listing = {0};
-	struct spec_file *const *files;
-	size_t n, instances = 0;
-	struct err err;
+	struct spec_look *look = specs_look(specs, settings->spec_dir);
 	int code = EXIT_USAGE;
 
-	if (watch_scan(watch, &listing, &err) != 0) {
-		complain("apilbd: ", err.message);
+	spec_look_read(look, &go_on);
+	if (look->listing.err.kind != ERR_NONE) {
+		complain("apilbd: ", look->listing.err.message);
 	} else {
-		specs_update(specs, &listing, nothing_recorded, NULL);
-		for (size_t i = 0; i < listing.misnamed_n; i++)
-			complain("apilbd: ", listing.misnamed[i]);
-		files = specs_files(specs, &n);
-		for (size_t i = 0; i < n; i++) {
-			for (size_t j = 0; j < files[i]->errors.n; j++) {
-				char *text = spec_error_text(&files[i]->errors.v[j]);
+		struct spec_update *update = specs_update_begin(specs, look);
 
-				complain("", text);
-				free(text);
-			}
-			if (files[i]->spec)
-				instances += files[i]->spec->instances_n;
-		}
+		look = NULL;
+		while (specs_update_files(update))
+			continue;
+		specs_update_end(update);
+		complain_of(specs);
 		if (specs_all_valid(specs)) {
-			printf("%s: %zu spec%s with %zu balancer%s, all valid\n", settings->spec_dir, n,
-			       n == 1 ? "" : "s", instances, instances == 1 ? "" : "s");
+			print_summary(specs, settings->spec_dir);
 			code = EXIT_CONVERGED;
 		}
 	}
-	watch_listing_clear(&listing);
+	spec_look_free(look);
 	specs_free(specs);
-	watch_free(watch);
 	return code;
 }
 
@@ -184,18 +197,18 @@ static void on_reloaded(void *arg, bool loaded)
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *daemon = arg;
-	struct err err;
 
 	(void)sig;
 	(void)what;
-	/* Still waiting to start: it reads all of it then. */
-	if (!daemon->fleet || !fleet_is_ready(daemon->fleet))
+	if (!daemon->fleet || !fleet_is_ready(daemon->fleet)) {
+		daemon->reload_due = true;
 		return;
+	}
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_monotonic_ms() * 1000);
 	daemon->settings_read = reload_settings(daemon);
 	if (daemon->reloading)
 		return;
-	fleet_load(daemon->fleet, &err); /* it tells what went wrong itself */
+	fleet_load(daemon->fleet);
 	daemon->reload = (struct fleet_waiter){.loaded = on_reloaded, .arg = daemon};
 	daemon->reloading = fleet_wait(daemon->fleet, &daemon->reload);
 	if (!daemon->reloading)
@@ -471,31 +484,53 @@ static void stop(struct daemon *daemon)
 	settings_clear(&daemon->settings);
 }
 
-static int run(struct daemon *daemon)
+/* --once has nothing to do, or cannot. */
+static bool is_through(struct daemon *daemon, size_t hosts)
 {
-	struct err err;
+	if (!daemon->settings.once)
+		return false;
+	if (fleet_directory_error(daemon->fleet) || !specs_all_valid(fleet_specs(daemon->fleet))) {
+		fleet_tell_all(daemon->fleet); /* nobody is there to ask for status */
+		daemon->exit_code = EXIT_USAGE;
+		return true;
+	}
+	return hosts == 0; /* EXIT_CONVERGED */
+}
+
+static void on_loaded(void *arg, bool loaded)
+{
+	struct daemon *daemon = arg;
 	size_t hosts;
 
-	if (fleet_load(daemon->fleet, &err) != 0 && daemon->settings.once) {
-		log_error(NULL, "%s", err.message);
-		return EXIT_USAGE;
-	}
-	if (daemon->settings.once && !specs_all_valid(fleet_specs(daemon->fleet)))
-		return EXIT_USAGE; /* each error has been logged */
+	if (!loaded)
+		return;
 	fleet_hosts(daemon->fleet, &hosts);
-	if (daemon->settings.once && hosts == 0)
-		return EXIT_CONVERGED;
-	add_watchdog(daemon);
+	if (is_through(daemon, hosts)) {
+		daemon->through = true;
+		event_base_loopbreak(daemon->base);
+		return;
+	}
 	log_info(NULL, "apilbd %s: looking after %zu hosts, specs in %s", PACKAGE_VERSION, hosts,
 		 daemon->settings.spec_dir);
 	sd_notify(0, "READY=1");
+	if (daemon->reload_due)
+		on_reload(SIGHUP, 0, daemon);
+}
+
+static int run(struct daemon *daemon)
+{
+	fleet_load(daemon->fleet);
+	daemon->loaded = (struct fleet_waiter){.loaded = on_loaded, .arg = daemon};
+	fleet_wait(daemon->fleet, &daemon->loaded);
+	add_watchdog(daemon);
 	event_base_dispatch(daemon->base);
 	/* From here on nobody looks at signals: the next one is to end it at once. */
 	drop_signals(daemon);
-	if (daemon->settings.once && daemon->stops > 0)
+	if (!daemon->settings.once || daemon->through)
+		return daemon->exit_code;
+	if (daemon->stops > 0)
 		daemon->exit_code = EXIT_NOT_CONVERGED;
-	if (daemon->settings.once)
-		report_once(daemon);
+	report_once(daemon);
 	return daemon->exit_code;
 }
 

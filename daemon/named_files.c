@@ -32,21 +32,17 @@ struct named_files *named_files_new(struct store *store)
 
 void named_files_free(struct named_files *files)
 {
-	if (files)
-		named_files_forget(files);
-	free(files);
-}
-
-void named_files_forget(struct named_files *files)
-{
 	struct named_file *file, *tmp;
 
+	if (!files)
+		return;
 	HASH_ITER (hh, files->by_path, file, tmp) {
 		HASH_DEL(files->by_path, file);
 		free(file->path);
 		free(file->text);
 		free(file);
 	}
+	free(files);
 }
 
 void named_files_each(const struct named_files *files,
@@ -66,6 +62,7 @@ static const struct named_file *file_at(struct named_files *files, const char *p
 	file = xcalloc(1, sizeof(*file));
 	file->path = xstrdup(path);
 	file->stamp = file_stamp(path);
+	file_stamp_keep(&file->stamp);
 	file_read(path, CERTIFICATES_MAX_BYTES, &file->text, &file->err);
 	HASH_ADD_KEYPTR(hh, files->by_path, file->path, strlen(file->path), file);
 	return file;

@@ -19,6 +19,16 @@ void verdict_clear(struct verdict *verdict)
 	*verdict = (struct verdict){0};
 }
 
+void verdict_copy(struct verdict *to, const struct verdict *from)
+{
+	*to = *from;
+	to->read = from->read_n ? xcalloc(from->read_n, sizeof(*to->read)) : NULL;
+	for (size_t i = 0; i < from->read_n; i++) {
+		to->read[i] = from->read[i];
+		to->read[i].path = xstrdup(from->read[i].path);
+	}
+}
+
 static bool on_recorded(void *arg)
 {
 	const struct parsing *parsing = arg;

@@ -22,6 +22,7 @@ struct verdict {
 };
 
 void verdict_clear(struct verdict *verdict);
+void verdict_copy(struct verdict *to, const struct verdict *from); /* `to` is empty */
 
 /* The surroundings of a text. */
 struct verdict_context {

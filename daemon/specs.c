@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/hash.h"
 #include "daemon/core/spec_fleet.h"
 #include "daemon/core/spec_sharers.h"
@@ -18,6 +19,8 @@ struct specs {
 	struct spec_file **files; /* in the order that they came up */
 	size_t n;
 	struct spec_file *by_name;
+	struct spec_claims *claims; /* of all that is in force */
+	size_t told_n;              /* files before this one have nothing to tell */
 	char **misnamed;
 	size_t misnamed_n;
 	struct named_files *named;
@@ -31,19 +34,26 @@ struct specs *specs_new(struct store *store, struct events *events, bool have_ag
 	specs->events = events;
 	specs->have_agent = have_agent;
 	specs->named = named_files_new(store);
+	specs->claims = spec_claims_new();
 	return specs;
+}
+
+static void leave(struct specs *specs, const struct spec *spec)
+{
+	if (spec)
+		spec_claims_remove(specs->claims, spec);
 }
 
 static void file_free(struct specs *specs, struct spec_file *file)
 {
 	HASH_DEL(specs->by_name, file);
+	leave(specs, file->spec);
 	spec_free(file->spec);
 	spec_free(file->refused);
 	verdict_clear(&file->verdict);
 	spec_errors_clear(&file->errors);
 	free(file->name);
 	free(file->path);
-	free(file->told);
 	free(file);
 }
 
@@ -64,6 +74,7 @@ void specs_free(struct specs *specs)
 	free(specs->files);
 	misnamed_clear(specs);
 	named_files_free(specs->named);
+	spec_claims_free(specs->claims);
 	free(specs);
 }
 
@@ -126,13 +137,15 @@ static void recall(struct specs *specs, const struct store_spec *row)
 
 	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
 	spec_errors_clear(&errors);
+	if (!file->spec) {
+		/* Nor do rules that are newer. What they have against the file is told when that is read. */
+		context.recalled = true;
+		file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
+		spec_errors_clear(&errors);
+		verdict_clear(&file->verdict);
+	}
 	if (file->spec)
-		return;
-	/* Nor do rules that are newer. What they have against the file is told when that is read. */
-	context.recalled = true;
-	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
-	spec_errors_clear(&errors);
-	verdict_clear(&file->verdict);
+		spec_claims_add(specs->claims, file->spec, NULL, NULL);
 }
 
 int specs_recall(struct specs *specs, struct err *err)
@@ -152,7 +165,7 @@ int specs_recall(struct specs *specs, struct err *err)
 struct candidate {
 	struct spec_file *file;
 	const struct watch_file *source;
-	struct spec *spec; /* valid by itself; NULL: it is not, or it is in force now */
+	struct spec *spec; /* valid by itself; NULL: it is in force now */
 	bool in;           /* it is among the claims, in the place of the version before it */
 	struct candidate *next;
 };
@@ -165,7 +178,8 @@ static void put_in_force(struct specs *specs, struct candidate *candidate)
 	file->spec = candidate->spec;
 	candidate->spec = NULL;
 	spec_errors_clear(&file->errors);
-	FREE(file->told);
+	*file->told = '\0';
+	file->to_tell = 0;
 	if (!specs->store)
 		return;
 	store_put_spec(specs->store, &(struct store_spec){.name = file->name,
@@ -177,40 +191,58 @@ static void put_in_force(struct specs *specs, struct candidate *candidate)
 		   file->path, file->spec->instances_n, file->spec->instances_n == 1 ? "" : "s");
 }
 
-static char *errors_text(const struct spec_errors *errors)
+/* Whether there is anything in them that was not told the last time. */
+static void note_to_tell(struct spec_file *file)
 {
-	char *all = xstrdup("");
+	char sha256[SHA256_HEX_SIZE], *all;
+	size_t len;
+	FILE *out = text_open(&all, &len);
 
-	for (size_t i = 0; i < errors->n; i++) {
-		char *one = spec_error_text(&errors->v[i]);
-		char *longer = xasprintf("%s%s\n", all, one);
+	for (size_t i = 0; i < file->errors.n; i++) {
+		char *one = spec_error_text(&file->errors.v[i]);
 
+		fprintf(out, "%s\n", one);
 		free(one);
-		free(all);
-		all = longer;
 	}
-	return all;
+	text_close(out);
+	sha256_hex(all, len, sha256);
+	free(all);
+	if (strcmp(file->told, sha256) != 0)
+		file->to_tell = file->errors.n;
+	strcpy(file->told, sha256);
 }
 
-static void tell_rejected(struct specs *specs, struct spec_file *file)
+/* Returns how many. */
+static size_t tell(struct specs *specs, struct spec_file *file, size_t most)
 {
-	char *text = errors_text(&file->errors);
+	size_t from = file->errors.n - file->to_tell;
+	size_t n = file->to_tell < most ? file->to_tell : most;
 
-	if (!specs->store || (file->told && strcmp(file->told, text) == 0)) {
-		free(text);
-		return;
-	}
-	free(file->told);
-	file->told = text;
-	for (size_t i = 0; i < file->errors.n; i++) {
+	for (size_t i = from; i < from + n; i++) {
 		char *one = spec_error_text(&file->errors.v[i]);
 
 		events_add(specs->events, LOG_LEVEL_ERROR, file->name, NULL, "spec-invalid", "%s", one);
 		free(one);
 	}
-	if (file->spec)
+	file->to_tell -= n;
+	if (n > 0 && file->to_tell == 0 && file->spec)
 		events_add(specs->events, LOG_LEVEL_WARNING, file->name, NULL, "spec-kept",
 			   "%s: its last good version stays in force", file->path);
+	return n;
+}
+
+bool specs_tell(struct specs *specs)
+{
+	size_t left = SPECS_TOLD_AT_ONCE;
+
+	for (; specs->events && specs->told_n < specs->n; specs->told_n++) {
+		struct spec_file *file = specs->files[specs->told_n];
+
+		left -= tell(specs, file, left);
+		if (file->to_tell > 0 || left == 0)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -219,20 +251,14 @@ static void tell_rejected(struct specs *specs, struct spec_file *file)
  * file's version before it not counted. What is in force is never displaced.
  */
 
-static void leave(struct spec_claims *claims, const struct spec *spec)
-{
-	if (spec)
-		spec_claims_remove(claims, spec);
-}
-
-static bool enter(struct spec_claims *claims, struct candidate *candidate)
+static bool enter(struct specs *specs, struct candidate *candidate)
 {
 	struct spec_errors *errors = &candidate->file->errors;
 
 	spec_errors_clear(errors);
-	candidate->in = spec_claims_add(claims, candidate->spec, spec_clash_error, errors) == 0;
+	candidate->in = spec_claims_add(specs->claims, candidate->spec, spec_clash_error, errors) == 0;
 	if (!candidate->in)
-		leave(claims, candidate->spec);
+		leave(specs, candidate->spec);
 	return candidate->in;
 }
 
@@ -256,34 +282,31 @@ static void on_taken(void *arg, const struct spec *spec, const struct spec_insta
 
 /* Somebody took what the version in force gives up only with its next one, and that is refused: out with him.
  */
-static struct candidate *take_back(struct specs *specs, struct spec_claims *claims, const struct spec *spec)
+static struct candidate *take_back(struct specs *specs, const struct spec *spec)
 {
 	struct eviction eviction = {.specs = specs};
 
-	spec_claims_add(claims, spec, on_taken, &eviction);
+	spec_claims_add(specs->claims, spec, on_taken, &eviction);
 	if (eviction.in_the_way)
-		leave(claims, spec);
+		leave(specs, spec);
 	return eviction.in_the_way;
 }
 
 /* An instance may move from one file to another, or two may swap: so all candidates are taken at once, and
  * whoever does not fit goes back, and with him who came in his place. */
-static void admit_together(struct specs *specs, struct spec_claims *claims, struct candidate *candidates,
-			   size_t n)
+static void admit_together(struct specs *specs, struct candidate *candidates, size_t n)
 {
 	struct candidate *refused = NULL, *candidate, *evicted;
 
 	for (size_t i = 0; i < n; i++)
-		if (candidates[i].spec)
-			leave(claims, candidates[i].file->spec);
+		leave(specs, candidates[i].file->spec);
 	for (size_t i = 0; i < n; i++)
-		if (candidates[i].spec && !enter(claims, &candidates[i]))
+		if (!enter(specs, &candidates[i]))
 			LL_PREPEND(refused, &candidates[i]);
 	while ((candidate = refused) != NULL) {
 		LL_DELETE(refused, candidate);
-		while (candidate->file->spec &&
-		       (evicted = take_back(specs, claims, candidate->file->spec)) != NULL) {
-			leave(claims, evicted->spec);
+		while (candidate->file->spec && (evicted = take_back(specs, candidate->file->spec)) != NULL) {
+			leave(specs, evicted->spec);
 			evicted->in = false;
 			LL_PREPEND(refused, evicted);
 		}
@@ -291,48 +314,25 @@ static void admit_together(struct specs *specs, struct spec_claims *claims, stru
 }
 
 /* One that was refused may fit now, since whom it clashed with went back. */
-static bool admit_alone(struct spec_claims *claims, struct candidate *candidate)
+static bool admit_alone(struct specs *specs, struct candidate *candidate)
 {
-	leave(claims, candidate->file->spec);
-	if (!enter(claims, candidate) && candidate->file->spec)
-		spec_claims_add(claims, candidate->file->spec, NULL, NULL);
+	leave(specs, candidate->file->spec);
+	if (!enter(specs, candidate) && candidate->file->spec)
+		spec_claims_add(specs->claims, candidate->file->spec, NULL, NULL);
 	return candidate->in;
-}
-
-static struct spec_claims *claims_in_force(const struct specs *specs)
-{
-	struct spec_claims *claims = spec_claims_new();
-
-	for (size_t i = 0; i < specs->n; i++)
-		if (specs->files[i]->spec)
-			spec_claims_add(claims, specs->files[i]->spec, NULL, NULL);
-	return claims;
-}
-
-static bool any_valid(const struct candidate *candidates, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (candidates[i].spec)
-			return true;
-	return false;
 }
 
 static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 {
-	struct spec_claims *claims;
 	bool any = false, progress;
 
-	if (!any_valid(candidates, n))
-		return false;
-	claims = claims_in_force(specs);
-	admit_together(specs, claims, candidates, n);
+	admit_together(specs, candidates, n);
 	do {
 		progress = false;
 		for (size_t i = 0; i < n; i++)
-			if (candidates[i].spec && !candidates[i].in)
-				progress |= admit_alone(claims, &candidates[i]);
+			if (!candidates[i].in)
+				progress |= admit_alone(specs, &candidates[i]);
 	} while (progress);
-	spec_claims_free(claims);
 	for (size_t i = 0; i < n; i++) {
 		if (!candidates[i].in)
 			continue;
@@ -342,69 +342,44 @@ static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 	return any;
 }
 
-/* One look at the directory. */
-struct look {
+/* What comes of one look. */
+struct spec_update {
 	struct specs *specs;
-	bool (*has_recorded)(void *arg, const char *name);
-	void *arg;
+	struct spec_look *look;
+	size_t next; /* of the look's files */
 	struct candidate *candidates;
 	size_t n;
 	bool fresh; /* one of them was not there at the look before */
 };
 
-static struct verdict_context context_of(const struct look *look, const struct watch_file *source)
+static void take_finding(struct spec_file *file, struct spec_finding *finding)
 {
-	return (struct verdict_context){
-		.name = source->name,
-		.have_agent = look->specs->have_agent,
-		.named = look->specs->named,
-		.read_file = named_files_read,
-		.has_recorded = look->has_recorded,
-		.arg = look->arg,
-	};
-}
-
-static struct spec *judge(const struct look *look, struct spec_file *file, const struct watch_file *source)
-{
-	const struct verdict_context context = context_of(look, source);
-
 	spec_errors_clear(&file->errors);
 	spec_free(file->refused);
-	file->refused = NULL;
-	if (source->text)
-		return verdict_parse(&file->verdict, &context, source->path, source->text, source->len,
-				     &file->errors);
 	verdict_clear(&file->verdict);
-	spec_errors_add(&file->errors, source->path, 0, 0, "", "%s", source->error);
-	return NULL;
-}
-
-/* The newest version is one that was judged already. */
-static bool is_judged(const struct look *look, const struct spec_file *file, const struct watch_file *source)
-{
-	const struct verdict_context context = context_of(look, source);
-
-	return source->text && verdict_stands(&file->verdict, &context, source->text, source->len,
-					      file->errors.n == 0 || file->refused);
+	file->errors = finding->errors;
+	file->verdict = finding->verdict;
+	file->refused = finding->spec;
+	*finding = (struct spec_finding){0};
+	if (file->errors.n > 0)
+		note_to_tell(file);
 }
 
 /* What is in force, or wrong by itself, stays so; whether one fits beside the others is asked again. */
-static void look_at(struct look *look, struct spec_file *file, const struct watch_file *source)
+static void take_in(struct spec_update *update, struct spec_file *file, const struct watch_file *source,
+		    struct spec_finding *finding)
 {
-	bool judged = is_judged(look, file, source);
-	struct candidate *candidate = &look->candidates[look->n];
+	struct candidate *candidate = &update->candidates[update->n];
+	bool stands = finding->stands;
 
-	if (judged && !file->refused)
+	if (!stands)
+		take_finding(file, finding);
+	if (!file->refused)
 		return;
-	*candidate = (struct candidate){
-		.file = file,
-		.source = source,
-		.spec = judged ? file->refused : judge(look, file, source),
-	};
-	file->refused = NULL;
+	*candidate = (struct candidate){.file = file, .source = source};
 	file->candidate = candidate;
-	look->fresh |= !judged;
-	look->n++;
+	update->fresh |= !stands;
+	update->n++;
 }
 
 static bool drop_absent(struct specs *specs)
@@ -448,7 +423,7 @@ static void refuse_twin(struct specs *specs, const struct spec_file *first, cons
 	spec_errors_add(&twin->errors, source->path, 0, 0, "",
 			"gives the same spec name \"%s\" as %s, which counts: rename one of them",
 			first->name, first->path);
-	tell_rejected(specs, twin);
+	note_to_tell(twin);
 }
 
 static struct spec_file *file_for(struct specs *specs, const struct watch_file *source)
@@ -465,7 +440,6 @@ static struct spec_file *file_for(struct specs *specs, const struct watch_file *
 	if (strcmp(file->path, source->path) != 0) {
 		free(file->path);
 		file->path = xstrdup(source->path);
-		verdict_clear(&file->verdict); /* errors name the path */
 	}
 	return file;
 }
@@ -499,42 +473,85 @@ char *const *specs_misnamed(const struct specs *specs, size_t *n)
 	return specs->misnamed;
 }
 
-static void end_look(struct look *look)
+static enum spec_came came_of(const struct spec_file *file)
 {
-	for (size_t i = 0; i < look->n; i++) {
-		struct spec_file *file = look->candidates[i].file;
-
-		file->candidate = NULL;
-		file->refused = look->candidates[i].spec;
-		if (file->errors.n > 0)
-			tell_rejected(look->specs, file);
-	}
-	free(look->candidates);
+	return file->errors.n == 0 ? SPEC_CAME_IN_FORCE : file->refused ? SPEC_CAME_BESIDE : SPEC_CAME_WRONG;
 }
 
-bool specs_update(struct specs *specs, const struct watch_listing *listing,
-		  bool (*has_recorded)(void *arg, const char *name), void *arg)
+struct spec_look *specs_look(const struct specs *specs, const char *dir)
 {
-	struct look look = {.specs = specs, .has_recorded = has_recorded, .arg = arg};
-	bool changed;
+	struct spec_look *look = spec_look_new(dir, specs->have_agent, named_files_new(specs->store));
 
-	look.candidates = xcalloc(listing->n, sizeof(*look.candidates));
-	specs->looked = true;
-	named_files_forget(specs->named);
-	note_misnamed(specs, listing);
+	for (size_t i = 0; i < specs->n; i++)
+		spec_look_know(look, specs->files[i]->name, specs->files[i]->path, &specs->files[i]->verdict,
+			       came_of(specs->files[i]));
+	return look;
+}
+
+struct spec_update *specs_update_begin(struct specs *specs, struct spec_look *look)
+{
+	struct spec_update *update = xcalloc(1, sizeof(*update));
+
+	update->specs = specs;
+	update->look = look;
+	update->candidates = xcalloc(look->listing.n, sizeof(*update->candidates));
+	named_files_free(specs->named);
+	specs->named = look->named;
+	look->named = NULL;
+	note_misnamed(specs, &look->listing);
 	for (size_t i = 0; i < specs->n; i++)
 		specs->files[i]->present = false;
-	for (size_t i = 0; i < listing->n; i++) {
-		struct spec_file *file = file_for(specs, &listing->files[i]);
+	return update;
+}
+
+bool specs_update_files(struct spec_update *update)
+{
+	const struct watch_listing *listing = &update->look->listing;
+
+	for (size_t n = 0; n < SPECS_TAKEN_AT_ONCE && update->next < listing->n; n++) {
+		const struct watch_file *source = &listing->files[update->next];
+		struct spec_file *file = file_for(update->specs, source);
 
 		if (file)
-			look_at(&look, file, &listing->files[i]);
+			take_in(update, file, source, &update->look->findings[update->next]);
+		update->next++;
 	}
+	return update->next < listing->n;
+}
+
+void specs_update_cancel(struct spec_update *update)
+{
+	if (!update)
+		return;
+	spec_look_free(update->look);
+	free(update->candidates);
+	free(update);
+}
+
+bool specs_update_end(struct spec_update *update)
+{
+	struct specs *specs = update->specs;
+	bool changed;
+
+	for (size_t i = 0; i < update->n; i++) {
+		update->candidates[i].spec = update->candidates[i].file->refused;
+		update->candidates[i].file->refused = NULL;
+	}
+	specs->looked = true;
 	changed = drop_absent(specs);
 	/* Who did not fit does not fit now, unless something is new. */
-	if (changed || look.fresh)
-		changed |= admit(specs, look.candidates, look.n);
-	end_look(&look);
+	if (changed || update->fresh)
+		changed |= admit(specs, update->candidates, update->n);
+	for (size_t i = 0; i < update->n; i++) {
+		struct spec_file *file = update->candidates[i].file;
+
+		file->candidate = NULL;
+		file->refused = update->candidates[i].spec;
+		if (file->errors.n > 0)
+			note_to_tell(file);
+	}
+	specs->told_n = 0;
+	specs_update_cancel(update);
 	return changed;
 }
 

@@ -18,6 +18,7 @@
 #include "daemon/events.h"
 #include "daemon/io/store.h"
 #include "daemon/io/watch.h"
+#include "daemon/spec_look.h"
 #include "daemon/spec_verdict.h"
 
 struct spec_file {
@@ -28,7 +29,8 @@ struct spec_file {
 		verdict;      /* on the newest version by itself; as good as none when it could not be read */
 	struct spec *refused; /* the newest version, when it is valid but not beside others; or NULL */
 	struct spec_errors errors;   /* of the newest version; n is 0 when that is in force */
-	char *told;                  /* the errors as they were last told, so that each is told once */
+	char told[SHA256_HEX_SIZE];  /* of the errors as they were last told, so that each is told once */
+	size_t to_tell;              /* so many of them are still to be told */
 	struct candidate *candidate; /* its newest version, while that is judged */
 	UT_hash_handle hh;           /* by name */
 };
@@ -42,12 +44,28 @@ void specs_free(struct specs *specs); /* NULL is fine */
 /* The last good versions from the store; for the start, before the first look. */
 int specs_recall(struct specs *specs, struct err *err);
 
+/* A look that knows what is known of all files, to be read beside the loop. */
+struct spec_look *specs_look(const struct specs *specs, const char *dir);
 /*
- * Judges what the directory holds now. has_recorded: whether containers of a spec are known. True
- * when what is in force has changed.
+ * Takes in a look whose directory could be read, and frees it, in slices: there may be many files, each with
+ * many errors. Begin; then files until that is false; then end, which puts in force what fits, all at once.
+ * Until then what is in force is what it was. There is one update at a time, and no look begins meanwhile.
  */
-bool specs_update(struct specs *specs, const struct watch_listing *listing,
-		  bool (*has_recorded)(void *arg, const char *name), void *arg);
+struct spec_update;
+#define SPECS_TAKEN_AT_ONCE 50
+struct spec_update *specs_update_begin(struct specs *specs, struct spec_look *look);
+/* Takes in SPECS_TAKEN_AT_ONCE files at most. False: there are no more. */
+bool specs_update_files(struct spec_update *update);
+/* True when what is in force has changed. */
+bool specs_update_end(struct spec_update *update);
+void specs_update_cancel(struct spec_update *update); /* before its end; NULL is fine */
+
+/*
+ * Tells of the files that are refused, each error once, at most SPECS_TOLD_AT_ONCE of them. False: all are
+ * told; else there is more for the next turn of the loop.
+ */
+#define SPECS_TOLD_AT_ONCE 200
+bool specs_tell(struct specs *specs);
 
 struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
 /* The files elsewhere that counted at the last look, such as a CA, as they were. */

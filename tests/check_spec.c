@@ -785,8 +785,8 @@ static void add_limits(Suite *suite)
 {
 	TCase *tcase = add_case(suite, "limits");
 
-	/* These measure time; what stretches time (valgrind) leaves them out by this tag. */
-	tcase_set_tags(tcase, "time");
+	/* Under valgrind, that is, which leaves them out by this tag. */
+	tcase_set_tags(tcase, "long");
 
 	tcase_add_test(tcase, four_mebibytes_are_allowed_and_no_more);
 	tcase_add_loop_test(tcase, a_hostile_file_ends_soon, 0, LENGTH(hostile));

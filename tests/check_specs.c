@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/events.h"
 #include "daemon/specs.h"
 #include "tests/temp.h"
@@ -25,18 +25,28 @@ static void teardown(void)
 	specs_free(specs);
 }
 
-static bool nothing_recorded(void *arg, const char *name)
+/* Has a look take in a file; path and text become its own. */
+static void put(struct spec_look *look, const char *name, char *path, char *text, size_t len)
 {
-	(void)arg;
-	(void)name;
-	return false;
+	struct watch_listing *listing = &look->listing;
+
+	listing->files = xreallocarray(listing->files, listing->n + 1, sizeof(*listing->files));
+	listing->files[listing->n++] =
+		(struct watch_file){.name = xstrdup(name), .path = path, .text = text, .len = len};
+	spec_look_judge(look, &listing->files[listing->n - 1]);
 }
 
-static bool everything_recorded(void *arg, const char *name)
+/* The look is taken in, in as many slices as it takes; that is how many. */
+static size_t slices;
+
+static bool take_in(struct specs *into, struct spec_look *look)
 {
-	(void)arg;
-	(void)name;
-	return true;
+	struct spec_update *update = specs_update_begin(into, look);
+
+	slices = 1;
+	while (specs_update_files(update))
+		slices++;
+	return specs_update_end(update);
 }
 
 /* "1 2" is a balancer on each of host 1 and host 2; "!" is not valid, "" is an empty list. */
@@ -59,27 +69,17 @@ static char *text_of(const char *hosts)
 /* files[i] is the text of the i-th file, "a.yaml", "b.yaml" ...; NULL: it is not there. */
 static bool update_texts(const char *const *files, bool recorded)
 {
-	struct watch_file v[MAX_FILES] = {0};
-	struct watch_listing listing = {.files = v};
-	bool changed;
+	struct spec_look *look = specs_look(specs, "/x");
 
 	for (size_t i = 0; i < MAX_FILES; i++) {
-		if (!files[i])
-			continue;
-		v[listing.n++] = (struct watch_file){
-			.name = xasprintf("%c", (int)('a' + i)),
-			.path = xasprintf("/x/%c.yaml", (int)('a' + i)),
-			.text = xstrdup(files[i]),
-			.len = strlen(files[i]),
-		};
+		char name[] = {(char)('a' + i), '\0'};
+
+		if (recorded)
+			spec_look_record(look, name);
+		if (files[i])
+			put(look, name, xasprintf("/x/%s.yaml", name), xstrdup(files[i]), strlen(files[i]));
 	}
-	changed = specs_update(specs, &listing, recorded ? everything_recorded : nothing_recorded, NULL);
-	for (size_t i = 0; i < listing.n; i++) {
-		free(v[i].name);
-		free(v[i].path);
-		free(v[i].text);
-	}
-	return changed;
+	return take_in(specs, look);
 }
 
 static bool update(const char *const *hosts)
@@ -290,46 +290,185 @@ START_TEST(what_was_refused_beside_another_gets_in_when_that_is_gone)
 }
 END_TEST
 
-#define MANY 10000
+/* Reading, and taking in, by slices. */
 
-static double seconds(void)
+/* A look at a (not valid), b, and c, which wants what b has. */
+static struct spec_look *look_at_three(void)
 {
-	struct timespec now;
+	static const char *const hosts[] = {"! 1", "2", "3 2"};
+	struct spec_look *look = specs_look(specs, "/x");
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+	for (size_t i = 0; i < 3; i++) {
+		char name[] = {(char)('a' + i), '\0'}, *text = text_of(hosts[i]);
+
+		put(look, name, xasprintf("/x/%s.yaml", name), text, strlen(text));
+	}
+	return look;
 }
+
+/* Of what is refused nothing but the errors stays, and of what is in force nothing twice, however many files
+ * there are. */
+START_TEST(only_texts_that_may_be_stored_are_kept)
+{
+	struct spec_look *look = look_at_three();
+
+	ck_assert_ptr_null(look->listing.files[0].text);
+	ck_assert_ptr_nonnull(look->listing.files[1].text);
+	ck_assert_ptr_nonnull(look->listing.files[2].text);
+	take_in(specs, look);
+	look = look_at_three();
+	for (size_t i = 0; i < 3; i++)
+		ck_assert(look->findings[i].stands);
+	ck_assert_ptr_null(look->listing.files[0].text);
+	ck_assert_ptr_null(look->listing.files[1].text);
+	/* It comes in force once b has gone. */
+	ck_assert_ptr_nonnull(look->listing.files[2].text);
+	take_in(specs, look);
+}
+END_TEST
+
+START_TEST(of_two_files_of_one_name_the_second_is_not_parsed)
+{
+	struct spec_look *look = specs_look(specs, "/x");
+	char *first = text_of("1"), *second = text_of("2");
+
+	put(look, "a", xstrdup("/x/a.yaml"), first, strlen(first));
+	put(look, "a", xstrdup("/x/a.yml"), second, strlen(second));
+	ck_assert_ptr_nonnull(look->findings[0].spec);
+	ck_assert_ptr_null(look->findings[1].spec);
+	ck_assert_ptr_null(look->listing.files[1].text);
+	take_in(specs, look);
+	ck_assert_ptr_nonnull(strstr(specs_find(specs, "a.yml")->errors.v[0].message, "same spec name"));
+	ck_assert_ptr_nonnull(specs_find(specs, "a")->spec);
+}
+END_TEST
 
 /* Every file has the host of its number and shift: a shift moves every balancer to another file. */
-static void update_many(int shift)
+static struct spec_look *look_at_many(int n, int shift)
 {
-	struct watch_listing listing = {.files = xcalloc(MANY, sizeof(struct watch_file)), .n = MANY};
+	struct spec_look *look = specs_look(specs, "/x");
 
-	for (int i = 0; i < MANY; i++) {
-		char *host = xasprintf("%d", i + shift), *text = text_of(host);
+	for (int i = 0; i < n; i++) {
+		char *host = xasprintf("%d", i + shift), *name = xasprintf("n%05d", i), *text = text_of(host);
 
-		listing.files[i] = (struct watch_file){.name = xasprintf("n%05d", i),
-						       .path = xasprintf("/x/n%05d.yaml", i),
-						       .text = text,
-						       .len = strlen(text)};
+		put(look, name, xasprintf("/x/%s.yaml", name), text, strlen(text));
+		free(name);
 		free(host);
 	}
-	specs_update(specs, &listing, nothing_recorded, NULL);
-	watch_listing_clear(&listing);
+	return look;
 }
 
-START_TEST(ten_thousand_files_are_judged_in_one_go)
+/* Jobs go on between the slices: what may be removed must not be read off half an update. */
+START_TEST(nothing_is_in_force_before_the_last_slice)
 {
-	double start = seconds();
+	struct spec_update *update = specs_update_begin(specs, look_at_many(2 * SPECS_TAKEN_AT_ONCE, 0));
 
-	update_many(0);
+	ck_assert(specs_update_files(update));
+	ck_assert_ptr_null(specs_find(specs, "n00000")->spec);
+	ck_assert(!specs_may_remove(specs, "n00000") && !specs_may_remove(specs, "n00099"));
+	ck_assert(!specs_update_files(update));
+	ck_assert_ptr_null(specs_find(specs, "n00000")->spec);
+	ck_assert(!specs_have_looked(specs));
+	ck_assert(specs_update_end(update));
+	ck_assert_ptr_nonnull(specs_find(specs, "n00000")->spec);
+	ck_assert(specs_may_remove(specs, "n00000"));
+}
+END_TEST
+
+/* The daemon ends: nothing leaks, and nothing has happened. */
+START_TEST(an_update_can_be_given_up)
+{
+	struct spec_update *update;
+
+	take_in(specs, look_at_many(2 * SPECS_TAKEN_AT_ONCE, 0));
+	update = specs_update_begin(specs, look_at_many(2 * SPECS_TAKEN_AT_ONCE, 1));
+	ck_assert(specs_update_files(update));
+	specs_update_cancel(update);
+	ck_assert_str_eq(specs_find(specs, "n00007")->spec->instances[0].host.label, "h7");
+}
+END_TEST
+
+static size_t events_told(struct store *store)
+{
+	struct store_event *told;
+	struct err err;
+	size_t n;
+
+	ck_assert_int_eq(store_load_events(store, 0, NULL, 10000, &told, &n, &err), 0);
+	store_events_free(told, n);
+	return n;
+}
+
+/* SPEC_MAX_ERRORS of a file. */
+static char *all_wrong(void)
+{
+	char *text;
+	size_t len;
+	FILE *out = text_open(&text, &len);
+
+	for (int i = 0; i <= SPEC_MAX_ERRORS; i++)
+		fprintf(out, "unknown%d: x\n", i);
+	text_close(out);
+	return text;
+}
+
+static void look_at_wrong(int n)
+{
+	struct spec_look *look = specs_look(specs, "/x");
+
+	for (int i = 0; i < n; i++) {
+		char *name = xasprintf("n%05d", i), *text = all_wrong();
+
+		put(look, name, xasprintf("/x/%s.yaml", name), text, strlen(text));
+		free(name);
+	}
+	take_in(specs, look);
+}
+
+START_TEST(errors_are_told_by_slices_and_each_once)
+{
+	char *dir = temp_path("state"), *warning;
+	struct event_base *base = event_base_new();
+	struct err err;
+	struct store *store = store_open(NULL, dir, &warning, &err);
+	struct events *events = events_new(base, store);
+
+	ck_assert_ptr_nonnull(freopen("/dev/null", "w", stderr)); /* events are logged */
+	specs = specs_new(store, events, false);
+	look_at_wrong(5);
+	ck_assert_uint_eq(events_told(store), 0);
+	ck_assert(specs_tell(specs));
+	ck_assert_uint_eq(events_told(store), SPECS_TOLD_AT_ONCE);
+	/* A look in between finds the same. */
+	look_at_wrong(5);
+	while (specs_tell(specs))
+		continue;
+	ck_assert_uint_eq(events_told(store), 5 * SPEC_MAX_ERRORS);
+	look_at_wrong(5);
+	ck_assert(!specs_tell(specs));
+	look_at_wrong(6);
+	ck_assert(!specs_tell(specs));
+	ck_assert_uint_eq(events_told(store), 6 * SPEC_MAX_ERRORS);
+	specs_free(specs);
+	events_free(events);
+	store_close(store);
+	event_base_free(base);
+	free(dir);
+}
+END_TEST
+
+#define MANY 10000
+
+/* What grows with the square takes minutes: the time limit of a test ends it. */
+START_TEST(ten_thousand_files_are_taken_in_by_slices)
+{
+	take_in(specs, look_at_many(MANY, 0));
 	ck_assert(specs_all_valid(specs));
-	update_many(1);
+	ck_assert_uint_eq(slices, MANY / SPECS_TAKEN_AT_ONCE);
+	take_in(specs, look_at_many(MANY, 1));
 	ck_assert(specs_all_valid(specs));
-	update_many(0);
+	take_in(specs, look_at_many(MANY, 0));
 	ck_assert(specs_all_valid(specs));
-	/* A second or two each; what grows with the square takes minutes. */
-	ck_assert_double_lt(seconds() - start, 60);
 }
 END_TEST
 
@@ -480,17 +619,18 @@ START_TEST(what_was_in_force_stays_so_under_newer_rules)
 	struct store *store = store_open(NULL, dir, &warning, &err);
 	struct events *events = events_new(base, store);
 	struct specs *recalled = specs_new(store, events, false);
-	struct watch_file file = {
-		.name = (char *)"a", .path = (char *)"/x/a.yaml", .text = text, .len = strlen(text)};
-	const struct watch_listing listing = {.files = &file, .n = 1};
 	const struct spec_file *got;
+	struct spec_look *look;
 
 	store_put_spec(store, &(struct store_spec){(char *)"a", (char *)"/x/a.yaml", text, strlen(text)});
 	ck_assert_int_eq(specs_recall(recalled, &err), 0);
 	got = specs_find(recalled, "a");
 	ck_assert_msg(!got->spec == !once_good[_i].kept, "%s", once_good[_i].what);
 	/* The file is what it was: it is said what is wrong with it, and nothing else comes of it. */
-	specs_update(recalled, &listing, everything_recorded, NULL);
+	look = specs_look(recalled, "/x");
+	spec_look_record(look, "a");
+	put(look, "a", xstrdup("/x/a.yaml"), xstrdup(text), strlen(text));
+	take_in(recalled, look);
 	ck_assert_msg(!got->spec == !once_good[_i].kept, "%s", once_good[_i].what);
 	ck_assert_uint_gt(got->errors.n, 0);
 	specs_free(recalled);
@@ -546,11 +686,21 @@ int main(void)
 			    sizeof(once_good) / sizeof(*once_good));
 	tcase_add_test(tcase, what_is_in_force_of_a_balancer_is_read_back_under_newer_rules);
 	suite_add_tcase(suite, tcase);
-	/* This measures time; what stretches time (valgrind) leaves it out by this tag. */
-	tcase = tcase_create("time");
-	tcase_set_tags(tcase, "time");
+	tcase = tcase_create("slices");
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, ten_thousand_files_are_judged_in_one_go);
+	tcase_add_test(tcase, only_texts_that_may_be_stored_are_kept);
+	tcase_add_test(tcase, of_two_files_of_one_name_the_second_is_not_parsed);
+	tcase_add_test(tcase, nothing_is_in_force_before_the_last_slice);
+	tcase_add_test(tcase, an_update_can_be_given_up);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("told");
+	tcase_add_checked_fixture(tcase, temp_make, temp_remove);
+	tcase_add_test(tcase, errors_are_told_by_slices_and_each_once);
+	suite_add_tcase(suite, tcase);
+	tcase = tcase_create("many");
+	tcase_set_tags(tcase, "long"); /* under valgrind, that is */
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, ten_thousand_files_are_taken_in_by_slices);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -163,7 +163,8 @@ void lab_start(void)
 	control = control_new(lab.base, lab.settings.socket, api_routes, &api, &err);
 	ck_assert_msg(control != NULL, "%s", err.message);
 	control_set_gate(control, api_gate);
-	fleet_load(lab.fleet, &err); /* it tells what went wrong */
+	fleet_load(lab.fleet);
+	LAB_UNTIL(fleet_is_ready(lab.fleet));
 }
 
 void lab_stop(void)

@@ -24,7 +24,8 @@
 /* It is in the certificates that kubeadm, k3s, kops and others make for API servers. */
 #define SPEC_DEFAULT_SERVER_NAME "kubernetes"
 
-/* Limits that keep any input harmless: one turn of the loop reads a file. */
+/* Limits that keep any input harmless: at most a second of one thread beside the loop (spec_look.h) for a
+ * file, and 100 MiB while it is read. */
 #define SPEC_MAX_BYTES (4u << 20)
 #define SPEC_MAX_DEPTH 64
 /* Of a list of values: as many servers as HAProxy is listened to about (observed_stats.c). */

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/io/watch_read.h"
 
 /* IN_MODIFY as well as IN_CLOSE_WRITE: a file that is still being written keeps the settling going. */
 #define DIR_EVENTS                                                                                      \
@@ -22,9 +21,6 @@
 #define PARENT_EVENTS (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
 /* The kernel adds these by itself. IN_IGNORED and IN_UNMOUNT end a watch. */
 #define LOST_EVENTS (IN_Q_OVERFLOW | IN_UNMOUNT | IN_IGNORED)
-
-/* A change within so short a time of another one need not show in the file's times. */
-#define STAMP_GRAIN_MS 50
 
 struct followed {
 	char *path;
@@ -117,19 +113,12 @@ static bool has_changed(const struct watch *watch)
 
 void watch_follow(struct watch *watch, const char *path, const struct file_stamp *stamp)
 {
-	int64_t age_ms = file_stamp_age_ms(stamp);
-	struct followed *followed;
-
 	/* Room doubles: it is full when the number is a power of two. */
 	if ((watch->followed_n & (watch->followed_n - 1)) == 0)
 		watch->followed =
 			xreallocarray(watch->followed, watch->followed_n ? 2 * watch->followed_n : 1,
 				      sizeof(*watch->followed));
-	followed = &watch->followed[watch->followed_n++];
-	*followed = (struct followed){.path = xstrdup(path), .stamp = *stamp};
-	/* It may have changed again since, and look as it did: no file has this size. */
-	if (age_ms >= 0 && age_ms < STAMP_GRAIN_MS)
-		followed->stamp.size = -1;
+	watch->followed[watch->followed_n++] = (struct followed){.path = xstrdup(path), .stamp = *stamp};
 }
 
 static void follow_nothing(struct watch *watch)
@@ -316,13 +305,16 @@ void watch_expect(struct watch *watch, const char *place)
 	watch->place = xstrdup(place);
 }
 
-/* Takes the place. */
-static int note_place(struct watch *watch, char *place, const struct watch_listing *listing, bool said_empty,
-		      struct err *err)
+static char *place_of(const struct watch_listing *listing)
 {
-	bool other = watch->place && strcmp(watch->place, place) != 0;
+	return xasprintf("%ju:%ju", (uintmax_t)listing->dev, (uintmax_t)listing->ino);
+}
 
-	if (listing->n == 0 && other && !said_empty) {
+static int note_place(struct watch *watch, const struct watch_listing *listing, struct err *err)
+{
+	char *place = place_of(listing);
+
+	if (listing->n == 0 && watch->place && strcmp(watch->place, place) != 0 && !listing->said_empty) {
 		free(place);
 		return err_set(err, ERR_PERMANENT,
 			       "spec directory %s is another one than before and holds no spec: not mounted? "
@@ -338,19 +330,20 @@ static int note_place(struct watch *watch, char *place, const struct watch_listi
 	return 0;
 }
 
-int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err)
+void watch_begin(struct watch *watch)
 {
-	struct watch_identity identity;
-	struct file_stamp stamp = file_stamp(watch->dir);
-
-	/* Before the look: what changes after it is then told. */
 	rewatch_all(watch);
+}
+
+int watch_end(struct watch *watch, const struct watch_listing *listing, struct err *err)
+{
 	follow_nothing(watch);
-	watch_follow(watch, watch->dir, &stamp);
-	if (watch_read_dir(watch->dir, listing, &identity, err) < 0)
+	watch_follow(watch, watch->dir, &listing->stamp);
+	if (listing->err.kind != ERR_NONE) {
+		*err = listing->err;
 		return -1;
+	}
 	for (size_t i = 0; i < listing->n; i++)
 		watch_follow(watch, listing->files[i].path, &listing->files[i].stamp);
-	return note_place(watch, xasprintf("%ju:%ju", (uintmax_t)identity.dev, (uintmax_t)identity.ino),
-			  listing, identity.said_empty, err);
+	return note_place(watch, listing, err);
 }

@@ -4,17 +4,18 @@
  * inotify on the directory itself and on its parent (so that a directory that
  * is moved away, unmounted or made anew is noticed), settled for a short while
  * so that an editor's half-written file is read once, when it is whole; and a
- * full look at each call of watch_scan, which also sets watches anew: inotify
+ * full look, between watch_begin and watch_end, which also sets watches anew: inotify
  * can lose events, and does not tell of a mount over the directory, of a
  * parent made later, or of a change in the target of a link that leads out of
- * the directory. So call watch_scan regularly too; watch_settling finds out
- * whether anything of the last scan has changed, told or not.
+ * the directory. So look regularly too; watch_settling finds out
+ * whether anything of the last look has changed, told or not.
  */
 #ifndef APILB_IO_WATCH_H
 #define APILB_IO_WATCH_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "common/err.h"
 #include "common/file.h"
@@ -45,40 +46,59 @@ struct watch_listing {
 	char **misnamed; /* what looks like a spec and is none by its name: "PATH is not read: WHY"; in order
 			  */
 	size_t misnamed_n;
+	struct err err; /* the directory itself cannot be read; else its kind is ERR_NONE, and: */
+	dev_t dev;      /* which directory it is */
+	ino_t ino;
+	bool said_empty; /* it holds WATCH_EMPTY_MARKER */
+	struct file_stamp stamp;
 };
 
 /*
- * changed: something may have changed; look with watch_scan. From the event
- * loop only; the callback may scan, or free the watch. base may be NULL: no
- * watching, just scans.
+ * changed: something may have changed; look. From the event
+ * loop only; the callback may free the watch. base may be NULL: no watching.
  */
 struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg);
 void watch_free(struct watch *watch); /* NULL is fine */
 
 /*
- * True when something has changed since the last scan and has not settled yet: a look now could
+ * True when something has changed since the last look began and has not settled yet: a look now could
  * find a file half written, which no reader can see for sure. changed comes
  * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it. Costs a
  * stat(2) a file. Without a base always false.
  */
 bool watch_settling(struct watch *watch);
 
-/* A file elsewhere that belongs to what the last scan found, such as a CA that a spec names, as it was just
- * before it was read: counts as one of the directory's until the next scan. */
+/* A file elsewhere that belongs to what the last look found, such as a CA that a spec names, as it was just
+ * before it was read (file_stamp_keep): counts as one of the directory's until the next look. */
 void watch_follow(struct watch *watch, const char *path, const struct file_stamp *stamp);
 
-/* Why changes go unnoticed between scans (inotify's limits), or NULL. For a warning. */
+/* Why changes go unnoticed between looks (inotify's limits), or NULL. For a warning. */
 const char *watch_trouble(const struct watch *watch);
 
+/* A look begins: what changes from now on is told. */
+void watch_begin(struct watch *watch);
+
+/* One more file has been read; texts that are not dropped stay in memory. False: the rest of them is not
+ * read.
+ */
+typedef bool watch_each_cb(void *arg, struct watch_file *file);
+
 /*
- * Reads the whole directory, without ever blocking on a FIFO or device. -1: the
+ * Reads the directory, without ever blocking on a FIFO or device, one file after the other in order of path.
+ * Needs no watch, and may be done beside the loop. each may be NULL. Two files that give the same spec name
+ * (a.yaml, a.yml) both come, the caller decides.
+ */
+void watch_read(const char *dir, struct watch_listing *listing, watch_each_cb *each, void *arg);
+void watch_drop_text(struct watch_file *file); /* wipes it */
+
+/*
+ * What was read since watch_begin. -1: the
  * directory itself cannot be read (gone, unmounted, no permission): nothing is known,
  * which is not the same as empty. A directory that holds no spec counts as gone, too, when
  * it is another one (by device and inode) than the one that held some, unless it says that it is meant
- * to be empty: that is how an unmounted directory looks. Two files that give the same spec name
- * (a.yaml, a.yml) both come, the caller decides.
+ * to be empty: that is how an unmounted directory looks.
  */
-int watch_scan(struct watch *watch, struct watch_listing *listing, struct err *err);
+int watch_end(struct watch *watch, const struct watch_listing *listing, struct err *err);
 void watch_listing_clear(struct watch_listing *listing);
 
 /*

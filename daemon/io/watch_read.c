@@ -1,4 +1,5 @@
-#include "daemon/io/watch_read.h"
+/* Reading the spec directory, without watching. */
+#include "daemon/io/watch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -99,7 +100,7 @@ static enum outcome read_open(int fd, struct watch_file *file)
 	return outcome;
 }
 
-static void drop_text(struct watch_file *file)
+void watch_drop_text(struct watch_file *file)
 {
 	if (file->text)
 		explicit_bzero(file->text, file->len);
@@ -117,6 +118,7 @@ static enum outcome read_file(int dir, const char *name, struct watch_file *file
 	if (fstatat(dir, name, &st, 0) < 0)
 		return fail_errno(file, dir, name);
 	file->stamp = file_stamp_of(&st);
+	file_stamp_keep(&file->stamp);
 	if (!S_ISREG(st.st_mode))
 		return fail(file, xasprintf("is %s, not a regular file", kind_name(st.st_mode)));
 	fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -125,40 +127,53 @@ static enum outcome read_file(int dir, const char *name, struct watch_file *file
 	outcome = read_open(fd, file);
 	close(fd);
 	if (outcome != READ_DONE)
-		drop_text(file);
+		watch_drop_text(file);
 	return outcome;
 }
 
 static void file_clear(struct watch_file *file)
 {
-	drop_text(file);
+	watch_drop_text(file);
 	free(file->error);
 	free(file->name);
 	free(file->path);
 }
 
-static void add_file(struct watch_listing *listing, int dir, const char *dir_path, const char *name)
+/* A directory that is being read. */
+struct reading {
+	const char *path;
+	DIR *dir;
+	struct watch_listing *listing;
+	char **names;
+	size_t names_n;
+};
+
+static void add_file(const struct reading *reading, const char *name)
 {
+	struct watch_listing *listing = reading->listing;
 	struct watch_file file = {.name = spec_name_from_file(name)};
 	enum outcome outcome = READ_CHANGED;
 
 	if (!file.name)
 		return;
-	file.path = xasprintf("%s/%s", dir_path, name);
+	file.path = xasprintf("%s/%s", reading->path, name);
 	for (int i = 0; i < READ_ATTEMPTS && outcome == READ_CHANGED; i++)
-		outcome = read_file(dir, name, &file);
+		outcome = read_file(dirfd(reading->dir), name, &file);
 	if (outcome == READ_CHANGED)
 		file.error = xstrdup("is being written: it changes while it is read");
 	/* It was in the list: whoever replaces it may have removed it first, as git does. If it stays away,
 	 * that is told, and looked at again. */
 	if (outcome == READ_VANISHED)
 		file.error = xstrdup("is being replaced or removed: it was there a moment ago");
-	listing->files = xreallocarray(listing->files, listing->n + 1, sizeof(file));
+	/* Room doubles: it is full when the number is a power of two. */
+	if ((listing->n & (listing->n - 1)) == 0)
+		listing->files = xreallocarray(listing->files, listing->n ? 2 * listing->n : 1, sizeof(file));
 	listing->files[listing->n++] = file;
 }
 
-static void add_misnamed(struct watch_listing *listing, const char *dir_path, const char *name)
+static void add_misnamed(const struct reading *reading, const char *name)
 {
+	struct watch_listing *listing = reading->listing;
 	const char *mistake = spec_name_mistake(name);
 
 	if (!mistake)
@@ -166,7 +181,7 @@ static void add_misnamed(struct watch_listing *listing, const char *dir_path, co
 	listing->misnamed =
 		xreallocarray(listing->misnamed, listing->misnamed_n + 1, sizeof(*listing->misnamed));
 	listing->misnamed[listing->misnamed_n++] =
-		xasprintf("%s/%s is not read: %s", dir_path, name, mistake);
+		xasprintf("%s/%s is not read: %s", reading->path, name, mistake);
 }
 
 static int by_text(const void *a, const void *b)
@@ -174,26 +189,18 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int by_path(const void *a, const void *b)
-{
-	return strcmp(((const struct watch_file *)a)->path, ((const struct watch_file *)b)->path);
-}
-
-struct names {
-	char **v;
-	size_t n;
-};
-
-static int list_names(DIR *dir, struct names *names)
+static int list_names(struct reading *reading)
 {
 	struct dirent *entry;
 
 	/* errno is how readdir(3) tells an error from the end. */
-	while (errno = 0, (entry = readdir(dir))) {
+	while (errno = 0, (entry = readdir(reading->dir))) {
 		/* Room doubles: it is full when the number is a power of two. */
-		if ((names->n & (names->n - 1)) == 0)
-			names->v = xreallocarray(names->v, names->n ? 2 * names->n : 1, sizeof(*names->v));
-		names->v[names->n++] = xstrdup(entry->d_name);
+		if ((reading->names_n & (reading->names_n - 1)) == 0)
+			reading->names =
+				xreallocarray(reading->names, reading->names_n ? 2 * reading->names_n : 1,
+					      sizeof(*reading->names));
+		reading->names[reading->names_n++] = xstrdup(entry->d_name);
 	}
 	return errno ? -1 : 0;
 }
@@ -204,84 +211,90 @@ static int list_names(DIR *dir, struct names *names)
  * when the listing began, and the new one was not. What is missing is taken for
  * removed, so there are two lists, and what is in either of them is looked at.
  */
-static int list_twice(DIR *dir, struct names *names)
+static int list_twice(struct reading *reading)
 {
-	if (list_names(dir, names) < 0)
+	if (list_names(reading) < 0)
 		return -1;
-	rewinddir(dir);
-	return list_names(dir, names);
+	rewinddir(reading->dir);
+	if (list_names(reading) < 0)
+		return -1;
+	if (reading->names_n)
+		qsort(reading->names, reading->names_n, sizeof(*reading->names), by_text);
+	return 0;
 }
 
-static void names_clear(struct names *names)
+/* Which directory it was, and that it still is one. */
+static int identify(const struct reading *reading)
 {
-	for (size_t i = 0; i < names->n; i++)
-		free(names->v[i]);
-	free(names->v);
-}
-
-static void add_all(struct watch_listing *listing, int dir, const char *path, const struct names *names)
-{
-	if (names->n)
-		qsort(names->v, names->n, sizeof(*names->v), by_text);
-	for (size_t i = 0; i < names->n; i++) {
-		if (i > 0 && strcmp(names->v[i], names->v[i - 1]) == 0)
-			continue;
-		add_file(listing, dir, path, names->v[i]);
-		add_misnamed(listing, path, names->v[i]);
-	}
-}
-
-static int read_entries(DIR *dir, const char *path, struct watch_listing *listing,
-			struct watch_identity *identity)
-{
-	struct names names = {0};
+	struct watch_listing *listing = reading->listing;
 	struct stat st;
-	int rc = list_twice(dir, &names);
 
-	if (rc == 0)
-		add_all(listing, dirfd(dir), path, &names);
-	names_clear(&names);
-	if (rc < 0 || fstat(dirfd(dir), &st) < 0)
+	if (fstat(dirfd(reading->dir), &st) < 0)
 		return -1;
 	if (st.st_nlink == 0) {
 		/* Removed while we looked: it is empty because it is gone. */
 		errno = ENOENT;
 		return -1;
 	}
-	identity->known = true;
-	identity->dev = st.st_dev;
-	identity->ino = st.st_ino;
-	identity->said_empty = faccessat(dirfd(dir), WATCH_EMPTY_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	listing->dev = st.st_dev;
+	listing->ino = st.st_ino;
+	listing->said_empty =
+		faccessat(dirfd(reading->dir), WATCH_EMPTY_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	return 0;
 }
 
-/* qsort takes no NULL, not even for nothing. */
-static void sort(struct watch_listing *listing)
+static void read_files(const struct reading *reading, watch_each_cb *each, void *arg)
 {
-	if (listing->n)
-		qsort(listing->files, listing->n, sizeof(*listing->files), by_path);
-	if (listing->misnamed_n)
-		qsort(listing->misnamed, listing->misnamed_n, sizeof(*listing->misnamed), by_text);
+	struct watch_listing *listing = reading->listing;
+	bool go_on = true;
+
+	for (size_t i = 0; i < reading->names_n && go_on; i++) {
+		size_t before = listing->n;
+
+		if (i > 0 && strcmp(reading->names[i], reading->names[i - 1]) == 0)
+			continue;
+		add_file(reading, reading->names[i]);
+		add_misnamed(reading, reading->names[i]);
+		if (each && listing->n > before)
+			go_on = each(arg, &listing->files[before]);
+	}
 }
 
-int watch_read_dir(const char *path, struct watch_listing *listing, struct watch_identity *identity,
-		   struct err *err)
+static int read_dir(struct reading *reading, watch_each_cb *each, void *arg)
 {
-	DIR *dir;
 	int rc;
 
-	memset(listing, 0, sizeof(*listing));
-	dir = opendir(path);
-	rc = dir ? read_entries(dir, path, listing, identity) : -1;
-	if (rc < 0) {
-		err_set(err, ERR_PERMANENT, "spec directory %s cannot be read: %s", path, strerror(errno));
-		watch_listing_clear(listing);
-	} else {
-		sort(listing);
-	}
-	if (dir)
-		closedir(dir);
+	reading->dir = opendir(reading->path);
+	if (!reading->dir)
+		return -1;
+	rc = list_twice(reading);
+	if (rc == 0)
+		read_files(reading, each, arg);
+	if (rc == 0)
+		rc = identify(reading);
 	return rc;
+}
+
+void watch_read(const char *path, struct watch_listing *listing, watch_each_cb *each, void *arg)
+{
+	struct reading reading = {.path = path, .listing = listing};
+	struct file_stamp stamp = file_stamp(path);
+
+	memset(listing, 0, sizeof(*listing));
+	file_stamp_keep(&stamp);
+	if (read_dir(&reading, each, arg) < 0) {
+		int error = errno;
+
+		watch_listing_clear(listing);
+		err_set(&listing->err, ERR_PERMANENT, "spec directory %s cannot be read: %s", path,
+			strerror(error));
+	}
+	listing->stamp = stamp;
+	if (reading.dir)
+		closedir(reading.dir);
+	for (size_t i = 0; i < reading.names_n; i++)
+		free(reading.names[i]);
+	free(reading.names);
 }
 
 void watch_listing_clear(struct watch_listing *listing)

@@ -11,8 +11,9 @@ import time
 import pytest
 
 from lab import fakes, spec
+from lab.daemon import BUILD
 from lab.fleet import deploy_local, identity, serves
-from lab.proc import always, patience, run, wait_for
+from lab.proc import SLOWNESS, always, patience, run, wait_for
 
 PLAIN_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root without root's eyes
 
@@ -109,6 +110,62 @@ def test_bad_spec_does_not_harm_its_neighbour(daemon, local, servers):
         "b-good": True,
         "c-bad": False,
     }
+
+
+# As much work as a file may be, in several ways.
+HOSTILE = {
+    "maps": "servers: [10.0.0.1:6443]\napiLoadBalancers:\n" + "- {}\n" * 200_000,
+    "shared": "bindAddress: '*'\nservers:\n" + "- 10.0.0.1:6443\n" * 200 + "apiLoadBalancers:\n" + "- {}\n" * 200_000,
+    "nested": "x: " + "[" * 60 + "a," * 200_000 + "]" * 60 + "\n",
+    "aliases": laughs(),
+    "text": 'x: "' + "a" * 4_190_000 + '"\n',
+    "errors": "".join(f"unknown{n}: x\n" for n in range(100_000)),
+}
+TURNS = BUILD / "tests/turns.so"
+# What is promised of a turn is 50 ms of the CPU; on a machine that others use, too, all takes longer. Each of the
+# files takes more than that to parse, and all are read at once.
+LONGEST_TURN_MS = 100
+
+
+def test_hostile_spec_files_keep_nobody_waiting(make_daemon, local, servers, tmp_path):
+    """At an edit, at each look, and at the start: the loop goes on, and a balancer is repaired."""
+    turns = tmp_path / "turns"
+    # A sanitizer wants to be the first that is preloaded.
+    shim = {"LD_PRELOAD": str(TURNS), "APILB_TURNS": str(turns)} if SLOWNESS == 1 else {}
+    daemon = make_daemon(env=shim).start()
+    deploy_local(daemon, servers)
+
+    def is_alive():
+        return daemon.request("GET", "/healthz", timeout=patience(1))[0] == 200
+
+    def is_repaired():
+        return is_alive() and local.engine.status("lb0") == "running"
+
+    def check_turns():
+        assert not shim or int(turns.read_text()) < LONGEST_TURN_MS * 1000
+        turns.unlink(missing_ok=True)
+
+    for edit in range(3):
+        check_turns()
+        for kind, text in HOSTILE.items():
+            spec.write(daemon.spec_dir / f"{kind}.yaml", f"{text}# {edit}\n")
+        for number in range(40):
+            spec.write(daemon.spec_dir / f"small{number}.yaml", f"unknown: {edit}\n")
+        local.engine.act("lb0", "stop", t=0)
+        daemon.wait("a repair", is_repaired)
+        # Every answer knows what was written before.
+        assert {s["name"]: s["valid"] for s in daemon.status()["specs"]} == {
+            "local": True,
+            **{kind: False for kind in HOSTILE},
+            **{f"small{number}": False for number in range(40)},
+        }
+    check_turns()
+    always("it is alive", is_alive, 3)  # with a look or two
+    assert daemon.log().count("errors.yaml:1:1") == 1, "what is wrong is told once"
+    daemon.restart()
+    daemon.wait("the start", is_alive)
+    check_turns()
+    assert not daemon.spec("maps")["valid"] and daemon.spec("local")["valid"]
 
 
 def test_file_that_is_written_slowly(daemon, local, servers):

@@ -1,0 +1,101 @@
+#include "daemon/io/background.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+
+struct background {
+	background_work *work;
+	void *material;
+	void (*done)(void *arg);
+	void *arg;
+	atomic_bool stop;
+	pthread_t thread;
+	bool threaded;
+	int ended; /* an eventfd(2); -1: descriptors have run out */
+	struct event *on_ended;
+};
+
+static void *run(void *arg)
+{
+	struct background *background = arg;
+	const uint64_t one = 1;
+
+	background->work(background->material, &background->stop);
+	/* A new eventfd has room for it. */
+	if (write(background->ended, &one, sizeof(one)) != sizeof(one))
+		abort();
+	return NULL;
+}
+
+static void join(struct background *background)
+{
+	if (background->threaded)
+		pthread_join(background->thread, NULL);
+	event_free(background->on_ended);
+	if (background->ended >= 0)
+		close(background->ended);
+	free(background);
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct background *background = arg;
+	void (*done)(void *) = background->done;
+	void *done_arg = background->arg;
+
+	(void)fd;
+	(void)what;
+	join(background);
+	done(done_arg);
+}
+
+/* Signals are the loop's. */
+static bool start_thread(struct background *background)
+{
+	sigset_t all, before;
+	int rc;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	rc = pthread_create(&background->thread, NULL, run, background);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc == 0;
+}
+
+struct background *background_start(struct event_base *base, background_work *work, void *material,
+				    void (*done)(void *arg), void *arg)
+{
+	struct background *background = xcalloc(1, sizeof(*background));
+
+	background->work = work;
+	background->material = material;
+	background->done = done;
+	background->arg = arg;
+	background->ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	background->on_ended = event_new(base, background->ended, EV_READ, on_ended, background);
+	if (background->ended >= 0) {
+		event_add(background->on_ended, NULL);
+		background->threaded = start_thread(background);
+	}
+	if (!background->threaded) {
+		work(material, &background->stop);
+		event_active(background->on_ended, EV_READ, 0);
+	}
+	return background;
+}
+
+void background_cancel(struct background *background)
+{
+	if (!background)
+		return;
+	atomic_store(&background->stop, true);
+	join(background);
+}

@@ -1,0 +1,30 @@
+/*
+ * Work that takes long, in a thread of its own, so that the loop goes on
+ * meanwhile. The only thread there is beside the loop's.
+ *
+ * The work is a function of what it is given: from background_start to `done`
+ * (or to the return of background_cancel) what `material` leads to is the thread's
+ * alone. So there is no lock, and nothing to lock.
+ */
+#ifndef APILB_IO_BACKGROUND_H
+#define APILB_IO_BACKGROUND_H
+
+#include <stdatomic.h>
+
+struct background;
+struct event_base;
+
+/* Runs in the thread. Where it can, it looks whether it is to stop, and then returns soon: nobody wants what
+ * comes of it. */
+typedef void background_work(void *material, const atomic_bool *stop);
+
+/*
+ * done comes once, from the event loop, when the work has returned; by then the background is freed. Where no
+ * thread or descriptor is left, the work is done in background_start.
+ */
+struct background *background_start(struct event_base *base, background_work *work, void *material,
+				    void (*done)(void *arg), void *arg);
+/* Waits until the work has returned; done does not come. NULL is fine. */
+void background_cancel(struct background *background);
+
+#endif
