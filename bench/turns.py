@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BUILD = Path(os.environ.get("APILB_BUILD", "build"))
+BUILD = Path(os.environ.get("APILB_BUILD", "build")).resolve()
 MAX_BYTES = 4 << 20
 
 HEAD = (
@@ -106,7 +106,7 @@ class Daemon:
         arguments = {"config": "settings", "spec-dir": "specs", "state-dir": "state", "socket": "socket"}
         options = [f"--{key}={self.directory / value}" for key, value in arguments.items()]
         environment = {
-            "LD_PRELOAD": str(BUILD.resolve() / "tests/turns.so"),
+            "LD_PRELOAD": str(BUILD / "tests/turns.so"),
             "APILB_TURNS": str(self.turns),
             "PATH": os.environ["PATH"],
         }

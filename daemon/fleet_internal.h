@@ -1,6 +1,6 @@
 /*
  * What the files of the fleet share; nobody else includes this. fleet.c has the
- * hosts: who runs when, and the spec directory. fleet_specs.c has what the specs
+ * hosts: who runs when. fleet_directory.c reads the spec directory. fleet_specs.c has what the specs
  * in force want of them.
  */
 #ifndef APILB_FLEET_INTERNAL_H
@@ -71,6 +71,15 @@ struct fleet_host *fleet_host_for(struct fleet *fleet, const struct spec_host *s
 void fleet_make_due(struct fleet *fleet, struct fleet_host *fleet_host);
 /* Hosts that are due run as far as there are places. */
 void fleet_fill_places(struct fleet *fleet);
+
+/* fleet_directory.c */
+
+void fleet_directory_init(struct fleet *fleet);
+/* The specs that are in force are those of an earlier life: which directory had them. */
+void fleet_directory_recall(struct fleet *fleet);
+/* Nothing is read any more, and nobody waits. */
+void fleet_directory_stop(struct fleet *fleet);
+void fleet_directory_clear(struct fleet *fleet);
 
 /* fleet_removal.c: what struct host_context asks for. */
 const struct removal *fleet_removal(void *arg, const struct host *ahead);
