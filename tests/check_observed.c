@@ -239,7 +239,10 @@ START_TEST(what_is_ours_mounts_what_is_ours)
 		{OF_LB, AT("/var/lib/apilb/lb2"), false},
 		{OF_LB, AT("/var/lib/apilb"), false},
 		{OF_LB, "[]", false},
-		{OF_LB, "null", false},
+		/* Not told. */
+		{OF_LB, "null", true},
+		{"'io.apilb.instance': 'prod/h/'", "null", false},
+		{"'x': 'y'", "null", false},
 		{OF_LB, "[null, {'Destination': null}, 7]", false},
 		{OF_LB, AT("/config"), false},
 		{OF_LB ", 'io.apilb.role': 'helper'", AT("/config"), true},

@@ -163,7 +163,10 @@ static void list(struct fake_turn *turn)
 		json_object_object_add(entry, "Image", json_object_get(member(c->request, "Image")));
 		json_object_object_add(entry, "State", json_object_new_string(status_names[c->status]));
 		json_object_object_add(entry, "ImageID", json_object_new_string(c->image_id));
-		json_object_object_add(entry, "Mounts", mounts(member(c->request, "HostConfig")));
+		/* Podman before 4.0 says null. */
+		json_object_object_add(entry, "Mounts",
+				       turn->machine->podman ? NULL
+							     : mounts(member(c->request, "HostConfig")));
 		json_object_object_add(entry, "Labels", json_object_get(labels));
 		if (member(labels, LABEL_OWNER) &&
 		    strstr(argument(turn, "filters"), json_object_get_string(member(labels, LABEL_OWNER))))

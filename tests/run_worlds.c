@@ -151,6 +151,7 @@ const struct world worlds[WORLDS] = {
 	{"image changed, with Podman", change_image, SERVES | PODMAN},
 	{"image changed, with Podman, connections last", change_image, SERVES | PODMAN | LASTING},
 	{"made otherwise, with Podman", made_otherwise, SERVES | PODMAN},
+	{"called otherwise, with Podman", called_otherwise, SERVES | PODMAN},
 };
 
 /* Brings a place to where the change of the world begins, and makes it. */

@@ -12,7 +12,7 @@ struct world {
 	void (*change)(struct place *place);
 	unsigned flags; /* as of place_begin */
 };
-enum { WORLDS = 23 };
+enum { WORLDS = 24 };
 extern const struct world worlds[WORLDS];
 
 /* Brings a place to where the change of the world begins, and makes it. */

@@ -117,13 +117,15 @@ static bool mounts_at(struct json_object *mounts, const char *path)
 	return false;
 }
 
-/* Each of our create requests in wanted.c asks for one of these. */
+/* Each of our create requests in wanted.c asks for one of these. Podman before 4.0 lists no mounts of any
+ * container (podman pull request 12735): what is not told is not missing. */
 static bool mounts_ours(const struct observed_container *container, struct json_object *mounts)
 {
 	const char *name = labelled_name(container);
 	char *run = name ? xasprintf(HAPROXY_RUN_DIR "/%s", name) : NULL;
 	bool is_helper = container->role && strcmp(container->role, ROLE_HELPER) == 0;
-	bool ours = run && (mounts_at(mounts, run) || (is_helper && mounts_at(mounts, HELPER_CONFIG_DIR)));
+	bool ours = run && (!mounts || mounts_at(mounts, run) ||
+			    (is_helper && mounts_at(mounts, HELPER_CONFIG_DIR)));
 
 	free(run);
 	return ours;
