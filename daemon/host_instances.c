@@ -244,10 +244,19 @@ static void tell_found(struct host *host, const struct instance *instance, enum 
 /* Before the verdict: that is on what is in force then. */
 static void note_found(struct host *host, struct instance *instance, const struct job_target *target)
 {
-	if (instance->wanted != target->order.wanted ||
-	    !instance_found(instance, target->result.look, &target->result.observed))
+	enum first_look look = target->result.look;
+
+	if (instance->wanted != target->order.wanted)
 		return;
-	tell_found(host, instance, target->result.look);
+	/* The look was for a version that its spec has given up, or replaced, during the run: the next run
+	 * asks again. */
+	if (look == LOOK_ADOPT && (!instance->next || instance->next != target->order.next)) {
+		host->again = true;
+		return;
+	}
+	if (!instance_found(instance, look, &target->result.observed))
+		return;
+	tell_found(host, instance, look);
 	instance_store(instance, host->context->store);
 	host->context->found(host->context->arg);
 }

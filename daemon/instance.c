@@ -271,8 +271,9 @@ static void note_known(struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
 
-	if (target->result.err.kind == ERR_NONE && target->order.wanted &&
-	    target->result.look != LOOK_LEAVE && current)
+	bool judged = target->result.look != LOOK_LEAVE && target->result.look != LOOK_ADOPT;
+
+	if (target->result.err.kind == ERR_NONE && target->order.wanted && judged && current)
 		memory_know(&target->memory, current->id);
 }
 
@@ -280,8 +281,10 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 		     struct store *store, struct events *events)
 {
 	enum phase before = instance->phase;
-	/* What the run was for is not what is wanted by now: its verdict is of yesterday. */
-	bool outdated = target && target->order.wanted != instance->wanted;
+	/* What the run was for is not what is wanted by now: its verdict is of yesterday. Nor is it on what
+	 * was in force when it has found that the host has what comes next. */
+	bool outdated =
+		target && (target->order.wanted != instance->wanted || target->result.look == LOOK_ADOPT);
 	bool differs, new_error;
 
 	if (target)

@@ -90,8 +90,8 @@ bool instance_is_new(const struct instance *instance);
 void instance_admit(struct instance *instance);
 /* What was in force before the change is so again, and the change waits. False: nothing was. */
 bool instance_revert(struct instance *instance);
-/* What a run has found at the first look (LOOK_NONE: nothing), and seen. True when something else is in
- * force, or comes next, than before. */
+/* What a run has found at the first look (LOOK_NONE: nothing), and seen. LOOK_ADOPT: what it was made with
+ * still comes next. True when something else is in force, or comes next, than before. */
 bool instance_found(struct instance *instance, enum first_look look,
 		    const struct observed_instance *observed);
 /* Its next run asks the host first what it has, and may leave it as it is: nobody knows before what it will

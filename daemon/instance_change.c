@@ -1,4 +1,5 @@
 /* What is in force of a balancer, and what comes next. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +161,7 @@ bool instance_revert(struct instance *instance)
  * known that it could go back to. */
 static void adopt(struct instance *instance, const struct observed_instance *observed)
 {
+	assert(instance->next);
 	replace(&instance->wanted, instance->next);
 	set_next(instance, NULL);
 	instance_end_rollout(instance);

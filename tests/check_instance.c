@@ -396,6 +396,64 @@ START_TEST(an_end_in_the_middle_of_a_run_forgets_nothing)
 }
 END_TEST
 
+static void on_found(void *arg)
+{
+	size_t *times = arg;
+
+	(*times)++;
+}
+
+/* What its spec wants by the end of a run that has found what it wanted before: that, nothing else than what
+ * is in force, another version. */
+enum { WANTS_THE_SAME, WANTS_WHAT_IS_IN_FORCE, WANTS_ANOTHER };
+
+START_TEST(what_a_look_finds_is_adopted_if_it_is_still_to_come_next)
+{
+	size_t found = 0;
+	const struct host_context context = {.base = base,
+					     .store = store,
+					     .events = events,
+					     .owner = "apilb",
+					     .due = on_due,
+					     .found = on_found,
+					     .resync_ms = 30000,
+					     .arg = &found};
+	struct wanted *in_force = some_wanted(), *next = some_wanted(), *another = some_wanted();
+	struct wanted *const by_the_end[] = {next, in_force, another};
+	struct host *host = host_new(&context, &in_force->instance.host);
+	struct instance_change change;
+	struct job_target target;
+	struct instance *lb;
+
+	/* Versions that differ; nothing is made of them here. */
+	next->version[0] = 'n';
+	another->version[0] = 'a';
+	lb = host_wish(host, "lb", in_force, false, &change);
+	lb->memory.config_path = xstrdup("/etc/lb.cfg");
+	host_wish(host, "lb", next, true, &change);
+	target = instance_target(lb, false);
+	met(&target, "id1");
+	target.result.look = LOOK_ADOPT;
+	host_wish(host, "lb", by_the_end[_i], _i != WANTS_WHAT_IS_IN_FORCE, &change);
+	host_settle(host, &target, 1);
+
+	ck_assert_ptr_eq(lb->wanted, _i == WANTS_THE_SAME ? next : in_force);
+	ck_assert_ptr_eq(lb->next, _i == WANTS_ANOTHER ? another : NULL);
+	ck_assert_uint_eq(found, _i == WANTS_THE_SAME);
+	/* Either way there was no verdict on what is in force: it runs again, and asks again where it has to.
+	 */
+	ck_assert(host->again);
+	ck_assert_int_eq(lb->phase, PHASE_RECONCILING);
+	ck_assert(!memory_knows(&lb->memory, "id1"));
+	ck_assert_int_eq(instance_awaits_look(lb), _i != WANTS_THE_SAME);
+	job_target_clear(&target);
+	host_free(host);
+	wanted_unref(in_force);
+	wanted_unref(next);
+	wanted_unref(another);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("instance");
@@ -415,6 +473,8 @@ int main(void)
 	tcase_add_loop_test(tcase, an_end_in_the_middle_of_a_run_forgets_nothing, 0, 2);
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
+	tcase_add_loop_test(tcase, what_a_look_finds_is_adopted_if_it_is_still_to_come_next, 0,
+			    WANTS_ANOTHER + 1);
 	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
