@@ -654,6 +654,92 @@ START_TEST(who_answers_too_much_is_not_listened_to_for_ever)
 }
 END_TEST
 
+/* Who has put himself in HAProxy's place fills an answer with one of these; none of it is kept, nor costs
+ * time. */
+static struct observed_instance filled(const char *before, char fill, size_t n, const char *after)
+{
+	struct observed_instance observed = {0};
+	char *filling = xcalloc(1, n + 1), *text;
+
+	memset(filling, fill, n);
+	text = xasprintf("%s%s%s", before, filling, after);
+	observed_stats_parse(&observed, text);
+	free(text);
+	free(filling);
+	return observed;
+}
+
+#define TABLE "Version: 2.6\n\n# pxname,svname,status,check_status"
+static const struct {
+	const char *before;
+	char fill;
+	const char *after;
+} endless_lines[] = {
+	{"Version: ", '2', "\n\n# pxname,svname,status,check_status\n\n"},
+	{TABLE, ',', "\nkube-apiserver,a:1,UP,L7OK\n\n"},
+	{TABLE "\nkube-apiserver,", 'a', ":1,UP,L7OK\n\n"},
+	{TABLE ",last_chk\nkube-apiserver,a:1,DOWN,L7STS,\"", 'x', "\"\n\n"},
+	{TABLE "\nkube-apiserver,a:1,UP,L7OK\n\n", 'x', ""},
+};
+
+START_TEST(an_endless_line_is_not_haproxys)
+{
+	struct observed_instance observed =
+		filled(endless_lines[_i].before, endless_lines[_i].fill, 100000, endless_lines[_i].after);
+
+	ck_assert_int_eq(observed.stats, STATS_FAILED);
+	ck_assert_str_eq(observed.stats_error, "the answer is not HAProxy's");
+	ck_assert_uint_eq(observed.servers_n, 0);
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+/* HAProxy has some 100 lines of info. */
+START_TEST(more_info_than_haproxy_has_is_not_read)
+{
+	struct observed_instance observed =
+		filled("Version: 2.6\n", '\n', 2000, "Version: 3.0\n# pxname,svname,status,check_status\n\n");
+
+	ck_assert_str_eq(observed.haproxy_version, "2.6");
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+/* HAProxy has some 110 columns: these are so many more, and where the state stands there is no server. */
+static const struct {
+	int columns;
+	size_t servers;
+} wide[] = {{0, 1}, {150, 1}, {300, 0}};
+
+START_TEST(more_columns_than_haproxy_has_are_not_read)
+{
+	struct observed_instance observed = {0};
+	char commas[301] = "";
+	char *text;
+
+	memset(commas, ',', wide[_i].columns);
+	text = xasprintf("Version: 2.6\n\n# pxname,svname,status,%scheck_status\n"
+			 "kube-apiserver,a:1,UP,%sL7OK\n\n",
+			 commas, commas);
+	observed_stats_parse(&observed, text);
+	ck_assert_int_eq(observed.stats, STATS_ANSWERED);
+	ck_assert_uint_eq(observed.servers_n, wide[_i].servers);
+	observed_instance_clear(&observed);
+	free(text);
+}
+END_TEST
+
+START_TEST(a_second_header_changes_no_column)
+{
+	struct observed_instance observed =
+		stats_of("a:1,UP,L7OK,0\n# pxname,status,svname,check_status,bck|b:1,UP,L7OK,0");
+
+	ck_assert_uint_eq(observed.servers_n, 2);
+	ck_assert_str_eq(observed.servers[1].name, "b:1");
+	observed_instance_clear(&observed);
+}
+END_TEST
+
 /* HAProxy's log. */
 
 START_TEST(log_reason_is_the_alerts)
@@ -842,6 +928,12 @@ int main(void)
 	tcase_add_test(all, stats_tell_version_generation_and_servers);
 	tcase_add_loop_test(all, what_is_no_answer_is_a_failure, 0, N(not_stats));
 	tcase_add_test(all, who_answers_too_much_is_not_listened_to_for_ever);
+	tcase_add_loop_test(all, an_endless_line_is_not_haproxys, 0,
+			    sizeof(endless_lines) / sizeof(endless_lines[0]));
+	tcase_add_test(all, more_info_than_haproxy_has_is_not_read);
+	tcase_add_loop_test(all, more_columns_than_haproxy_has_are_not_read, 0,
+			    sizeof(wide) / sizeof(wide[0]));
+	tcase_add_test(all, a_second_header_changes_no_column);
 	tcase_add_test(all, log_reason_is_the_alerts);
 	tcase_add_test(all, backoff_doubles_to_a_limit_with_jitter);
 	tcase_add_test(all, accepted_keeps_the_last_pairs);

@@ -1,4 +1,5 @@
 /* The answers of HAProxy's stats socket. */
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,16 +55,37 @@ static char *next_field(char **rest)
 	return field;
 }
 
-static void read_header(char *line, int index[COLUMNS])
+/*
+ * Whoever has put himself in HAProxy's place may fill the whole answer with lines, fields and servers.
+ * HAProxy has some 110 columns and 100 lines of info, and its lines have less than 2 KiB; no spec has more
+ * servers, nor servers more rows. A longer line is not HAProxy's, and of the rest no more is looked at.
+ */
+#define MAX_LINE 16384
+#define MAX_COLUMNS 256
+#define MAX_INFO_LINES 1024
+#define MAX_SERVERS SPEC_MAX_ITEMS
+#define MAX_ROWS (8 * MAX_SERVERS)
+
+/* What is known while an answer is read. */
+struct reader {
+	struct observed_instance *instance;
+	bool in_table;
+	int lines, rows;
+	int columns[MAX_COLUMNS];     /* which column a field is of; COLUMNS: none that we need */
+	uint32_t prints[MAX_SERVERS]; /* of the servers' names, so that few are compared */
+};
+
+static void read_header(struct reader *reader, char *line)
 {
 	char *field;
 
-	for (int i = 0; i < COLUMNS; i++)
-		index[i] = -1;
-	for (int at = 0; (field = next_field(&line)) != NULL; at++)
-		for (int i = 0; i < COLUMNS; i++)
+	for (int at = 0; at < MAX_COLUMNS; at++) {
+		field = next_field(&line);
+		reader->columns[at] = COLUMNS;
+		for (int i = 0; field && i < COLUMNS; i++)
 			if (strcmp(field, column_names[i]) == 0)
-				index[i] = at;
+				reader->columns[at] = i;
+	}
 }
 
 /*
@@ -157,26 +179,33 @@ static size_t base_length(const char *name)
 	return colon ? (size_t)(colon - name) + 1 + strspn(colon + 1, "0123456789") : strlen(name);
 }
 
-static struct observed_server *find_server(const struct observed_instance *instance, const char *name,
-					   size_t len)
+static uint32_t print_of(const char *name, size_t len)
 {
-	for (size_t i = 0; i < instance->servers_n; i++)
-		if (strlen(instance->servers[i].name) == len &&
-		    memcmp(instance->servers[i].name, name, len) == 0)
-			return &instance->servers[i];
+	uint32_t print = 2166136261u; /* FNV-1a */
+
+	for (size_t i = 0; i < len; i++)
+		print = (print ^ (unsigned char)name[i]) * 16777619u;
+	return print;
+}
+
+static struct observed_server *find_server(const struct reader *reader, const char *name, size_t len)
+{
+	struct observed_server *servers = reader->instance->servers;
+	uint32_t print = print_of(name, len);
+
+	for (size_t i = 0; i < reader->instance->servers_n; i++)
+		if (reader->prints[i] == print && strlen(servers[i].name) == len &&
+		    memcmp(servers[i].name, name, len) == 0)
+			return &servers[i];
 	return NULL;
 }
 
-/* No spec has more servers, nor servers more rows. The rest is not looked at: who answers so much is not what
- * we have set up. */
-#define MAX_SERVERS SPEC_MAX_ITEMS
-#define MAX_ROWS (8 * MAX_SERVERS)
-
-static void add_server(struct observed_instance *instance, char *const fields[COLUMNS])
+static void add_server(struct reader *reader, char *const fields[COLUMNS])
 {
+	struct observed_instance *instance = reader->instance;
 	const char *name = fields[COLUMN_SERVER];
 	size_t len = base_length(name);
-	struct observed_server *known = find_server(instance, name, len), server;
+	struct observed_server *known = find_server(reader, name, len), server;
 
 	if ((known && is_unresolved(fields[COLUMN_STATUS])) || (!known && instance->servers_n == MAX_SERVERS))
 		return;
@@ -184,6 +213,7 @@ static void add_server(struct observed_instance *instance, char *const fields[CO
 	if (!known) {
 		instance->servers =
 			xreallocarray(instance->servers, instance->servers_n + 1, sizeof(*instance->servers));
+		reader->prints[instance->servers_n] = print_of(name, len);
 		instance->servers[instance->servers_n++] = server;
 		return;
 	}
@@ -196,16 +226,14 @@ static void add_server(struct observed_instance *instance, char *const fields[CO
 	server_clear(&server);
 }
 
-static void read_row(struct observed_instance *instance, char *line, const int index[COLUMNS])
+static void read_row(struct reader *reader, char *line)
 {
 	static char nothing[] = "";
-	char *fields[COLUMNS] = {NULL};
+	char *fields[COLUMNS + 1] = {NULL};
 	char *field;
 
-	for (int at = 0; (field = next_field(&line)) != NULL; at++)
-		for (int i = 0; i < COLUMNS; i++)
-			if (index[i] == at)
-				fields[i] = field;
+	for (int at = 0; at < MAX_COLUMNS && (field = next_field(&line)) != NULL; at++)
+		fields[reader->columns[at]] = field;
 	for (int i = 0; i < COLUMNS; i++) {
 		if (!fields[i] && i < COLUMNS_NEEDED)
 			return;
@@ -217,9 +245,9 @@ static void read_row(struct observed_instance *instance, char *line, const int i
 		return;
 	/* The same servers a second time, for when no check passes; those that have an address. */
 	if (strcmp(fields[COLUMN_BACKUP], "1") == 0)
-		instance->fallback |= strncmp(fields[COLUMN_STATUS], "MAINT", 5) != 0;
+		reader->instance->fallback |= strncmp(fields[COLUMN_STATUS], "MAINT", 5) != 0;
 	else
-		add_server(instance, fields);
+		add_server(reader, fields);
 }
 
 static const char *value_of(const char *line, const char *key)
@@ -230,34 +258,51 @@ static const char *value_of(const char *line, const char *key)
 								: NULL;
 }
 
+static void read_info(struct observed_instance *instance, const char *line)
+{
+	const char *value;
+
+	if ((value = value_of(line, "Version")) != NULL) {
+		free(instance->haproxy_version);
+		instance->haproxy_version = xstrdup(value);
+		instance->stats = STATS_ANSWERED;
+	} else if ((value = value_of(line, "Uptime_sec")) != NULL) {
+		instance->uptime_s = number(value);
+	} else if ((value = value_of(line, "description")) != NULL) {
+		instance->loaded = haproxy_description_parse(value);
+	}
+}
+
+static void read_line(struct reader *reader, char *line)
+{
+	if (reader->in_table && reader->rows++ < MAX_ROWS) {
+		read_row(reader, line);
+	} else if (!reader->in_table && strncmp(line, "# pxname,", 9) == 0) {
+		read_header(reader, line + 2);
+		reader->in_table = true;
+	} else if (!reader->in_table && reader->lines++ < MAX_INFO_LINES) {
+		read_info(reader->instance, line);
+	}
+}
+
 void observed_stats_parse(struct observed_instance *instance, const char *text)
 {
+	struct reader reader = {.instance = instance};
 	char *copy = xstrdup(text), *rest = copy, *line;
-	int index[COLUMNS];
-	bool in_table = false, whole = false;
-	const char *value;
-	int rows = 0;
+	bool whole = false;
 
 	instance->stats = STATS_FAILED;
 	instance->uptime_s = -1;
 	while ((line = strsep(&rest, "\n")) != NULL) {
-		if (strncmp(line, "# pxname,", 9) == 0) {
-			read_header(line + 2, index);
-			in_table = true;
-		} else if (in_table && !*line && rest) {
-			/* An empty line ends each answer; this is the last one's. */
-			whole = true;
-		} else if (in_table && rows++ < MAX_ROWS) {
-			read_row(instance, line, index);
-		} else if ((value = value_of(line, "Version")) != NULL) {
-			free(instance->haproxy_version);
-			instance->haproxy_version = xstrdup(value);
-			instance->stats = STATS_ANSWERED;
-		} else if ((value = value_of(line, "Uptime_sec")) != NULL) {
-			instance->uptime_s = number(value);
-		} else if ((value = value_of(line, "description")) != NULL) {
-			instance->loaded = haproxy_description_parse(value);
+		if ((rest ? (size_t)(rest - line) : strlen(line)) > MAX_LINE) {
+			instance->stats = STATS_FAILED;
+			break;
 		}
+		/* An empty line ends each answer; this is the last one's. */
+		if (reader.in_table && !*line && rest)
+			whole = true;
+		else
+			read_line(&reader, line);
 	}
 	free(copy);
 	if (instance->stats == STATS_ANSWERED && whole)
