@@ -9,13 +9,33 @@
 #include "daemon/core/rollout.h"
 #include "daemon/core/spec_state.h"
 
-/* What its record says of that: from here on it stands in the memory alone. */
-static void recall_memory(struct memory *memory, struct store_instance *record)
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* True when not all of it could be believed: then the store has it otherwise. */
+static bool recall_json(struct memory *memory, const char *json)
 {
 	const struct silence_clock now = {.ms = clock_monotonic_ms(), .unix_ms = clock_now_ms()};
+	char *believed;
+	bool differs;
+
+	memory_recall(memory, json, now);
+	believed = memory_to_json(memory);
+	differs = !same_text(believed, json);
+	free(believed);
+	return differs;
+}
+
+/* What its record says of that: from here on it stands in the memory alone. */
+static void recall_memory(struct instance *instance)
+{
+	struct memory *memory = &instance->memory;
+	struct store_instance *record = &instance->record;
 
 	memory_init(memory);
-	memory_recall(memory, record->memory, now);
+	instance->recalled_otherwise = recall_json(memory, record->memory);
 	FREE(record->memory);
 	memory->config_path = record->config_path;
 	memory->config_size = record->config_size;
@@ -40,7 +60,7 @@ struct instance *instance_new(struct store_instance *record)
 	instance->spec = xstrdup(instance->record.spec);
 	instance->phase = PHASE_PENDING;
 	instance->left_alone = true;
-	recall_memory(&instance->memory, &instance->record);
+	recall_memory(instance);
 	if (instance->record.error_message)
 		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
 	return instance;
@@ -174,11 +194,6 @@ static enum phase phase_after(const struct instance *instance, const struct err 
 	}
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 /* An error is told when it is new, not each time that it is met again. */
 static bool note_error(struct instance *instance, const struct err *err)
 {
@@ -242,8 +257,10 @@ static void tell_transition(const struct instance *instance, enum phase before, 
 /* True when something of what the store holds has become different. */
 static bool take_memory(struct instance *instance, struct job_target *target)
 {
-	bool differs = !memory_is_recorded(&target->memory, &instance->memory);
+	bool differs =
+		instance->recalled_otherwise || !memory_is_recorded(&target->memory, &instance->memory);
 
+	instance->recalled_otherwise = false;
 	memory_take(&instance->memory, &target->memory,
 		    target->order.wanted ? target->order.wanted->version : NULL, &target->result.err,
 		    clock_monotonic_ms());

@@ -63,6 +63,7 @@ struct instance {
 	struct err err;                    /* kind ERR_NONE: none */
 	int64_t observed_at_ms;            /* of the last verdict, also that it cannot be seen; 0: never */
 	struct memory memory;              /* what runs have learned */
+	bool recalled_otherwise;           /* what the store has of that was corrected, or not believed */
 	char *told_drift;                  /* the last that was told, so that each is told once */
 };
 

@@ -355,8 +355,6 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 		return job_look_for_plan(job, target);
 	if (target->result.plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
-	if (target->result.plan.for_silence && !job->options.observe_only)
-		silence_tried(&target->memory.silence, job_clock());
 	if (target->result.plan.n > 0 && job->rounds == 0 && !job->options.observe_only &&
 	    !must_wait(job, target))
 		job_tell(job, JOB_DRIFT, target->order.wanted ? "drift" : "removing", "%s",

@@ -383,6 +383,17 @@ static void tell_done(struct job *job, const struct action *action)
 	free(text);
 }
 
+static void begin(struct job *job, struct job_target *target, const struct action *action)
+{
+	char *text = action_text(action);
+
+	/* A plan that nobody comes to, because the daemon ends, say, is no try. */
+	if (target->result.plan.for_silence && job->action == 0)
+		silence_tried(&target->memory.silence, job_clock());
+	job_tell(job, JOB_PROGRESS, action_name(action->kind), "%s", text);
+	free(text);
+}
+
 enum step job_apply(struct job *job, struct job_target *target)
 {
 	if (job->undoing)
@@ -390,7 +401,6 @@ enum step job_apply(struct job *job, struct job_target *target)
 	while (job->action < target->result.plan.n) {
 		const struct action *action = job_action(job);
 		job_step_fn *step = next_step(job, target, action);
-		char *text;
 
 		if (!step) {
 			tell_done(job, action);
@@ -401,11 +411,8 @@ enum step job_apply(struct job *job, struct job_target *target)
 				await_nothing(job);
 			continue;
 		}
-		if (job->step == 0 && job->awaited_since_ms == 0) {
-			text = action_text(action);
-			job_tell(job, JOB_PROGRESS, action_name(action->kind), "%s", text);
-			free(text);
-		}
+		if (job->step == 0 && job->awaited_since_ms == 0)
+			begin(job, target, action);
 		step(job, target, action);
 		return STEP_WAIT;
 	}

@@ -282,6 +282,56 @@ START_TEST(what_has_passed_is_not_recalled)
 }
 END_TEST
 
+/* What a store may hold of a silence: what of it is not believed is written down as it is believed, so that
+ * the next start does not begin anew once more. */
+static const struct {
+	const char *json;
+	bool differs;
+} silences[] = {
+	{"{\"silence\":{\"run\":\"id1 then\",\"since\":1767323045000}}", false},
+	{"{\"silence\":{\"run\":\"id1 then\",\"since\":253402300799000}}", true},
+	{"{\"silence\":{\"run\":\"id1 then\",\"since\":1767323045000,\"tries\":1,"
+	 "\"tried\":253402300799000}}",
+	 true},
+	{"{\"silence\":{\"run\":\"id1 then\"}}", true},
+};
+
+START_TEST(what_of_a_silence_is_corrected_is_written_down)
+{
+	struct job_target target = instance_target(instance, false);
+	struct store_instance *rows;
+	struct err err;
+	size_t n;
+
+	/* As an earlier life has left it. */
+	instance_store(instance, store);
+	ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
+	instance_free(instance);
+	free(rows[0].memory);
+	rows[0].memory = xstrdup(silences[_i].json);
+	store_put_instance(store, &rows[0]);
+	instance = instance_new(&rows[0]);
+	store_instances_free(rows, n);
+
+	/* A run that learns nothing new. */
+	memory_clear(&target.memory);
+	memory_copy(&target.memory, &instance->memory);
+	instance_keep(instance, &target, store);
+	job_target_clear(&target);
+	ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
+	if (silences[_i].differs)
+		ck_assert_pstr_ne(rows[0].memory, silences[_i].json);
+	else
+		ck_assert_pstr_eq(rows[0].memory, silences[_i].json);
+	store_instances_free(rows, n);
+
+	/* And once is enough. */
+	ck_assert(!instance->recalled_otherwise);
+	restart();
+	ck_assert(!instance->recalled_otherwise);
+}
+END_TEST
+
 /* Times that are still to come, and what else a store may hold. */
 static const char *const rows_of_others[] = {
 	NULL,
@@ -471,6 +521,8 @@ int main(void)
 	tcase_add_loop_test(tcase, a_restart_forgets_neither_silence_nor_what_was_in_vain, 0, 2);
 	tcase_add_test(tcase, what_has_passed_is_not_recalled);
 	tcase_add_loop_test(tcase, an_end_in_the_middle_of_a_run_forgets_nothing, 0, 2);
+	tcase_add_loop_test(tcase, what_of_a_silence_is_corrected_is_written_down, 0,
+			    (int)(sizeof(silences) / sizeof(silences[0])));
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
 	tcase_add_loop_test(tcase, what_a_look_finds_is_adopted_if_it_is_still_to_come_next, 0,

@@ -212,6 +212,27 @@ START_TEST(a_clock_that_was_turned_back_makes_it_wait_no_longer_than_anew)
 }
 END_TEST
 
+/* What was written down was the year 2020's, say, until the machine learned the time; or the silence is as
+ * long as it seems: nobody can tell. */
+START_TEST(a_clock_that_was_turned_forward_asks_for_a_second_look)
+{
+	struct silence silence = {0};
+	int64_t years = (int64_t)3 * 365 * 24 * 60 * MINUTE;
+	struct silence_clock now = {.ms = 5 * SECOND, .unix_ms = at(years).unix_ms};
+
+	silence_met(&silence, "a", at(0), AFTER);
+	if (_i == 1)
+		silence_tried(&silence, at(MINUTE));
+	restart(&silence, now);
+	silence_met(&silence, "a", now, AFTER);
+	ck_assert(!silence_is_due(&silence, now.ms + SILENCE_EARLY_MS - 1));
+	silence_met(&silence, "a", (struct silence_clock){now.ms + 1, now.unix_ms + 1}, AFTER);
+	ck_assert(!silence_is_due(&silence, now.ms + SILENCE_EARLY_MS - 1));
+	ck_assert(silence_is_due(&silence, now.ms + SILENCE_EARLY_MS));
+	silence_clear(&silence);
+}
+END_TEST
+
 START_TEST(the_words_stay_the_same)
 {
 	struct silence silence = {0};
@@ -274,6 +295,7 @@ int main(void)
 	tcase_add_test(tcase, a_word_after_a_restart_ends_it);
 	tcase_add_test(tcase, a_restart_makes_tries_no_more_frequent);
 	tcase_add_loop_test(tcase, a_clock_that_was_turned_back_makes_it_wait_no_longer_than_anew, 0, 2);
+	tcase_add_loop_test(tcase, a_clock_that_was_turned_forward_asks_for_a_second_look, 0, 2);
 	tcase_add_test(tcase, the_words_stay_the_same);
 	tcase_add_test(tcase, a_run_is_a_container_since_its_start);
 	tcase_add_test(tcase, a_copy_stands_by_itself);

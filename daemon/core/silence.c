@@ -65,6 +65,8 @@ void silence_met(struct silence *silence, const char *run, struct silence_clock 
 		set_due(silence, asked, after_ms);
 	} else if (!is_known(&silence->due)) {
 		set_due(silence, silence->since, after_ms);
+		if (silence->due.ms < asked.ms + SILENCE_EARLY_MS)
+			set_due(silence, asked, SILENCE_EARLY_MS);
 	}
 }
 

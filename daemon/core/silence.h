@@ -41,14 +41,16 @@ char *silence_run(const char *container_id, const char *started_at);
 void silence_broken(struct silence *silence, const char *run, int64_t now_ms);
 /* It has not, when asked at this time. after_ms: so long after the first time a successor is due. */
 void silence_met(struct silence *silence, const char *run, struct silence_clock asked, int64_t after_ms);
-/* A successor is being made for it. */
+/* A successor is being made for it: the first action of its plan begins. */
 void silence_tried(struct silence *silence, struct silence_clock now);
 
 /*
  * After a restart of ours: `since` and `tried` have what was written down of
  * them, their time for people. The time in which nobody looked counts as well,
  * if whoever was silent before it is so after it. A time that is still to come
- * is now: somebody has turned the clock back.
+ * is now: somebody has turned the clock back. Whether it was turned forward (a
+ * machine without a clock of its own has just learned the time) nobody can see:
+ * so no successor is due before a second look agrees.
  */
 void silence_recall(struct silence *silence, struct silence_clock now);
 
