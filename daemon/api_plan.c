@@ -254,7 +254,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 static const struct job_target *find_target(const struct job_target *targets, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(targets[i].order.name, name) == 0)
+		if (!job_target_is_found(&targets[i]) && strcmp(targets[i].order.name, name) == 0)
 			return &targets[i];
 	return NULL;
 }
@@ -301,7 +301,7 @@ static void on_host_plan(void *arg, struct host *host, const struct job_target *
 			add_instance(plan, instances[i], find_target(targets, n, instances[i]->record.name),
 				     err);
 	for (size_t i = 0; i < n; i++)
-		if (!host_find(host, targets[i].order.name))
+		if (job_target_is_found(&targets[i]) || !host_find(host, targets[i].order.name))
 			add_orphan(plan, host, &targets[i]);
 	if (--plan->missing == 0)
 		answer(plan);

@@ -252,7 +252,7 @@ static const struct removal *removal_for_job(void *arg)
 static void note_read_configs(struct host *host, const struct job_target *targets, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct instance *instance = host_find(host, targets[i].order.name);
+		struct instance *instance = host_instance_of(host, &targets[i]);
 		struct memory *memory = instance ? &instance->memory : NULL;
 
 		if (memory && targets[i].result.observed.lost_file)
@@ -337,7 +337,7 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	struct host *host = arg;
 
 	for (size_t i = 0; i < n; i++) {
-		struct instance *instance = host_find(host, targets[i].order.name);
+		struct instance *instance = host_instance_of(host, &targets[i]);
 
 		if (instance && targets[i].order.wanted && !instance->left_alone)
 			instance_reached(instance, targets[i].order.wanted, host->context->store);

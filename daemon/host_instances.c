@@ -16,6 +16,11 @@ struct instance *host_find(struct host *host, const char *name)
 	return NULL;
 }
 
+struct instance *host_instance_of(struct host *host, const struct job_target *target)
+{
+	return job_target_is_found(target) ? NULL : host_find(host, target->order.name);
+}
+
 struct instance *host_add(struct host *host, struct store_instance *record)
 {
 	host->instances = xreallocarray(host->instances, host->instances_n + 1, sizeof(struct instance *));
@@ -182,7 +187,7 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 	       const char *text)
 {
 	struct host *host = arg;
-	struct instance *instance = target ? host_find(host, target->order.name) : NULL;
+	struct instance *instance = target ? host_instance_of(host, target) : NULL;
 
 	if (host->observing || !target)
 		return;
@@ -285,7 +290,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 
 	for (size_t i = 0; i < n; i++) {
 		struct job_target *target = &targets[i];
-		struct instance *instance = host_find(host, target->order.name);
+		struct instance *instance = host_instance_of(host, target);
 
 		if (!instance) {
 			if (target->result.err.kind != ERR_NONE)
@@ -328,7 +333,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 void host_keep(struct host *host, struct job_target *targets, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct instance *instance = host_find(host, targets[i].order.name);
+		struct instance *instance = host_instance_of(host, &targets[i]);
 
 		if (instance)
 			instance_keep(instance, &targets[i], host->context->store);

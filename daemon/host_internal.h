@@ -59,6 +59,8 @@ int64_t host_retry_first_ms(const struct host *host);
 
 /* host_instances.c */
 
+/* Whom the target was for; NULL: for nobody that the host still has, or it was found. */
+struct instance *host_instance_of(struct host *host, const struct job_target *target);
 /* What a job tells while it runs; see struct job_options. */
 void host_news(void *arg, const struct job_target *target, enum job_news news, const char *type,
 	       const char *text);

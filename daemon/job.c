@@ -304,7 +304,7 @@ static bool is_as_wanted(const struct job_target *target)
 	       target->result.observed.current;
 }
 
-static bool is_found(const struct job_target *target)
+bool job_target_is_found(const struct job_target *target)
 {
 	return target->stray_of || target->orphan_of;
 }
@@ -319,7 +319,7 @@ static bool is_of_spec(const struct job_target *target, const char *spec)
 /* It may be all that serves, until the one that it was made for does, or what its spec has instead. */
 static bool must_wait(const struct job *job, const struct job_target *found)
 {
-	for (size_t i = 0; i < job->n && is_found(found); i++) {
+	for (size_t i = 0; i < job->n && job_target_is_found(found); i++) {
 		const struct job_target *target = &job->targets[i];
 
 		if (target->order.wanted && found->stray_of &&
@@ -480,7 +480,7 @@ static enum step phase_verify(struct job *job)
 		if (target->result.err.kind == ERR_NONE && !target->order.wanted)
 			target->result.removed =
 				(!target->order.drain_ms || target->result.observed.old_n == 0) &&
-				!(is_found(target) && target->result.plan.n > 0);
+				!(job_target_is_found(target) && target->result.plan.n > 0);
 	}
 	return STEP_NEXT;
 }

@@ -68,7 +68,7 @@ struct job_target {
 	 * that one is as wanted; NULL: it is none. */
 	char *stray_of;
 	/* Found by the run: nobody knows any more what it was made for, and what this spec wants on the host
-	 * is to serve before it goes; NULL: it is none. */
+	 * is to serve before it goes; "": its labels name no spec; NULL: it is none. */
 	char *orphan_of;
 };
 
@@ -116,6 +116,9 @@ void job_free(struct job *job);
 /* Valid until the job is freed. */
 struct job_target *job_targets(struct job *job, size_t *n);
 void job_target_clear(struct job_target *target);
+/* Found by the run: nobody's, although a balancer of the host that the run has no order for may have its
+ * name. */
+bool job_target_is_found(const struct job_target *target);
 /* Of containers that have our labels, and that we have not made: the subject of a sentence about their labels
  * ("container x (0123...) has"). NULL: there is none. The caller frees. */
 char *job_lookalikes(const struct job *job);

@@ -34,11 +34,12 @@ static struct observed_container *copy_of(const struct observed_container *liste
 	return copy;
 }
 
-static struct observed_container *copy_removable(struct job *job, const char *name)
+static struct observed_container *copy_removable(struct job *job, const struct job_target *target,
+						 const char *name)
 {
 	const struct observed_container *listed = job_find_listed(job, name);
 
-	return listed && !job_is_wanted(job, listed) ? copy_of(listed) : NULL;
+	return listed && job_may_take(job, target, listed) ? copy_of(listed) : NULL;
 }
 
 static bool is_old_of(const struct job_target *target, const struct observed_container *container)
@@ -64,12 +65,16 @@ static void add_old(struct job_target *target, struct observed_container *old)
 	observed_instance_add_old(&target->result.observed, old);
 }
 
-static void find_old(const struct job *job, struct job_target *target)
+static void find_old(struct job *job, struct job_target *target)
 {
 	const struct listed *old = job_first_old(job, target->order.name);
 
-	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old, n++)
+	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old) {
+		if (job_target_is_found(target) && !job_may_take(job, target, old->container))
+			continue;
 		add_old(target, copy_of(old->container));
+		n++;
+	}
 }
 
 /* What is to be removed needs no more than that. */
@@ -79,8 +84,8 @@ static void inspect_from_list(struct job *job, struct job_target *target)
 	char *helper = container_helper_name(target->order.name);
 
 	if (!target->order.wanted) {
-		target->result.observed.current = copy_removable(job, target->order.name);
-		target->result.observed.next = copy_removable(job, next);
+		target->result.observed.current = copy_removable(job, target, target->order.name);
+		target->result.observed.next = copy_removable(job, target, next);
 	}
 	target->result.observed.helper = copy_of(job_find_listed(job, helper));
 	find_old(job, target);

@@ -117,6 +117,10 @@ bool job_is_ours(const struct job_target *target, const struct observed_containe
 
 /* One that somebody wants to be gone: a balancer that is wanted stands for it, by another address, say. */
 bool job_is_wanted(struct job *job, const struct observed_container *container);
+/* It goes with a target that is not wanted, and whose name it has. A target that was found is a name, which a
+ * balancer may have that has to stay: it takes only what it was found for, of each container anew. */
+bool job_may_take(struct job *job, const struct job_target *target,
+		  const struct observed_container *container);
 
 /* job_observe.c: phases of one target. */
 enum step job_look_at_config(struct job *job, struct job_target *target);

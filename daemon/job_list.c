@@ -228,7 +228,7 @@ static void adopt(struct job *job, const char *name, const struct observed_conta
 	*found = (struct job_target){
 		.order = {.name = xstrdup(name)},
 		.stray_of = stray ? xstrdup(container->instance) : NULL,
-		.orphan_of = stray ? NULL : xstrdup(container->spec),
+		.orphan_of = stray ? NULL : xstrdup(container->spec ? container->spec : ""),
 	};
 	memory_init(&found->memory);
 	job->orphans++;
@@ -245,6 +245,17 @@ static bool is_orphan(struct job *job, const struct observed_container *containe
 	const struct removal_container asked = question(container);
 
 	return removal_of_container(removal(job), &asked) == REMOVAL_ALLOWED;
+}
+
+bool job_may_take(struct job *job, const struct job_target *target,
+		  const struct observed_container *container)
+{
+	if (target->orphan_of)
+		return strcmp(container->spec ? container->spec : "", target->orphan_of) == 0 &&
+		       is_orphan(job, container);
+	return !(target->stray_of &&
+		 (!container->instance || strcmp(container->instance, target->stray_of) != 0)) &&
+	       !job_is_wanted(job, container);
 }
 
 /* Of the next ones. */

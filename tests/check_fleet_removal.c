@@ -304,6 +304,67 @@ START_TEST(a_machine_with_two_names_keeps_what_serves)
 }
 END_TEST
 
+/* A balancer of h1 alone. */
+static void write_one(const char *spec, const char *name, const char *image, const char *lines)
+{
+	lab_write(spec,
+		  "image: %s\nname: %s\nservers: [\"192.0.2.1:6443\", \"192.0.2.2:6443\"]\n"
+		  "bindAddress: 192.0.2.9:7443\nhostConfigPath: " CONFIG "\nssh: {password: secret}\n"
+		  "rollout: {settle: 0s}\n%sapiLoadBalancers: [{host: {ssh: {address: h1}}}]\n",
+		  image, name, lines);
+}
+
+/* What drains has the label of a spec that is gone, and the name of a balancer that has to stay until its own
+ * successor serves: nobody's is the one, and not the other. */
+static void leave_an_orphan_of_lb(void)
+{
+	write_one("a", "lb", LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	lab.hasty = true;
+	lab_remove("a");
+	write_one("b", "lb", LAB_OLD, "");
+	lab.hasty = false;
+	lab_pass(1000);
+	lab_converge();
+	lab_machine(1)->lasting = true;
+	write_one("b", "lb", LAB_NEW, "");
+	LAB_UNTIL(lab_runs(1, LAB_NEW) && lab_containers(1) == 2);
+	lab_pass(2000);
+}
+
+enum { SERVES, REFUSED, REFUSED_AND_CUT_OFF };
+
+START_TEST(what_nobody_knows_takes_along_nothing_that_has_to_stay)
+{
+	char id[65];
+
+	leave_an_orphan_of_lb();
+	strcpy(id, lab_container(1, "lb")->id);
+	if (_i == REFUSED_AND_CUT_OFF)
+		fake_engine_fail(lab_engine(1), 10, FAULT_SILENT);
+	write_one("b", "other", LAB_NEW, _i == SERVES ? "" : "healthCheck: {path: /unloadable}\n");
+	if (_i == REFUSED_AND_CUT_OFF) {
+		LAB_UNTIL(fake_engine_has_failed(lab_engine(1)));
+		fake_ssh_lose("h1", false);
+	}
+	if (_i == SERVES) {
+		LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	} else {
+		lab_pass(300000);
+		ck_assert_msg(lab_runs(1, LAB_NEW) && strcmp(lab_container(1, "lb")->id, id) == 0, "%s",
+			      lab_told());
+		/* It is remembered, and what nobody knows is gone. */
+		ck_assert_str_eq(lab_phase(1, "lb"), "removing");
+		ck_assert_uint_eq(lab_containers(1), 1);
+		write_one("b", "other", LAB_NEW, "");
+		lab_machine(1)->lasting = false;
+		LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	}
+	ck_assert_uint_eq(fake_engine_outages(lab_engine(1)), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_removal");
@@ -323,6 +384,8 @@ int main(void)
 	tcase_add_test(tcase, what_state_hands_over_is_taken_over_or_goes);
 	tcase_add_test(tcase, a_take_over_may_end_at_each_request);
 	tcase_add_test(tcase, a_machine_with_two_names_keeps_what_serves);
+	tcase_add_loop_test(tcase, what_nobody_knows_takes_along_nothing_that_has_to_stay, 0,
+			    REFUSED_AND_CUT_OFF + 1);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
