@@ -10,7 +10,7 @@
 #include "daemon/server_news.h"
 
 /* The user does not count: another login on a machine finds the same containers. */
-static char *key_of(const struct spec_host *settings)
+char *fleet_host_key(const struct spec_host *settings)
 {
 	return xasprintf("%s %s", settings->label, settings->engine);
 }
@@ -54,7 +54,7 @@ static void set_settled(struct fleet *fleet, struct fleet_host *fleet_host, bool
 
 struct fleet_host *fleet_host_for(struct fleet *fleet, const struct spec_host *settings)
 {
-	char *key = key_of(settings);
+	char *key = fleet_host_key(settings);
 	struct fleet_host *fleet_host;
 
 	HASH_FIND_STR(fleet->by_key, key, fleet_host);
@@ -76,6 +76,30 @@ void fleet_make_due(struct fleet *fleet, struct fleet_host *fleet_host)
 {
 	set_settled(fleet, fleet_host, false);
 	host_kick(fleet_host->host);
+}
+
+static bool is_left_alone(const struct host *host)
+{
+	size_t n;
+	struct instance *const *instances = host_instances(host, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!instances[i]->left_alone)
+			return false;
+	return true;
+}
+
+void fleet_settle_left_alone(struct fleet *fleet)
+{
+	struct fleet_host *fleet_host, *tmp;
+
+	HASH_ITER (hh, fleet->by_key, fleet_host, tmp) {
+		if (fleet_host->settled || fleet_host->queued || fleet_host->running ||
+		    !is_left_alone(fleet_host->host))
+			continue;
+		set_settled(fleet, fleet_host, true);
+		evtimer_add(fleet->rests, &(struct timeval){0});
+	}
 }
 
 static void fleet_host_free(struct fleet *fleet, struct fleet_host *fleet_host)
@@ -181,6 +205,13 @@ static void on_found_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	fleet_apply_specs(arg);
+	tell_if_quiet(arg);
+}
+
+static void on_rests(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
 	tell_if_quiet(arg);
 }
 
@@ -368,6 +399,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 	fleet->specs = specs_new(options->store, options->events, options->ssh->agent != NULL);
 	fleet_directory_init(fleet);
 	fleet->found = evtimer_new(options->base, on_found_timer, fleet);
+	fleet->rests = evtimer_new(options->base, on_rests, fleet);
 	fleet_settings_changed(fleet);
 	if (specs_recall(fleet->specs, err) != 0 || recall_instances(fleet, err) != 0) {
 		fleet_free(fleet);
@@ -391,6 +423,7 @@ void fleet_free(struct fleet *fleet)
 	removal_free(fleet->removal);
 	server_news_free(fleet->context.server_news);
 	event_free(fleet->found);
+	event_free(fleet->rests);
 	fleet_directory_clear(fleet);
 	specs_free(fleet->specs);
 	free(fleet);

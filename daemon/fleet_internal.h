@@ -16,7 +16,6 @@
 struct fleet_host {
 	char *key;
 	struct host *host;
-	bool seen;                     /* wanted by a spec, while the specs are gone through */
 	bool queued;                   /* due, waiting for a place */
 	bool running;                  /* has a place */
 	struct run_queue *run_queue;   /* where it queues or runs */
@@ -41,6 +40,7 @@ struct fleet {
 	struct removal *removal; /* as it was told at the last question */
 	struct watch *watch;
 	struct event *found;  /* hosts have other versions than the store knew: the specs are gone through */
+	struct event *rests;  /* hosts were settled without a run: nothing may be left to wait for */
 	struct event *rescan; /* inotify can lose events; the directory may come back */
 	struct fleet_host *by_key, *by_host;
 	struct host **hosts; /* the same as an array, for who only reads */
@@ -65,10 +65,14 @@ struct fleet {
 
 /* fleet.c */
 
+/* What hosts are told apart by. The caller frees. */
+char *fleet_host_key(const struct spec_host *settings);
 /* The host, which is new if no spec or store has named it before. */
 struct fleet_host *fleet_host_for(struct fleet *fleet, const struct spec_host *settings);
 /* Something is to be done on it: now, and its verdict is still to come. */
 void fleet_make_due(struct fleet *fleet, struct fleet_host *fleet_host);
+/* No verdict is to come on hosts where nothing is done for any balancer. */
+void fleet_settle_left_alone(struct fleet *fleet);
 /* Hosts that are due run as far as there are places. */
 void fleet_fill_places(struct fleet *fleet);
 

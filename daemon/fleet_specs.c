@@ -20,7 +20,7 @@ struct wish {
 };
 
 struct leftover {
-	struct fleet_host *fleet_host;
+	char *host; /* its key: it is no host of the fleet unless something is done there */
 	const struct spec *spec;
 	const struct spec_state_entry *entry;
 };
@@ -86,16 +86,16 @@ static void tell_wish(struct application *all, const struct spec_file *file, siz
 static void tell_leftover(struct application *all, const struct spec *spec,
 			  const struct spec_state_entry *entry)
 {
-	struct fleet_host *fleet_host;
+	char *host;
 	size_t at;
 
 	if (!spec_state_is_left(entry))
 		return;
-	fleet_host = fleet_host_for(all->fleet, &entry->host);
+	host = fleet_host_key(&entry->host);
 	at = all->world.leftovers_n++;
-	all->leftovers[at] = (struct leftover){.fleet_host = fleet_host, .spec = spec, .entry = entry};
+	all->leftovers[at] = (struct leftover){.host = host, .spec = spec, .entry = entry};
 	all->told_leftovers[at] = (struct assign_leftover){
-		.host = fleet_host->key,
+		.host = host,
 		.name = entry->name,
 		.paused = rollouts_is_paused(all->fleet->rollouts, spec->name),
 	};
@@ -167,7 +167,6 @@ static void application_new(struct application *all, struct fleet *fleet)
 {
 	*all = (struct application){.fleet = fleet};
 	tell_specs(all);
-	/* After it, since all hosts of the specs are in the fleet by now. */
 	tell_known(all);
 	all->world.wishes = all->told_wishes;
 	all->world.leftovers = all->told_leftovers;
@@ -178,6 +177,8 @@ static void application_clear(struct application *all)
 {
 	for (size_t i = 0; i < all->world.wishes_n; i++)
 		wanted_unref(all->wishes[i].wanted);
+	for (size_t i = 0; i < all->world.leftovers_n; i++)
+		free(all->leftovers[i].host);
 	free(all->wishes);
 	free(all->told_wishes);
 	free(all->leftovers);
@@ -192,12 +193,11 @@ typedef struct fleet_host *carry_out(struct application *all, const struct assig
 
 static struct fleet_host *reach(struct application *all, const struct assign_decision *decision)
 {
-	if (decision->wish != ASSIGN_NONE)
-		host_configure(all->wishes[decision->wish].fleet_host->host,
-			       &all->wishes[decision->wish].said->host);
-	else
-		host_configure(all->leftovers[decision->leftover].fleet_host->host,
-			       &all->leftovers[decision->leftover].entry->host);
+	const struct spec_host *settings = decision->wish != ASSIGN_NONE
+						   ? &all->wishes[decision->wish].said->host
+						   : &all->leftovers[decision->leftover].entry->host;
+
+	host_configure(fleet_host_for(all->fleet, settings)->host, settings);
 	return NULL;
 }
 
@@ -246,9 +246,10 @@ static struct fleet_host *remove_container(struct application *all, const struct
 {
 	struct leftover *leftover = &all->leftovers[decision->leftover];
 	const struct spec_state_entry *entry = leftover->entry;
+	struct fleet_host *fleet_host = fleet_host_for(all->fleet, &entry->host);
 
-	return host_drop(leftover->fleet_host->host, leftover->spec->name, entry->name, entry->container_id)
-		       ? leftover->fleet_host
+	return host_drop(fleet_host->host, leftover->spec->name, entry->name, entry->container_id)
+		       ? fleet_host
 		       : NULL;
 }
 
@@ -308,6 +309,7 @@ void fleet_apply_specs(struct fleet *fleet)
 	carry_all_out(&all);
 	roll_out(&all);
 	application_clear(&all);
+	fleet_settle_left_alone(fleet);
 	fleet->holding--;
 	fleet_fill_places(fleet);
 }

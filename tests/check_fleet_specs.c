@@ -137,6 +137,78 @@ START_TEST(what_state_leaves_stays_where_its_name_is_wanted)
 }
 END_TEST
 
+/* Of the fleet. */
+static size_t hosts(void)
+{
+	size_t n;
+
+	fleet_hosts(lab.fleet, &n);
+	return n;
+}
+
+#define FLEX                                                                            \
+	"image: " LAB_OLD "\nname: other\nservers: [\"192.0.2.1:6443\"]\n"              \
+	"bindAddress: 192.0.2.9:7444\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\n" \
+	"ssh: {password: secret}\napiLoadBalancers: []\n"
+
+static void leaves_a_container(void)
+{
+	lab_write("prod", FLEX LEFT("h2", "ffffffffffff"));
+}
+
+static void leaves_a_container_beside_others(void)
+{
+	lab_write("prod", FLEX LEFT("h2", "ffffffffffff"));
+	write_spec("edge", "1", "");
+}
+
+static void wants_a_new_one(void)
+{
+	write_spec("prod", "2", "");
+}
+
+static void wants_new_ones_beside_others(void)
+{
+	write_spec("prod", "23", "");
+	write_spec("edge", "1", "");
+}
+
+static const struct {
+	void (*edit)(void);
+	size_t hosts;
+	size_t made;
+} held[] = {
+	{leaves_a_container, 0, 0},
+	{leaves_a_container_beside_others, 1, 1},
+	{wants_a_new_one, 1, 0},
+	{wants_new_ones_beside_others, 3, 1},
+};
+
+/* Nothing is done on hosts where all that a paused spec wants is new: nobody waits for a verdict on them, not
+ * even `apilbd --once`, and nobody counts one that has nothing of ours. */
+START_TEST(hosts_where_nothing_is_done_are_not_waited_for)
+{
+	write_spec("prod", "", "");
+	LAB_UNTIL(lab_count(LAB_OLD) == 0 && hosts() == 0);
+	ck_assert_int_eq(lab_post("/v1/pause?spec=prod", NULL), 202);
+	add_foreign(2);
+	lab.quiet = 0;
+	held[_i].edit();
+	for (int i = 0; i < 2; i++) {
+		/* Without any host --once is through before that. */
+		LAB_UNTIL(lab.quiet > 0 || held[_i].hosts == 0);
+		ck_assert_uint_eq(hosts(), held[_i].hosts);
+		ck_assert_uint_eq(lab_containers(1), held[_i].made);
+		ck_assert_uint_eq(lab_containers(2), 1);
+		lab_stop();
+		lab_start();
+	}
+	ck_assert_int_eq(lab_post("/v1/resume?spec=prod", NULL), 202);
+	lab_pass(60000);
+	ck_assert(fleet_running(lab.fleet) == 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_specs");
@@ -148,6 +220,8 @@ int main(void)
 	tcase_add_loop_test(tcase, balancers_move_to_another_file, 0, 2);
 	tcase_add_loop_test(tcase, a_file_that_is_removed_while_paused_removes_nothing, 0, 2);
 	tcase_add_loop_test(tcase, what_state_leaves_stays_where_its_name_is_wanted, 0, 2);
+	tcase_add_loop_test(tcase, hosts_where_nothing_is_done_are_not_waited_for, 0,
+			    (int)(sizeof(held) / sizeof(held[0])));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
