@@ -71,6 +71,7 @@ struct instance *host_wish(struct host *host, const char *name, struct wanted *w
 	if (moved) {
 		free(instance->record.spec);
 		instance->record.spec = xstrdup(wanted->spec);
+		instance->edited_later = false;
 	}
 	*change = hold ? instance_hold(instance, wanted) : instance_want(instance, wanted);
 	/* Written down before anything is made, so that nothing can be made and forgotten; and what is in

@@ -44,9 +44,11 @@ struct instance {
 	 * the host is asked first (core/first_look.h).
 	 */
 	bool proven;
-	bool as_found;   /* its host has another version, which stays until the turn of `next` */
-	bool stays;      /* not wanted, and had to stay in the last run: see host_may_go */
-	bool kept;       /* no spec wants it any more, but that one's changes are paused */
+	bool as_found;     /* its host has another version, which stays until the turn of `next` */
+	bool edited_later; /* its spec said something else while it was left out of the rollout, which starts
+			      over when it has part */
+	bool stays;        /* not wanted, and had to stay in the last run: see host_may_go */
+	bool kept;         /* no spec wants it any more, but that one's changes are paused */
 	bool left_alone; /* nothing is done for it yet: its spec has not said since the start whether it wants
 			    it, or it is new and held */
 	char *drop_id;   /* without `wanted`: this container, which `state` names, goes as well; NULL: none */

@@ -72,7 +72,7 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 		instance_end_rollout(instance);
 	/* Should it be wanted again, its host may not be as it was. */
 	if (!wanted)
-		instance->proven = instance->as_found = false;
+		instance->proven = instance->as_found = instance->edited_later = false;
 	/* It may have to stay for a while, with what it has. */
 	if (!wanted && instance->wanted)
 		replace(&instance->former, instance->wanted);

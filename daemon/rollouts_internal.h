@@ -20,12 +20,11 @@ struct spec_rollout {
 	size_t room;         /* in both arrays */
 	struct rollout_outcome outcome;
 	struct hold hold;
-	char *why;         /* it stopped; NULL: it has not */
-	char *progress;    /* in words */
-	int64_t since_ms;  /* Unix time: of its start, or of its end; 0: there is none */
-	bool edited;       /* since it was decided last */
-	bool edited_later; /* of what was left out: it counts when that has part */
-	bool partial;      /* something of its spec was left out */
+	char *why;        /* it stopped; NULL: it has not */
+	char *progress;   /* in words */
+	int64_t since_ms; /* Unix time: of its start, or of its end; 0: there is none */
+	bool edited;      /* since it was decided last */
+	bool partial;     /* something of its spec was left out */
 	struct event *timer;
 	int64_t due_ms; /* of the timer, monotonic; 0: it does not run */
 	UT_hash_handle hh;

@@ -78,7 +78,8 @@ static void take_part(struct spec_rollout *spec_rollout, struct seat *seat, cons
 	bool is_new;
 	size_t unit = unit_on(spec_rollout, part->host, &is_new);
 
-	spec_rollout->edited |= part->edited;
+	spec_rollout->edited |= part->edited || part->instance->edited_later;
+	part->instance->edited_later = false;
 	spec_rollout->rollout.settings = part->spec->rollout;
 	spec_rollout->rollout.hosts += is_new;
 	seat->spec_rollout = spec_rollout;
@@ -98,7 +99,7 @@ static const struct hold waits_for_file = {
 static void leave_out(struct spec_rollout *spec_rollout, struct seat *seat, const struct rollout_part *part)
 {
 	spec_rollout->partial = true;
-	spec_rollout->edited_later |= part->edited;
+	part->instance->edited_later |= part->edited;
 	seat->hold = &waits_for_file;
 }
 
@@ -161,13 +162,8 @@ static void tell_start(const struct spec_rollout *spec_rollout)
 static void go_on(struct spec_rollout *spec_rollout)
 {
 	bool was_under_way = spec_rollout->since_ms != 0;
-	bool starts;
+	bool starts = spec_rollout->edited || !was_under_way;
 
-	if (!spec_rollout->partial) {
-		spec_rollout->edited |= spec_rollout->edited_later;
-		spec_rollout->edited_later = false;
-	}
-	starts = spec_rollout->edited || !was_under_way;
 	if (spec_rollout->edited && spec_rollout->rollout.n > 0)
 		start_over(spec_rollout);
 	spec_rollout->edited = false;

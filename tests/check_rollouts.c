@@ -252,6 +252,44 @@ START_TEST(a_rollout_does_not_end_without_what_was_left_out)
 }
 END_TEST
 
+/* The first n of them; the last one as this, and edited. */
+static void tell_edit(size_t n, enum rollout_part_kind kind, bool edited)
+{
+	struct rollout_part parts[HOSTS];
+
+	for (size_t i = 0; i < HOSTS; i++)
+		parts[i] = (struct rollout_part){
+			.kind = i == HOSTS - 1 ? kind : PART_WANTED,
+			.spec = spec,
+			.host = hosts[i],
+			.instance = instances[i],
+			.edited = edited && i == HOSTS - 1,
+		};
+	rollouts_set(rollouts, parts, n);
+}
+
+/* Edited in a file that is not valid otherwise. Then the file is, without it or with it. */
+START_TEST(what_was_left_out_starts_over_when_it_has_part_and_not_when_it_is_gone)
+{
+	bool gone = _i == 0;
+
+	find_other_versions();
+	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
+	tell_edit(HOSTS, PART_LEFT_OUT, true);
+	tell_edit(HOSTS, PART_LEFT_OUT, false);
+	ck_assert_int_eq(instances[0]->record.rollout, UNIT_CHANGING);
+	assert_events("rollout-started", 1);
+	tell_edit(gone ? HOSTS - 1 : HOSTS, PART_WANTED, false);
+	assert_events("rollout-started", gone ? 1 : 2);
+	ck_assert_int_eq(instances[0]->record.rollout, gone ? UNIT_CHANGING : UNIT_OUT);
+	/* Once; and what is forgotten with it is not recalled should it be wanted again. */
+	if (gone)
+		instance_want(instances[1], NULL);
+	tell_edit(HOSTS, PART_WANTED, false);
+	assert_events("rollout-started", gone ? 1 : 2);
+}
+END_TEST
+
 /* One that its host was found to have in another version, as the store has it after a restart. */
 static struct instance *recalled(void)
 {
@@ -418,6 +456,8 @@ int main(void)
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, what_has_nothing_to_go_back_to_stays_failed_until_resumed);
 	tcase_add_test(cases, a_rollout_does_not_end_without_what_was_left_out);
+	tcase_add_loop_test(cases, what_was_left_out_starts_over_when_it_has_part_and_not_when_it_is_gone, 0,
+			    2);
 	tcase_add_test(cases, what_was_left_as_found_is_looked_after_after_a_restart);
 	tcase_add_test(cases, what_state_says_of_one_left_as_found_counts);
 	tcase_add_test(cases, what_state_drops_waits_for_nothing);
