@@ -269,13 +269,13 @@ static const char *still_leaving(const struct job_target *target, size_t i)
 }
 
 /* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours, and one
- * of another name may have got them from its image. */
+ * that is to be removed may have got them from its image. */
 static const char *image_to_compare(const struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
 
 	if (!target->order.wanted)
-		return current && observed_is_renamed(current) ? observed_image_id(current) : NULL;
+		return current ? observed_image_id(current) : NULL;
 	if (!job_is_ours(target, current) || !current->container_sha256 ||
 	    strcmp(current->container_sha256, target->order.wanted->container_sha256) != 0 || current->known)
 		return NULL;

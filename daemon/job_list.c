@@ -160,7 +160,7 @@ static void on_entry(void *arg, struct json_object *entry)
 	struct listed *listed;
 	char *balancer;
 
-	if (container && !container->mounts_ours) {
+	if (container && observed_is_lookalike(container)) {
 		job_note_lookalike(job, container);
 		observed_container_free(container);
 		return;

@@ -275,29 +275,37 @@ START_TEST(what_is_ours_mounts_what_is_ours)
 }
 END_TEST
 
-START_TEST(renamed_is_what_its_label_does_not_say)
+START_TEST(a_copy_has_neither_mount_nor_name_of_ours)
 {
 	static const struct {
 		const char *name, *instance;
-		bool renamed;
+		bool mounts_ours, lookalike;
 	} rows[] = {
-		{"lb", "prod/h/lb", false},
-		{"lb-apilb-next", "prod/h/lb", false},
-		{"lb-apilb-helper", "prod/h/lb", false},
-		{"lb-apilb-old-01234567", "prod/h/lb", false},
-		{"lb-apilb-old-0123456", "prod/h/lb", true},
-		{"lb2", "prod/h/lb", true},
-		{"debug", "prod/h/lb", true},
-		/* Nobody knows what it was called. */
-		{"debug", NULL, false},
-		{"debug", "lb", false},
+		{"lb", "prod/h/lb", false, false},
+		{"lb-apilb-next", "prod/h/lb", false, false},
+		{"lb-apilb-helper", "prod/h/lb", false, false},
+		{"debug", "prod/h/lb", false, true},
+		{"debug", "prod/h/lb", true, false},
+		{"debug-apilb-next", "prod/h/lb", false, true},
+		{"debug", NULL, false, true},
+		{"lb", "lb", false, true},
+		/* The digits are its ID's: whatever its label says. */
+		{"lb-apilb-old-01234567", "prod/h/lb", false, false},
+		{"lb2-apilb-old-01234567", "prod/h/lb", false, false},
+		{"lb-apilb-old-01234567", NULL, false, false},
+		{"lb-apilb-old-01234568", "prod/h/lb", false, true},
+		{"lb-apilb-old-01234568", "prod/h/lb", true, false},
+		{"lb-apilb-old-0123456", "prod/h/lb", false, true},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		const struct observed_container container = {.name = (char *)rows[i].name,
-							     .instance = (char *)rows[i].instance};
+		const struct observed_container container = {.id = ID,
+							     .name = (char *)rows[i].name,
+							     .instance = (char *)rows[i].instance,
+							     .mounts_ours = rows[i].mounts_ours};
 
-		ck_assert_msg(observed_is_renamed(&container) == rows[i].renamed, "%s", rows[i].name);
+		ck_assert_msg(observed_is_lookalike(&container) == rows[i].lookalike, "%zu: %s", i,
+			      rows[i].name);
 	}
 }
 END_TEST
@@ -347,7 +355,7 @@ int main(void)
 	tcase_add_test(tests, an_image_of_nulls);
 	tcase_add_test(tests, long_texts);
 	tcase_add_test(tests, what_is_ours_mounts_what_is_ours);
-	tcase_add_test(tests, renamed_is_what_its_label_does_not_say);
+	tcase_add_test(tests, a_copy_has_neither_mount_nor_name_of_ours);
 	tcase_add_test(tests, labels_are_inherited_when_the_image_has_them);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_ENV);

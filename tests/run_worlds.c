@@ -126,6 +126,31 @@ static void old_config_loaded(struct place *place)
 	container->loaded = other;
 }
 
+/* By hand, from what `docker inspect` said: without the directory of the stats socket. */
+static void made_anew_without_a_mount(struct place *place)
+{
+	struct json_object *request = NULL, *binds = NULL;
+	struct fake_container *anew;
+
+	json_object_deep_copy(place_balancer(place)->request, &request, NULL);
+	ck_assert_int_eq(json_pointer_get(request, "/HostConfig/Binds", &binds), 0);
+	for (size_t i = json_object_array_length(binds); i-- > 0;)
+		if (strstr(json_object_get_string(json_object_array_get_idx(binds, i)), "/var/lib/apilb/lb"))
+			json_object_array_del_idx(binds, i, 1);
+	fake_remove(&place->machine, place_balancer(place));
+	anew = fake_create(&place->machine, "lb", request);
+	fake_start(&place->machine, anew);
+	ck_assert_int_eq(anew->status, FAKE_RUNNING);
+}
+
+/* And its spec is gone meanwhile. */
+static void made_anew_and_not_wanted(struct place *place)
+{
+	made_anew_without_a_mount(place);
+	place_forget(place);
+	not_wanted(place);
+}
+
 const struct world worlds[WORLDS] = {
 	{"image changed", change_image, SERVES},
 	{"port changed", change_port, SERVES},
@@ -145,6 +170,8 @@ const struct world worlds[WORLDS] = {
 	{"made otherwise", made_otherwise, SERVES},
 	/* Two users cannot share a port: the one has to go before the other comes. */
 	{"made by another user", made_by_another_user, 0},
+	{"made anew by hand", made_anew_without_a_mount, SERVES},
+	{"made anew by hand, not wanted", made_anew_and_not_wanted, 0},
 	{"another config loaded", old_config_loaded, SERVES},
 	{"called otherwise", called_otherwise, SERVES},
 	{"called otherwise, connections last", called_otherwise, SERVES | LASTING},

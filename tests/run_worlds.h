@@ -12,7 +12,7 @@ struct world {
 	void (*change)(struct place *place);
 	unsigned flags; /* as of place_begin */
 };
-enum { WORLDS = 24 };
+enum { WORLDS = 26 };
 extern const struct world worlds[WORLDS];
 
 /* Brings a place to where the change of the world begins, and makes it. */

@@ -131,16 +131,27 @@ static bool mounts_ours(const struct observed_container *container, struct json_
 	return ours;
 }
 
-bool observed_is_renamed(const struct observed_container *container)
+/* Whoever gives a container such a name knows the ID that it got when it was made. */
+static bool is_named_by_us(const struct observed_container *container, enum container_role role,
+			   const char *balancer)
 {
-	const char *labelled = labelled_name(container);
-	bool renamed;
-	char *name;
+	char *ours = container_old_name(balancer, container->id);
+	bool is = role == CONTAINER_OLD && strcmp(container->name, ours) == 0;
 
-	container_role_of(container->name, &name);
-	renamed = labelled && strcmp(labelled, name) != 0;
-	free(name);
-	return renamed;
+	free(ours);
+	return is;
+}
+
+bool observed_is_lookalike(const struct observed_container *container)
+{
+	char *balancer;
+	enum container_role role = container_role_of(container->name, &balancer);
+	const char *labelled = labelled_name(container);
+	bool has_own_name = labelled && role != CONTAINER_OLD && strcmp(labelled, balancer) == 0;
+	bool named_by_us = is_named_by_us(container, role, balancer);
+
+	free(balancer);
+	return !container->mounts_ours && !has_own_name && !named_by_us;
 }
 
 bool observed_inherits_labels(const struct observed_container *container, struct json_object *image)

@@ -53,9 +53,8 @@ struct observed_container {
 	bool undrained;   /* it should be leaving, and nobody knows whether it was told to */
 	char *started_at; /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
-	/* Only for entries of a list: it has what we mount into each container of ours. Without that our
-	 * labels are a copy: an image that was committed from a balancer hands them on to whatever it is run
-	 * as. */
+	/* Only for entries of a list: it has what we mount into each container of ours, or that is not told.
+	 */
 	bool mounts_ours;
 };
 
@@ -72,8 +71,10 @@ const char *observed_image_id(const struct observed_container *container);
 bool observed_is_token(const char *variable);
 /* Made by us: it has our owner's label. NULL is not. */
 bool observed_is_owned(const struct observed_container *container, const char *owner);
-/* It is called otherwise than the balancer that its label says it is of, and than what stands beside that. */
-bool observed_is_renamed(const struct observed_container *container);
+/* An entry of a list whose labels are a copy: an image that was committed from a balancer hands them on to
+ * whatever it is run as. It does not mount what ours do, nor has it the name that its labels say, as a
+ * balancer has that somebody made anew by hand, or one that only we give. */
+bool observed_is_lookalike(const struct observed_container *container);
 /* Its labels are those of its image (reply of GET /images/{id}/json), which was committed from a balancer. */
 bool observed_inherits_labels(const struct observed_container *container, struct json_object *image);
 
