@@ -29,7 +29,7 @@ struct meta {
 
 static const struct column spec_columns[] = {
 	COLUMN(store_spec, COLUMN_TEXT, name, .key = true),
-	COLUMN(store_spec, COLUMN_TEXT, file),
+	COLUMN(store_spec, COLUMN_TEXT, file, .needed = true),
 	COLUMN(store_spec, COLUMN_BYTES, text, .len_offset = offsetof(struct store_spec, len),
 	       .secret = true),
 };
@@ -38,8 +38,8 @@ static const struct column instance_columns[] = {
 	COLUMN(store_instance, COLUMN_TEXT, host_url, .key = true),
 	COLUMN(store_instance, COLUMN_TEXT, engine, .key = true),
 	COLUMN(store_instance, COLUMN_TEXT, name, .key = true),
-	COLUMN(store_instance, COLUMN_TEXT, spec),
-	COLUMN(store_instance, COLUMN_TEXT, host_json, .secret = true),
+	COLUMN(store_instance, COLUMN_TEXT, spec, .needed = true),
+	COLUMN(store_instance, COLUMN_TEXT, host_json, .secret = true, .needed = true),
 	COLUMN(store_instance, COLUMN_TEXT, container_id),
 	COLUMN(store_instance, COLUMN_TEXT, image),
 	COLUMN(store_instance, COLUMN_TEXT, config_path),

@@ -126,9 +126,12 @@ void row_read(const struct table *table, void *row, sqlite3_stmt *stmt)
 		const struct column *column = &table->columns[i];
 
 		switch (column->type) {
-		case COLUMN_TEXT:
-			*text_at(column, row) = xstrdup((const char *)sqlite3_column_text(stmt, i));
+		case COLUMN_TEXT: {
+			const char *text = (const char *)sqlite3_column_text(stmt, i);
+
+			*text_at(column, row) = xstrdup(!text && column->needed ? "" : text);
 			break;
+		}
 		case COLUMN_BYTES: {
 			/* The blob first: asking for it may convert it, and so change its size. */
 			const void *blob = sqlite3_column_blob(stmt, i);

@@ -23,6 +23,7 @@ struct column {
 	size_t len_offset;
 	bool key;    /* part of the primary key */
 	bool secret; /* overwritten before it is freed */
+	bool needed; /* never NULL for who reads it: a row that somebody else wrote without it has "" */
 };
 
 struct table {
