@@ -102,20 +102,24 @@ static struct server_memory *add(struct servers *servers, const char *name)
 	return memory;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static void forget_unwanted(struct servers *servers, const struct spec_server *wanted, size_t n)
 {
-	for (size_t i = servers->n; i-- > 0;) {
-		bool known = false;
+	char **names = xcalloc(n + 1, sizeof(*names));
 
-		for (size_t j = 0; j < n && !known; j++) {
-			char *name = haproxy_server_name(&wanted[j]);
-
-			known = strcmp(name, servers->v[i].name) == 0;
-			free(name);
-		}
-		if (!known)
+	for (size_t i = 0; i < n; i++)
+		names[i] = haproxy_server_name(&wanted[i]);
+	qsort(names, n, sizeof(*names), compare_names);
+	for (size_t i = servers->n; i-- > 0;)
+		if (!bsearch(&servers->v[i].name, names, n, sizeof(*names), compare_names))
 			forget(servers, i);
-	}
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+	free(names);
 }
 
 /* A look. */
