@@ -365,6 +365,49 @@ START_TEST(a_restart_changes_nothing)
 }
 END_TEST
 
+/* Of a daemon that does not run. */
+static void copy_store(const char *from, const char *to)
+{
+	char *command =
+		xasprintf("cp '%s/%s' '%s/%s'", lab.settings.state_dir, from, lab.settings.state_dir, to);
+
+	ck_assert_int_eq(system(command), 0);
+	free(command);
+}
+
+/* The store is an older one: the host has what the spec wants. While it is looked at, it is wanted no more.
+ */
+START_TEST(an_edit_during_the_first_look_costs_no_connection)
+{
+	lab_write_prod(1, LAB_OLD, "rollout: {settle: 0s}\n");
+	lab_start();
+	lab_converge();
+	lab_stop();
+	copy_store("apilbd.db", "older");
+	lab_start();
+	lab_write_prod(1, LAB_NEW, "rollout: {settle: 0s}\n");
+	lab_converge();
+	lab_stop();
+	copy_store("older", "apilbd.db");
+	fake_engine_gag(lab_engine(1), NULL, MOUTH_SLOW);
+	lab_start();
+	LAB_UNTIL(fleet_running(lab.fleet) == 1);
+	lab_pass(10);
+	if (_i == 0)
+		lab_write_prod(1, LAB_OLD, "rollout: {settle: 0s}\n");
+	else
+		lab_write_prod(1, LAB_NEW, "rollout: {settle: 0s}\nbalance: roundrobin\n");
+	ck_assert_uint_eq(fleet_running(lab.fleet), 1);
+	fake_engine_gag(lab_engine(1), NULL, MOUTH_SPEAKS);
+	lab_pass(1000);
+	LAB_UNTIL(lab_runs(1, _i == 0 ? LAB_OLD : LAB_NEW));
+	lab_converge();
+	ck_assert_uint_eq(lab_containers(1), 1);
+	ck_assert_uint_eq(fake_engine_outages(lab_engine(1)), 0);
+	ck_assert_uint_eq(lab_events("found", "has what the spec wants already"), 0);
+}
+END_TEST
+
 /* What is tried while one of its requests fails, or is the last before the daemon's end. */
 
 #define AT_ONCE "rollout: {settle: 0s}\n"
@@ -503,6 +546,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_bad_edit_leaves_its_last_good_version_in_force, 0, 4);
 	tcase_add_test(tcase, two_specs_that_want_one_place_are_both_named);
 	tcase_add_loop_test(tcase, a_restart_changes_nothing, 0, 2);
+	tcase_add_loop_test(tcase, an_edit_during_the_first_look_costs_no_connection, 0, 2);
 	suite_add_tcase(suite, tcase);
 	tcase_add_checked_fixture(faults, setup, teardown);
 	tcase_add_loop_test(faults, the_daemon_may_end_at_each_request, 0, N(stories));
