@@ -384,12 +384,15 @@ START_TEST(names_as_servers_are_resolved_at_run_time)
 	assert_in(config, NAMED("-3", "check", "ipv4", "init-addr last,none"));
 	assert_in(config, NAMED("-untested", "backup", "ipv4", SHARED LOOKED_UP));
 	assert_in(config, NAMED("-untested-2", "backup", "ipv6", SHARED "init-addr last,none"));
+	assert_in(config,
+		  "\n    server cp1.example:6443-known cp1.example:6443 check init-addr last,192.0.2.1\n");
 	assert_in(config, "\n    server fd00::1:6443 [fd00::1]:6443 check\n");
 	assert_in(config, "\n    server-state-file \"/var/lib/apilb/api-loadbalancer-haproxy/addresses\"\n");
 	assert_in(config, "\n    load-server-state-from-file global\n");
 	ck_assert_uint_eq(wanted->files_n, 2);
 	assert_in(config, wanted->files[1].name);
 	ck_assert_ptr_null(strstr(config, "fd00::1:6443-2"));
+	ck_assert_ptr_null(strstr(config, "fd00::1:6443-known"));
 	wanted_unref(wanted);
 }
 END_TEST
@@ -540,6 +543,8 @@ static const struct {
 	 "not ready; connections in use go on"},
 	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-2,MAINT (resolution),,0", SERVER_DOWN, false, "no connection"},
 	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-2,no check,,0", SERVER_UNKNOWN, false, NULL},
+	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-known,no check,,0", SERVER_DOWN, false, "no connection"},
+	{"cp1:6443,DOWN,L4TOUT,0|cp1:6443-known,UP,L7OK,0", SERVER_UP, false, NULL},
 	{"cp1:6443,MAINT (resolution),,0|cp1:6443-2,MAINT (resolution),,0", SERVER_DOWN, false,
 	 "its name cannot be resolved"},
 	{"cp1:6443-2,UP,L7OK,0|cp1:6443,DOWN,L4CON,0", SERVER_UP, false, NULL},

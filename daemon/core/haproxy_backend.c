@@ -232,9 +232,27 @@ static void render_lines(FILE *out, const struct spec_instance *instance, const 
 	}
 }
 
+/* The address that passed its check last, which DNS does not move: addresses.lua says when it is used. The
+ * one that it has before there is any is nobody's (RFC 5737). */
+static void render_known(FILE *out, const struct spec_instance *instance)
+{
+	fputs("    .if defined(" GUARDED ")\n", out);
+	for (size_t i = 0; i < instance->servers_n; i++) {
+		const struct spec_server *server = &instance->servers[i];
+		char *name;
+
+		if (haproxy_is_address(server))
+			continue;
+		name = haproxy_server_name(server);
+		fprintf(out, "    server %s-known %s check init-addr last,192.0.2.1\n", name, name);
+		free(name);
+	}
+	fputs("    .endif\n", out);
+}
+
 static void render_servers(FILE *out, const struct spec_instance *instance)
 {
-	static const struct line lines[HAPROXY_MOST_LINES] = {
+	static const struct line lines[HAPROXY_MOST_LINES - 1] = {
 		{"", "check", .shared = true},
 		{"-2", "check", .further = true},
 		{"-3", "check", .further = true},
@@ -245,6 +263,8 @@ static void render_servers(FILE *out, const struct spec_instance *instance)
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		render_lines(out, instance, &lines[i]);
+	if (haproxy_names(instance) > 0)
+		render_known(out, instance);
 }
 
 void haproxy_put_backend(FILE *out, const struct spec_instance *instance)

@@ -24,7 +24,7 @@ bool haproxy_is_address(const struct spec_server *server);
 extern const char haproxy_addresses[], haproxy_guard[];
 void haproxy_put_guard(FILE *out, const struct spec_instance *instance);
 /* Of one API server. */
-#define HAPROXY_MOST_LINES 5
+#define HAPROXY_MOST_LINES 6
 void haproxy_put_backend(FILE *out, const struct spec_instance *instance);
 
 #endif

@@ -142,6 +142,15 @@ static bool is_unresolved(const char *status)
 	return strncmp(status, "MAINT (resolution)", 18) == 0;
 }
 
+/* Rows without a part in what becomes of a server that has others: of an address that it does not have, and
+ * the
+ * "-known" one, which is not checked as long as it is not needed. */
+static bool is_idle(char *const fields[COLUMNS], size_t len)
+{
+	return is_unresolved(fields[COLUMN_STATUS]) || (strcmp(fields[COLUMN_SERVER] + len, "-known") == 0 &&
+							strcmp(fields[COLUMN_STATUS], "no check") == 0);
+}
+
 static struct observed_server server_of(char *const fields[COLUMNS], size_t name_len)
 {
 	struct observed_server server = {
@@ -207,7 +216,7 @@ static void add_server(struct reader *reader, char *const fields[COLUMNS])
 	size_t len = base_length(name);
 	struct observed_server *known = find_server(reader, name, len), server;
 
-	if ((known && is_unresolved(fields[COLUMN_STATUS])) || (!known && instance->servers_n == MAX_SERVERS))
+	if ((known && is_idle(fields, len)) || (!known && instance->servers_n == MAX_SERVERS))
 		return;
 	server = server_of(fields, len);
 	if (!known) {

@@ -6,8 +6,9 @@ import pytest
 
 from lab.fleet import NAME, backends, deploy, endpoint, serves, stats
 from lab.hosts import BRIDGE
+from lab.load import LoadGenerator
 from lab.names import NameServer
-from lab.proc import patience, run
+from lab.proc import patience, run, wait_for
 from test_change import change, events
 from test_guard import without_lua
 
@@ -55,9 +56,9 @@ def states(daemon, host):
 
 
 def addresses(host):
-    """Server -> address, of those that have one and are checked."""
+    """Server -> address, of those that have one from DNS and are checked."""
     rows = [line.split() for line in stats(host, "show servers state kube-apiserver").splitlines()[2:] if line]
-    return {row[3]: row[4] for row in rows if row[4] != "-" and "untested" not in row[3]}
+    return {row[3]: row[4] for row in rows if row[4] != "-" and not row[3].split("-", 1)[-1].startswith(("untested", "known"))}
 
 
 def all_up(daemon, host):
@@ -138,6 +139,59 @@ def test_a_slow_start_and_one_without_dns(daemon, hosts, apis, dns, resolving):
     finally:
         dead.close()
     assert all(api.process.running() for api in apis)
+
+
+# What is an answer, and of no use: nobody's address, HAProxy's own host, a reserved one, the other family.
+LIES = [["fd77::99"], ["0.0.0.0"], ["::"], ["127.0.0.1"], ["240.0.0.1"], [NOBODY], ["224.0.0.1", NOBODY, "fd77::99"]]
+
+
+def reload(host):
+    host.sh(f"kill -USR2 {host.engine.inspect(NAME)['State']['Pid']}")
+
+
+def test_a_reload_while_dns_lies(daemon, hosts, apis, dns, resolving):
+    """libc takes whatever it is told; until that has passed a check, the address that has is used."""
+    names = ["a.test:6441", "b.test:6442"]
+    dns.default = [BRIDGE]
+    images = {hosts[0]: "haproxy:2.6-lab", hosts[1]: "haproxy:3.0-lab"}
+    for host, image in images.items():
+        resolving(host)
+        deploy(daemon, [host], names, f"on-{host.name}", image=image)
+    for host in images:
+        all_up(daemon, host)
+        # So that what is known has been written down.
+        wait_for("the file", lambda host=host: "-known" in host.sh(f"cat /var/lib/apilb/{NAME}/addresses || true"), patience(10))
+    # As it runs, too: libc has it from /etc/hosts, DNS moves it at once.
+    moved = hosts[2]
+    resolving(moved, names=[f"{BRIDGE} c.test\n"])
+    dns.says["c.test"] = [NOBODY]
+    deploy(daemon, [moved], ["c.test:6443"], "moved")
+    wait_for("it to be moved", lambda: set(addresses(moved).values()) == {NOBODY}, patience(10))
+    all_up(daemon, moved)
+    with LoadGenerator([endpoint(host) for host in hosts], rate=20) as load:
+        for lie in LIES:
+            dns.default = lie
+            for host in images:
+                reload(host)
+            for host in images:
+                wait_for(
+                    f"{host.name} to believe {lie}",
+                    lambda host=host, lie=lie: {addresses(host).get(name) for name in names} <= set(lie),
+                    patience(15),
+                )
+            made = load.total
+            wait_for("connections meanwhile", lambda made=made: load.total > made + 60 or load.failures, patience(10))
+            assert not load.failures, f"{lie}: {load.failures[:5]}"
+        dns.default = [BRIDGE]
+        for host in images:
+            reload(host)
+        for host in images:
+            wait_for("it to follow again", lambda host=host: set(addresses(host).values()) == {BRIDGE}, patience(10))
+    load.assert_unharmed(at_least=200)
+    for host in images:
+        all_up(daemon, host)
+        assert backends(endpoint(host)) == {"api1", "api2"}
+    assert backends(endpoint(moved)) == {"api3"} and states(daemon, moved) == ["up"]
 
 
 def test_without_lua_a_start_without_dns_is_one_without_names(daemon, hosts, apis, dns, resolving):
