@@ -371,6 +371,19 @@ static struct wanted *displaced_by(const struct host *host, const struct instanc
 	return NULL;
 }
 
+/* The caller frees. What has our labels is found on the host, see job_relieved_by. */
+static char *relieved_by(const struct host *host, const struct instance *instance)
+{
+	for (size_t i = 0; i < host->instances_n && instance->wanted; i++) {
+		const struct instance *other = host->instances[i];
+
+		if (!other->wanted && other->drop_id &&
+		    strcmp(other->record.spec, instance->record.spec) == 0)
+			return xstrdup(other->record.name);
+	}
+	return NULL;
+}
+
 /* Whether permission bits stop this process: root may have been left without that right (capabilities(7)). */
 static bool passes_modes(void)
 {
@@ -425,6 +438,7 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	order->unproven |= order->wanted == instance->wanted && instance_awaits_look(instance);
 	order->held = stays;
 	order->displaced = displaced_by(host, instance);
+	order->relieves = relieved_by(host, instance);
 	order->drain_ms = drain_ms(host, instance);
 	return true;
 }

@@ -122,6 +122,15 @@ static const char *taken_over(const struct instance *instance)
 	return NULL;
 }
 
+/* Of what is wanted of it, or was. */
+static const char *binds_of(const struct instance *instance)
+{
+	const struct wanted *coming = instance->wanted ? instance->wanted : instance->next;
+	const struct wanted *any = coming ? coming : instance->former;
+
+	return any ? any->description.binds : NULL;
+}
+
 struct claim instance_claim(const struct instance *instance, bool ahead)
 {
 	const struct store_instance *record = &instance->record;
@@ -132,6 +141,7 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.name = record->name,
 		.id = instance->id,
 		.spec = record->spec,
+		.binds = binds_of(instance),
 		.container_id = record->container_id,
 		.takes_over = taken_over(instance),
 		.wanted = instance->wanted && !(ahead && instance->kept),

@@ -33,6 +33,17 @@ struct phase {
 
 static enum step phase_connect(struct job *job);
 static enum step phase_ping(struct job *job);
+/* Only what is about to listen has to know. */
+static void note_relieved(struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->result.observed;
+
+	if (!target->order.wanted || observed->relieves ||
+	    (observed->current && observed->current->status == CONTAINER_RUNNING))
+		return;
+	observed->relieves = job_relieved_by(job, target);
+}
+
 static enum step phase_plan(struct job *job, struct job_target *target);
 static enum step phase_apply(struct job *job, struct job_target *target);
 static enum step phase_verify(struct job *job);
@@ -337,6 +348,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	plan_clear(&target->result.plan);
 	if (!may_plan(target))
 		return STEP_NEXT;
+	note_relieved(job, target);
 	if (target->order.wanted)
 		plan_instance(target->order.wanted, &target->result.observed, &target->memory,
 			      &target->result.plan);
@@ -506,6 +518,7 @@ static void order_clear(struct order *order)
 	wanted_unref(order->next);
 	wanted_unref(order->displaced);
 	free(order->name);
+	free(order->relieves);
 	free(order->drop_id);
 }
 

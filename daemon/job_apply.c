@@ -258,10 +258,25 @@ static bool is_of_successor(const struct job *job, const struct job_target *targ
 	return is;
 }
 
+/* It has just been started, beside a balancer that serves on under another name. */
+static bool is_beside_another(const struct job *job, const struct job_target *target,
+			      const struct action *action)
+{
+	(void)job;
+	return (action->kind == ACTION_AWAIT || action->kind == ACTION_START) &&
+	       target->result.observed.relieves && strcmp(action->name, target->order.name) == 0;
+}
+
+/* The successor, whether of the same name or not. */
+static bool takes_over(const struct job *job, const struct job_target *target, const struct action *action)
+{
+	return is_of_successor(job, target, action) || is_beside_another(job, target, action);
+}
+
 /* The successor is told to leave; it has just started. */
 static bool is_told(const struct job *job, const struct job_target *target, const struct action *action)
 {
-	return is_of_successor(job, target, action) && job_leaver_can_be_asked(job);
+	return takes_over(job, target, action) && job_leaver_can_be_asked(job);
 }
 
 static bool has_helper(const struct job *job, const struct job_target *target, const struct action *action)
@@ -285,7 +300,8 @@ static bool runs_unhealthy(const struct job *job, const struct job_target *targe
 	       job_has_former(job, target, action);
 }
 
-/* What a balancer that does not run lacks is the new version's: it goes on as what it was. */
+/* What a balancer that does not run lacks is the new version's: it goes on as what it was, unless another
+ * serves in its place. */
 
 static bool waits_stopped(const struct job *job, const struct job_target *target, const struct action *action)
 {
@@ -294,12 +310,14 @@ static bool waits_stopped(const struct job *job, const struct job_target *target
 	(void)job;
 	return (action->kind == ACTION_PULL || action->kind == ACTION_CHECK_CONFIG ||
 		action->kind == ACTION_REHEARSE || action->kind == ACTION_WRITE_CONFIG) &&
-	       current && (current->status == CONTAINER_EXITED || current->status == CONTAINER_CREATED);
+	       !target->result.observed.relieves && current &&
+	       (current->status == CONTAINER_EXITED || current->status == CONTAINER_CREATED);
 }
 
 static bool revives(const struct job *job, const struct job_target *target, const struct action *action)
 {
-	return job_revives_former(job, target, action) && job_has_former(job, target, action);
+	return !target->result.observed.relieves && job_revives_former(job, target, action) &&
+	       job_has_former(job, target, action);
 }
 
 static void start_current(struct job *job, struct job_target *target, const struct action *action)
@@ -313,7 +331,7 @@ static const struct {
 	job_step_fn *step;
 } undo_rows[] = {
 	{has_log, explain},
-	{is_of_successor, job_retire_successor},
+	{takes_over, job_retire_successor},
 	{is_told, job_hear_leaver},
 	{has_helper, job_remove_helper},
 	{job_has_former, job_create_helper},

@@ -137,6 +137,9 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 	fprintf(out, "%s)", answer->servers_n > SHOWN_SERVERS ? ", ..." : "");
 	if (count(former, SERVER_UP) > 0)
 		fprintf(out, ", but %zu of those that it has now", count(former, SERVER_UP));
+	else if (former->relieves)
+		fprintf(out, ", and %s, which serves until this balancer does in its place, may have one",
+			former->relieves);
 	else
 		fprintf(out, ", and the balancer that runs, which does not say what it sees, may have one");
 	if (fclose(out) != 0)

@@ -110,6 +110,10 @@ const struct listed *job_first_old(const struct job *job, const char *balancer);
 /* A host that has more of them than that for one balancer gets rid of some in each run. */
 #define JOB_MAX_OLD 100
 
+/* What runs, is of the target's spec or listens where the target is to, and leaves when something else serves
+ * in its place. NULL: there is none. The caller frees. */
+char *job_relieved_by(struct job *job, const struct job_target *target);
+
 /* job_inspect.c: a phase of one target. */
 enum step job_inspect(struct job *job, struct job_target *target);
 /* Made by us (container may be NULL), whatever version of the target it is. */

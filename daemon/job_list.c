@@ -275,6 +275,46 @@ static void adopt_some(struct job *job)
 	}
 }
 
+/* Whatever it is known as: of a balancer that leaves, a stray, or an orphan. */
+static bool is_to_leave(struct job *job, const struct observed_container *container, const char *balancer)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].order.wanted && strcmp(job->targets[i].order.name, balancer) == 0)
+			return false;
+	return !job_is_wanted(job, container);
+}
+
+/* As far as is known. */
+static bool has_its_place(struct job *job, const struct observed_container *container,
+			  const struct wanted *wanted)
+{
+	const struct removal_container asked = question(container);
+
+	return (container->spec && strcmp(container->spec, wanted->spec) == 0) ||
+	       removal_listens_where(removal(job), &asked, wanted->description.binds);
+}
+
+char *job_relieved_by(struct job *job, const struct job_target *target)
+{
+	for (const struct listed *listed = job_first_listed(job); listed; listed = listed->next) {
+		const struct observed_container *container = listed->container;
+		enum container_role role;
+		char *balancer;
+		bool leaves;
+
+		if (container->status != CONTAINER_RUNNING ||
+		    !has_its_place(job, container, target->order.wanted))
+			continue;
+		role = container_role_of(container->name, &balancer);
+		leaves = (role == CONTAINER_BALANCER || role == CONTAINER_NEXT) &&
+			 is_to_leave(job, container, balancer);
+		free(balancer);
+		if (leaves)
+			return xstrdup(container->name);
+	}
+	return xstrdup(target->order.relieves);
+}
+
 static void learn_targets(struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++) {

@@ -14,10 +14,7 @@
 
 static void remove_it(struct job *job)
 {
-	char *next = container_next_name(job_current(job)->order.name);
-
-	docker_remove(job->docker, next, true, job_on_step, job);
-	free(next);
+	docker_remove(job->docker, job_action(job)->container, true, job_on_step, job);
 }
 
 static void on_told(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -50,6 +47,8 @@ static bool serves_alone(const struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
 
+	if (target->result.observed.relieves)
+		return false;
 	return !current || (current->status != CONTAINER_RUNNING && current->status != CONTAINER_PAUSED &&
 			    current->status != CONTAINER_RESTARTING);
 }

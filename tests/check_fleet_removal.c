@@ -365,6 +365,118 @@ START_TEST(what_nobody_knows_takes_along_nothing_that_has_to_stay)
 }
 END_TEST
 
+/*
+ * A balancer is to have another name, or to come from another spec, and with it
+ * come servers that do not answer. The new one would listen beside the old one,
+ * and take its share of the connections.
+ */
+
+static void write_other(const char *spec, const char *servers, const char *more)
+{
+	lab_write(spec,
+		  "image: " LAB_OLD "\nname: other\nservers: [\"%s:6443\"]\nbindAddress: 192.0.2.9:7443\n"
+		  "hostConfigPath: /etc/haproxy-other/haproxy.cfg\nssh: {password: secret}\n%s"
+		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\n",
+		  servers, more);
+}
+
+static void other_name(const char *servers)
+{
+	write_other("prod", servers, "");
+}
+
+static void other_name_and_path_as_before(const char *servers)
+{
+	lab_write("prod",
+		  "image: " LAB_OLD "\nname: other\nservers: [\"%s:6443\"]\nbindAddress: 192.0.2.9:7443\n"
+		  "hostConfigPath: " CONFIG "\nssh: {password: secret}\n"
+		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\n",
+		  servers);
+}
+
+static void other_spec_and_name(const char *servers)
+{
+	if (!lab.hasty) {
+		lab.hasty = true; /* both at once */
+		lab_remove("prod");
+	}
+	write_other("next", servers, "");
+}
+
+static void handed_over(const char *servers)
+{
+	char *state = xasprintf("state:\n  \"7\":\n    container:\n      config: {name: lb, image: \"" LAB_OLD
+				"\"}\n"
+				"      status: {id: %s, status: running}\n    host: {ssh: {address: h1}}\n",
+				lab_container(1, "lb")->id);
+
+	write_other("prod", servers, state);
+	free(state);
+}
+
+static const struct {
+	void (*edit)(const char *servers);
+	enum { STAYS_UP, RESTARTS, LOSES_STORE, TAKES_OVER } daemon;
+} renamings[] = {
+	{other_name, STAYS_UP},          {other_name_and_path_as_before, STAYS_UP},
+	{other_spec_and_name, STAYS_UP}, {other_name, RESTARTS},
+	{other_name, LOSES_STORE},       {handed_over, TAKES_OVER},
+};
+#define RENAMINGS (int)(sizeof(renamings) / sizeof(renamings[0]))
+
+START_TEST(a_new_name_does_not_listen_before_it_has_a_server)
+{
+	char lb[65];
+
+	if (renamings[_i].daemon == TAKES_OVER) {
+		struct fake_container *others = add_container(1, "lb");
+
+		others->loaded = xstrdup("");
+		lab_start();
+	} else {
+		lab_write_prod(1, LAB_OLD, "");
+		lab_start();
+		lab_converge();
+	}
+	strcpy(lb, lab_container(1, "lb")->id);
+	if (renamings[_i].daemon == LOSES_STORE) {
+		lab_stop();
+		lose_store();
+	}
+	renamings[_i].edit(FAKE_DEAD_SERVER);
+	if (renamings[_i].daemon == LOSES_STORE)
+		lab_start();
+	lab_pass(100000);
+	if (renamings[_i].daemon == RESTARTS) {
+		lab_stop();
+		lab_start();
+		lab_pass(100000);
+	}
+	LAB_ASK_UNTIL(strcmp(lab_phase(1, "other"), "failed") == 0);
+	ck_assert_msg(strstr(lab_error(1, "other"), "none of the 1 wanted servers up") &&
+			      strstr(lab_error(1, "other"), "lb, which serves until this balancer does"),
+		      "%s", lab_error(1, "other"));
+	ck_assert_msg(lab_events("create", "other") == 0, "%s", lab_told());
+	ck_assert_str_eq(lab_container(1, "lb")->id, lb);
+	ck_assert_int_eq(lab_container(1, "lb")->status, FAKE_RUNNING);
+	/* When the slip of the pen is mended: */
+	renamings[_i].edit("192.0.2.1");
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb") && lab_containers(1) == 1);
+	lab_converge();
+	ck_assert_uint_eq(fake_engine_outages(lab_engine(1)), 0);
+}
+END_TEST
+
+/* Nothing is to be lost: it waits for its servers where it listens. */
+START_TEST(what_is_first_on_its_host_needs_no_server)
+{
+	write_other("prod", FAKE_DEAD_SERVER, "");
+	lab_start();
+	lab_converge();
+	ck_assert_int_eq(lab_container(1, "other")->status, FAKE_RUNNING);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_removal");
@@ -386,6 +498,8 @@ int main(void)
 	tcase_add_test(tcase, a_machine_with_two_names_keeps_what_serves);
 	tcase_add_loop_test(tcase, what_nobody_knows_takes_along_nothing_that_has_to_stay, 0,
 			    REFUSED_AND_CUT_OFF + 1);
+	tcase_add_loop_test(tcase, a_new_name_does_not_listen_before_it_has_a_server, 0, RENAMINGS);
+	tcase_add_test(tcase, what_is_first_on_its_host_needs_no_server);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

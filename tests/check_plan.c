@@ -196,8 +196,8 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * "returned": true or absent }), and, true or absent: "silent" (stats failed, or no socket, for long),
  * "directory mode" (of the stats socket's, is not as it should be), "accepted" (the image's HAProxy has
  * checked the config), "config mode" (not what it was); "leave" (a removal that lets connections end);
- * foreign, lost, silence (texts); file (what stands at the config's path: a text, or { "mode": as the engine
- * has it, "size" }). What is remembered stands in memory.json.
+ * foreign, lost, silence, relieves (texts); file (what stands at the config's path: a text, or { "mode": as
+ * the engine has it, "size" }). What is remembered stands in memory.json.
  */
 static void observe_file(struct json_object *given, struct host_file *file)
 {
@@ -257,6 +257,7 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	observed->config_mode = text_of(given, "config mode") != NULL;
 	observed->lost_file = xstrdup(text_of(given, "lost"));
 	observed->foreign = xstrdup(text_of(given, "foreign"));
+	observed->relieves = xstrdup(text_of(given, "relieves"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->loaded.generation,
 	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");

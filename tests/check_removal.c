@@ -86,6 +86,7 @@ static void read_claim(struct claim *claim, const struct yaml_value *given)
 	claim->id = or_made(text_of(given, "id"), xasprintf("%s/%s", spec, name));
 	claim->container_id = text_of(given, "container");
 	claim->takes_over = text_of(given, "takes_over");
+	claim->binds = text_of(given, "binds");
 	while (rest && (word = strsep(&rest, " ")) != NULL)
 		if (*word)
 			set_word(claim, word);

@@ -267,6 +267,41 @@ START_TEST(an_orphan_serves_until_what_its_spec_wants_does)
 }
 END_TEST
 
+/* Its servers fail between the rehearsal and the start. */
+static void cut_off_at_its_start(struct place *place)
+{
+	if (place_balancer(place))
+		place_balancer(place)->cut_off = true;
+}
+
+START_TEST(who_starts_beside_another_and_sees_no_server_leaves_again)
+{
+	const struct fake_container *orphan;
+	struct place place;
+
+	place_open(&place);
+	place_add_bystander(&place);
+	orphan = add_orphan(&place);
+	place.each_turn = cut_off_at_its_start;
+	place.machine.lasting = true;
+	place_run(&place);
+	ck_assert_msg(strstr(place.last.result.err.message, "former, which serves until this balancer does"),
+		      "%s", place.last.result.err.message);
+	ck_assert_msg(!place_balancer(&place), "%s", place.machine.history);
+	ck_assert_msg(orphan->status == FAKE_RUNNING && !orphan->leaves, "%s", place.machine.history);
+	/* What it has taken lives on. */
+	ck_assert_uint_eq(place_containers(&place), 2);
+	place.each_turn = NULL;
+	place.machine.lasting = false;
+	place_end_connections(&place);
+	place_recover(&place);
+	expect_as_wanted(&place, "when its servers are back");
+	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
+	expect_bystander(&place, "when its servers are back");
+	place_close(&place);
+}
+END_TEST
+
 /* What it was made from is gone, by whatever way. */
 
 static void image_gone(struct place *place)
@@ -340,6 +375,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_test(tcase, an_orphan_serves_until_what_its_spec_wants_does);
+	tcase_add_test(tcase, who_starts_beside_another_and_sees_no_server_leaves_again);
 	tcase_add_loop_test(tcase, an_image_that_is_gone_is_in_nobodys_way, 0, N(imageless));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -316,6 +316,7 @@ void observed_instance_clear(struct observed_instance *instance)
 	for (size_t i = 0; i < instance->old_n; i++)
 		observed_container_free(instance->old[i]);
 	free(instance->old);
+	free(instance->relieves);
 	free(instance->foreign);
 	free(instance->lost_file);
 	free(instance->config);

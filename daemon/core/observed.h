@@ -115,8 +115,10 @@ struct observed_instance {
 	struct observed_container *helper;  /* left over; NULL: none */
 	struct observed_container **old;    /* were succeeded, and leave with their last connections */
 	size_t old_n;
-	char *foreign; /* in what current differs from its own image, which we never ask for; NULL: nothing,
-			  or not looked */
+	char *relieves; /* runs on the host, and leaves when this balancer serves in its place: another name,
+			   or of another spec; NULL: there is none */
+	char *foreign;  /* in what current differs from its own image, which we never ask for; NULL: nothing,
+			   or not looked */
 	bool image_known, image_present;
 	bool image_lost;      /* the image that current was made from is not on the host any more: what it was
 				 called      then is what there is */

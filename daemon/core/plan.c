@@ -10,49 +10,6 @@
 #include "daemon/core/plan_internal.h"
 #include "daemon/core/spec_state.h"
 
-/* It runs another config, and does not say what that is good for. */
-static bool may_have_servers_up(const struct wanted *wanted, const struct observed_instance *observed)
-{
-	return observed->current && observed->current->status == CONTAINER_RUNNING &&
-	       observed->stats != STATS_ANSWERED &&
-	       !(observed->config_known && strcmp(observed->config_sha256, wanted->config_sha256) == 0);
-}
-
-bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed)
-{
-	bool up = false;
-
-	for (size_t i = 0; i < observed->servers_n; i++)
-		up |= observed->servers[i].state == SERVER_UP;
-	return up || may_have_servers_up(wanted, observed);
-}
-
-/*
- * The running HAProxy has servers that are up, and none of them is wanted any
- * more: a slip of the pen in their addresses would take the balancer down. One
- * that cannot be asked may have such servers.
- */
-static bool leaves_all_good_servers(const struct wanted *wanted, const struct observed_instance *observed)
-{
-	bool any_up = false, common = false;
-
-	if (may_have_servers_up(wanted, observed))
-		return true;
-
-	for (size_t i = 0; i < observed->servers_n; i++) {
-		if (observed->servers[i].state != SERVER_UP)
-			continue;
-		any_up = true;
-		for (size_t j = 0; j < wanted->instance.servers_n; j++) {
-			char *name = haproxy_server_name(&wanted->instance.servers[j]);
-
-			common |= strcmp(name, observed->servers[i].name) == 0;
-			free(name);
-		}
-	}
-	return any_up && !common;
-}
-
 /* In a throw-away container of the image that the balancer is to run. image_id: the one that it runs, where
  * it stays; the name may mean another by now. */
 static void add_trial(struct plan *plan, enum action_kind kind, const struct wanted *wanted,
@@ -76,18 +33,17 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 {
 	const char *image_id = stays && !observed->image_lost ? observed_image_id(stays) : NULL;
 	char *helper = container_helper_name(wanted->instance.name);
+	char *rehearsal = plan_rehearsal_reason(wanted, observed);
 
 	if (!image_id && observed->image_known && !observed->image_present)
 		plan_add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL, "image is not on the host");
 	if (!observed->config_accepted)
 		add_trial(plan, ACTION_CHECK_CONFIG, wanted, image_id,
 			  "this host's HAProxy has not checked it yet");
-	if (leaves_all_good_servers(wanted, observed))
-		add_trial(plan, ACTION_REHEARSE, wanted, image_id,
-			  may_have_servers_up(wanted, observed)
-				  ? "nobody knows which servers are up for the balancer that runs"
-				  : "no server that is up now is wanted any more");
+	if (rehearsal)
+		add_trial(plan, ACTION_REHEARSE, wanted, image_id, rehearsal);
 	plan_add(plan, ACTION_WRITE_CONFIG, wanted->instance.config_path, helper, NULL, reason);
+	free(rehearsal);
 	free(helper);
 }
 

@@ -101,8 +101,8 @@ void plan_clear(struct plan *plan);
  */
 bool plan_must_look_up(const struct observed_instance *observed);
 
-/* The balancer that runs has a server that is up, or may have, as it could not be asked: a new version of it
- * has to see one, too, or it goes. */
+/* The balancer that runs has a server that is up, or may have, as it could not be asked, or is another one,
+ * which leaves: what is to take its place has to see one, too, or it goes. */
 bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed);
 
 #endif

@@ -28,6 +28,7 @@ enum index {
 	BY_ID,
 	BY_CONTAINER,
 	BY_PLACE,
+	BY_BINDS, /* where something takes the place of what another spec had */
 	DOUBTFUL, /* by name: nobody knows yet which container they stand for */
 	ADOPTERS, /* that take a container over: all under one word, for they are few */
 	INDEXES
@@ -106,12 +107,18 @@ static char *place_of(const struct claim *claim)
 	return xasprintf("%s\n%s\n%s", claim->host_url, claim->engine, claim->spec);
 }
 
+/* NULL: not known. */
+static char *binds_of(const struct claim *claim)
+{
+	return claim->binds ? xasprintf("%s\n%s\n%s", claim->host_url, claim->engine, claim->binds) : NULL;
+}
+
 /* The strings of a claim: compared, copied and freed alike. */
 static const size_t strings[] = {
-	offsetof(struct claim, host_url),   offsetof(struct claim, engine),
-	offsetof(struct claim, name),       offsetof(struct claim, id),
-	offsetof(struct claim, spec),       offsetof(struct claim, container_id),
-	offsetof(struct claim, takes_over),
+	offsetof(struct claim, host_url),     offsetof(struct claim, engine),
+	offsetof(struct claim, name),         offsetof(struct claim, id),
+	offsetof(struct claim, spec),         offsetof(struct claim, binds),
+	offsetof(struct claim, container_id), offsetof(struct claim, takes_over),
 };
 #define STRINGS (sizeof(strings) / sizeof(strings[0]))
 
@@ -141,7 +148,7 @@ static bool same_claim(const struct claim *a, const struct claim *b)
 static void set_claim(struct removal *removal, struct entry *entry, const struct claim *claim)
 {
 	struct claim *own = &entry->claim;
-	char *place = place_of(claim);
+	char *place = place_of(claim), *binds = binds_of(claim);
 
 	*own = *claim;
 	for (size_t i = 0; i < STRINGS; i++)
@@ -151,11 +158,14 @@ static void set_claim(struct removal *removal, struct entry *entry, const struct
 		join(removal, entry, DOUBTFUL, own->name);
 	join(removal, entry, BY_ID, own->id);
 	join(removal, entry, BY_PLACE, place);
+	if (binds)
+		join(removal, entry, BY_BINDS, binds);
 	if (own->container_id)
 		join(removal, entry, BY_CONTAINER, own->container_id);
 	if (own->takes_over)
 		join(removal, entry, ADOPTERS, "");
 	free(place);
+	free(binds);
 }
 
 static void clear_claim(struct removal *removal, struct entry *entry)
@@ -308,7 +318,7 @@ static bool is_proven(const struct claim *claim, const struct claim *leaving)
 	       (claim->servers_up > 0 || (leaving->answers && leaving->servers_up == 0));
 }
 
-/* What may take its place, under a new name, say: until that serves, this one does. */
+/* What may take its place, under a new name, say, or from another spec: until that serves, this one does. */
 static bool is_unproven_peer(const struct claim *claim, const void *about)
 {
 	return has_future(claim) && !is_proven(claim, about);
@@ -316,13 +326,26 @@ static bool is_unproven_peer(const struct claim *claim, const void *about)
 
 enum removal_verdict removal_of_balancer(const struct removal *removal, const struct claim *leaving)
 {
-	char *place = place_of(leaving);
-	bool peer = any(removal, BY_PLACE, place, is_unproven_peer, leaving);
+	char *place = place_of(leaving), *binds = binds_of(leaving);
+	bool peer = any(removal, BY_PLACE, place, is_unproven_peer, leaving) ||
+		    any(removal, BY_BINDS, binds, is_unproven_peer, leaving);
 
 	free(place);
+	free(binds);
 	if (any(removal, DOUBTFUL, leaving->name, is_unseen_twin, leaving))
 		return REMOVAL_TWIN;
 	return peer ? REMOVAL_PEER : REMOVAL_ALLOWED;
+}
+
+static bool leaves_binds(const struct claim *claim, const void *about)
+{
+	return !claim->wanted && claim->binds && strcmp(claim->binds, about) == 0;
+}
+
+bool removal_listens_where(const struct removal *removal, const struct removal_container *container,
+			   const char *binds)
+{
+	return any(removal, BY_CONTAINER, container->id, leaves_binds, binds);
 }
 
 static bool has_to_stay(const struct claim *claim, const void *about)

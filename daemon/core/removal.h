@@ -25,6 +25,7 @@ struct claim {
 	const char *name; /* of its container */
 	const char *id;   /* of the balancer, as the label of its containers has it */
 	const char *spec;
+	const char *binds;        /* where it listens, or did: a word for all of it; NULL: not known */
 	const char *container_id; /* seen last; NULL: none yet */
 	const char *takes_over;   /* a container that `state` hands to it, or the beginning of its ID, as
 				     long as it needs that; NULL: none */
@@ -73,6 +74,9 @@ void removal_end(struct removal *removal);
 
 /* Is it what a balancer stands for that is wanted? Whoever asks wants to remove it for another reason. */
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container);
+/* Is it of a balancer that is not wanted any more, and listened where one that is wanted is to? */
+bool removal_listens_where(const struct removal *removal, const struct removal_container *container,
+			   const char *binds);
 /* One that carries our label and that no balancer of the host, where it was found, has by its name. */
 enum removal_verdict removal_of_container(const struct removal *removal,
 					  const struct removal_container *container);

@@ -1,8 +1,10 @@
 """A mistake in a spec, and then another mishap: neither costs a balancer that serves."""
 
 import json
+import shutil
 import time
 
+import pytest
 from lab import spec
 from lab.fleet import CONFIG, NAME, deploy, endpoint, serves, stats
 from lab.flexkube import Balancer, ssh
@@ -228,14 +230,28 @@ def test_mistyped_address(daemon, hosts, servers):
     assert host.engine.names() == [NAME]
 
 
-def test_new_name_and_servers_that_do_not_answer(daemon, hosts, servers):
+@pytest.mark.parametrize("also", [None, "spec", "store"])
+def test_new_name_and_servers_that_do_not_answer(daemon, hosts, servers, also):
+    """Both would listen on the same port, and share its connections."""
     host = hosts[0]
     deploy(daemon, [host], servers)
-    daemon.drop("prod", spec.document([spec.instance(host, name="other")], NOBODY))
-    daemon.wait("the other", lambda: (daemon.instance("/other") or {}).get("phase") in ("converged", "failed"), patience(20))
-    time.sleep(3)
-    assert host.engine.status(NAME) == "running"
-    assert "stays" in daemon.instance(f"/{NAME}")["progress"]
+    name = "next" if also == "spec" else "prod"
+    if also == "store":
+        daemon.stop()
+        shutil.rmtree(daemon.state_dir)
+    with LoadGenerator([endpoint(host)], rate=20) as load:
+        daemon.drop(name, spec.document([spec.instance(host, name="other")], NOBODY))
+        if also == "spec":
+            (daemon.spec_dir / "prod.yaml").unlink()
+        if also == "store":
+            daemon.start()
+        daemon.wait_error("/other", f"{NAME}, which serves until this balancer does in its place", patience(30))
+        assert host.engine.names() == [NAME] and not events(daemon, "drain")
+        daemon.drop(name, spec.document([spec.instance(host, name="other")], servers))
+        wait_for("the old one to be told to leave", lambda: host.engine.status(NAME) is None, patience(30))
+        wait_for("some load", lambda: load.total > 60, patience(10))
+    load.assert_unharmed()
+    wait_for("the other alone", lambda: host.engine.names() == ["other"], patience(30))
 
 
 def test_new_name_that_does_not_come_up_and_a_restart(daemon, hosts, servers):
