@@ -49,6 +49,17 @@ static void recall_memory(struct instance *instance)
 		memory_know(memory, record->container_id);
 }
 
+/* A kind that there is none of, a newer one or nonsense, is one that is tried again at each resync. */
+static void recall_error(struct instance *instance)
+{
+	struct store_instance *record = &instance->record;
+
+	if (record->error_kind < 0 || record->error_kind >= ERR_KINDS)
+		record->error_kind = ERR_PERMANENT;
+	if (record->error_message)
+		err_set(&instance->err, record->error_kind, "%s", record->error_message);
+}
+
 struct instance *instance_new(struct store_instance *record)
 {
 	struct instance *instance = xcalloc(1, sizeof(*instance));
@@ -61,8 +72,7 @@ struct instance *instance_new(struct store_instance *record)
 	instance->phase = PHASE_PENDING;
 	instance->left_alone = true;
 	recall_memory(instance);
-	if (instance->record.error_message)
-		err_set(&instance->err, instance->record.error_kind, "%s", instance->record.error_message);
+	recall_error(instance);
 	return instance;
 }
 

@@ -332,6 +332,35 @@ START_TEST(what_of_a_silence_is_corrected_is_written_down)
 }
 END_TEST
 
+static const struct {
+	int stored;
+	const char *name;
+} error_kinds[] = {{ERR_TRANSIENT, "transient"},
+		   {ERR_KINDS, "permanent"},
+		   {-1, "permanent"},
+		   {INT32_MAX, "permanent"},
+		   {INT32_MIN, "permanent"}};
+
+START_TEST(an_error_of_a_kind_that_nobody_knows_is_one_all_the_same)
+{
+	struct store_instance record = {
+		.host_url = xstrdup("direct"),
+		.engine = xstrdup("/run/docker.sock"),
+		.name = xstrdup("lb2"),
+		.spec = xstrdup("prod"),
+		.error_kind = error_kinds[_i].stored,
+		.error_message = xstrdup("it is so"),
+	};
+	struct instance *made = instance_new(&record);
+
+	ck_assert_int_ge(made->err.kind, 0);
+	ck_assert_int_lt(made->err.kind, ERR_KINDS);
+	ck_assert_str_eq(err_kind_name(made->err.kind), error_kinds[_i].name);
+	ck_assert_str_eq(made->err.message, "it is so");
+	instance_free(made);
+}
+END_TEST
+
 /* Times that are still to come, and what else a store may hold. */
 static const char *const rows_of_others[] = {
 	NULL,
@@ -523,6 +552,8 @@ int main(void)
 	tcase_add_loop_test(tcase, an_end_in_the_middle_of_a_run_forgets_nothing, 0, 2);
 	tcase_add_loop_test(tcase, what_of_a_silence_is_corrected_is_written_down, 0,
 			    (int)(sizeof(silences) / sizeof(silences[0])));
+	tcase_add_loop_test(tcase, an_error_of_a_kind_that_nobody_knows_is_one_all_the_same, 0,
+			    (int)(sizeof(error_kinds) / sizeof(error_kinds[0])));
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
 	tcase_add_loop_test(tcase, what_a_look_finds_is_adopted_if_it_is_still_to_come_next, 0,
