@@ -35,7 +35,7 @@ void fleet_free(struct fleet *fleet); /* NULL is fine */
 /*
  * Has the spec directory read, beside the loop, and makes due what has changed; fleet_wait tells when. When
  * it cannot be read everything stays as it is. While something in it is just changing, a file may be half
- * written and be a shorter spec so far: then (but not at the start) everything stays as well, and it is
+ * written and be a shorter spec so far: then everything stays as well, and it is
  * read when it has settled, within WATCH_SETTLE_MAX_MS.
  */
 void fleet_load(struct fleet *fleet);

@@ -15,6 +15,9 @@
 /* The store's name for which directory the specs came from. */
 #define META_SPEC_DIR "spec-dir"
 
+/* So many looks in a row, during which something has changed, come to nothing. */
+#define LOOKS_DROPPED_MAX 3
+
 /* What an empty directory means is a question of which one it is, also after a restart. */
 void fleet_directory_recall(struct fleet *fleet)
 {
@@ -124,6 +127,41 @@ static void on_take_in(evutil_socket_t fd, short what, void *arg)
 	end_look(fleet, changed);
 }
 
+static void move_waiters(struct fleet_waiters *from, struct fleet_waiters *to)
+{
+	struct fleet_waiter *waiter;
+
+	TAILQ_FOREACH (waiter, from, entry)
+		waiter->queue = to;
+	TAILQ_CONCAT(to, from, entry);
+}
+
+/*
+ * What has changed meanwhile may have been read half, and half of a file may be a
+ * shorter spec. So another look decides, unless the directory never rests.
+ */
+static bool drop_look(struct fleet *fleet)
+{
+	bool again = fleet->look_again;
+
+	if (!again && !watch_settling(fleet->watch)) {
+		fleet->looks_dropped = 0;
+		return false;
+	}
+	if (fleet->looks_dropped++ == LOOKS_DROPPED_MAX) {
+		fleet->looks_dropped = 0;
+		return false;
+	}
+	spec_look_free(fleet->look);
+	fleet->look = NULL;
+	fleet->look_again = false;
+	move_waiters(&fleet->served, &fleet->waiters);
+	/* Else it comes when all has settled. */
+	if (again)
+		fleet_load(fleet);
+	return true;
+}
+
 static void on_read(void *arg)
 {
 	struct fleet *fleet = arg;
@@ -131,6 +169,8 @@ static void on_read(void *arg)
 	bool is_there = watch_end(fleet->watch, &fleet->look->listing, &err) == 0;
 
 	fleet->reading = NULL;
+	if (is_there && drop_look(fleet))
+		return;
 	tell_directory(fleet, &err);
 	if (is_there) {
 		fleet->update = specs_update_begin(fleet->specs, fleet->look);
@@ -154,24 +194,22 @@ static void begin_look(struct fleet *fleet)
 	watch_begin(fleet->watch);
 	fleet->look = specs_look(fleet->specs, fleet->options.settings->spec_dir);
 	note_recorded(fleet, fleet->look);
-	for (struct fleet_waiter *waiter = TAILQ_FIRST(&fleet->waiters); waiter;
-	     waiter = TAILQ_NEXT(waiter, entry))
-		waiter->queue = &fleet->served;
-	TAILQ_CONCAT(&fleet->served, &fleet->waiters, entry);
+	move_waiters(&fleet->waiters, &fleet->served);
 	fleet->reading = background_start(fleet->options.base, spec_look_read, fleet->look, on_read, fleet);
 }
 
 void fleet_load(struct fleet *fleet)
 {
+	fleet->asked = true;
 	if (fleet->look)
 		fleet->look_again = true;
-	else if (!fleet->ready || !watch_settling(fleet->watch))
+	else if (!watch_settling(fleet->watch))
 		begin_look(fleet);
 }
 
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
 {
-	bool waits = fleet->look || (fleet->ready && watch_settling(fleet->watch));
+	bool waits = fleet->look || (fleet->asked && watch_settling(fleet->watch));
 
 	if (!waits)
 		return false;
@@ -193,7 +231,7 @@ static void on_changed(void *arg)
 
 	if (fleet->look)
 		fleet->look_again = true;
-	else if (fleet->ready)
+	else if (fleet->asked)
 		begin_look(fleet);
 }
 

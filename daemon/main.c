@@ -410,19 +410,6 @@ static int open_patiently(struct daemon *daemon, open_fn *open, struct err *err)
 	return 0;
 }
 
-/* Nobody has told us what is being written there: half of it may look like all. */
-static void await_quiet_specs(struct daemon *daemon)
-{
-	static const struct timeval interval = {.tv_usec = WATCH_SETTLE_MS * 1000};
-	int64_t until_ms = clock_monotonic_ms() + WATCH_SETTLE_MAX_MS;
-
-	while (watch_is_busy(daemon->settings.spec_dir) && clock_monotonic_ms() < until_ms &&
-	       daemon->stops == 0) {
-		event_base_loopexit(daemon->base, &interval);
-		event_base_dispatch(daemon->base);
-	}
-}
-
 static int start(struct daemon *daemon, struct err *err)
 {
 	static open_fn *const opens[] = {open_store, open_fleet, open_control};
@@ -435,7 +422,6 @@ static int start(struct daemon *daemon, struct err *err)
 	if (!daemon->dns)
 		daemon->dns = evdns_base_new(daemon->base, 0);
 	add_signals(daemon);
-	await_quiet_specs(daemon);
 	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
 		if (open_patiently(daemon, opens[i], err) != 0)
 			return -1;

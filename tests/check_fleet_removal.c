@@ -3,6 +3,7 @@
  * lost, containers of others, and those that `state` hands over.
  */
 #include <check.h>
+#include <event2/event.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -477,6 +478,79 @@ START_TEST(what_is_first_on_its_host_needs_no_server)
 }
 END_TEST
 
+static void write_rest(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg;
+	lab_write_prod(HOSTS, LAB_OLD, "");
+}
+
+/* As far as it has got, it is a good spec of fewer balancers. */
+static void write_half(void)
+{
+	turned_clock_instead_of_thread = NULL;
+	lab_write_prod(1, LAB_OLD, "");
+	event_base_once(lab.base, -1, EV_TIMEOUT, write_rest, NULL, &(struct timeval){.tv_usec = 50000});
+}
+
+static void expect_all_stays(void)
+{
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	ck_assert_msg(lab_events("removing", "") == 0, "%s", lab_told());
+	lab_converge();
+}
+
+/* It is being written while the daemon starts: the store was not to be had at once, say. */
+START_TEST(half_a_spec_at_a_start_removes_nothing)
+{
+	begin();
+	lab_stop();
+	lab.hasty = true;
+	lab.before_load = write_half;
+	lab_start();
+	expect_all_stays();
+}
+END_TEST
+
+/* It is being written while the look goes on, at a start or later. */
+START_TEST(half_a_spec_in_a_look_removes_nothing)
+{
+	begin();
+	lab.hasty = true;
+	turned_clock_instead_of_thread = write_half;
+	if (_i == 0) {
+		lab_stop();
+		lab_start();
+	} else {
+		fleet_load(lab.fleet);
+	}
+	ck_assert_ptr_null(turned_clock_instead_of_thread);
+	expect_all_stays();
+}
+END_TEST
+
+static unsigned others;
+
+static void write_another(void)
+{
+	lab_write("other", "%s# %u\n", "servers: [\"192.0.2.1:6443\"]\nname: other\napiLoadBalancers: [\n",
+		  ++others);
+}
+
+/* What never rests is taken in at last. */
+START_TEST(a_directory_that_changes_in_every_look_is_read_all_the_same)
+{
+	begin();
+	lab.hasty = true;
+	turned_clock_instead_of_thread = write_another;
+	fleet_load(lab.fleet);
+	LAB_UNTIL(lab_events("spec-invalid", "other.yaml") > 0);
+	ck_assert_uint_gt(others, 1);
+	turned_clock_instead_of_thread = NULL;
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_removal");
@@ -490,6 +564,9 @@ int main(void)
 	tcase_add_loop_test(tcase, what_went_while_the_daemon_was_down_goes_after_its_start, 0, 3);
 	tcase_add_test(tcase, a_spec_that_has_had_no_say_removes_nothing);
 	tcase_add_loop_test(tcase, a_directory_that_is_gone_removes_nothing, 0, 2);
+	tcase_add_test(tcase, half_a_spec_at_a_start_removes_nothing);
+	tcase_add_loop_test(tcase, half_a_spec_in_a_look_removes_nothing, 0, 2);
+	tcase_add_test(tcase, a_directory_that_changes_in_every_look_is_read_all_the_same);
 	tcase_add_test(tcase, who_cannot_be_reached_is_removed_when_it_is_back);
 	tcase_add_test(tcase, who_was_never_reached_is_forgotten_at_once);
 	tcase_add_test(tcase, a_container_of_somebody_else_is_a_conflict_and_left_alone);

@@ -163,6 +163,8 @@ void lab_start(void)
 	control = control_new(lab.base, lab.settings.socket, api_routes, &api, &err);
 	ck_assert_msg(control != NULL, "%s", err.message);
 	control_set_gate(control, api_gate);
+	if (lab.before_load)
+		lab.before_load();
 	fleet_load(lab.fleet);
 	LAB_UNTIL(fleet_is_ready(lab.fleet));
 }

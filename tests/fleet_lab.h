@@ -28,6 +28,8 @@ extern struct lab {
 	struct fleet *fleet;      /* NULL: the daemon does not run */
 	size_t quiet;             /* how often it was */
 	bool hasty;               /* files are written, and it is not waited for that they are read */
+	void (*before_load)(
+		void); /* in a start, when the store is recalled and no spec read yet; NULL: nothing */
 	size_t hosts;
 } lab;
 

@@ -19,5 +19,7 @@ void turned_clock_turn(int64_t ms);
 /* Back to the start, when no event loop knows of it any more: Check, which measures each test with this
  * clock, cannot count the hours of all of them. */
 void turned_clock_begin(void);
+/* Called where a thread was to begin, before its work is done at once. NULL: nothing. */
+extern void (*turned_clock_instead_of_thread)(void);
 
 #endif

@@ -75,9 +75,11 @@ static void settle(struct watch *watch)
 	settle_on(watch);
 }
 
-/* What lies elsewhere is written without a word to us. */
+/* What lies elsewhere is written without a word to us; and so was all, until we watched it. */
 static bool is_being_written(const struct watch *watch)
 {
+	if (watch->followed_n == 0)
+		return watch_is_busy(watch->dir);
 	for (size_t i = 0; i < watch->followed_n; i++) {
 		struct file_stamp stamp = file_stamp(watch->followed[i].path);
 		int64_t age_ms = file_stamp_age_ms(&stamp);
@@ -102,6 +104,8 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 
 static bool has_changed(const struct watch *watch)
 {
+	if (watch->followed_n == 0)
+		return is_being_written(watch);
 	for (size_t i = 0; i < watch->followed_n; i++) {
 		struct file_stamp stamp = file_stamp(watch->followed[i].path);
 

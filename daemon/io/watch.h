@@ -64,7 +64,8 @@ void watch_free(struct watch *watch); /* NULL is fine */
  * True when something has changed since the last look began and has not settled yet: a look now could
  * find a file half written, which no reader can see for sure. changed comes
  * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it. Costs a
- * stat(2) a file. Without a base always false.
+ * stat(2) a file. Before the first look all that has changed just before the watch began counts. Without a
+ * base always false.
  */
 bool watch_settling(struct watch *watch);
 
@@ -109,10 +110,8 @@ void watch_listing_clear(struct watch_listing *listing);
 const char *watch_place(const struct watch *watch);
 void watch_expect(struct watch *watch, const char *place);
 
-/*
- * Whether something in the directory has changed within the last WATCH_SETTLE_MS: for who has not watched it
- * yet, and must not take half of what is just being put there for all.
- */
+/* Whether something in the directory has changed within the last WATCH_SETTLE_MS; for who has not watched it
+ * yet. */
 bool watch_is_busy(const char *dir);
 
 #endif
