@@ -154,11 +154,25 @@ static bool on_file(void *arg, struct watch_file *file)
 	return !atomic_load(reading->stop);
 }
 
+/* Base names of all that was there before, then NULL; the list is the caller's, the names are not. */
+static const char **known_files(const struct spec_look *look)
+{
+	const char **names = xcalloc(HASH_COUNT(look->known) + 1, sizeof(*names));
+	size_t n = 0;
+
+	for (const struct spec_known *known = look->known; known; known = known->hh.next)
+		if (known->path)
+			names[n++] = strrchr(known->path, '/') ? strrchr(known->path, '/') + 1 : known->path;
+	return names;
+}
+
 void spec_look_read(void *arg, const atomic_bool *stop)
 {
 	struct reading reading = {.look = arg, .stop = stop};
+	const char **known = known_files(reading.look);
 
-	watch_read(reading.look->dir, &reading.look->listing, on_file, &reading);
+	watch_read(reading.look->dir, known, &reading.look->listing, on_file, &reading);
+	free(known);
 	/* What a large file needed is to be everybody's again, not this thread's. */
 	if (reading.parsed)
 		malloc_trim(0);

@@ -3,6 +3,8 @@
  * lost, containers of others, and those that `state` hands over.
  */
 #include <check.h>
+#include <dirent.h>
+#include <dlfcn.h>
 #include <event2/event.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -16,6 +18,22 @@
 
 #define HOSTS 3
 #define CONFIG "/etc/haproxy-lb/haproxy.cfg"
+
+/* No listing has it, as if it were just being replaced, on btrfs, whenever one begins. */
+static const char *unlisted;
+
+struct dirent *readdir(DIR *stream)
+{
+	static struct dirent *(*next)(DIR *);
+	struct dirent *entry;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "readdir");
+	do
+		entry = next(stream);
+	while (entry && unlisted && strcmp(entry->d_name, unlisted) == 0);
+	return entry;
+}
 
 static void setup(void)
 {
@@ -529,6 +547,25 @@ START_TEST(half_a_spec_in_a_look_removes_nothing)
 }
 END_TEST
 
+START_TEST(a_file_that_is_in_no_listing_is_not_gone)
+{
+	begin();
+	unlisted = "prod.yaml";
+	if (_i == 1) {
+		lab_stop();
+		lab_start();
+	}
+	/* An edit elsewhere makes it look. */
+	lab_write("other", "%s", "nonsense\n");
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_events("spec-invalid", "other.yaml"), 1);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	unlisted = NULL;
+	lab_remove("prod");
+	LAB_UNTIL(lab_count(LAB_OLD) == 0);
+}
+END_TEST
+
 static unsigned others;
 
 static void write_another(void)
@@ -566,6 +603,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_directory_that_is_gone_removes_nothing, 0, 2);
 	tcase_add_test(tcase, half_a_spec_at_a_start_removes_nothing);
 	tcase_add_loop_test(tcase, half_a_spec_in_a_look_removes_nothing, 0, 2);
+	tcase_add_loop_test(tcase, a_file_that_is_in_no_listing_is_not_gone, 0, 2);
 	tcase_add_test(tcase, a_directory_that_changes_in_every_look_is_read_all_the_same);
 	tcase_add_test(tcase, who_cannot_be_reached_is_removed_when_it_is_back);
 	tcase_add_test(tcase, who_was_never_reached_is_forgotten_at_once);

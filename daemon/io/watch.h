@@ -86,10 +86,12 @@ typedef bool watch_each_cb(void *arg, struct watch_file *file);
 
 /*
  * Reads the directory, without ever blocking on a FIFO or device, one file after the other in order of path.
- * Needs no watch, and may be done beside the loop. each may be NULL. Two files that give the same spec name
- * (a.yaml, a.yml) both come, the caller decides.
+ * Needs no watch, and may be done beside the loop. known: base names of the files that were there before,
+ * then NULL; or NULL. each may be NULL. Two files that give the same spec name (a.yaml, a.yml) both come, the
+ * caller decides.
  */
-void watch_read(const char *dir, struct watch_listing *listing, watch_each_cb *each, void *arg);
+void watch_read(const char *dir, const char *const *known, struct watch_listing *listing, watch_each_cb *each,
+		void *arg);
 void watch_drop_text(struct watch_file *file); /* wipes it */
 
 /*

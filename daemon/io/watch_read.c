@@ -189,35 +189,62 @@ static int by_text(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_names(struct reading *reading)
+static void note_name(struct reading *reading, const char *name)
+{
+	/* Room doubles: it is full when the number is a power of two. */
+	if ((reading->names_n & (reading->names_n - 1)) == 0)
+		reading->names = xreallocarray(reading->names, reading->names_n ? 2 * reading->names_n : 1,
+					       sizeof(*reading->names));
+	reading->names[reading->names_n++] = xstrdup(name);
+}
+
+static int list_names(struct reading *reading, DIR *dir)
 {
 	struct dirent *entry;
 
 	/* errno is how readdir(3) tells an error from the end. */
-	while (errno = 0, (entry = readdir(reading->dir))) {
-		/* Room doubles: it is full when the number is a power of two. */
-		if ((reading->names_n & (reading->names_n - 1)) == 0)
-			reading->names =
-				xreallocarray(reading->names, reading->names_n ? 2 * reading->names_n : 1,
-					      sizeof(*reading->names));
-		reading->names[reading->names_n++] = xstrdup(entry->d_name);
-	}
+	while (errno = 0, (entry = readdir(dir)))
+		note_name(reading, entry->d_name);
 	return errno ? -1 : 0;
+}
+
+/* The same directory, opened once more: what rewinddir(3) gives is on some btrfs the first list again. */
+static int list_again(struct reading *reading)
+{
+	int fd = openat(dirfd(reading->dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int rc, error;
+
+	if (!dir) {
+		error = errno;
+		if (fd >= 0)
+			close(fd);
+		errno = error;
+		return -1;
+	}
+	rc = list_names(reading, dir);
+	error = errno;
+	closedir(dir);
+	errno = error;
+	return rc;
 }
 
 /*
  * A file that is replaced (rename(2)) while its directory is listed may be in
  * the list neither as what it was nor as what it is: btrfs lists what was there
  * when the listing began, and the new one was not. What is missing is taken for
- * removed, so there are two lists, and what is in either of them is looked at.
+ * removed, so there are two lists, what is in either of them is looked at, and
+ * before a file that is known is called missing it is asked for by its name.
  */
-static int list_twice(struct reading *reading)
+static int list_all(struct reading *reading, const char *const *known)
 {
-	if (list_names(reading) < 0)
+	struct stat st;
+
+	if (list_names(reading, reading->dir) < 0 || list_again(reading) < 0)
 		return -1;
-	rewinddir(reading->dir);
-	if (list_names(reading) < 0)
-		return -1;
+	for (; known && *known; known++)
+		if (fstatat(dirfd(reading->dir), *known, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			note_name(reading, *known);
 	if (reading->names_n)
 		qsort(reading->names, reading->names_n, sizeof(*reading->names), by_text);
 	return 0;
@@ -260,14 +287,14 @@ static void read_files(const struct reading *reading, watch_each_cb *each, void 
 	}
 }
 
-static int read_dir(struct reading *reading, watch_each_cb *each, void *arg)
+static int read_dir(struct reading *reading, const char *const *known, watch_each_cb *each, void *arg)
 {
 	int rc;
 
 	reading->dir = opendir(reading->path);
 	if (!reading->dir)
 		return -1;
-	rc = list_twice(reading);
+	rc = list_all(reading, known);
 	if (rc == 0)
 		read_files(reading, each, arg);
 	if (rc == 0)
@@ -275,14 +302,15 @@ static int read_dir(struct reading *reading, watch_each_cb *each, void *arg)
 	return rc;
 }
 
-void watch_read(const char *path, struct watch_listing *listing, watch_each_cb *each, void *arg)
+void watch_read(const char *path, const char *const *known, struct watch_listing *listing,
+		watch_each_cb *each, void *arg)
 {
 	struct reading reading = {.path = path, .listing = listing};
 	struct file_stamp stamp = file_stamp(path);
 
 	memset(listing, 0, sizeof(*listing));
 	file_stamp_keep(&stamp);
-	if (read_dir(&reading, each, arg) < 0) {
+	if (read_dir(&reading, known, each, arg) < 0) {
 		int error = errno;
 
 		watch_listing_clear(listing);
