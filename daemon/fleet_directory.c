@@ -261,10 +261,11 @@ void fleet_directory_init(struct fleet *fleet)
 
 void fleet_directory_stop(struct fleet *fleet)
 {
-	background_cancel(fleet->reading);
+	bool ended = background_cancel(fleet->reading);
+
 	if (fleet->update)
 		specs_update_cancel(fleet->update);
-	else
+	else if (ended)
 		spec_look_free(fleet->look);
 	end_waiting(&fleet->served, false);
 	end_waiting(&fleet->waiters, false);

@@ -20,7 +20,7 @@
 #include "daemon/api.h"
 #include "daemon/clock.h"
 #include "daemon/fleet.h"
-#include "daemon/io/watch.h"
+#include "daemon/io/background.h"
 #include "daemon/rollouts.h"
 #include "daemon/settings.h"
 #include "daemon/specs.h"
@@ -552,5 +552,9 @@ int main(int argc, char **argv)
 		code = EXIT_USAGE;
 	}
 	stop(&daemon);
+	if (background_is_left()) {
+		fflush(NULL);
+		_exit(code);
+	}
 	return code;
 }

@@ -84,11 +84,11 @@ static void wait_for_stop(void *arg, const atomic_bool *stop)
 
 START_TEST(what_is_cancelled_has_ended_and_is_not_told)
 {
-	background_cancel(background_start(base, wait_for_stop, &material, done, &dones));
+	ck_assert(background_cancel(background_start(base, wait_for_stop, &material, done, &dones)));
 	ck_assert(material.told_to_stop);
 	event_base_dispatch(base);
 	ck_assert_int_eq(dones, 0);
-	background_cancel(NULL);
+	ck_assert(background_cancel(NULL));
 }
 END_TEST
 
@@ -100,9 +100,24 @@ START_TEST(what_has_ended_can_be_cancelled)
 	ck_assert_int_eq(write(material.from[1], "x", 1), 1);
 	while (!material.read)
 		sched_yield();
-	background_cancel(background);
+	ck_assert(background_cancel(background));
 	event_base_dispatch(base);
 	ck_assert_int_eq(dones, 0);
+}
+END_TEST
+
+/* Its file system hangs: whoever ends does not hang with it. */
+START_TEST(what_never_returns_is_left)
+{
+	ck_assert(!background_is_left());
+	ck_assert(!background_cancel(background_start(base, work, &material, done, &dones)));
+	ck_assert(background_is_left());
+	event_base_dispatch(base);
+	ck_assert_int_eq(dones, 0);
+	/* What it was given is its own until then. */
+	ck_assert_int_eq(write(material.from[1], "x", 1), 1);
+	while (!material.read)
+		sched_yield();
 }
 END_TEST
 
@@ -141,6 +156,7 @@ int main(void)
 	tcase_add_test(tcase, the_loop_goes_on_meanwhile);
 	tcase_add_test(tcase, what_is_cancelled_has_ended_and_is_not_told);
 	tcase_add_test(tcase, what_has_ended_can_be_cancelled);
+	tcase_add_test(tcase, what_never_returns_is_left);
 	tcase_add_loop_test(tcase, without_descriptors_or_threads_it_is_done_at_once, 0, 2);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

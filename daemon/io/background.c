@@ -1,6 +1,8 @@
 #include "daemon/io/background.h"
 
+#include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -10,6 +12,8 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+
+static bool left;
 
 struct background {
 	background_work *work;
@@ -92,10 +96,33 @@ struct background *background_start(struct event_base *base, background_work *wo
 	return background;
 }
 
-void background_cancel(struct background *background)
+/* Where no thread is, it has ended. */
+static bool ends_soon(const struct background *background)
+{
+	struct pollfd ended = {.fd = background->ended, .events = POLLIN};
+	int n = 1;
+
+	while (background->threaded && (n = poll(&ended, 1, BACKGROUND_PATIENCE_MS)) < 0 && errno == EINTR)
+		continue;
+	return n != 0;
+}
+
+bool background_cancel(struct background *background)
 {
 	if (!background)
-		return;
+		return true;
 	atomic_store(&background->stop, true);
-	join(background);
+	if (ends_soon(background)) {
+		join(background);
+		return true;
+	}
+	event_free(background->on_ended);
+	pthread_detach(background->thread);
+	left = true;
+	return false;
+}
+
+bool background_is_left(void)
+{
+	return left;
 }

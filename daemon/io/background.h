@@ -10,6 +10,7 @@
 #define APILB_IO_BACKGROUND_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct background;
 struct event_base;
@@ -24,7 +25,14 @@ typedef void background_work(void *material, const atomic_bool *stop);
  */
 struct background *background_start(struct event_base *base, background_work *work, void *material,
 				    void (*done)(void *arg), void *arg);
-/* Waits until the work has returned; done does not come. NULL is fine. */
-void background_cancel(struct background *background);
+/*
+ * Waits until the work has returned; done does not come. False: it has not for BACKGROUND_PATIENCE_MS,
+ * because a file system hangs, say. Then the thread is left to itself, and the material stays its own: for
+ * who ends. NULL is fine.
+ */
+#define BACKGROUND_PATIENCE_MS 2000
+bool background_cancel(struct background *background);
+/* A thread was left to itself: the process is to end with _exit(2), which takes nothing from under it. */
+bool background_is_left(void);
 
 #endif
