@@ -48,7 +48,8 @@ struct fleet_waiter {
 	TAILQ_ENTRY(fleet_waiter) entry;
 };
 /* False: all that was written so far has been read, also in files that specs name; true: loaded comes, once,
- * from the event loop, when that has settled and been read. */
+ * from the event loop, when that has settled and been read, or could not be (fleet_directory_error): also
+ * when the look hangs, and then false until it goes on. */
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter);
 void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loaded does not come */
 /* resync_ms, silent_after_ms and concurrency have changed. */

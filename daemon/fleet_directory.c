@@ -15,6 +15,9 @@
 /* The store's name for which directory the specs came from. */
 #define META_SPEC_DIR "spec-dir"
 
+/* After so long nobody waits for a look any more: a thousand large files take some seconds. */
+#define LOOK_PATIENCE_S 30
+
 /* So many looks in a row, during which something has changed, come to nothing. */
 #define LOOKS_DROPPED_MAX 3
 
@@ -162,6 +165,29 @@ static bool drop_look(struct fleet *fleet)
 	return true;
 }
 
+/* The file system hangs, say: what was in force is in force, and whoever asks is told so. */
+static void on_look_hangs(evutil_socket_t fd, short what, void *arg)
+{
+	struct fleet *fleet = arg;
+	struct err err;
+
+	(void)fd;
+	(void)what;
+	fleet->look_hangs = true;
+	err_set(&err, ERR_TRANSIENT,
+		"spec directory %s could not be read for %d s: does its file system hang?",
+		fleet->options.settings->spec_dir, LOOK_PATIENCE_S);
+	tell_directory(fleet, &err);
+	fleet->holding++;
+	if (!fleet->ready)
+		fleet_apply_specs(fleet);
+	fleet->ready = true;
+	end_waiting(&fleet->served, true);
+	end_waiting(&fleet->waiters, true);
+	fleet->holding--;
+	fleet_fill_places(fleet);
+}
+
 static void on_read(void *arg)
 {
 	struct fleet *fleet = arg;
@@ -169,6 +195,8 @@ static void on_read(void *arg)
 	bool is_there = watch_end(fleet->watch, &fleet->look->listing, &err) == 0;
 
 	fleet->reading = NULL;
+	fleet->look_hangs = false;
+	evtimer_del(fleet->hangs);
 	if (is_there && drop_look(fleet))
 		return;
 	tell_directory(fleet, &err);
@@ -195,6 +223,7 @@ static void begin_look(struct fleet *fleet)
 	fleet->look = specs_look(fleet->specs, fleet->options.settings->spec_dir);
 	note_recorded(fleet, fleet->look);
 	move_waiters(&fleet->waiters, &fleet->served);
+	evtimer_add(fleet->hangs, &(struct timeval){.tv_sec = LOOK_PATIENCE_S});
 	fleet->reading = background_start(fleet->options.base, spec_look_read, fleet->look, on_read, fleet);
 }
 
@@ -209,7 +238,7 @@ void fleet_load(struct fleet *fleet)
 
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
 {
-	bool waits = fleet->look || (fleet->asked && watch_settling(fleet->watch));
+	bool waits = fleet->look ? !fleet->look_hangs : (fleet->asked && watch_settling(fleet->watch));
 
 	if (!waits)
 		return false;
@@ -255,6 +284,7 @@ void fleet_directory_init(struct fleet *fleet)
 	TAILQ_INIT(&fleet->served);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->take_in = evtimer_new(options->base, on_take_in, fleet);
+	fleet->hangs = evtimer_new(options->base, on_look_hangs, fleet);
 	fleet->tell = evtimer_new(options->base, on_tell, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
 }
@@ -274,6 +304,7 @@ void fleet_directory_stop(struct fleet *fleet)
 void fleet_directory_clear(struct fleet *fleet)
 {
 	event_free(fleet->take_in);
+	event_free(fleet->hangs);
 	event_free(fleet->tell);
 	event_free(fleet->rescan);
 	watch_free(fleet->watch);

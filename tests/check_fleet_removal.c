@@ -566,6 +566,35 @@ START_TEST(a_file_that_is_in_no_listing_is_not_gone)
 }
 END_TEST
 
+/* Its file system hangs, at a start or later. */
+START_TEST(a_directory_that_hangs_removes_nothing_and_is_told)
+{
+	char *body;
+
+	begin();
+	turned_clock_thread_hangs = true;
+	if (_i == 0) {
+		lab_stop();
+		lab_start();
+	} else {
+		lab_pass(100000);
+	}
+	ck_assert_int_eq(lab_get("/healthz", NULL), 503);
+	ck_assert_int_eq(lab_get("/v1/status", &body), 200);
+	ck_assert_msg(strstr(body, "could not be read for 30 s"), "%s", body);
+	free(body);
+	/* Repairs go on. */
+	fake_remove(lab_machine(2), lab_container(2, "lb"));
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+	lab_write_prod(1, LAB_OLD, "");
+	LAB_UNTIL(lab_count(LAB_OLD) == 1);
+}
+END_TEST
+
 static unsigned others;
 
 static void write_another(void)
@@ -604,6 +633,7 @@ int main(void)
 	tcase_add_test(tcase, half_a_spec_at_a_start_removes_nothing);
 	tcase_add_loop_test(tcase, half_a_spec_in_a_look_removes_nothing, 0, 2);
 	tcase_add_loop_test(tcase, a_file_that_is_in_no_listing_is_not_gone, 0, 2);
+	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2);
 	tcase_add_test(tcase, a_directory_that_changes_in_every_look_is_read_all_the_same);
 	tcase_add_test(tcase, who_cannot_be_reached_is_removed_when_it_is_back);
 	tcase_add_test(tcase, who_was_never_reached_is_forgotten_at_once);

@@ -11,6 +11,7 @@
 #ifndef APILB_TESTS_TURNED_CLOCK_H
 #define APILB_TESTS_TURNED_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Since the program's start. */
@@ -21,5 +22,8 @@ void turned_clock_turn(int64_t ms);
 void turned_clock_begin(void);
 /* Called where a thread was to begin, before its work is done at once. NULL: nothing. */
 extern void (*turned_clock_instead_of_thread)(void);
+/* The next thread begins, and does nothing until it goes on. */
+extern bool turned_clock_thread_hangs;
+void turned_clock_thread_goes_on(void);
 
 #endif
