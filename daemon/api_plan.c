@@ -278,7 +278,8 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 	struct json_object *row;
 	char *id;
 
-	if (target->result.plan.n == 0 || (plan->spec && !is_of_spec(target, plan->spec)))
+	if (target->result.plan.n + target->result.plan.later_n == 0 ||
+	    (plan->spec && !is_of_spec(target, plan->spec)))
 		return;
 	id = xasprintf("-/%s/%s", host_settings(host)->label, target->order.name);
 	row = row_json(id, host_url(host), target->order.name, target, error_of(target, NULL));

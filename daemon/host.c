@@ -263,19 +263,24 @@ static void note_read_configs(struct host *host, const struct job_target *target
 	}
 }
 
-/* When it is others than last time. */
-static void tell_lookalikes(struct host *host, const struct job *job)
+/* When it is others than last time. Takes them over (NULL: none). */
+static void tell_others(struct host *host, char **told, char *now, const char *type, const char *what)
 {
-	char *now = job_lookalikes(job);
+	if (now && (!*told || strcmp(*told, now) != 0))
+		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, type,
+				"%s: %s: %s", host->settings.url, now, what);
+	free(*told);
+	*told = now;
+}
 
-	if (now && (!host->lookalikes || strcmp(host->lookalikes, now) != 0))
-		events_add_host(
-			host->context->events, LOG_LEVEL_WARNING, host->settings.label, "lookalike",
-			"%s: %s copies of our labels, from somebody or from an image that was "
-			"committed from a balancer: left alone, unless a balancer is to have that name",
-			host->settings.url, now);
-	free(host->lookalikes);
-	host->lookalikes = now;
+static void tell_found(struct host *host, const struct job *job)
+{
+	tell_others(host, &host->lookalikes, job_lookalikes(job), "lookalike",
+		    "copies of our labels, from somebody or from an image that was committed from a "
+		    "balancer: left alone, unless a balancer is to have that name");
+	tell_others(host, &host->waiting, job_waiting(job), "stays",
+		    "no spec has it; it goes when all that its spec wants on this host is as wanted, and "
+		    "some of it has a server that is up");
 }
 
 /* A run that ends early has done something all the same, unless it was to look only. */
@@ -318,7 +323,7 @@ static void on_job_done(void *arg, const struct err *err)
 					    host_random_u32());
 	} else {
 		connected(host);
-		tell_lookalikes(host, job);
+		tell_found(host, job);
 		delay = host_settle(host, targets, n);
 		if (job_left_orphans(job) && delay > ORPHANS_AGAIN_MS)
 			delay = ORPHANS_AGAIN_MS;
@@ -562,6 +567,7 @@ void host_free(struct host *host)
 		instance_free(host->instances[i]);
 	free(host->instances);
 	free(host->lookalikes);
+	free(host->waiting);
 	spec_host_clear(&host->settings);
 	free(host);
 }

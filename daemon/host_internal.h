@@ -48,6 +48,7 @@ struct host {
 	TAILQ_HEAD(, host_plan) plans_running;
 
 	char *lookalikes; /* what was last told of containers that have copies of our labels; NULL: nothing */
+	char *waiting;    /* the same of orphans that stay */
 
 	unsigned failures; /* in a row, to reach it */
 	int64_t failing_since_ms;

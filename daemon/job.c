@@ -327,20 +327,64 @@ static bool is_of_spec(const struct job_target *target, const char *spec)
 	return wanted && spec && strcmp(wanted->spec, spec) == 0;
 }
 
+/* It has just started: HAProxy does not know yet whether any of its servers is up. */
+static bool is_unchecked(const struct observed_instance *observed)
+{
+	bool unchecked = false;
+
+	for (size_t i = 0; i < observed->servers_n; i++)
+		unchecked |= observed->servers[i].state == SERVER_UNKNOWN;
+	return unchecked && observed_servers_up(observed) == 0;
+}
+
+/* Until all that its spec wants here is as wanted, and does not serve nothing: another balancer than the one
+ * that took its place may be without servers for weeks. */
+static bool waits_for_spec(const struct job *job, const char *spec)
+{
+	size_t peers = 0, serving = 0;
+
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_target *target = &job->targets[i];
+
+		if (!is_of_spec(target, spec))
+			continue;
+		if (!is_as_wanted(target) || is_unchecked(&target->result.observed))
+			return true;
+		peers++;
+		serving += observed_servers_up(&target->result.observed) > 0;
+	}
+	return peers > 0 && serving == 0;
+}
+
+static bool waits_for_instance(const struct job *job, const char *id)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].order.wanted &&
+		    strcmp(job->targets[i].order.wanted->instance.id, id) == 0)
+			return !is_as_wanted(&job->targets[i]);
+	return false;
+}
+
 /* It may be all that serves, until the one that it was made for does, or what its spec has instead. */
 static bool must_wait(const struct job *job, const struct job_target *found)
 {
-	for (size_t i = 0; i < job->n && job_target_is_found(found); i++) {
-		const struct job_target *target = &job->targets[i];
+	if (found->stray_of)
+		return waits_for_instance(job, found->stray_of);
+	return found->orphan_of && waits_for_spec(job, found->orphan_of);
+}
 
-		if (target->order.wanted && found->stray_of &&
-		    strcmp(target->order.wanted->instance.id, found->stray_of) == 0)
-			return !is_as_wanted(target);
-		if (is_of_spec(target, found->orphan_of) &&
-		    !(is_as_wanted(target) && observed_servers_up(&target->result.observed) > 0))
-			return true;
+char *job_waiting(const struct job *job)
+{
+	const char *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = job->n - job->orphans; i < job->n; i++) {
+		const struct job_target *found = &job->targets[i];
+
+		if (found->orphan_of && found->result.plan.n > 0 && must_wait(job, found) && n++ == 0)
+			first = found->order.name;
 	}
-	return false;
+	return job_counted(first, n);
 }
 
 static enum step phase_plan(struct job *job, struct job_target *target)
@@ -355,7 +399,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	else
 		plan_removal(target->order.name, &target->result.observed, target->order.drain_ms > 0,
 			     &target->result.plan);
-	if (target->order.held)
+	if (target->order.held || (job->options.observe_only && target->orphan_of && must_wait(job, target)))
 		plan_put_off(&target->result.plan);
 	if (target->result.observed.current && target->result.plan.n == 0 &&
 	    target->result.plan.trouble.kind == ERR_NONE)
@@ -418,18 +462,13 @@ static bool has_been_silent(const struct job_target *target)
 	       silence_lasts_ms(&target->memory.silence, clock_monotonic_ms()) >= MOMENT_MS;
 }
 
-/* What has just started has not checked its servers yet, and an orphan waits for that. */
+/* An orphan waits for what has just started. */
 static bool awaits_checks(const struct job *job, const struct job_target *found)
 {
-	for (size_t i = 0; i < job->n && found->result.plan.n > 0; i++) {
-		const struct observed_instance *observed = &job->targets[i].result.observed;
-
-		if (!is_of_spec(&job->targets[i], found->orphan_of) || !is_as_wanted(&job->targets[i]))
-			continue;
-		for (size_t j = 0; j < observed->servers_n; j++)
-			if (observed->servers[j].state == SERVER_UNKNOWN)
-				return must_wait(job, found);
-	}
+	for (size_t i = 0; i < job->n && found->result.plan.n > 0; i++)
+		if (is_of_spec(&job->targets[i], found->orphan_of) && is_as_wanted(&job->targets[i]) &&
+		    is_unchecked(&job->targets[i].result.observed))
+			return true;
 	return false;
 }
 

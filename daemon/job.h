@@ -106,7 +106,8 @@ struct job_options {
 	void *arg;
 };
 
-/* So many of the orphans that are found are removed by one run. */
+/* So many of the orphans that are found are removed by one run; of those that wait for the same, so many are
+ * looked at. */
 #define JOB_MAX_ORPHANS 100
 
 /* targets (n of them, taken over with all that they hold) may grow by orphans that are found. */
@@ -121,9 +122,11 @@ void job_target_clear(struct job_target *target);
 /* Found by the run: nobody's, although a balancer of the host that the run has no order for may have its
  * name. */
 bool job_target_is_found(const struct job_target *target);
-/* Of containers that have our labels, and that we have not made: the subject of a sentence about their labels
- * ("container x (0123...) has"). NULL: there is none. The caller frees. */
+/* Containers that have our labels, and that we have not made ("container x (0123...) and 2 more"). NULL:
+ * there is none. The caller frees. */
 char *job_lookalikes(const struct job *job);
+/* The same of orphans that stay, since what their specs want on the host does not serve yet. */
+char *job_waiting(const struct job *job);
 /* There are more orphans than one run removes, and it has removed some. */
 bool job_left_orphans(const struct job *job);
 

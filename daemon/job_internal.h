@@ -97,6 +97,8 @@ enum step job_list(struct job *job);
 void job_list_free(struct job_list *list); /* NULL is fine */
 /* It has our labels, and has not got them from us: it is left alone. */
 void job_note_lookalike(struct job *job, const struct observed_container *container);
+/* "container FIRST and 2 more"; NULL: n is 0. The caller frees. */
+char *job_counted(const char *first, size_t n);
 const struct observed_container *job_find_listed(const struct job *job, const char *name);
 struct listed {
 	struct observed_container *container;

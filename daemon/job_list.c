@@ -24,6 +24,7 @@ struct family {
 /* A word of a set. */
 struct known {
 	UT_hash_handle hh;
+	size_t n; /* of what is counted by it */
 	char word[];
 };
 
@@ -37,6 +38,8 @@ struct job_list {
 	char *lookalike;      /* the first container that has copies of our labels; NULL: there is none */
 	size_t lookalikes;    /* how many there are */
 	struct known *wishes; /* IDs of the instances that are wanted here */
+	struct known *specs;  /* that want them */
+	struct known *found;  /* orphans and strays, counted by whom they may have to wait for */
 };
 
 static bool is_known(struct known *set, const char *word)
@@ -47,16 +50,18 @@ static bool is_known(struct known *set, const char *word)
 	return known;
 }
 
-static void learn(struct known **set, const char *word)
+static struct known *learn(struct known **set, const char *word)
 {
 	size_t len = strlen(word);
 	struct known *known;
 
-	if (is_known(*set, word))
-		return;
+	HASH_FIND_STR(*set, word, known);
+	if (known)
+		return known;
 	known = xcalloc(1, sizeof(*known) + len + 1);
 	memcpy(known->word, word, len);
 	HASH_ADD_KEYPTR(hh, *set, known->word, len, known);
+	return known;
 }
 
 static void forget(struct known **set)
@@ -87,6 +92,8 @@ void job_list_free(struct job_list *list)
 	}
 	forget(&list->names);
 	forget(&list->wishes);
+	forget(&list->specs);
+	forget(&list->found);
 	free(list->lookalike);
 	free(list->all);
 	free(list);
@@ -141,15 +148,16 @@ void job_note_lookalike(struct job *job, const struct observed_container *contai
 		list->lookalike = xasprintf("%s (%.12s)", container->name, container->id);
 }
 
+char *job_counted(const char *first, size_t n)
+{
+	if (n > 1)
+		return xasprintf("container %s and %zu more", first, n - 1);
+	return n ? xasprintf("container %s", first) : NULL;
+}
+
 char *job_lookalikes(const struct job *job)
 {
-	const struct job_list *list = job->list;
-
-	if (!list || list->lookalikes == 0)
-		return NULL;
-	if (list->lookalikes == 1)
-		return xasprintf("container %s has", list->lookalike);
-	return xasprintf("container %s and %zu more have", list->lookalike, list->lookalikes - 1);
+	return job->list ? job_counted(job->list->lookalike, job->list->lookalikes) : NULL;
 }
 
 static void on_entry(void *arg, struct json_object *entry)
@@ -184,6 +192,15 @@ static void on_entry(void *arg, struct json_object *entry)
 		free(balancer);
 }
 
+/* Who waits for the same goes at the same time: those of one balancer, or spec, that is not as wanted are in
+ * nobody else's way. */
+static size_t *found_like(struct job_list *list, const char *stray_of, const char *orphan_of)
+{
+	bool may_wait = orphan_of && is_known(list->specs, orphan_of);
+
+	return &learn(&list->found, stray_of ? stray_of : may_wait ? orphan_of : "")->n;
+}
+
 /* Orphans: ours, and nobody asked us about them; removed when no spec can want them. */
 
 static const struct removal *removal(struct job *job)
@@ -213,12 +230,13 @@ bool job_is_wanted(struct job *job, const struct observed_container *container)
 /* stray: made for one of our targets; else for nobody who is known. */
 static void adopt(struct job *job, const char *name, const struct observed_container *container, bool stray)
 {
+	size_t *alike = found_like(job->list, stray ? container->instance : NULL, container->spec);
 	struct job_target *found;
 
 	/* "api-lb-apilb-next" belongs to api-lb, which is a target then, too. */
 	if (is_known(job->list->names, name))
 		return;
-	if (job->orphans == JOB_MAX_ORPHANS) {
+	if (*alike == JOB_MAX_ORPHANS) {
 		job->more_orphans = true;
 		return;
 	}
@@ -232,6 +250,7 @@ static void adopt(struct job *job, const char *name, const struct observed_conta
 	};
 	memory_init(&found->memory);
 	job->orphans++;
+	++*alike;
 }
 
 /* Made for one of our targets, and called something else by now. */
@@ -319,9 +338,13 @@ static void learn_targets(struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++) {
 		learn(&job->list->names, job->targets[i].order.name);
-		if (job->targets[i].order.wanted)
-			learn(&job->list->wishes, job->targets[i].order.wanted->instance.id);
+		if (!job->targets[i].order.wanted)
+			continue;
+		learn(&job->list->wishes, job->targets[i].order.wanted->instance.id);
+		learn(&job->list->specs, job->targets[i].order.wanted->spec);
 	}
+	for (size_t i = job->n - job->orphans; i < job->n; i++)
+		++*found_like(job->list, job->targets[i].stray_of, job->targets[i].orphan_of);
 	job->more_orphans = false;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/names.h"
 #include "tests/run_worlds.h"
 #include "tests/turned_clock.h"
 
@@ -233,16 +234,26 @@ START_TEST(a_large_config_converges)
 END_TEST
 
 /* The store is lost, and the balancer has got another name meanwhile: nobody knows what it was made for. */
-static const struct fake_container *add_orphan(struct place *place)
+static const struct fake_container *add_orphan(struct place *place, const char *name, const char *spec)
 {
-	struct wanted *former = wanted_named("former", CONFIG, OLD, "7443", "'192.0.2.1:6443'");
-	struct json_object *request = wanted_create_with_token(former, "00112233");
-	struct fake_container *orphan = fake_create(&place->machine, "former", request);
+	struct wanted *former = wanted_named(name, CONFIG, OLD, "7443", "'192.0.2.1:6443'");
+	struct json_object *request = wanted_create_with_token(former, "00112233"), *labels = NULL;
+	struct fake_container *orphan;
 
+	json_object_object_get_ex(request, "Labels", &labels);
+	json_object_object_add(labels, LABEL_SPEC, json_object_new_string(spec));
+	orphan = fake_create(&place->machine, name, request);
 	orphan->status = FAKE_RUNNING;
 	orphan->loaded = xstrdup(former->config);
 	wanted_unref(former);
 	return orphan;
+}
+
+static bool is_there(const struct place *place, const char *name)
+{
+	const struct fake_container *found = fake_find(&place->machine, name);
+
+	return found && found->status == FAKE_RUNNING;
 }
 
 START_TEST(an_orphan_serves_until_what_its_spec_wants_does)
@@ -252,7 +263,7 @@ START_TEST(an_orphan_serves_until_what_its_spec_wants_does)
 
 	place_open(&place);
 	place_add_bystander(&place);
-	orphan = add_orphan(&place);
+	orphan = add_orphan(&place, "former", "prod");
 	place_want(&place, OLD, "7443", "'unloadable:6443'");
 	place_run(&place);
 	ck_assert_int_ne(place.last.result.err.kind, ERR_NONE);
@@ -281,7 +292,7 @@ START_TEST(who_starts_beside_another_and_sees_no_server_leaves_again)
 
 	place_open(&place);
 	place_add_bystander(&place);
-	orphan = add_orphan(&place);
+	orphan = add_orphan(&place, "former", "prod");
 	place.each_turn = cut_off_at_its_start;
 	place.machine.lasting = true;
 	place_run(&place);
@@ -298,6 +309,87 @@ START_TEST(who_starts_beside_another_and_sees_no_server_leaves_again)
 	expect_as_wanted(&place, "when its servers are back");
 	ck_assert_uint_eq(fake_engine_outages(place.engine), 0);
 	expect_bystander(&place, "when its servers are back");
+	place_close(&place);
+}
+END_TEST
+
+/* What its spec wants on the host are two balancers. */
+enum { SERVING, CUT_OFF, /* its servers may be down for weeks */ UNMADE };
+static const struct {
+	int first, second;
+	bool stays;
+} peers[] = {
+	{SERVING, SERVING, false}, {CUT_OFF, SERVING, false}, {SERVING, CUT_OFF, false},
+	{CUT_OFF, CUT_OFF, true},  {UNMADE, SERVING, true},   {SERVING, UNMADE, true},
+};
+
+static struct wanted *second_of(const char *servers)
+{
+	return wanted_named("lb2", "/etc/haproxy-lb2/haproxy.cfg", OLD, "7444", servers);
+}
+
+static void enter_peers(struct place *place, int first, int second)
+{
+	place_want(place, OLD, "7443", "'192.0.2.1:6443'");
+	place->second = second_of("'192.0.2.1:6443'");
+	place_run(place);
+	place_balancer(place)->cut_off = first == CUT_OFF;
+	fake_find(&place->machine, "lb2")->cut_off = second == CUT_OFF;
+	if (first == UNMADE)
+		place_want(place, OLD, "7443", "'unloadable:6443'");
+	if (second == UNMADE) {
+		wanted_unref(place->second);
+		place->second = second_of("'unloadable:6443'");
+	}
+}
+
+START_TEST(an_orphan_stays_until_some_of_its_spec_serves_and_that_is_told)
+{
+	const char *told = peers[_i].stays ? "container former" : NULL;
+	struct place place;
+
+	place_open(&place);
+	enter_peers(&place, peers[_i].first, peers[_i].second);
+	add_orphan(&place, "former", "prod");
+	for (int i = 0; i < 2; i++) {
+		place_run(&place);
+		ck_assert_msg(is_there(&place, "former") == peers[_i].stays, "%s%s", place.told,
+			      place.machine.history);
+		ck_assert_pstr_eq(place.waiting, told);
+	}
+	place.observe_only = true;
+	place_run(&place);
+	ck_assert_uint_eq(place.due, 0);
+	ck_assert_uint_eq(place.later, peers[_i].stays);
+	place_close(&place);
+}
+END_TEST
+
+START_TEST(orphans_that_wait_are_in_nobodys_way)
+{
+	struct place place;
+
+	place_open(&place);
+	place_run(&place);
+	place_balancer(&place)->cut_off = true;
+	add_orphan(&place, "first", "gone");
+	for (int i = 0; i < JOB_MAX_ORPHANS + 10; i++) {
+		char *name = xasprintf("former-%d", i);
+
+		add_orphan(&place, name, "prod");
+		free(name);
+	}
+	add_orphan(&place, "last", "gone");
+	place_run(&place);
+	ck_assert(!is_there(&place, "first") && !is_there(&place, "last"));
+	ck_assert_uint_eq(place_containers(&place), JOB_MAX_ORPHANS + 11);
+
+	/* And then they go, a hundred in a run. */
+	place_balancer(&place)->cut_off = false;
+	place_run(&place);
+	ck_assert_uint_eq(place_containers(&place), 11);
+	place_run(&place);
+	expect_as_wanted(&place, "after two runs");
 	place_close(&place);
 }
 END_TEST
@@ -376,6 +468,9 @@ int main(void)
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_test(tcase, an_orphan_serves_until_what_its_spec_wants_does);
 	tcase_add_test(tcase, who_starts_beside_another_and_sees_no_server_leaves_again);
+	tcase_add_loop_test(tcase, an_orphan_stays_until_some_of_its_spec_serves_and_that_is_told, 0,
+			    N(peers));
+	tcase_add_test(tcase, orphans_that_wait_are_in_nobodys_way);
 	tcase_add_loop_test(tcase, an_image_that_is_gone_is_in_nobodys_way, 0, N(imageless));
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

@@ -69,8 +69,7 @@ START_TEST(copied_labels_make_nothing_ours)
 	char *subject;
 
 	place_begin(&place, 0);
-	subject =
-		xasprintf("container %s (%.12s) has", lookalike->name, add_lookalike(&place, lookalike)->id);
+	subject = xasprintf("container %s (%.12s)", lookalike->name, add_lookalike(&place, lookalike)->id);
 	for (int i = 0; i < 2; i++) {
 		place_run(&place);
 		expect_as_wanted(&place, lookalike->what);

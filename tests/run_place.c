@@ -83,6 +83,7 @@ void place_close(struct place *place)
 	event_base_free(place->base);
 	turned_clock_begin();
 	free(place->lookalikes);
+	free(place->waiting);
 	free(place->told);
 	memory_clear(&place->memory);
 }
@@ -255,6 +256,11 @@ static void end(struct place *place, struct job *job)
 
 	if (place->second)
 		place->second_err = targets[1 - lb].result.err;
+	place->due = place->later = 0;
+	for (size_t i = 0; i < n; i++) {
+		place->due += targets[i].orphan_of && targets[i].result.plan.n > 0;
+		place->later += targets[i].orphan_of && targets[i].result.plan.later_n > 0;
+	}
 	take_verdict(place, &targets[lb]);
 }
 
@@ -274,6 +280,8 @@ void place_run_until(struct place *place, const struct mishap *mishap)
 	}
 	free(place->lookalikes);
 	place->lookalikes = job_lookalikes(job);
+	free(place->waiting);
+	place->waiting = job_waiting(job);
 	if (place->done)
 		end(place, job);
 	job_free(job);

@@ -167,7 +167,7 @@ def test_copies_of_our_labels_make_nothing_ours(daemon, host, servers):
     assert "io.apilb.instance" in host.engine.inspect("debug")["Config"]["Labels"]
     assert_quiet(daemon)
     [told] = [e for e in daemon.events() if e["type"] == "lookalike"]
-    assert "and 3 more have copies of our labels" in told["message"]
+    assert "and 3 more: copies of our labels" in told["message"]
 
     # What a run that was interrupted has left goes all the same, though it was never started: a helper to write through, and
     # one to look through.
