@@ -8,9 +8,12 @@
 
 #define HEAR_TIMEOUT_MS 2000
 #define HEAR_INTERVAL_MS 100
-/* A HAProxy that goes on as before is told again at each tenth question, and left alone after the last. */
-#define TELL_AGAIN_AFTER 10
-#define HEAR_MAX 100
+/* A HAProxy that goes on as before is told again this often, and left alone after so long; by the clock, for
+ * a host may take its time for each answer. */
+#define TELL_AGAIN_MS 1000
+#define HEAR_MS 10000
+/* All that one run tells to leave. Who comes later is told, but not asked. */
+#define HEAR_RUN_MS 30000
 
 /* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
 void job_note_leaver(struct job *job, const struct observed_container *container)
@@ -18,7 +21,9 @@ void job_note_leaver(struct job *job, const struct observed_container *container
 	FREE(job->leaver_id);
 	FREE(job->leaver_started_at);
 	job->leaver_token[0] = '\0';
-	job->questions = 0;
+	if (job->asking_since_ms)
+		job->asked_ms += clock_monotonic_ms() - job->asking_since_ms;
+	job->asking_since_ms = 0;
 	if (!container)
 		return;
 	job->leaver_id = xstrdup(container->id);
@@ -97,7 +102,7 @@ void job_drain(struct job *job, struct job_target *target, const struct action *
 
 bool job_leaver_can_be_asked(const struct job *job)
 {
-	return job->leaver_id && job->leaver_token[0];
+	return job->leaver_id && job->leaver_token[0] && job->asked_ms < HEAR_RUN_MS;
 }
 
 static void heard(struct job *job)
@@ -122,15 +127,18 @@ static void on_told_again(void *arg, const struct docker_reply *reply, const str
 static void on_hearing(void *arg, const char *text, size_t len, const struct err *err)
 {
 	struct job *job = arg;
+	int64_t now = clock_monotonic_ms();
 
 	(void)len;
 	job->query = NULL;
-	if (err || !strstr(text, "\nStopping: 0\n") || ++job->questions == HEAR_MAX)
+	if (err || !strstr(text, "\nStopping: 0\n") || now - job->asking_since_ms >= HEAR_MS) {
 		heard(job);
-	else if (job->questions % TELL_AGAIN_AFTER == 0)
+	} else if (now - job->told_ms >= TELL_AGAIN_MS) {
+		job->told_ms = now;
 		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told_again, job);
-	else
+	} else {
 		job_sleep(job, HEAR_INTERVAL_MS);
+	}
 }
 
 static void on_hearing_open(void *arg, struct bufferevent *stream, const struct err *err)
@@ -149,6 +157,8 @@ void job_hear_leaver(struct job *job, struct job_target *target, const struct ac
 	char *path = haproxy_socket_path(target->order.name, job->leaver_token);
 
 	(void)action;
+	if (!job->asking_since_ms)
+		job->asking_since_ms = job->told_ms = clock_monotonic_ms();
 	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, on_hearing_open, job);
 	free(path);
 }

@@ -62,7 +62,9 @@ struct job {
 	char *leaver_id;         /* apply: the container that is told to leave; NULL: none, or it has gone */
 	char *leaver_started_at; /* apply: since when it runs; NULL: not known */
 	char leaver_token[TOKEN_HEX_SIZE]; /* apply: of its stats socket; "": not known */
-	int questions;                     /* apply: how often it was asked whether it has heard */
+	int64_t asking_since_ms;           /* apply: whether it has heard; 0: it is not being asked */
+	int64_t told_ms;                   /* apply: when it was last told to */
+	int64_t asked_ms;                  /* apply: so long leavers were asked in this run */
 	char token[TOKEN_HEX_SIZE];        /* apply: of the container whose HAProxy is awaited */
 	int awaiting;                      /* apply: where the awaiting stands (job_await.c) */
 	int64_t awaited_since_ms;          /* apply: when that began; 0: it has not */

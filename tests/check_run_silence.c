@@ -333,6 +333,31 @@ struct several {
 	struct err err[HUNG + 1];
 };
 
+static void want_several(struct several *several, const char *image)
+{
+	for (int i = 0; i <= HUNG; i++) {
+		char *name = xasprintf("lb%d", i), *port = xasprintf("%d", 7500 + i);
+		char *path = xasprintf("/etc/haproxy-%s/haproxy.cfg", name);
+
+		if (several->wanted[i])
+			wanted_unref(several->wanted[i]);
+		else
+			memory_init(&several->memory[i]);
+		several->wanted[i] = wanted_named(name, path, image, port, "'192.0.2.1:6443'");
+		free(name);
+		free(port);
+		free(path);
+	}
+}
+
+static void several_clear(struct several *several)
+{
+	for (int i = 0; i <= HUNG; i++) {
+		wanted_unref(several->wanted[i]);
+		memory_clear(&several->memory[i]);
+	}
+}
+
 static void on_several_reached(void *arg, const struct job_target *targets, size_t n)
 {
 	(void)arg, (void)targets;
@@ -375,16 +400,8 @@ START_TEST(who_hangs_costs_nobody_elses_verdict)
 	int runs = 0;
 
 	place_open(&place);
-	for (int i = 0; i <= HUNG; i++) {
-		char *name = xasprintf("lb%d", i), *port = xasprintf("%d", 7500 + i);
-		char *path = xasprintf("/etc/haproxy-%s/haproxy.cfg", name);
-
-		several.wanted[i] = wanted_named(name, path, OLD, port, "'192.0.2.1:6443'");
-		memory_init(&several.memory[i]);
-		free(name);
-		free(port);
-		free(path);
-	}
+	several = (struct several){0};
+	want_several(&several, OLD);
 	run_several(&place, &several);
 	fake_engine_gag(place.engine, fake_token(fake_find(&place.machine, "lb4")), MOUTH_SLOW);
 	fake_engine_gag_others(place.engine, MOUTH_SILENT);
@@ -397,11 +414,37 @@ START_TEST(who_hangs_costs_nobody_elses_verdict)
 					  "others on its host do not answer");
 	} while (several.err[HUNG].kind != ERR_NONE && ++runs < HUNG);
 	ck_assert_msg(several.err[HUNG].kind == ERR_NONE, "%s", several.err[HUNG].message);
-	for (int i = 0; i <= HUNG; i++) {
-		ck_assert(i == HUNG || several.memory[i].silence.run);
-		wanted_unref(several.wanted[i]);
-		memory_clear(&several.memory[i]);
-	}
+	for (int i = 0; i < HUNG; i++)
+		ck_assert(several.memory[i].silence.run);
+	several_clear(&several);
+	place_close(&place);
+}
+END_TEST
+
+/* Each answer comes just in time, and says that it has not heard: the run holds a place that others wait for.
+ */
+START_TEST(who_never_hears_does_not_hold_up_the_run)
+{
+	struct several several = {0};
+	struct place place;
+	int64_t began, ms;
+
+	place_open(&place);
+	want_several(&several, OLD);
+	run_several(&place, &several);
+	for (struct fake_container *c = place.machine.containers; c; c = c->next)
+		c->deaf = 1000;
+	want_several(&several, NEW);
+	place.machine.answer_ms = 1900;
+	began = turned_clock_ms();
+	run_several(&place, &several);
+	ms = turned_clock_ms() - began;
+	for (int i = 0; i <= HUNG; i++)
+		ck_assert_msg(several.err[i].kind == ERR_NONE, "%s", several.err[i].message);
+	ck_assert_uint_eq(place_containers(&place), 2 * (HUNG + 1)); /* until the drain timeout */
+	ck_assert_int_gt(ms, 20000);
+	ck_assert_int_lt(ms, 120000);
+	several_clear(&several);
 	place_close(&place);
 }
 END_TEST
@@ -424,6 +467,7 @@ int main(void)
 	tcase_add_test(tcase, a_reload_that_was_not_heard_is_repeated);
 	tcase_add_test(tcase, a_successor_that_has_not_heard_is_told_again);
 	tcase_add_test(tcase, who_hangs_costs_nobody_elses_verdict);
+	tcase_add_test(tcase, who_never_hears_does_not_hold_up_the_run);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

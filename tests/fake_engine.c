@@ -217,9 +217,12 @@ static void on_question(struct bufferevent *stream, void *arg)
 	question->stream = stream;
 	if (mouth == MOUTH_DRIPS) {
 		drip(question, stream);
-	} else if (mouth == MOUTH_SLOW) {
+	} else if (mouth == MOUTH_SLOW || question->engine->machine->answer_ms) {
+		int64_t ms = mouth == MOUTH_SLOW ? 3000 : question->engine->machine->answer_ms;
+		const struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
 		question->drip = evtimer_new(question->engine->base, on_thought, question);
-		evtimer_add(question->drip, &(struct timeval){.tv_sec = 3});
+		evtimer_add(question->drip, &delay);
 	} else if (mouth != MOUTH_SILENT) {
 		speak(question, mouth);
 	}

@@ -61,6 +61,7 @@ struct fake_machine {
 	int deaf;                   /* what is started from now on is so at first */
 	bool no_links;              /* files in /etc have one name each */
 	bool blind;                 /* of the configs of what runs its engine has only errors to say */
+	int64_t answer_ms;          /* so long each answer of a HAProxy takes */
 	int64_t pull_ms;            /* so long a pull takes */
 	bool disk_is_full;          /* half of what is written gets there, then it fails */
 	/* What it has been through: of the requests that change something, a line each. */
