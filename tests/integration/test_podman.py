@@ -71,7 +71,7 @@ def test_a_life_with_podman(daemon, podman, servers):
     # A handover: what has left, and is started again by Podman (before 4.7), does not stay.
     with LoadGenerator([endpoint(podman)], rate=10, long_lived=0) as load:
         wait_for("some load", lambda: load.total > 10, patience(10))
-        IMAGE = "haproxy:3.0-lab"
+        content["image"] = "haproxy:3.0-lab"
         daemon.drop("prod", content)
         wait_for("the new image", lambda: image_of(podman) == "localhost/haproxy:3.0-lab", patience(15))
         wait_for("it to be alone", lambda: podman.engine.names() == [NAME], patience(20))
