@@ -349,15 +349,19 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	}
 }
 
-/* One whose spec has others on the host, to which its clients go, is not cut off; see struct order. */
+/* One whose clients go to others on the host, of its spec or where it listened, is not cut off; see struct
+ * order. */
 static int64_t drain_ms(const struct host *host, const struct instance *instance)
 {
+	const char *binds = instance_claim(instance, false).binds;
+
 	if (instance->wanted || instance->drop_id)
 		return 0;
 	for (size_t i = 0; i < host->instances_n; i++) {
 		const struct instance *other = host->instances[i];
 
-		if (other->wanted && strcmp(other->record.spec, instance->record.spec) == 0)
+		if (other->wanted && (strcmp(other->record.spec, instance->record.spec) == 0 ||
+				      (binds && strcmp(other->wanted->description.binds, binds) == 0)))
 			return other->wanted->instance.timeouts.drain_ms;
 	}
 	return 0;
@@ -372,19 +376,6 @@ static struct wanted *displaced_by(const struct host *host, const struct instanc
 		if (!other->wanted && other->former &&
 		    strcmp(other->former->instance.config_path, instance->wanted->instance.config_path) == 0)
 			return wanted_ref(other->former);
-	}
-	return NULL;
-}
-
-/* The caller frees. What has our labels is found on the host, see job_relieved_by. */
-static char *relieved_by(const struct host *host, const struct instance *instance)
-{
-	for (size_t i = 0; i < host->instances_n && instance->wanted; i++) {
-		const struct instance *other = host->instances[i];
-
-		if (!other->wanted && other->drop_id &&
-		    strcmp(other->record.spec, instance->record.spec) == 0)
-			return xstrdup(other->record.name);
 	}
 	return NULL;
 }
@@ -443,7 +434,6 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	order->unproven |= order->wanted == instance->wanted && instance_awaits_look(instance);
 	order->held = stays;
 	order->displaced = displaced_by(host, instance);
-	order->relieves = relieved_by(host, instance);
 	order->drain_ms = drain_ms(host, instance);
 	return true;
 }

@@ -33,13 +33,19 @@ struct phase {
 
 static enum step phase_connect(struct job *job);
 static enum step phase_ping(struct job *job);
-/* Only what is about to listen has to know. */
+/* Paused, or ended: it has served. */
+static bool has_run(const struct observed_container *container)
+{
+	return container && container->status != CONTAINER_CREATED;
+}
+
+/* Only what is about to listen for the first time has to know: what has served comes back as what it was. */
 static void note_relieved(struct job *job, struct job_target *target)
 {
 	struct observed_instance *observed = &target->result.observed;
 
-	if (!target->order.wanted || observed->relieves ||
-	    (observed->current && observed->current->status == CONTAINER_RUNNING))
+	if (!target->order.wanted || observed->relieves || has_run(observed->current) ||
+	    has_run(observed->next))
 		return;
 	observed->relieves = job_relieved_by(job, target);
 }
@@ -557,7 +563,6 @@ static void order_clear(struct order *order)
 	wanted_unref(order->next);
 	wanted_unref(order->displaced);
 	free(order->name);
-	free(order->relieves);
 	free(order->drop_id);
 }
 

@@ -40,8 +40,6 @@ struct order {
 	struct wanted *next; /* the next revision: what its spec wants instead of `wanted`; NULL: the same */
 	struct wanted *displaced; /* of another balancer, which leaves, and whose config file this one's is;
 				     NULL: there is none */
-	char *relieves; /* a container that has no labels of ours, is handed over by the spec's `state`, and
-			   leaves when this balancer serves; NULL: there is none */
 	bool unproven;  /* the host decides first whether `wanted` is to be made true (first_look.h) */
 	bool under_way; /* see there */
 	/* Without `wanted`: */

@@ -303,14 +303,12 @@ static bool is_to_leave(struct job *job, const struct observed_container *contai
 	return !job_is_wanted(job, container);
 }
 
-/* As far as is known. */
 static bool has_its_place(struct job *job, const struct observed_container *container,
 			  const struct wanted *wanted)
 {
 	const struct removal_container asked = question(container);
 
-	return (container->spec && strcmp(container->spec, wanted->spec) == 0) ||
-	       removal_listens_where(removal(job), &asked, wanted->description.binds);
+	return removal_is_relieved(removal(job), &asked, wanted->spec, wanted->description.binds);
 }
 
 char *job_relieved_by(struct job *job, const struct job_target *target)
@@ -331,7 +329,7 @@ char *job_relieved_by(struct job *job, const struct job_target *target)
 		if (leaves)
 			return xstrdup(container->name);
 	}
-	return xstrdup(target->order.relieves);
+	return NULL;
 }
 
 static void learn_targets(struct job *job)

@@ -422,24 +422,13 @@ static void other_spec_and_name(const char *servers)
 	write_other("next", servers, "");
 }
 
-static void handed_over(const char *servers)
-{
-	char *state = xasprintf("state:\n  \"7\":\n    container:\n      config: {name: lb, image: \"" LAB_OLD
-				"\"}\n"
-				"      status: {id: %s, status: running}\n    host: {ssh: {address: h1}}\n",
-				lab_container(1, "lb")->id);
-
-	write_other("prod", servers, state);
-	free(state);
-}
-
 static const struct {
 	void (*edit)(const char *servers);
-	enum { STAYS_UP, RESTARTS, LOSES_STORE, TAKES_OVER } daemon;
+	enum { STAYS_UP, RESTARTS, LOSES_STORE } daemon;
 } renamings[] = {
 	{other_name, STAYS_UP},          {other_name_and_path_as_before, STAYS_UP},
 	{other_spec_and_name, STAYS_UP}, {other_name, RESTARTS},
-	{other_name, LOSES_STORE},       {handed_over, TAKES_OVER},
+	{other_name, LOSES_STORE},
 };
 #define RENAMINGS (int)(sizeof(renamings) / sizeof(renamings[0]))
 
@@ -447,16 +436,9 @@ START_TEST(a_new_name_does_not_listen_before_it_has_a_server)
 {
 	char lb[65];
 
-	if (renamings[_i].daemon == TAKES_OVER) {
-		struct fake_container *others = add_container(1, "lb");
-
-		others->loaded = xstrdup("");
-		lab_start();
-	} else {
-		lab_write_prod(1, LAB_OLD, "");
-		lab_start();
-		lab_converge();
-	}
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
 	strcpy(lb, lab_container(1, "lb")->id);
 	if (renamings[_i].daemon == LOSES_STORE) {
 		lab_stop();
@@ -493,6 +475,64 @@ START_TEST(what_is_first_on_its_host_needs_no_server)
 	lab_start();
 	lab_converge();
 	ck_assert_int_eq(lab_container(1, "other")->status, FAKE_RUNNING);
+}
+END_TEST
+
+/* A cluster begins with its balancer, and a `state` of other days names containers that are long gone. */
+START_TEST(what_state_names_and_is_gone_holds_up_no_first_one)
+{
+	write_other(
+		"prod", FAKE_DEAD_SERVER,
+		"state:\n  \"7\":\n    container:\n      config: {name: lb, image: \"" LAB_OLD "\"}\n"
+		"      status: {id: 0123456789abcdef, status: running}\n    host: {ssh: {address: h1}}\n");
+	lab_start();
+	LAB_UNTIL(lab_container(1, "other") && lab_container(1, "other")->status == FAKE_RUNNING);
+}
+END_TEST
+
+/* All API servers are down, or answer 401: who sees no better is no worse. */
+START_TEST(who_serves_nobody_holds_up_no_new_name)
+{
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	lab_container(1, "lb")->cut_off = true;
+	lab_pass(100000);
+	(_i == 0 ? other_name : other_spec_and_name)(FAKE_DEAD_SERVER);
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	lab_converge();
+}
+END_TEST
+
+/* Nobody listens in the place of the new one, whatever becomes of the other. */
+START_TEST(who_listens_elsewhere_holds_up_nobody)
+{
+	write_other("prod", "192.0.2.1", "");
+	lab_start();
+	lab_converge();
+	lab_write("prod", "%s",
+		  "image: " LAB_OLD "\nname: lb\nservers: [\"" FAKE_DEAD_SERVER ":6443\"]\n"
+		  "bindAddress: 192.0.2.9:7444\nhostConfigPath: " CONFIG "\nssh: {password: \"%secret%\"}\n"
+		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\n");
+	LAB_UNTIL(lab_container(1, "lb") && lab_container(1, "lb")->status == FAKE_RUNNING);
+	lab_pass(100000);
+	ck_assert_int_eq(lab_container(1, "other")->status, FAKE_RUNNING);
+	ck_assert_int_eq(lab_container(1, "lb")->status, FAKE_RUNNING);
+}
+END_TEST
+
+/* Its clients go to what listens where it did: those that it has may stay until they are done. */
+START_TEST(whose_place_another_takes_drains)
+{
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	lab_machine(1)->lasting = true;
+	(_i == 0 ? other_name : other_spec_and_name)("192.0.2.1");
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	lab_pass(20000);
+	ck_assert_msg(lab_containers(1) == 2, "%s", lab_told());
+	lab_machine(1)->lasting = false;
 }
 END_TEST
 
@@ -645,6 +685,10 @@ int main(void)
 			    REFUSED_AND_CUT_OFF + 1);
 	tcase_add_loop_test(tcase, a_new_name_does_not_listen_before_it_has_a_server, 0, RENAMINGS);
 	tcase_add_test(tcase, what_is_first_on_its_host_needs_no_server);
+	tcase_add_test(tcase, what_state_names_and_is_gone_holds_up_no_first_one);
+	tcase_add_loop_test(tcase, who_serves_nobody_holds_up_no_new_name, 0, 2);
+	tcase_add_test(tcase, who_listens_elsewhere_holds_up_nobody);
+	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

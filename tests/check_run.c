@@ -313,6 +313,40 @@ START_TEST(who_starts_beside_another_and_sees_no_server_leaves_again)
 }
 END_TEST
 
+static void ended(struct place *place)
+{
+	fake_end(place_balancer(place), 1);
+}
+
+static void paused(struct place *place)
+{
+	place_balancer(place)->status = FAKE_PAUSED;
+}
+
+/* It has been there before, and nobody may need it any less. */
+static void (*const mishaps_of_one[])(struct place *place) = {ended, paused};
+
+START_TEST(who_has_served_comes_back_beside_another)
+{
+	const struct fake_container *orphan;
+	struct place place;
+	char id[65];
+
+	place_open(&place);
+	place_run(&place);
+	strcpy(id, place_balancer(&place)->id);
+	orphan = add_orphan(&place, "former", "prod");
+	mishaps_of_one[_i](&place);
+	place.each_turn = cut_off_at_its_start;
+	place_run(&place);
+	ck_assert_msg(place_balancer(&place) && strcmp(place_balancer(&place)->id, id) == 0 &&
+			      place_balancer(&place)->status == FAKE_RUNNING,
+		      "%s: %s", place.last.result.err.message, place.machine.history);
+	ck_assert_msg(orphan->status == FAKE_RUNNING && !orphan->leaves, "%s", place.machine.history);
+	place_close(&place);
+}
+END_TEST
+
 /* What its spec wants on the host are two balancers. */
 enum { SERVING, CUT_OFF, /* its servers may be down for weeks */ UNMADE };
 static const struct {
@@ -468,6 +502,7 @@ int main(void)
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_test(tcase, an_orphan_serves_until_what_its_spec_wants_does);
 	tcase_add_test(tcase, who_starts_beside_another_and_sees_no_server_leaves_again);
+	tcase_add_loop_test(tcase, who_has_served_comes_back_beside_another, 0, N(mishaps_of_one));
 	tcase_add_loop_test(tcase, an_orphan_stays_until_some_of_its_spec_serves_and_that_is_told, 0,
 			    N(peers));
 	tcase_add_test(tcase, orphans_that_wait_are_in_nobodys_way);

@@ -115,8 +115,8 @@ struct observed_instance {
 	struct observed_container *helper;  /* left over; NULL: none */
 	struct observed_container **old;    /* were succeeded, and leave with their last connections */
 	size_t old_n;
-	char *relieves; /* runs on the host, and leaves when this balancer serves in its place: another name,
-			   or of another spec; NULL: there is none */
+	char *relieves; /* runs on the host, and leaves when this balancer, which has never run yet, serves in
+			   its place: another name, or of another spec; NULL: there is none */
 	char *foreign;  /* in what current differs from its own image, which we never ask for; NULL: nothing,
 			   or not looked */
 	bool image_known, image_present;

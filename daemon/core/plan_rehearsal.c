@@ -5,12 +5,6 @@
 #include "common/mem.h"
 #include "daemon/core/plan_internal.h"
 
-/* Both would listen on the same port, and share its connections. */
-static bool starts_beside_another(const struct observed_instance *observed)
-{
-	return observed->relieves && !(observed->current && observed->current->status == CONTAINER_RUNNING);
-}
-
 /* It runs another config, and does not say what that is good for. */
 static bool may_have_servers_up(const struct wanted *wanted, const struct observed_instance *observed)
 {
@@ -25,7 +19,7 @@ bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_i
 
 	for (size_t i = 0; i < observed->servers_n; i++)
 		up |= observed->servers[i].state == SERVER_UP;
-	return up || starts_beside_another(observed) || may_have_servers_up(wanted, observed);
+	return up || observed->relieves || may_have_servers_up(wanted, observed);
 }
 
 /*
@@ -52,7 +46,8 @@ static bool leaves_all_good_servers(const struct wanted *wanted, const struct ob
 
 char *plan_rehearsal_reason(const struct wanted *wanted, const struct observed_instance *observed)
 {
-	if (starts_beside_another(observed))
+	/* Both would listen on the same port, and share its connections. */
+	if (observed->relieves)
 		return xasprintf("%s serves until this balancer does in its place", observed->relieves);
 	if (may_have_servers_up(wanted, observed))
 		return xstrdup("nobody knows which servers are up for the balancer that runs");

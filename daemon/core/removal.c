@@ -337,15 +337,35 @@ enum removal_verdict removal_of_balancer(const struct removal *removal, const st
 	return peer ? REMOVAL_PEER : REMOVAL_ALLOWED;
 }
 
-static bool leaves_binds(const struct claim *claim, const void *about)
+static bool leaves(const struct claim *claim, const void *about)
 {
-	return !claim->wanted && claim->binds && strcmp(claim->binds, about) == 0;
+	(void)about;
+	return !claim->wanted;
 }
 
-bool removal_listens_where(const struct removal *removal, const struct removal_container *container,
-			   const char *binds)
+/* Who is to listen. */
+struct relief {
+	const char *spec, *binds;
+};
+
+static bool is_relieved(const struct claim *claim, const void *about)
 {
-	return any(removal, BY_CONTAINER, container->id, leaves_binds, binds);
+	const struct relief *relief = about;
+	bool serves_nobody = claim->answers && claim->servers_up == 0;
+
+	return !claim->wanted && !serves_nobody &&
+	       (claim->binds ? strcmp(claim->binds, relief->binds) == 0
+			     : strcmp(claim->spec, relief->spec) == 0);
+}
+
+bool removal_is_relieved(const struct removal *removal, const struct removal_container *container,
+			 const char *spec, const char *binds)
+{
+	const struct relief relief = {.spec = spec, .binds = binds};
+
+	if (any(removal, BY_CONTAINER, container->id, leaves, NULL))
+		return any(removal, BY_CONTAINER, container->id, is_relieved, &relief);
+	return container->spec && strcmp(container->spec, spec) == 0;
 }
 
 static bool has_to_stay(const struct claim *claim, const void *about)

@@ -74,9 +74,10 @@ void removal_end(struct removal *removal);
 
 /* Is it what a balancer stands for that is wanted? Whoever asks wants to remove it for another reason. */
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container);
-/* Is it of a balancer that is not wanted any more, and listened where one that is wanted is to? */
-bool removal_listens_where(const struct removal *removal, const struct removal_container *container,
-			   const char *binds);
+/* Does one of this spec, which is to listen there, take the place of this container, which nobody wants and
+ * which may have a server up? As far as is known: what nobody knows listens where its spec does. */
+bool removal_is_relieved(const struct removal *removal, const struct removal_container *container,
+			 const char *spec, const char *binds);
 /* One that carries our label and that no balancer of the host, where it was found, has by its name. */
 enum removal_verdict removal_of_container(const struct removal *removal,
 					  const struct removal_container *container);
