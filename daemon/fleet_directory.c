@@ -15,7 +15,8 @@
 /* The store's name for which directory the specs came from. */
 #define META_SPEC_DIR "spec-dir"
 
-/* After so long nobody waits for a look any more: a thousand large files take some seconds. */
+/* After so long nobody waits for a look any more, nor for those that come because it was dropped: a thousand
+ * large files take some seconds. */
 #define LOOK_PATIENCE_S 30
 
 /* So many looks in a row, during which something has changed, come to nothing. */
@@ -80,12 +81,24 @@ static void tell_directory(struct fleet *fleet, const struct err *err)
 	}
 }
 
-static void end_waiting(struct fleet_waiters *waiters, bool loaded)
+static void move_waiters(struct fleet_waiters *from, struct fleet_waiters *to)
 {
 	struct fleet_waiter *waiter;
 
-	while ((waiter = TAILQ_FIRST(waiters)) != NULL) {
-		TAILQ_REMOVE(waiters, waiter, entry);
+	TAILQ_FOREACH (waiter, from, entry)
+		waiter->queue = to;
+	TAILQ_CONCAT(to, from, entry);
+}
+
+/* Whoever is told may ask for the next look, and others then wait where these did. */
+static void end_waiting(struct fleet_waiters *waiters, bool loaded)
+{
+	struct fleet_waiters told = TAILQ_HEAD_INITIALIZER(told);
+	struct fleet_waiter *waiter;
+
+	move_waiters(waiters, &told);
+	while ((waiter = TAILQ_FIRST(&told)) != NULL) {
+		TAILQ_REMOVE(&told, waiter, entry);
 		waiter->queue = NULL;
 		waiter->loaded(waiter->arg, loaded);
 	}
@@ -115,7 +128,8 @@ static void end_look(struct fleet *fleet, bool changed)
 static void on_take_in(evutil_socket_t fd, short what, void *arg)
 {
 	struct fleet *fleet = arg;
-	bool changed;
+	/* Now something may be removed, also when all files are as the store had them. */
+	bool changed = !specs_have_looked(fleet->specs);
 
 	(void)fd;
 	(void)what;
@@ -123,20 +137,11 @@ static void on_take_in(evutil_socket_t fd, short what, void *arg)
 		evtimer_add(fleet->take_in, &(struct timeval){0});
 		return;
 	}
-	changed = specs_update_end(fleet->update);
+	changed |= specs_update_end(fleet->update);
 	fleet->update = NULL;
 	specs_each_named(fleet->specs, follow, fleet->watch);
 	remember_directory(fleet);
 	end_look(fleet, changed);
-}
-
-static void move_waiters(struct fleet_waiters *from, struct fleet_waiters *to)
-{
-	struct fleet_waiter *waiter;
-
-	TAILQ_FOREACH (waiter, from, entry)
-		waiter->queue = to;
-	TAILQ_CONCAT(to, from, entry);
 }
 
 /*
@@ -175,7 +180,8 @@ static void on_look_hangs(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	fleet->look_hangs = true;
 	err_set(&err, ERR_TRANSIENT,
-		"spec directory %s could not be read for %d s: does its file system hang?",
+		"spec directory %s could not be read for %d s: does its file system hang, or does it never "
+		"rest?",
 		fleet->options.settings->spec_dir, LOOK_PATIENCE_S);
 	tell_directory(fleet, &err);
 	fleet->holding++;
@@ -195,12 +201,13 @@ static void on_read(void *arg)
 	bool is_there = watch_end(fleet->watch, &fleet->look->listing, &err) == 0;
 
 	fleet->reading = NULL;
-	fleet->look_hangs = false;
-	evtimer_del(fleet->hangs);
 	if (is_there && drop_look(fleet))
 		return;
+	fleet->look_hangs = false;
+	evtimer_del(fleet->hangs);
 	tell_directory(fleet, &err);
 	if (is_there) {
+		watch_accept(fleet->watch, &fleet->look->listing);
 		fleet->update = specs_update_begin(fleet->specs, fleet->look);
 		on_take_in(-1, 0, fleet);
 	} else {
@@ -223,7 +230,9 @@ static void begin_look(struct fleet *fleet)
 	fleet->look = specs_look(fleet->specs, fleet->options.settings->spec_dir);
 	note_recorded(fleet, fleet->look);
 	move_waiters(&fleet->waiters, &fleet->served);
-	evtimer_add(fleet->hangs, &(struct timeval){.tv_sec = LOOK_PATIENCE_S});
+	/* With a look that was dropped for this one it has begun, or is over. */
+	if (!fleet->look_hangs && !evtimer_pending(fleet->hangs, NULL))
+		evtimer_add(fleet->hangs, &(struct timeval){.tv_sec = LOOK_PATIENCE_S});
 	fleet->reading = background_start(fleet->options.base, spec_look_read, fleet->look, on_read, fleet);
 }
 
@@ -238,9 +247,7 @@ void fleet_load(struct fleet *fleet)
 
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
 {
-	bool waits = fleet->look ? !fleet->look_hangs : (fleet->asked && watch_settling(fleet->watch));
-
-	if (!waits)
+	if (fleet->look_hangs || (!fleet->look && !(fleet->asked && watch_settling(fleet->watch))))
 		return false;
 	waiter->queue = &fleet->waiters;
 	TAILQ_INSERT_TAIL(waiter->queue, waiter, entry);

@@ -56,7 +56,7 @@ struct fleet {
 	struct event *take_in;  /* the next slice */
 	struct event *tell;     /* the next slice of what there is to tell of it */
 	bool asked;             /* for a look, at least once */
-	bool look_hangs;        /* nobody waits for it */
+	bool look_hangs;        /* nobody waits for it, nor for the next ones until one is taken in */
 	unsigned looks_dropped; /* in a row */
 	bool look_again;        /* something has changed and settled since it began */
 	/* Whoever asked before the look began is served at its end; the others must know what was written

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -635,6 +636,127 @@ START_TEST(a_directory_that_hangs_removes_nothing_and_is_told)
 }
 END_TEST
 
+/* Looks that are dropped are one wait. */
+START_TEST(a_directory_that_is_slow_and_busy_is_waited_for_once)
+{
+	begin();
+	turned_clock_thread_hangs = true;
+	fleet_load(lab.fleet);
+	lab_pass(20000);
+	fleet_load(lab.fleet);
+	turned_clock_thread_goes_on();
+	turned_clock_thread_hangs = true;
+	lab_pass(9000);
+	ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
+	lab_pass(2000);
+	ck_assert_uint_eq(lab_events("spec-dir", "could not be read for 30 s"), 1);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 503);
+	/* Nor does anybody wait for the next of them. */
+	fleet_load(lab.fleet);
+	turned_clock_thread_goes_on();
+	turned_clock_thread_hangs = true;
+	lab_pass(1000);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 503);
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+}
+END_TEST
+
+/* Nothing of it has changed: but until it was read nothing could be removed. */
+START_TEST(what_is_to_go_goes_after_a_start_with_a_directory_that_hangs)
+{
+	begin();
+	fake_ssh_answer("h3", ANSWERS_REFUSING);
+	fake_ssh_lose("h3", false);
+	lab_remove("prod");
+	LAB_UNTIL(lab_count(LAB_OLD) == 1);
+	lab_stop();
+	fake_ssh_answer("h3", ANSWERS_WELL);
+	turned_clock_thread_hangs = true;
+	lab_start();
+	lab_pass(10000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), 1);
+	turned_clock_thread_goes_on();
+	LAB_UNTIL(lab_count(LAB_OLD) == 0);
+}
+END_TEST
+
+static struct fleet_waiter early, late;
+static bool late_told;
+
+static void on_late(void *arg, bool loaded)
+{
+	(void)arg;
+	late_told = loaded;
+}
+
+static void on_early(void *arg, bool loaded)
+{
+	(void)arg;
+	ck_assert(loaded);
+	turned_clock_thread_hangs = true;
+	fleet_load(lab.fleet);
+}
+
+/* As SIGHUP during a start does it. */
+START_TEST(who_asks_for_a_look_when_told_of_one_ends_nobody_elses_wait)
+{
+	early = (struct fleet_waiter){.loaded = on_early};
+	late = (struct fleet_waiter){.loaded = on_late};
+	late_told = false;
+	begin();
+	lab.hasty = true;
+	lab_write_prod(HOSTS, LAB_OLD, "# edited\n");
+	ck_assert(fleet_wait(lab.fleet, &early));
+	turned_clock_thread_hangs = true;
+	lab_pass(1000);
+	ck_assert(fleet_wait(lab.fleet, &late));
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert(turned_clock_thread_hangs);
+	ck_assert(!late_told);
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert(late_told);
+}
+END_TEST
+
+static void replace_directory(evutil_socket_t fd, short what, void *arg)
+{
+	char *away = xasprintf("%s.away", lab.settings.spec_dir);
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	ck_assert_int_eq(rename(lab.settings.spec_dir, away), 0);
+	ck_assert_int_eq(mkdir(lab.settings.spec_dir, 0700), 0);
+	free(away);
+}
+
+static void empty_directory(void)
+{
+	turned_clock_instead_of_thread = NULL;
+	lab_remove("prod");
+	event_base_once(lab.base, -1, EV_TIMEOUT, replace_directory, NULL,
+			&(struct timeval){.tv_usec = 50000});
+}
+
+/* A tool empties and refills it, and before it does the file system is gone: the look that saw it empty has
+ * no say in which directory held the specs. */
+START_TEST(what_a_dropped_look_saw_is_not_meant)
+{
+	begin();
+	lab.hasty = true;
+	turned_clock_instead_of_thread = empty_directory;
+	fleet_load(lab.fleet);
+	ck_assert_ptr_null(turned_clock_instead_of_thread);
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	ck_assert_msg(lab_events("spec-dir", "is another one than before") == 1, "%s", lab_told());
+}
+END_TEST
+
 static unsigned others;
 
 static void write_another(void)
@@ -674,6 +796,10 @@ int main(void)
 	tcase_add_loop_test(tcase, half_a_spec_in_a_look_removes_nothing, 0, 2);
 	tcase_add_loop_test(tcase, a_file_that_is_in_no_listing_is_not_gone, 0, 2);
 	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2);
+	tcase_add_test(tcase, a_directory_that_is_slow_and_busy_is_waited_for_once);
+	tcase_add_test(tcase, what_is_to_go_goes_after_a_start_with_a_directory_that_hangs);
+	tcase_add_test(tcase, who_asks_for_a_look_when_told_of_one_ends_nobody_elses_wait);
+	tcase_add_test(tcase, what_a_dropped_look_saw_is_not_meant);
 	tcase_add_test(tcase, a_directory_that_changes_in_every_look_is_read_all_the_same);
 	tcase_add_test(tcase, who_cannot_be_reached_is_removed_when_it_is_back);
 	tcase_add_test(tcase, who_was_never_reached_is_forgotten_at_once);

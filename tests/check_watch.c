@@ -59,6 +59,21 @@ struct dirent *readdir(DIR *stream)
 	return next(stream);
 }
 
+/* What asking for a.yaml by its name gives; 0: what is so. */
+static int asking_fails;
+
+int fstatat(int fd, const char *name, struct stat *st, int flags)
+{
+	static int (*next)(int, const char *, struct stat *, int);
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "fstatat");
+	if (!asking_fails || strcmp(name, "a.yaml") != 0)
+		return next(fd, name, st, flags);
+	errno = asking_fails;
+	return -1;
+}
+
 void rewinddir(DIR *stream)
 {
 	(void)stream;
@@ -154,7 +169,10 @@ static int watch_scan(void)
 {
 	watch_begin(watch);
 	watch_read(dir, known, &listing, NULL, NULL);
-	return watch_end(watch, &listing, &err);
+	if (watch_end(watch, &listing, &err) < 0)
+		return -1;
+	watch_accept(watch, &listing);
+	return 0;
 }
 
 static void scan(void)
@@ -303,6 +321,26 @@ START_TEST(a_file_that_all_listings_leave_out_is_there)
 	known[0] = "gone.yaml";
 	known[1] = "a.yaml";
 	leave_out(2);
+}
+END_TEST
+
+/* Its file system has failed, or lets nobody ask: that is not to say that it is gone. */
+static const int errors[] = {EIO, ESTALE, EACCES};
+
+START_TEST(a_file_that_cannot_be_asked_for_is_not_gone)
+{
+	put("a.yaml", "one");
+	begin();
+	known[0] = "a.yaml";
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		left_out = "a.yaml";
+		left_out_of = 2;
+		asking_fails = errors[i];
+		assert_error(strerror(errors[i]));
+		asking_fails = 0;
+		scan();
+		assert_text(0, "a", "one");
+	}
 }
 END_TEST
 
@@ -1182,6 +1220,7 @@ int main(void)
 
 	CASE(suite, "scan", names_tell_what_is_a_spec, a_scan_reads_all_specs_in_order,
 	     a_file_that_one_listing_leaves_out_is_there, a_file_that_all_listings_leave_out_is_there,
+	     a_file_that_cannot_be_asked_for_is_not_gone,
 	     a_file_that_goes_while_it_is_looked_at_may_come_again, bytes_come_as_they_are,
 	     an_empty_directory_holds_nothing, what_is_not_a_regular_file_is_not_opened,
 	     a_link_is_followed_and_a_dangling_one_named, four_mebibytes_are_the_limit,

@@ -314,24 +314,26 @@ static char *place_of(const struct watch_listing *listing)
 	return xasprintf("%ju:%ju", (uintmax_t)listing->dev, (uintmax_t)listing->ino);
 }
 
-static int note_place(struct watch *watch, const struct watch_listing *listing, struct err *err)
+static int check_place(const struct watch *watch, const struct watch_listing *listing, struct err *err)
 {
 	char *place = place_of(listing);
+	bool same = watch->place && strcmp(watch->place, place) == 0;
 
-	if (listing->n == 0 && watch->place && strcmp(watch->place, place) != 0 && !listing->said_empty) {
-		free(place);
-		return err_set(err, ERR_PERMANENT,
-			       "spec directory %s is another one than before and holds no spec: not mounted? "
-			       "Nothing is removed. Put the specs back; or, if all are meant to go: touch "
-			       "%s/" WATCH_EMPTY_MARKER,
-			       watch->dir, watch->dir);
-	}
+	free(place);
+	if (listing->n > 0 || !watch->place || same || listing->said_empty)
+		return 0;
+	return err_set(err, ERR_PERMANENT,
+		       "spec directory %s is another one than before and holds no spec: not mounted? "
+		       "Nothing is removed. Put the specs back; or, if all are meant to go: touch "
+		       "%s/" WATCH_EMPTY_MARKER,
+		       watch->dir, watch->dir);
+}
+
+void watch_accept(struct watch *watch, const struct watch_listing *listing)
+{
 	FREE(watch->place);
 	if (listing->n > 0)
-		watch->place = place;
-	else
-		free(place);
-	return 0;
+		watch->place = place_of(listing);
 }
 
 void watch_begin(struct watch *watch)
@@ -349,5 +351,5 @@ int watch_end(struct watch *watch, const struct watch_listing *listing, struct e
 	}
 	for (size_t i = 0; i < listing->n; i++)
 		watch_follow(watch, listing->files[i].path, &listing->files[i].stamp);
-	return note_place(watch, listing, err);
+	return check_place(watch, listing, err);
 }

@@ -235,6 +235,7 @@ static int list_again(struct reading *reading)
  * when the listing began, and the new one was not. What is missing is taken for
  * removed, so there are two lists, what is in either of them is looked at, and
  * before a file that is known is called missing it is asked for by its name.
+ * Only ENOENT says that it is: an error of the file system becomes the file's.
  */
 static int list_all(struct reading *reading, const char *const *known)
 {
@@ -243,7 +244,7 @@ static int list_all(struct reading *reading, const char *const *known)
 	if (list_names(reading, reading->dir) < 0 || list_again(reading) < 0)
 		return -1;
 	for (; known && *known; known++)
-		if (fstatat(dirfd(reading->dir), *known, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (fstatat(dirfd(reading->dir), *known, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT)
 			note_name(reading, *known);
 	if (reading->names_n)
 		qsort(reading->names, reading->names_n, sizeof(*reading->names), by_text);
