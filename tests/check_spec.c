@@ -379,7 +379,7 @@ START_TEST(the_largest_config_is_one_that_a_host_may_have)
 	ck_assert_uint_eq(errors.n, 1);
 	ck_assert_str_eq(errors.v[0].path, "apiLoadBalancers[0]");
 	ck_assert_str_eq(errors.v[0].message,
-			 "its HAProxy config may take 4377 KiB, and at most 4096 are allowed: give it fewer "
+			 "its HAProxy config may take 5043 KiB, and at most 4096 are allowed: give it fewer "
 			 "servers by name, or less extraConfig");
 	spec_errors_clear(&errors);
 	free(most);
