@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -78,12 +77,6 @@ def test_unknown_spec(daemon, path):
     assert status == 404 and "none" in json.loads(body)["error"]
 
 
-def test_a_closed_descriptor_is_no_place_for_the_log(make_daemon):
-    """Else a socket, or a file of the store, would get its number, and log lines."""
-    daemon = make_daemon(prefix=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]).start()
-    assert [os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") for fd in (0, 1, 2)] == ["/dev/null"] * 3
-
-
 def test_a_file_is_not_the_name_of_its_spec(daemon):
     """People write what they see in the directory."""
     daemon.drop("prod", {"nonsense": 1})
@@ -92,7 +85,6 @@ def test_a_file_is_not_the_name_of_its_spec(daemon):
         said = daemon.ctl("status", named, expect=1).stderr
         assert said == f'apilbctl: no spec is named "{named}"; that of this file is named "prod"\n'
     assert daemon.ctl("status", "other.yaml", expect=1).stderr == 'apilbctl: no spec is named "other.yaml"\n'
-
 
 
 WRONG = [("GET", "/", 404), ("GET", "/v2/status", 404), ("GET", "/v1/status/x", 404), ("POST", "/v1/status", 405),

@@ -1,5 +1,6 @@
 """The start: what somebody else holds for a moment is waited for, what stays is said clearly."""
 
+import os
 import signal
 import sqlite3
 
@@ -92,3 +93,9 @@ def test_what_stays_is_said(daemon, make_daemon, local, servers):
         other.process = None
     assert daemon.answers(), "the first goes on"
     daemon.wait_converged(1)
+
+
+def test_a_closed_descriptor_is_no_place_for_the_log(make_daemon):
+    """Else a socket, or a file of the store, would get its number, and log lines."""
+    daemon = make_daemon(prefix=["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]).start()
+    assert [os.readlink(f"/proc/{daemon.process.pid}/fd/{fd}") for fd in (0, 1, 2)] == ["/dev/null"] * 3
