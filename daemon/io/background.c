@@ -13,7 +13,8 @@
 
 #include "common/mem.h"
 
-static bool left;
+/* Whose threads never returned: those may go on with them. */
+static struct background *left;
 
 struct background {
 	background_work *work;
@@ -25,6 +26,7 @@ struct background {
 	bool threaded;
 	int ended; /* an eventfd(2); -1: descriptors have run out */
 	struct event *on_ended;
+	struct background *next; /* of those that are left */
 };
 
 static void *run(void *arg)
@@ -118,11 +120,12 @@ bool background_cancel(struct background *background)
 	}
 	event_free(background->on_ended);
 	pthread_detach(background->thread);
-	left = true;
+	background->next = left;
+	left = background;
 	return false;
 }
 
 bool background_is_left(void)
 {
-	return left;
+	return left != NULL;
 }
