@@ -286,9 +286,11 @@ START_TEST(a_copy_has_neither_mount_nor_name_of_ours)
 		{"lb-apilb-helper", "prod/h/lb", false, false},
 		{"debug", "prod/h/lb", false, true},
 		{"debug", "prod/h/lb", true, false},
-		{"debug-apilb-next", "prod/h/lb", false, true},
 		{"debug", NULL, false, true},
 		{"lb", "lb", false, true},
+		/* Whatever its label says: it would be in the way of a successor of that balancer. */
+		{"lb-apilb-next", "prod/h/other", false, false},
+		{"lb-apilb-helper", "prod/h/other", false, false},
 		/* The digits are its ID's: whatever its label says. */
 		{"lb-apilb-old-01234567", "prod/h/lb", false, false},
 		{"lb2-apilb-old-01234567", "prod/h/lb", false, false},

@@ -131,12 +131,14 @@ static bool mounts_ours(const struct observed_container *container, struct json_
 	return ours;
 }
 
-/* Whoever gives a container such a name knows the ID that it got when it was made. */
+/* Nobody else calls a container so, whatever its labels say by now: it would be in the way of a successor or
+ * a helper. Whoever gives one the name of a former container knows the ID that it got when it was made. */
 static bool is_named_by_us(const struct observed_container *container, enum container_role role,
 			   const char *balancer)
 {
 	char *ours = container_old_name(balancer, container->id);
-	bool is = role == CONTAINER_OLD && strcmp(container->name, ours) == 0;
+	bool is = role == CONTAINER_NEXT || role == CONTAINER_HELPER ||
+		  (role == CONTAINER_OLD && strcmp(container->name, ours) == 0);
 
 	free(ours);
 	return is;
