@@ -162,6 +162,7 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.converged = instance->phase == PHASE_CONVERGED,
 		.answers = instance->observed.stats == STATS_ANSWERED,
 		.servers_up = observed_servers_up(&instance->observed),
+		.fallback = instance->observed.fallback,
 	};
 }
 

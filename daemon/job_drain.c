@@ -116,12 +116,14 @@ static void on_told_again(void *arg, const struct docker_reply *reply, const str
 	struct job *job = arg;
 
 	(void)reply;
-	if (err && !docker_usable(job->docker))
-		job_action_failed(job, err);
-	else if (err) /* it has left meanwhile */
-		heard(job);
-	else
+	if (!err) {
 		job_run(job);
+	} else if (docker_usable(job->docker)) { /* it has left meanwhile */
+		heard(job);
+	} else {
+		job_note_leaver(job, NULL);
+		job_action_failed(job, err);
+	}
 }
 
 static void on_hearing(void *arg, const char *text, size_t len, const struct err *err)

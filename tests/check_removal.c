@@ -50,9 +50,10 @@ static void set_word(struct claim *claim, const char *word)
 		const char *word;
 		bool *is;
 	} words[] = {
-		{"wanted", &claim->wanted},   {"waits", &claim->waits}, {"unasked", &claim->unasked},
-		{"seen", &claim->seen},       {"made", &claim->made},   {"converged", &claim->converged},
-		{"answers", &claim->answers},
+		{"wanted", &claim->wanted},   {"waits", &claim->waits},
+		{"unasked", &claim->unasked}, {"seen", &claim->seen},
+		{"made", &claim->made},       {"converged", &claim->converged},
+		{"answers", &claim->answers}, {"fallback", &claim->fallback},
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

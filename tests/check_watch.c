@@ -840,6 +840,25 @@ START_TEST(an_unmounted_directory_is_told_and_is_not_an_empty_one)
 }
 END_TEST
 
+/* The directory underneath has the same name, of which only an error can be said. */
+START_TEST(a_directory_of_errors_is_not_the_one_that_is_meant)
+{
+	char *a = in_dir("a.yaml");
+
+	ck_assert_int_eq(mkfifo(a, 0600), 0);
+	mount_on_dir();
+	put("a.yaml", "x");
+	begin();
+	scan();
+	assert_text(0, "a", "x");
+	ck_assert_int_eq(umount(dir), 0);
+	assert_error("FIFO");
+	unlink(a);
+	assert_scan_fails("is another one than before and holds no spec");
+	free(a);
+}
+END_TEST
+
 /* As another process would: with nothing but what the one before it kept. */
 static void restart(void)
 {
@@ -1238,6 +1257,7 @@ int main(void)
 	     a_directory_deleted_and_made_anew_is_told, a_directory_moved_away_and_back_is_told,
 	     a_directory_that_is_a_link_is_told_when_it_leads_elsewhere,
 	     an_unmounted_directory_is_told_and_is_not_an_empty_one,
+	     a_directory_of_errors_is_not_the_one_that_is_meant,
 	     a_directory_unmounted_while_nobody_looked_is_not_an_empty_one,
 	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
 	     files_removed_while_nobody_looked_are_an_empty_directory,

@@ -17,7 +17,8 @@ local function read()
 	if not file then
 		return
 	end
-	for line in file:lines() do
+	-- lines() would raise an error if reading fails, and HAProxy not start for the sake of a file that it can do without.
+	for line in (file:read("a") or ""):gmatch("[^\n]+") do
 		local name, address, port = line:match("^%d+ %S+ %d+ (%S+) (%S+) .* (%d+) %-$")
 		if name then
 			known[name] = address .. ":" .. port

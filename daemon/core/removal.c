@@ -142,7 +142,7 @@ static bool same_claim(const struct claim *a, const struct claim *b)
 	}
 	return a->wanted == b->wanted && a->waits == b->waits && a->unasked == b->unasked &&
 	       a->seen == b->seen && a->made == b->made && a->converged == b->converged &&
-	       a->answers == b->answers && a->servers_up == b->servers_up;
+	       a->answers == b->answers && a->servers_up == b->servers_up && a->fallback == b->fallback;
 }
 
 static void set_claim(struct removal *removal, struct entry *entry, const struct claim *claim)
@@ -311,11 +311,16 @@ static bool is_unseen_twin(const struct claim *claim, const void *about)
 	return may_be_twin(claim) && (!claim->seen || strcmp(claim->spec, leaving->spec) == 0);
 }
 
+/* When it was last seen: its servers may be back by now, and so may those that nobody checks. */
+static bool serves_nobody(const struct claim *claim)
+{
+	return claim->answers && claim->servers_up == 0 && !claim->fallback;
+}
+
 /* It is as wanted and serves, or serves no worse than the one that leaves. */
 static bool is_proven(const struct claim *claim, const struct claim *leaving)
 {
-	return claim->wanted && claim->converged &&
-	       (claim->servers_up > 0 || (leaving->answers && leaving->servers_up == 0));
+	return claim->wanted && claim->converged && (claim->servers_up > 0 || serves_nobody(leaving));
 }
 
 /* What may take its place, under a new name, say, or from another spec: until that serves, this one does. */
@@ -351,9 +356,8 @@ struct relief {
 static bool is_relieved(const struct claim *claim, const void *about)
 {
 	const struct relief *relief = about;
-	bool serves_nobody = claim->answers && claim->servers_up == 0;
 
-	return !claim->wanted && !serves_nobody &&
+	return !claim->wanted && !serves_nobody(claim) &&
 	       (claim->binds ? strcmp(claim->binds, relief->binds) == 0
 			     : strcmp(claim->spec, relief->spec) == 0);
 }

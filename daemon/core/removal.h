@@ -37,6 +37,7 @@ struct claim {
 	bool converged; /* it is as wanted */
 	bool answers;   /* its HAProxy said which servers are up */
 	size_t servers_up;
+	bool fallback; /* unchecked servers carry its clients when none is up */
 };
 
 /* What is asked about. Strings are the caller's; all but id and name may be NULL. */

@@ -331,6 +331,13 @@ static int check_place(const struct watch *watch, const struct watch_listing *li
 
 void watch_accept(struct watch *watch, const struct watch_listing *listing)
 {
+	size_t unread = 0;
+
+	while (unread < listing->n && listing->files[unread].error)
+		unread++;
+	/* Names of which there are only errors do not make a directory the one that is meant. */
+	if (listing->n > 0 && unread == listing->n)
+		return;
 	FREE(watch->place);
 	if (listing->n > 0)
 		watch->place = place_of(listing);

@@ -103,7 +103,7 @@ void watch_drop_text(struct watch_file *file); /* wipes it */
  */
 int watch_end(struct watch *watch, const struct watch_listing *listing, struct err *err);
 /* What watch_end has let pass is what counts from now on: this is the directory that last held specs, or none
- * did. Not for a listing that another is to replace. */
+ * did. A listing of errors only changes nothing. Not for a listing that another is to replace. */
 void watch_accept(struct watch *watch, const struct watch_listing *listing);
 void watch_listing_clear(struct watch_listing *listing);
 
