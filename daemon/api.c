@@ -22,7 +22,8 @@ void api_reply_json(struct control_request *request, int status, struct json_obj
 	json_object_put(object);
 }
 
-bool api_asks_for(const struct control_request *request, const char *spec)
+/* ?spec= names it, or is not there. */
+static bool asks_for(const struct control_request *request, const char *spec)
 {
 	const char *asked = control_param(request, "spec");
 
@@ -83,7 +84,7 @@ struct api_balancer *api_balancers(const struct api *api, const struct control_r
 	while (fleet_next(&walk)) {
 		const struct instance *instance = walk.instance;
 
-		if (!api_asks_for(request, instance->spec))
+		if (!asks_for(request, instance->spec))
 			continue;
 		if (*n == room) {
 			room = room ? 2 * room : 16;
@@ -176,7 +177,7 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 
 		struct status_rollout rollout;
 
-		if (!api_asks_for(request, spec.name))
+		if (!asks_for(request, spec.name))
 			continue;
 		if (rollouts_status(fleet_rollouts(api->fleet), spec.name, &rollout))
 			spec.rollout = &rollout;

@@ -53,8 +53,6 @@ struct api_balancer *api_balancers(const struct api *api, const struct control_r
 struct json_object;
 /* Sends the object and puts it. */
 void api_reply_json(struct control_request *request, int status, struct json_object *object);
-/* Whether the request asks for this spec: ?spec= names it, or is not there. */
-bool api_asks_for(const struct control_request *request, const char *spec);
 /* Answers 404 when ?spec= names one that nobody knows. */
 bool api_knows_spec(const struct api *api, struct control_request *request);
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/core/spec_state.h"
 #include "daemon/fleet_internal.h"
 #include "daemon/io/watch.h"
 #include "daemon/server_news.h"

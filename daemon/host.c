@@ -353,7 +353,7 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
  * order. */
 static int64_t drain_ms(const struct host *host, const struct instance *instance)
 {
-	const char *binds = instance_claim(instance, false).binds;
+	const char *binds = instance_binds(instance);
 
 	if (instance->wanted || instance->drop_id)
 		return 0;

@@ -133,7 +133,7 @@ static const char *taken_over(const struct instance *instance)
 }
 
 /* Of what is wanted of it, or was. */
-static const char *binds_of(const struct instance *instance)
+const char *instance_binds(const struct instance *instance)
 {
 	const struct wanted *coming = instance->wanted ? instance->wanted : instance->next;
 	const struct wanted *any = coming ? coming : instance->former;
@@ -151,7 +151,7 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.name = record->name,
 		.id = instance->id,
 		.spec = record->spec,
-		.binds = binds_of(instance),
+		.binds = instance_binds(instance),
 		.container_id = record->container_id,
 		.takes_over = taken_over(instance),
 		.wanted = instance->wanted && !(ahead && instance->kept),

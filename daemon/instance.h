@@ -87,8 +87,6 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 bool instance_defer_removal(struct instance *instance);
 /* Nobody knows whether it is wanted. */
 void instance_leave(struct instance *instance);
-/* Nothing is in force: it was not wanted before, or its host has never been asked for anything. */
-bool instance_is_new(const struct instance *instance);
 /* Its turn has come: what is wanted next is in force. */
 void instance_admit(struct instance *instance);
 /* What was in force before the change is so again, and the change waits. False: nothing was. */
@@ -118,6 +116,8 @@ const char *instance_held_because(const struct instance *instance, const struct 
 
 /* For one that is not wanted: removes this container, too. True when that is news. */
 bool instance_drop(struct instance *instance, const char *container_id);
+/* Where it listens, as struct description has it; NULL: nobody remembers any version of it. */
+const char *instance_binds(const struct instance *instance);
 /* What it stands for when a container is to go. ahead: as if the change that its pause holds back were made.
  * All strings stay the instance's. */
 struct claim instance_claim(const struct instance *instance, bool ahead);

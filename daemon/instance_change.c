@@ -88,14 +88,15 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 	return change;
 }
 
-bool instance_is_new(const struct instance *instance)
+/* It was not wanted before, or its host has never been asked for anything. */
+static bool has_nothing_in_force(const struct instance *instance)
 {
 	return !instance->wanted || !instance->memory.config_path;
 }
 
 struct instance_change instance_hold(struct instance *instance, struct wanted *wanted)
 {
-	bool is_new = instance_is_new(instance);
+	bool is_new = has_nothing_in_force(instance);
 	const struct instance_change change = {
 		/* Known from before a restart: it is looked after like any other. */
 		.todo = (instance->left_alone && !is_new) ||

@@ -6,11 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json.h"
 #include "common/mem.h"
-#include "common/names.h"
 #include "daemon/clock.h"
-#include "daemon/core/container_name.h"
 #include "daemon/job_internal.h"
 
 #define OPEN_TIMEOUT_MS 10000
@@ -33,23 +30,6 @@ struct phase {
 
 static enum step phase_connect(struct job *job);
 static enum step phase_ping(struct job *job);
-/* Paused, or ended: it has served. */
-static bool has_run(const struct observed_container *container)
-{
-	return container && container->status != CONTAINER_CREATED;
-}
-
-/* Only what is about to listen for the first time has to know: what has served comes back as what it was. */
-static void note_relieved(struct job *job, struct job_target *target)
-{
-	struct observed_instance *observed = &target->result.observed;
-
-	if (!target->order.wanted || observed->relieves || has_run(observed->current) ||
-	    has_run(observed->next))
-		return;
-	observed->relieves = job_relieved_by(job, target);
-}
-
 static enum step phase_plan(struct job *job, struct job_target *target);
 static enum step phase_apply(struct job *job, struct job_target *target);
 static enum step phase_verify(struct job *job);
@@ -391,6 +371,23 @@ char *job_waiting(const struct job *job)
 			first = found->order.name;
 	}
 	return job_counted(first, n);
+}
+
+/* Paused, or ended: it has served. */
+static bool has_run(const struct observed_container *container)
+{
+	return container && container->status != CONTAINER_CREATED;
+}
+
+/* Only what is about to listen for the first time has to know: what has served comes back as what it was. */
+static void note_relieved(struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->result.observed;
+
+	if (!target->order.wanted || observed->relieves || has_run(observed->current) ||
+	    has_run(observed->next))
+		return;
+	observed->relieves = job_relieved_by(job, target);
 }
 
 static enum step phase_plan(struct job *job, struct job_target *target)

@@ -137,10 +137,7 @@ static bool is_seen(const struct observed_instance *observed, const char *id)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (all[i] && strcmp(all[i]->id, id) == 0)
 			return true;
-	for (size_t i = 0; i < observed->old_n; i++)
-		if (strcmp(observed->old[i]->id, id) == 0)
-			return true;
-	return false;
+	return find_old_by_id(observed, id) != NULL;
 }
 
 /* The list does not tell since when it runs. Taken over. */

@@ -215,7 +215,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
 		on_reloaded(daemon, true);
 }
 
-static int add_signals(struct daemon *daemon)
+static void add_signals(struct daemon *daemon)
 {
 	const struct {
 		int signal;
@@ -226,7 +226,6 @@ static int add_signals(struct daemon *daemon)
 		daemon->signals[i] = evsignal_new(daemon->base, rows[i].signal, rows[i].handler, daemon);
 		event_add(daemon->signals[i], NULL);
 	}
-	return 0;
 }
 
 static void drop_signals(struct daemon *daemon)

@@ -3,7 +3,7 @@
  * good spec by itself. A file can be as much work as the limits of a spec allow
  * and there can be many, so this is done beside the loop (io/background.h): the
  * look is told beforehand what was found before, and shares nothing with
- * anybody until it is done. specs_update then takes in what it has found.
+ * anybody until it is done. specs_update_files then takes in what it has found.
  *
  * One text at a time is in memory, and the texts of what may come in force.
  */
@@ -34,7 +34,7 @@ struct spec_look {
 	struct named_files *named; /* that were read for it */
 	struct watch_listing listing;
 	struct spec_finding
-		*findings; /* of each file of the listing; what specs_update takes is gone from here */
+		*findings; /* of each file of the listing; what specs_update_files takes is gone from here */
 	size_t findings_n;
 };
 

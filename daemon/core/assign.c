@@ -238,19 +238,3 @@ struct assign_decision *assign(const struct assign_world *world, size_t *n)
 	*n = all.n;
 	return all.decisions;
 }
-
-const char *assign_why(enum assign_why why)
-{
-	static const char *const words[ASSIGN_WHYS] = {
-		[ASSIGN_NOT_HELD] = "nothing holds it",
-		[ASSIGN_TURN] = "what is in force changes host by host",
-		[ASSIGN_PAUSED] = "changes of its spec are paused",
-		[ASSIGN_HOST_WAITS] = "it is new, and another change of its spec on this host waits",
-		[ASSIGN_AS_FOUND] = "its host has another version than the store knows, which stays until it "
-				    "is its turn to change",
-		[ASSIGN_FAULTY] = "its host has another version than the store knows, and the newest one of "
-				  "the spec is not valid",
-	};
-
-	return words[why];
-}

@@ -68,7 +68,7 @@ enum assign_kind {
 	ASSIGN_KINDS
 };
 
-/* Why a wish waits; a row each in the table of words in assign.c. */
+/* Why a wish waits. */
 enum assign_why {
 	ASSIGN_NOT_HELD,
 	ASSIGN_TURN,       /* what is in force changes host by host */
@@ -91,8 +91,5 @@ struct assign_decision {
 /* The caller frees. Each of `known` is in exactly one decision, and each wish and leftover in at most one,
  * not counting ASSIGN_REACH. */
 struct assign_decision *assign(const struct assign_world *world, size_t *n);
-
-/* In words, for the middle of a sentence ("it waits: ..."). */
-const char *assign_why(enum assign_why why);
 
 #endif

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "common/names.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/difference.h"
 #include "daemon/core/plan_internal.h"

@@ -15,11 +15,8 @@ static bool may_have_servers_up(const struct wanted *wanted, const struct observ
 
 bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed)
 {
-	bool up = false;
-
-	for (size_t i = 0; i < observed->servers_n; i++)
-		up |= observed->servers[i].state == SERVER_UP;
-	return up || observed->relieves || may_have_servers_up(wanted, observed);
+	return observed_servers_up(observed) > 0 || observed->relieves ||
+	       may_have_servers_up(wanted, observed);
 }
 
 /*

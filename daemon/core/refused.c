@@ -39,7 +39,7 @@ static int64_t delay_ms(unsigned times)
 		return 0;
 	for (unsigned i = 1; i < times && ms < REFUSED_MAX_MS; i++)
 		ms *= 2;
-	return ms;
+	return ms < REFUSED_MAX_MS ? ms : REFUSED_MAX_MS;
 }
 
 void refused_take(struct refused *refused, struct refused *learned, const char *version,

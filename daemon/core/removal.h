@@ -82,7 +82,7 @@ bool removal_is_relieved(const struct removal *removal, const struct removal_con
 /* One that carries our label and that no balancer of the host, where it was found, has by its name. */
 enum removal_verdict removal_of_container(const struct removal *removal,
 					  const struct removal_container *container);
-/* What a balancer that is not wanted any more has on its host. The claim may be the snapshot's own or not. */
+/* What a balancer that is not wanted any more has on its host. The claim may be the table's own or not. */
 enum removal_verdict removal_of_balancer(const struct removal *removal, const struct claim *leaving);
 
 /* In words, for the middle of a sentence ("it stays: ..."). */

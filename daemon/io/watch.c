@@ -75,18 +75,22 @@ static void settle(struct watch *watch)
 	settle_on(watch);
 }
 
+static bool is_young(const char *path)
+{
+	struct file_stamp stamp = file_stamp(path);
+	int64_t age_ms = file_stamp_age_ms(&stamp);
+
+	return age_ms >= 0 && age_ms < WATCH_SETTLE_MS;
+}
+
 /* What lies elsewhere is written without a word to us; and so was all, until we watched it. */
 static bool is_being_written(const struct watch *watch)
 {
 	if (watch->followed_n == 0)
 		return watch_is_busy(watch->dir);
-	for (size_t i = 0; i < watch->followed_n; i++) {
-		struct file_stamp stamp = file_stamp(watch->followed[i].path);
-		int64_t age_ms = file_stamp_age_ms(&stamp);
-
-		if (age_ms >= 0 && age_ms < WATCH_SETTLE_MS)
+	for (size_t i = 0; i < watch->followed_n; i++)
+		if (is_young(watch->followed[i].path))
 			return true;
-	}
 	return false;
 }
 
@@ -255,14 +259,6 @@ void watch_free(struct watch *watch)
 	free(watch->parent);
 	free(watch->base_name);
 	free(watch);
-}
-
-static bool is_young(const char *path)
-{
-	struct file_stamp stamp = file_stamp(path);
-	int64_t age_ms = file_stamp_age_ms(&stamp);
-
-	return age_ms >= 0 && age_ms < WATCH_SETTLE_MS;
 }
 
 bool watch_is_busy(const char *path)

@@ -110,7 +110,7 @@ void watch_listing_clear(struct watch_listing *listing);
 /*
  * Which directory last held specs, as a text to be kept; NULL: none of them is left, or none was seen. And
  * what was kept by an earlier life, whose specs are still in force ("": which one it was is not known),
- * before the first scan.
+ * before the first look.
  */
 const char *watch_place(const struct watch *watch);
 void watch_expect(struct watch *watch, const char *place);
