@@ -371,7 +371,7 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {job_await},
-	[ACTION_DRAIN] = {job_look_at_leaver, job_drain, job_hear_leaver},
+	[ACTION_DRAIN] = {job_look_at_leaver, job_meet_leaver, job_drain, job_hear_leaver},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},
@@ -379,7 +379,7 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 
 static bool is_left_out(const struct job *job, job_step_fn *step, const struct job_target *target)
 {
-	if (step == job_hear_leaver)
+	if (step == job_meet_leaver || step == job_hear_leaver)
 		return !job_leaver_can_be_asked(job);
 	if (step == job_put_beside)
 		return target->order.wanted->files_n == 0;

@@ -1,4 +1,5 @@
 /* Applying: a container is told to leave. It takes no new connections, and ends with its last one. */
+#include <event2/bufferevent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
  * a host may take its time for each answer. */
 #define TELL_AGAIN_MS 1000
 #define HEAR_MS 10000
+/* So long one is told again that has never listened: it may be about to, or have heard long ago. */
+#define NEVER_LISTENED_MS 5000
 /* All that one run tells to leave. Who comes later is told, but not asked. */
 #define HEAR_RUN_MS 30000
 
@@ -21,6 +24,7 @@ void job_note_leaver(struct job *job, const struct observed_container *container
 	FREE(job->leaver_id);
 	FREE(job->leaver_started_at);
 	job->leaver_token[0] = '\0';
+	job->leaver_listened = false;
 	if (job->asking_since_ms)
 		job->asked_ms += clock_monotonic_ms() - job->asking_since_ms;
 	job->asking_since_ms = 0;
@@ -96,13 +100,39 @@ void job_drain(struct job *job, struct job_target *target, const struct action *
 /*
  * Has it heard? A master that has just forked its worker loses signals until it
  * is in its own loop, while the worker answers already (seen with HAProxy 2.6):
- * such a HAProxy would go on taking connections until the drain timeout. One that has heard
- * closes its stats socket, or says that it is stopping.
+ * such a HAProxy would go on taking connections until the drain timeout. One that
+ * has heard closes its stats socket, or says that it is stopping. A socket that
+ * is not there says nothing of one that was told before it had opened it.
  */
 
 bool job_leaver_can_be_asked(const struct job *job)
 {
 	return job->leaver_id && job->leaver_token[0] && job->asked_ms < HEAR_RUN_MS;
+}
+
+static void open_socket(struct job *job, stream_open_cb *cb)
+{
+	char *path = haproxy_socket_path(job_current(job)->order.name, job->leaver_token);
+
+	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, cb, job);
+	free(path);
+}
+
+static void on_met(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	job->leaver_listened = !err;
+	if (stream)
+		bufferevent_free(stream);
+	job_on_step(job, NULL, NULL);
+}
+
+void job_meet_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target, (void)action;
+	open_socket(job, on_met);
 }
 
 static void heard(struct job *job)
@@ -126,14 +156,11 @@ static void on_told_again(void *arg, const struct docker_reply *reply, const str
 	}
 }
 
-static void on_hearing(void *arg, const char *text, size_t len, const struct err *err)
+static void ask_again(struct job *job, int64_t limit_ms)
 {
-	struct job *job = arg;
 	int64_t now = clock_monotonic_ms();
 
-	(void)len;
-	job->query = NULL;
-	if (err || !strstr(text, "\nStopping: 0\n") || now - job->asking_since_ms >= HEAR_MS) {
+	if (now - job->asking_since_ms >= limit_ms) {
 		heard(job);
 	} else if (now - job->told_ms >= TELL_AGAIN_MS) {
 		job->told_ms = now;
@@ -143,24 +170,35 @@ static void on_hearing(void *arg, const char *text, size_t len, const struct err
 	}
 }
 
+static void on_hearing(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)len;
+	job->query = NULL;
+	if (err || !strstr(text, "\nStopping: 0\n"))
+		heard(job);
+	else
+		ask_again(job, HEAR_MS);
+}
+
 static void on_hearing_open(void *arg, struct bufferevent *stream, const struct err *err)
 {
 	struct job *job = arg;
 
 	job->opening = NULL;
-	if (err)
+	if (err && job->leaver_listened)
 		heard(job);
+	else if (err)
+		ask_again(job, NEVER_LISTENED_MS);
 	else
 		job->query = haproxy_query(stream, "show info", HEAR_TIMEOUT_MS, on_hearing, job);
 }
 
 void job_hear_leaver(struct job *job, struct job_target *target, const struct action *action)
 {
-	char *path = haproxy_socket_path(target->order.name, job->leaver_token);
-
-	(void)action;
+	(void)target, (void)action;
 	if (!job->asking_since_ms)
 		job->asking_since_ms = job->told_ms = clock_monotonic_ms();
-	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, on_hearing_open, job);
-	free(path);
+	open_socket(job, on_hearing_open);
 }

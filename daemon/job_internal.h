@@ -62,6 +62,7 @@ struct job {
 	char *leaver_id;         /* apply: the container that is told to leave; NULL: none, or it has gone */
 	char *leaver_started_at; /* apply: since when it runs; NULL: not known */
 	char leaver_token[TOKEN_HEX_SIZE]; /* apply: of its stats socket; "": not known */
+	bool leaver_listened;              /* apply: on that socket, before it was told */
 	int64_t asking_since_ms;           /* apply: whether it has heard; 0: it is not being asked */
 	int64_t told_ms;                   /* apply: when it was last told to */
 	int64_t asked_ms;                  /* apply: so long leavers were asked in this run */
@@ -173,8 +174,8 @@ enum step job_look_for_plan(struct job *job, struct job_target *target);
 /* Something else than what stands in it says that the file at the config's path is ours. */
 bool job_knows_file(const struct job *job, const struct job_target *target);
 
-/* job_drain.c: steps of ACTION_DRAIN. The last is left out where it cannot tell. */
-job_step_fn job_look_at_leaver, job_drain, job_hear_leaver;
+/* job_drain.c: steps of ACTION_DRAIN. Two are left out where the leaver cannot be asked. */
+job_step_fn job_look_at_leaver, job_meet_leaver, job_drain, job_hear_leaver;
 /* It is to be told to leave; NULL: there is none. */
 void job_note_leaver(struct job *job, const struct observed_container *container);
 bool job_leaver_can_be_asked(const struct job *job);

@@ -301,9 +301,10 @@ START_TEST(a_reload_that_was_not_heard_is_repeated)
 END_TEST
 
 /* It has just started, and is not to take over: it would take its part of the connections for as long as it
- * stays. */
+ * stays. It may not even have a socket yet on which it could be asked. */
 START_TEST(a_successor_that_has_not_heard_is_told_again)
 {
+	static const int lates[] = {0, 3};
 	struct place place;
 	size_t nth = 0;
 	bool came_to_it;
@@ -311,6 +312,7 @@ START_TEST(a_successor_that_has_not_heard_is_told_again)
 	do {
 		place_begin(&place, 0);
 		place.machine.deaf = 1;
+		place.machine.late = lates[_i];
 		place.machine.lasting = true;
 		change_image(&place);
 		fake_engine_fail(place.engine, ++nth, FAULT_REFUSED);
@@ -465,7 +467,7 @@ int main(void)
 	tcase_add_test(tcase, a_successor_that_serves_alone_is_never_told_to_leave);
 	tcase_add_test(tcase, who_has_not_heard_is_told_again);
 	tcase_add_test(tcase, a_reload_that_was_not_heard_is_repeated);
-	tcase_add_test(tcase, a_successor_that_has_not_heard_is_told_again);
+	tcase_add_loop_test(tcase, a_successor_that_has_not_heard_is_told_again, 0, 2);
 	tcase_add_test(tcase, who_hangs_costs_nobody_elses_verdict);
 	tcase_add_test(tcase, who_never_hears_does_not_hold_up_the_run);
 	suite_add_tcase(suite, tcase);

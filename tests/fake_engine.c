@@ -134,9 +134,9 @@ bool fake_engine_listens(const struct fake_engine *engine, const char *token)
 
 /* Stats sockets: one listener for all of them. Who is asked is known from what was opened, in that order. */
 
-static const struct fake_container *by_token(const struct fake_engine *engine, const char *token)
+static struct fake_container *by_token(const struct fake_engine *engine, const char *token)
 {
-	for (const struct fake_container *c = engine->machine->containers; c; c = c->next)
+	for (struct fake_container *c = engine->machine->containers; c; c = c->next)
 		if (c->status == FAKE_RUNNING && c->loaded && strcmp(fake_token(c), token) == 0)
 			return c;
 	return NULL;
@@ -250,6 +250,15 @@ static struct sockaddr_un address_of(const struct fake_engine *engine, const cha
 	return address;
 }
 
+static bool takes_connection(const struct fake_engine *engine, const char *token)
+{
+	struct fake_container *container = by_token(engine, token);
+
+	if (!container || mouth_of(engine, token) == MOUTH_REFUSES)
+		return false;
+	return container->late == 0 || container->late-- == 0;
+}
+
 /* The path of a stats socket ends in "/TOKEN.sock"; any other is the engine's. */
 struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 					void *cb_arg)
@@ -257,7 +266,7 @@ struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t tim
 	struct fake_engine *engine = arg;
 	bool is_engine = strncmp(path, HAPROXY_RUN_DIR "/", strlen(HAPROXY_RUN_DIR "/")) != 0;
 	char *token = xasprintf("%.*s", (int)strcspn(strrchr(path, '/') + 1, "."), strrchr(path, '/') + 1);
-	bool listens = !is_engine && by_token(engine, token) && mouth_of(engine, token) != MOUTH_REFUSES;
+	bool listens = !is_engine && takes_connection(engine, token);
 	const char *name = is_engine ? "engine" : listens ? "stats" : "nobody";
 	const struct sockaddr_un address = address_of(engine, name);
 	size_t i = 0;

@@ -265,6 +265,7 @@ void fake_start(struct fake_machine *machine, struct fake_container *container)
 
 	container->started = ++machine->starts;
 	container->deaf = machine->deaf;
+	container->late = machine->late;
 	free(container->log);
 	container->log = xstrdup(is_loadable(config) ? "" : "[ALERT] config : parsing : unknown keyword\n");
 	if (is_check || !is_loadable(config)) {

@@ -42,6 +42,7 @@ struct fake_container {
 	char *loaded;    /* the config that its HAProxy runs; NULL: none runs */
 	bool leaves;     /* it was told to, and has connections that last */
 	int deaf;        /* so many signals to its HAProxy are lost: it has just started */
+	int late;        /* so many connections to its stats socket are refused: it has just started */
 	bool nameless;   /* for a day it has had no address for its first server's name; a reload helps */
 	bool cut_off;    /* it reaches none of its servers */
 	char *log;
@@ -58,7 +59,7 @@ struct fake_machine {
 	bool lasting;               /* connections last: who is told to leave stays */
 	bool podman;                /* its engine speaks so, and starts again what has left */
 	bool twists;                /* what it makes has another stop signal than it was asked for */
-	int deaf;                   /* what is started from now on is so at first */
+	int deaf, late;             /* what is started from now on is so at first */
 	bool no_links;              /* files in /etc have one name each */
 	bool blind;                 /* of the configs of what runs its engine has only errors to say */
 	int64_t answer_ms;          /* so long each answer of a HAProxy takes */

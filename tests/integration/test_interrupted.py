@@ -93,7 +93,7 @@ class Place(Witness):
         try:
             wait_for(f"{change.title} to be true", lambda: self.settled(change), patience(30), interval=0.2)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.daemon.instances()}\n{self.daemon.log()[-3000:]}") from None
+            raise AssertionError(f"{error}\n{self.host.engine.names()}\n{self.daemon.instances()}\n{self.daemon.log()[-3000:]}") from None
 
     def begin(self):
         """Anew, with what is to be there after each change when nothing fails."""
@@ -142,6 +142,7 @@ class Place(Witness):
                 except AssertionError as error:
                     self.failures.append(f"{change.title}, request {nth}, {way}: {error}")
                     self.begin()
+                    break  # the first change comes next
 
     def close(self):
         daemon, self.daemon = self.daemon, None
@@ -160,7 +161,7 @@ def test_any_request_may_fail(hosts, servers, tmp_path, capsys):
     ]  # fmt: skip
     try:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(Place.sweep, places))
+            sweeps = [pool.submit(place.sweep) for place in places]
     finally:
         for place in places:
             place.close()
@@ -170,6 +171,7 @@ def test_any_request_may_fail(hosts, servers, tmp_path, capsys):
         for change in place.changes:
             tries[change.title] = tries.get(change.title, 0) + change.tries
     failures = [failure for place in places for failure in place.failures]
+    failures += [f"a sweep ended: {error!r}" for sweep in sweeps if (error := sweep.exception())]
     with capsys.disabled():
         counts = ", ".join(f"{title} {n}" for title, n in tries.items())
         print(f"\nrequests that failed: {counts}: {'all converged' if not failures else f'{len(failures)} did not converge'}")

@@ -7,7 +7,7 @@ import pytest
 
 from lab import spec
 from lab.engine import EngineEvents
-from lab.fleet import CONFIG, NAME, backends, deploy, deploy_local, endpoint, identity, serves, stats
+from lab.fleet import CONFIG, NAME, backends, deploy, deploy_local, endpoint, identity, replaced, serves, stats
 from lab.load import LoadGenerator, ask
 from lab.proc import patience, run, wait_for
 
@@ -237,9 +237,9 @@ def test_config_directly_in_etc(daemon, hosts, servers):
     daemon.drop("prod", spec.document([instance], servers[2:]))
     wait_for("api3 only", lambda: backends(endpoint(host)) == {"api3"}, patience(10))
     daemon.wait_converged(1)
-    former = identity(host)
+    former, _ = identity(host)
     host.sh("rm /etc/haproxy-apilb.cfg")  # an engine that looks at it makes a directory of it
-    wait_for("a container that sees the new file", lambda: identity(host) != former, patience(10))
+    wait_for("a container that sees the new file", lambda: replaced(host, former), patience(10))
     assert "description" in host.read("/etc/haproxy-apilb.cfg")
     serves(endpoint(host))
     daemon.wait_converged(1)

@@ -9,7 +9,7 @@ import pytest
 from lab import spec
 from lab.engine import EngineEvents
 from lab.flexkube import Balancer, ssh
-from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, serves
+from lab.fleet import CONFIG, NAME, deploy, endpoint, identity, replaced, serves
 from lab.load import LoadGenerator
 from lab.proc import always, patience, wait_for
 
@@ -247,7 +247,7 @@ def test_every_field_of_flexkubes_state_is_read(daemon, hosts, servers):
     gone["container"]["status"] = {"status": "gone"}
     daemon.drop("prod", document(host, servers, {"0": entry, "1": gone}))
     daemon.wait_converged(1, "prod")
-    wait_for("adoption", lambda: host.engine.inspect(NAME)["Id"] != old.id, patience(10))
+    wait_for("adoption", lambda: replaced(host, old.id), patience(10))
     wait_alone(host)
 
 

@@ -35,6 +35,12 @@ def identity(host, name=NAME):
     return container["Id"], container["State"]["StartedAt"]
 
 
+def replaced(host, former, name=NAME):
+    """Whether another container than the one with the id `former` has the name. Between two renames none has it."""
+    container = host.engine.inspect(name)
+    return bool(container) and container["Id"] != former
+
+
 def serves(where, timeout=5):
     """Waits for an answer through the balancer."""
     return wait_for(f"{where} to serve", lambda: ask(where, timeout=1), patience(timeout))

@@ -33,8 +33,8 @@ class Echo:
 
     @staticmethod
     def prepare(host):
-        """A host whose balancer is to carry the load, as docs/operations.md recommends it where CPU is short."""
-        host.run("sysctl", "-q", "-w", *PORTS_FOR_ALL, "net.ipv4.tcp_migrate_req=1")
+        """A host whose balancer is to carry the load."""
+        host.run("sysctl", "-q", "-w", *PORTS_FOR_ALL)
 
     def stop(self):
         self.process.stop()
