@@ -98,7 +98,7 @@ def ours_without_lua(servers):
 
 CONFIGS = {"apilb": ours, "apilb-no-lua": ours_without_lua, "flexkube": flexkube, "kubespray": kubespray}
 COMPARED = ("apilb", "flexkube", "kubespray")
-GUARD = Path(__file__).resolve().parent.parent / "daemon/core/guard.lua"
+GUARD = Path(__file__).resolve().parent.parent / "daemon/core/haproxy/guard.lua"
 
 
 def scripts_of(name):

@@ -9,7 +9,7 @@
 #include "common/text.h"
 #include "ctl/ctl.h"
 #include "ctl/spec_file.h"
-#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy/haproxy.h"
 
 static bool is_index(const struct spec_instance *instance, const char *wanted)
 {

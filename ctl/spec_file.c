@@ -10,7 +10,7 @@
 #include "common/file.h"
 #include "common/mem.h"
 #include "common/text.h"
-#include "daemon/core/certificates.h"
+#include "daemon/core/spec/certificates.h"
 
 static int read_error(struct spec_errors *errors, const char *path)
 {

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "common/err.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
 
 struct spec_list {
 	struct spec **specs; /* those that are valid */

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/io/control.h"
-#include "daemon/io/control_request.h"
+#include "daemon/io/control/control.h"
+#include "daemon/io/control/control_request.h"
 #include "tests/temp.h"
 
 /* Only ends what hangs. */

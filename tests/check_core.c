@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/core/accepted.h"
 #include "daemon/core/diff.h"
-#include "daemon/core/haproxy.h"
-#include "daemon/core/haproxy_log.h"
-#include "daemon/core/observed.h"
+#include "daemon/core/haproxy/haproxy.h"
+#include "daemon/core/haproxy/haproxy_log.h"
+#include "daemon/core/memory/accepted.h"
+#include "daemon/core/plan/observed.h"
 #include "daemon/core/schedule.h"
-#include "daemon/core/spec_sharers.h"
+#include "daemon/core/spec/spec_sharers.h"
 #include "daemon/core/state.h"
 #include "daemon/core/status.h"
 #include "daemon/core/wanted.h"

@@ -1,4 +1,4 @@
-#include "daemon/core/difference.h"
+#include "daemon/core/plan/difference.h"
 
 #include <check.h>
 #include <json-c/json.h>
@@ -8,8 +8,8 @@
 
 #include "common/mem.h"
 #include "common/names.h"
-#include "daemon/core/observed.h"
-#include "daemon/core/replaced.h"
+#include "daemon/core/memory/replaced.h"
+#include "daemon/core/plan/observed.h"
 
 /* Single quotes for double ones. */
 static struct json_object *json(const char *text)

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/io/docker.h"
-#include "daemon/io/docker_pull.h"
+#include "daemon/io/docker/docker.h"
+#include "daemon/io/docker/docker_pull.h"
 #include "tests/wire.h"
 
 struct result {

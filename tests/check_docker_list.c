@@ -7,7 +7,7 @@
 
 #include "common/mem.h"
 #include "common/text.h"
-#include "daemon/io/docker_list.h"
+#include "daemon/io/docker/docker_list.h"
 
 static const struct list_limits limits = {.elements = 4, .element = {.bytes = 60, .values = 10, .depth = 4}};
 

@@ -11,8 +11,8 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/core/event_limits.h"
-#include "daemon/events.h"
-#include "daemon/io/control.h"
+#include "daemon/io/control/control.h"
+#include "daemon/tell/events.h"
 #include "tests/temp.h"
 
 #define LIMIT_S 20

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/io/known_hosts.h"
-#include "daemon/io/ssh_key.h"
+#include "daemon/io/ssh/known_hosts.h"
+#include "daemon/io/ssh/ssh_key.h"
 
 /* Made with ssh-keygen; the fingerprints are those that it shows. */
 #define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDHLth2fo3Z9YCE2AR8oetps0no186LHC/foqrQQu2IA"

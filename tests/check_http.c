@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/io/http.h"
+#include "daemon/io/http/http.h"
 #include "tests/wire.h"
 
 /* What a callback got, and what it is to do then. */

@@ -173,8 +173,8 @@ END_TEST
 /* Outside of common/ nothing of json-c reads. */
 START_TEST(nobody_else_reads)
 {
-	static const char *const patterns[] = {"ctl/*.[ch]", "daemon/*.[ch]", "daemon/core/*.[ch]",
-					       "daemon/io/*.[ch]"};
+	static const char *const patterns[] = {"ctl/*.[ch]", "daemon/*.[ch]", "daemon/*/*.[ch]",
+					       "daemon/*/*/*.[ch]"};
 	static const char *const reading[] = {
 		"json_tokener_",           "json_pointer_get",           "json_object_object_get",
 		"json_object_object_each", "json_object_object_foreach", "json_object_iter",

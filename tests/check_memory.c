@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/core/memory.h"
+#include "daemon/core/memory/memory.h"
 
 #define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 #define SECOND 1000

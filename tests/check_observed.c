@@ -6,8 +6,8 @@
 
 #include "common/json.h"
 #include "common/mem.h"
-#include "daemon/core/difference.h"
-#include "daemon/core/observed.h"
+#include "daemon/core/plan/difference.h"
+#include "daemon/core/plan/observed.h"
 #include "tests/lies.h"
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

@@ -21,7 +21,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/container_name.h"
-#include "daemon/core/plan.h"
+#include "daemon/core/plan/plan.h"
 
 #define CASES TOP_SRCDIR "/tests/cases/plan"
 #define OWNER "apilb"

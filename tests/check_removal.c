@@ -12,7 +12,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/removal.h"
-#include "daemon/core/yaml_tree.h"
+#include "daemon/core/spec/yaml_tree.h"
 
 #define CASES TOP_SRCDIR "/tests/cases/removal"
 

@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/core/rollout.h"
-#include "daemon/rollouts.h"
+#include "daemon/rollout/rollouts.h"
 #include "tests/temp.h"
 
 #define HOSTS 2

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/clock.h"
+#include "daemon/core/container_name.h"
+#include "daemon/io/clock.h"
 #include "tests/run_worlds.h"
 #include "tests/turned_clock.h"
-#include "daemon/core/container_name.h"
 
 #define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 
@@ -156,7 +156,7 @@ static struct job *begin_with_other(struct place *place, struct wanted *other, b
 		targets[i].order.held = held;
 		memory_init(&targets[i].memory);
 	}
-	memory_lend(&targets[1].memory, &place->memory, place->wanted->version, clock_monotonic_ms());
+	memory_lend(&targets[1].memory, &place->memory, place->wanted->version, clock_ms());
 	place->done = false;
 	return job_start(&options, targets, 2);
 }
@@ -378,8 +378,7 @@ static void run_several(struct place *place, struct several *several)
 	for (size_t i = 0; i <= HUNG; i++) {
 		targets[i].order.wanted = wanted_ref(several->wanted[i]);
 		targets[i].order.name = xstrdup(several->wanted[i]->instance.name);
-		memory_lend(&targets[i].memory, &several->memory[i], several->wanted[i]->version,
-			    clock_monotonic_ms());
+		memory_lend(&targets[i].memory, &several->memory[i], several->wanted[i]->version, clock_ms());
 	}
 	job = job_start(&options, targets, HUNG + 1);
 	while (!place->done)
@@ -388,7 +387,7 @@ static void run_several(struct place *place, struct several *several)
 	for (size_t i = 0; i <= HUNG; i++) {
 		several->err[i] = targets[i].result.err;
 		memory_take(&several->memory[i], &targets[i].memory, several->wanted[i]->version,
-			    &targets[i].result.err, clock_monotonic_ms());
+			    &targets[i].result.err, clock_ms());
 	}
 	job_free(job);
 }

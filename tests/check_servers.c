@@ -6,8 +6,8 @@
 
 #include "common/mem.h"
 #include "common/text.h"
-#include "daemon/core/observed.h"
-#include "daemon/core/server_check.h"
+#include "daemon/core/haproxy/server_check.h"
+#include "daemon/core/plan/observed.h"
 #include "daemon/core/servers.h"
 
 #define N(table) (int)(sizeof(table) / sizeof((table)[0]))

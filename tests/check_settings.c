@@ -7,7 +7,7 @@
 
 #include "common/mem.h"
 #include "common/names.h"
-#include "daemon/settings.h"
+#include "daemon/settings/settings.h"
 #include "tests/temp.h"
 
 #define MAX_ARGS 32

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "daemon/core/silence.h"
+#include "daemon/core/memory/silence.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)

@@ -6,10 +6,10 @@
 #include <time.h>
 
 #include "common/mem.h"
-#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy/haproxy.h"
 #include "daemon/core/host_file.h"
-#include "daemon/core/spec.h"
-#include "daemon/core/spec_schema.h"
+#include "daemon/core/spec/spec.h"
+#include "daemon/core/spec/spec_schema.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

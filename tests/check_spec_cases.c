@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
 #include "tests/spec_dump.h"
 
 #define CASES TOP_SRCDIR "/tests/cases/spec"

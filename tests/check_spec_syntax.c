@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/core/spec.h"
-#include "daemon/core/spec_syntax.h"
-#include "daemon/core/ssh_key.h"
+#include "daemon/core/spec/spec.h"
+#include "daemon/core/spec/spec_syntax.h"
+#include "daemon/core/spec/ssh_key.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

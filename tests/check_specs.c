@@ -7,8 +7,8 @@
 
 #include "common/mem.h"
 #include "common/text.h"
-#include "daemon/events.h"
-#include "daemon/specs.h"
+#include "daemon/specs/specs.h"
+#include "daemon/tell/events.h"
 #include "tests/temp.h"
 
 #define MAX_FILES 8

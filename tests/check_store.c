@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/io/store.h"
-#include "daemon/io/store_db.h"
+#include "daemon/io/store/store.h"
+#include "daemon/io/store/store_db.h"
 #include "tests/temp.h"
 
 static char *dir;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/io/stream.h"
+#include "daemon/io/stream/stream.h"
 
 static struct event_base *base;
 static struct evdns_base *dns;

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/core/spec.h"
-#include "daemon/io/watch.h"
+#include "daemon/core/spec/spec.h"
+#include "daemon/io/watch/watch.h"
 #include "tests/temp.h"
 
 /* Longer than any settling; how long nothing must come for "nothing came". */

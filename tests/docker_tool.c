@@ -19,7 +19,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/archive.h"
-#include "daemon/io/docker.h"
+#include "daemon/io/docker/docker.h"
 
 struct tool {
 	struct event_base *base;

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
-#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy/haproxy.h"
 #include "tests/fake_api.h"
 
 const char *const fake_fault_names[FAULTS] = {

@@ -10,7 +10,7 @@
 #ifndef APILB_TESTS_FAKE_ENGINE_H
 #define APILB_TESTS_FAKE_ENGINE_H
 
-#include "daemon/io/stream.h"
+#include "daemon/io/stream/stream.h"
 #include "tests/fake_machine.h"
 
 struct event_base;

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/haproxy/haproxy.h"
 #include "daemon/core/hash.h"
-#include "daemon/core/haproxy.h"
 
 void fake_machine_init(struct fake_machine *machine)
 {

@@ -7,7 +7,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/clock.h"
-#include "daemon/io/ssh.h"
+#include "daemon/io/ssh/ssh.h"
 
 #define HOSTS_MAX 16
 

@@ -1,5 +1,5 @@
 /*
- * Sessions with hosts in memory, in the place of daemon/io/ssh.h.
+ * Sessions with hosts in memory, in the place of daemon/io/ssh/ssh.h.
  *
  * Linked into a test program it takes the place of the floor below: a host is an
  * address and a fake engine. A session is ready a moment after it was asked for, or

@@ -14,8 +14,8 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "daemon/api.h"
-#include "daemon/clock.h"
+#include "daemon/api/api.h"
+#include "daemon/io/clock.h"
 #include "tests/temp.h"
 #include "tests/turned_clock.h"
 

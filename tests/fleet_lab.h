@@ -11,8 +11,8 @@
 
 #include <check.h>
 
-#include "daemon/fleet.h"
-#include "daemon/rollouts.h"
+#include "daemon/fleet/fleet.h"
+#include "daemon/rollout/rollouts.h"
 #include "tests/fake_engine.h"
 #include "tests/fake_ssh.h"
 

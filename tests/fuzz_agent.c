@@ -6,7 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/io/ssh_agent.h"
+#include "daemon/io/ssh/ssh_agent.h"
 #include "tests/fuzz.h"
 
 static struct sockaddr_un address = {.sun_family = AF_UNIX};

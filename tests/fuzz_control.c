@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "daemon/io/control.h"
-#include "daemon/io/control_request.h"
+#include "daemon/io/control/control.h"
+#include "daemon/io/control/control_request.h"
 #include "tests/fuzz.h"
 
 static void on_status(void *arg, struct control_request *request)

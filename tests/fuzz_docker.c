@@ -7,7 +7,7 @@
 #include <json-c/json.h>
 
 #include "daemon/io/archive.h"
-#include "daemon/io/docker.h"
+#include "daemon/io/docker/docker.h"
 #include "tests/fuzz.h"
 
 static void on_progress(void *arg, const char *text)

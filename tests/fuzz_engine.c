@@ -18,9 +18,9 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
-#include "daemon/core/difference.h"
-#include "daemon/core/plan.h"
-#include "daemon/io/docker.h"
+#include "daemon/core/plan/difference.h"
+#include "daemon/core/plan/plan.h"
+#include "daemon/io/docker/docker.h"
 #include "tests/lies.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

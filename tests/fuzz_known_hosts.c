@@ -1,5 +1,5 @@
 /* A known_hosts file, or a key as a spec or a host gives it. The first byte says what is asked. */
-#include "daemon/io/known_hosts.h"
+#include "daemon/io/ssh/known_hosts.h"
 #include "tests/fuzz.h"
 
 static const char *const hosts[] = {"10.0.0.1", "api.example", "fd77::11", "*"};

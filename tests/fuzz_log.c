@@ -1,6 +1,6 @@
 /* The tail of a container's log: whatever a container has written. The first byte says how much room there
  * is. */
-#include "daemon/core/haproxy_log.h"
+#include "daemon/core/haproxy/haproxy_log.h"
 #include "tests/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,7 +1,7 @@
 /* What a spec or a file gives as a private key, or as certificates, and a public key as a host gives it. */
-#include "daemon/core/certificates.h"
-#include "daemon/core/ssh_key.h"
-#include "daemon/io/ssh_key.h"
+#include "daemon/core/spec/certificates.h"
+#include "daemon/core/spec/ssh_key.h"
+#include "daemon/io/ssh/ssh_key.h"
 #include "tests/fuzz.h"
 
 static void check_key(const char *text)

@@ -1,5 +1,5 @@
 /* The progress of a pull, cut into pieces of the first byte's size, and an image's name. */
-#include "daemon/io/docker_pull.h"
+#include "daemon/io/docker/docker_pull.h"
 #include "tests/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,8 +2,8 @@
  * Any bytes as a spec: no crash, no hang, either a spec or errors; and what is
  * accepted survives a copy and the store.
  */
-#include "daemon/core/haproxy.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/haproxy/haproxy.h"
+#include "daemon/core/spec/spec.h"
 #include "tests/fuzz.h"
 
 static void check_host(const struct spec_host *host)

@@ -4,7 +4,7 @@
  */
 #include <limits.h>
 
-#include "daemon/core/observed.h"
+#include "daemon/core/plan/observed.h"
 #include "daemon/core/servers.h"
 #include "tests/fuzz.h"
 

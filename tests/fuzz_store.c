@@ -1,8 +1,8 @@
 /* What the store has of a host, of an instance, and of what is remembered of it: written by an older or newer
  * apilbd, or damaged. */
-#include "daemon/core/haproxy.h"
-#include "daemon/core/memory.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/haproxy/haproxy.h"
+#include "daemon/core/memory/memory.h"
+#include "daemon/core/spec/spec.h"
 #include "tests/fuzz.h"
 
 static void check_host(const char *json)

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "daemon/clock.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
+#include "daemon/io/clock.h"
 #include "tests/turned_clock.h"
 
 const struct mishap mishaps[MISHAPS] = {
@@ -155,7 +155,7 @@ static struct job_target target_of(const struct place *place)
 					    .unproven = place->unproven,
 				    }};
 
-	memory_lend(&target.memory, &place->memory, version_of(place), clock_monotonic_ms());
+	memory_lend(&target.memory, &place->memory, version_of(place), clock_ms());
 	return target;
 }
 
@@ -180,7 +180,7 @@ static void take_verdict(struct place *place, struct job_target *target)
 		if (target->result.err.kind == ERR_NONE && place->err.kind == ERR_NONE && current)
 			memory_know(&target->memory, current->id);
 		memory_take(&place->memory, &target->memory, version_of(place), &target->result.err,
-			    clock_monotonic_ms());
+			    clock_ms());
 	}
 	job_target_clear(&place->last);
 	place->last = *target;
@@ -199,7 +199,7 @@ void place_forget(struct place *place)
 /* What the store has of it is all that the next process knows (instance_new). */
 static void restart(struct place *place)
 {
-	const struct silence_clock now = {.ms = clock_monotonic_ms(), .unix_ms = clock_now_ms()};
+	const struct silence_clock now = {.ms = clock_ms(), .unix_ms = clock_now_ms()};
 	char *json = memory_to_json(&place->memory);
 	struct memory after;
 

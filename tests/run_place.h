@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "daemon/core/removal.h"
-#include "daemon/job.h"
+#include "daemon/run/job.h"
 #include "tests/fake_engine.h"
 
 #define OWNER "apilb"

@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "daemon/core/spec_sharers.h"
-#include "daemon/core/spec_state.h"
+#include "daemon/core/spec/spec_sharers.h"
+#include "daemon/core/spec/spec_state.h"
 
 static void dump_text(FILE *out, int indent, const char *key, const char *text)
 {

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
 
 void spec_dump(FILE *out, const struct spec *spec);
 

@@ -1,5 +1,5 @@
 /*
- * Drives daemon/io/ssh.h for tests/integration/test_ssh.py: connects as told on
+ * Drives daemon/io/ssh/ssh.h for tests/integration/test_ssh.py: connects as told on
  * its command line, does one thing, prints one line.
  *
  *     ssh_tool [do=WHAT] [NAME=VALUE...] address=A port=P ... [jump address=A port=P ...]...
@@ -19,7 +19,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/clock.h"
-#include "daemon/io/ssh.h"
+#include "daemon/io/ssh/ssh.h"
 
 static struct {
 	const char *what;

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "daemon/core/observed.h"
+#include "daemon/core/plan/observed.h"
 #include "daemon/core/wanted.h"
 
 enum first_look {

@@ -7,7 +7,7 @@
 #include <uthash.h>
 
 #include "common/mem.h"
-#include "daemon/core/spec_state.h"
+#include "daemon/core/spec/spec_state.h"
 
 /* Claims that have a word in common: a name, an id, a place. */
 struct group {

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
 
 /* The numbers are kept in the store. */
 enum unit_state {

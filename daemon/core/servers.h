@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemon/core/observed.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/plan/observed.h"
+#include "daemon/core/spec/spec.h"
 
 /* The last that was known of a server: never SERVER_UNKNOWN. */
 struct server_memory {

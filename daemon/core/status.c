@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "common/text.h"
-#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy/haproxy.h"
 
 const char *phase_name(enum phase phase)
 {

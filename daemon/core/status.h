@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "daemon/core/observed.h"
-#include "daemon/core/plan.h"
+#include "daemon/core/plan/observed.h"
+#include "daemon/core/plan/plan.h"
 #include "daemon/core/servers.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
 
 enum phase {
 	PHASE_PENDING,     /* not looked at yet */

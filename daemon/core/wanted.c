@@ -7,7 +7,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
-#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy/haproxy.h"
 
 /* Where the official image's HAProxy looks, so that its own tools work in the container too. */
 #define CONFIG_DIR_IN_CONTAINER "/usr/local/etc/haproxy"

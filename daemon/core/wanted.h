@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "daemon/core/haproxy.h"
+#include "daemon/core/haproxy/haproxy.h"
 #include "daemon/core/hash.h"
-#include "daemon/core/spec.h"
+#include "daemon/core/spec/spec.h"
 
 struct json_object;
 

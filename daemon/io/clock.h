@@ -1,4 +1,5 @@
-/* Time as floor 2 needs it: milliseconds that never jump, and libevent's form of them. */
+/* Milliseconds: those that never jump, for all that waits; those of the calendar, for people and the store;
+ * and libevent's form of them. */
 #ifndef APILB_IO_CLOCK_H
 #define APILB_IO_CLOCK_H
 
@@ -11,6 +12,14 @@ static inline int64_t clock_ms(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static inline int64_t clock_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 

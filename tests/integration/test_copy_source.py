@@ -11,7 +11,7 @@ TOP = Path(__file__).resolve().parents[2]
 # By kind: what automake, libtool, make check and python leave in the tree. VPATH would find each of these.
 BUILT = """configure config.status config.h config.h.in Makefile Makefile.in libtool aclocal.m4 stamp-h1 apilbd apilbctl
            common/libcommon_la-err.o common/libcommon_la-err.lo libcommon.la .libs/libcommon.a common/.dirstamp
-           common/.deps/err.Plo daemon/core/addresses.c daemon/core/guard.c systemd/apilbd.service
+           common/.deps/err.Plo daemon/core/haproxy/addresses.c daemon/core/haproxy/guard.c systemd/apilbd.service
            tests/check_plan tests/check_plan.log tests/fuzz_spec tests/ssh_tool tests/crash_points.so
            tests/integration/__pycache__/x.pyc build/apilbd build-asan/Makefile""".split()
 # Names that look like built ones, a file that is not yet committed, and what a shell would trip over.

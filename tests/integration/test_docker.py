@@ -1,4 +1,4 @@
-"""The Engine API (daemon/io/docker.h) against real engines, through tests/docker_tool.
+"""The Engine API (daemon/io/docker/docker.h) against real engines, through tests/docker_tool.
 
 Each engine has its own directory and socket, pulls come from a registry on the loopback, and containers use
 the host's network. Needs root, docker.io, docker-registry, podman, runc, haproxy and busybox-static.

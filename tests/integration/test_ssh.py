@@ -1,4 +1,4 @@
-"""daemon/io/ssh.c against real sshds, and against fake ones that misbehave.
+"""daemon/io/ssh/ssh.c against real sshds, and against fake ones that misbehave.
 
 Each test drives tests/ssh_tool (see there), which prints one line. APILB_BUILD
 names another build of it (sanitizers), APILB_WRAPPER a program that runs it

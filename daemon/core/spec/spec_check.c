@@ -1,0 +1,281 @@
+/* What is wrong with a document by itself: kinds, keys, and the syntax of values. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "common/mem.h"
+#include "common/text.h"
+#include "daemon/core/spec/spec_fields.h"
+
+static const char *const kind_names[YAML_KINDS] = {
+	[YAML_TEXT] = "a text",
+	[YAML_LIST] = "a list",
+	[YAML_MAP] = "a map",
+};
+
+/* Part of a key is nearer than its length says: "keyfile" means "privateKeyFile". */
+static unsigned likeness(const char *key, const char *known)
+{
+	unsigned d = text_distance(key, known);
+
+	if (d > 2 && (strcasestr(known, key) || strcasestr(key, known)))
+		return 2;
+	return d;
+}
+
+static const char *nearest_key(const struct spec_fields *fields, const char *key)
+{
+	const char *nearest = "";
+	unsigned best = UINT32_MAX;
+
+	for (size_t i = 0; i < fields->n; i++) {
+		unsigned d = likeness(key, fields->v[i].key);
+
+		if (d < best) {
+			best = d;
+			nearest = fields->v[i].key;
+		}
+	}
+	return nearest;
+}
+
+static const struct spec_field *find_field(const struct spec_fields *fields, const char *key)
+{
+	for (size_t i = 0; i < fields->n; i++)
+		if (strcmp(fields->v[i].key, key) == 0)
+			return &fields->v[i];
+	return NULL;
+}
+
+static void report_unknown_key(const struct spec_fields *fields, struct yaml_value *key,
+			       struct report *report)
+{
+	char known[512] = "";
+	size_t len = 0;
+
+	if (fields->n == 0) {
+		report_value(report, key, "unknown key: none is known here, write {}");
+		return;
+	}
+	for (size_t i = 0; i < fields->n && len < sizeof(known); i++)
+		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
+					fields->v[i].key);
+	if (fields->above && find_field(fields->above, key->text))
+		report_value(
+			report, key,
+			"unknown key here: it belongs to the top level, for all of the spec. Known here: %s",
+			known);
+	else
+		report_value(report, key, "unknown key; did you mean \"%s\"? Known here: %s",
+			     nearest_key(fields, key->text), known);
+}
+
+/* Whether the value is there and of the right kind; the wrong kind is reported. */
+static bool expect(enum yaml_kind kind, struct yaml_value *value, struct report *report)
+{
+	if (value->null)
+		return false;
+	if (value->kind != kind)
+		report_value(report, value, "must be %s, not %s", kind_names[kind], kind_names[value->kind]);
+	return value->kind == kind;
+}
+
+static void check_syntax(const struct spec_type *type, struct yaml_value *value, struct report *report)
+{
+	struct err err;
+
+	if ((report->recalled ? type_check_recalled(type, value->text, &err)
+			      : type->check(value->text, &err)) < 0)
+		report_value(report, value, "%s", err.message);
+	else if (type->unquoted && !value->plain)
+		report_value(report, value, "must be written without quotes");
+}
+
+static void check_text(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	if (expect(YAML_TEXT, value, report) && (value_given(value) || f->type->unquoted))
+		check_syntax(f->type, value, report);
+}
+
+/* The elements of a list by what they mean, so that two spellings of one address are seen. */
+struct element {
+	UT_hash_handle hh;
+	const struct yaml_value *value;
+	char *meaning;
+};
+
+static char *meaning(const struct spec_storage *storage, const char *text)
+{
+	void *element = xcalloc(1, storage->size);
+	char *result;
+
+	storage->store(element, text);
+	result = storage->text(element);
+	storage->clear(element);
+	free(element);
+	return result;
+}
+
+static void check_twice(const struct spec_type *type, struct yaml_value *value, struct element **elements,
+			struct report *report)
+{
+	char *text = meaning(type->storage, value->text);
+	struct element *element;
+
+	HASH_FIND_STR(*elements, text, element);
+	if (element) {
+		report_value(report, value, "is given twice, first in line %zu", element->value->line);
+		free(text);
+		return;
+	}
+	element = xcalloc(1, sizeof(*element));
+	element->value = value;
+	element->meaning = text;
+	HASH_ADD_KEYPTR(hh, *elements, element->meaning, strlen(element->meaning), element);
+}
+
+static void check_items(const struct spec_field *f, struct yaml_value *list, struct report *report)
+{
+	const struct spec_type *type = f->type;
+	struct element *elements = NULL, *element, *tmp;
+
+	if (list->n > SPEC_MAX_ITEMS && !report->recalled)
+		report_value(report, list, "has %zu items; at most %d are allowed", list->n, SPEC_MAX_ITEMS);
+	for (size_t i = 0; i < list->n && !report_is_full(report); i++) {
+		struct yaml_value *item = list->items[i];
+		size_t before = report_index(report, i);
+
+		if (item->kind != YAML_TEXT)
+			expect(YAML_TEXT, item, report);
+		else
+			check_syntax(type, item, report);
+		if (type->storage && !f->repeats && !item->marked)
+			check_twice(type, item, &elements, report);
+		report_up(report, before);
+	}
+	HASH_ITER (hh, elements, element, tmp) {
+		HASH_DEL(elements, element);
+		free(element->meaning);
+		free(element);
+	}
+}
+
+static void check_list(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	if (expect(YAML_LIST, value, report))
+		check_items(f, value, report);
+}
+
+static void check_text_or_list(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	if (value->kind == YAML_LIST)
+		check_items(f, value, report);
+	else if (value->kind == YAML_MAP)
+		report_value(report, value, "must be a text or a list, not a map");
+	else
+		check_text(f, value, report);
+}
+
+static void check_map(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	if (expect(YAML_MAP, value, report))
+		fields_check(f->fields, value, report);
+}
+
+static void check_maps(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	if (!expect(YAML_LIST, value, report))
+		return;
+	for (size_t i = 0; i < value->n && !report_is_full(report); i++) {
+		size_t before = report_index(report, i);
+
+		/* "- " with nothing after it is a file cut in two rather than a wish. */
+		if (value->items[i]->null)
+			report_value(report, value->items[i], "must be a map; {} is one with nothing in it");
+		else if (expect(YAML_MAP, value->items[i], report))
+			fields_check(f->fields, value->items[i], report);
+		report_up(report, before);
+	}
+}
+
+static void report_twice(const struct yaml_pair *pair, struct report *report)
+{
+	if (pair->first_line)
+		report_value(report, pair->key, "this key is given twice, first in line %zu",
+			     pair->first_line);
+}
+
+/* A map with any keys. */
+static void check_values(const struct spec_field *f, struct yaml_value *map, struct report *report,
+			 void (*check)(const struct spec_field *, struct yaml_value *, struct report *))
+{
+	if (!expect(YAML_MAP, map, report))
+		return;
+	for (size_t i = 0; i < map->n && !report_is_full(report); i++) {
+		size_t before = report_key(report, map->pairs[i].key->text);
+
+		report_twice(&map->pairs[i], report);
+		check(f, map->pairs[i].value, report);
+		report_up(report, before);
+	}
+}
+
+static void check_text_map(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	check_values(f, value, report, check_text);
+}
+
+static void check_map_map(const struct spec_field *f, struct yaml_value *value, struct report *report)
+{
+	check_values(f, value, report, check_map);
+}
+
+static void check_pair(const struct spec_field *f, struct yaml_value *map, const struct yaml_pair *pair,
+		       struct report *report)
+{
+	static void (*const check[SHAPES])(const struct spec_field *, struct yaml_value *,
+					   struct report *) = {
+		[SHAPE_TEXT] = check_text,
+		[SHAPE_LIST] = check_list,
+		[SHAPE_TEXT_OR_LIST] = check_text_or_list,
+		[SHAPE_GROUP] = check_map,
+		[SHAPE_POINTER] = check_map,
+		[SHAPE_MAP] = check_map,
+		[SHAPE_MAPS] = check_maps,
+		[SHAPE_TEXT_MAP] = check_text_map,
+		[SHAPE_MAP_MAP] = check_map_map,
+	};
+
+	report_twice(pair, report);
+	/* One error for the two of them, at the second in the alphabet. */
+	if (f->rival && strcmp(f->key, f->rival) > 0 && given(map, f->key) && given(map, f->rival))
+		report_value(report, pair->key, "%s and %s are both given: only one of them may be", f->rival,
+			     f->key);
+	check[f->type->shape](f, pair->value, report);
+}
+
+/*
+ * Unknown keys are taken out of the map once reported: later look-ups, of which
+ * there are many for the top level of a large fleet, need not pass them again.
+ */
+void fields_check(const struct spec_fields *fields, struct yaml_value *map, struct report *report)
+{
+	size_t known = 0;
+
+	for (size_t i = 0; i < map->n && !report_is_full(report); i++) {
+		const struct yaml_pair pair = map->pairs[i];
+		const struct spec_field *f = find_field(fields, pair.key->text);
+		size_t before = report_key(report, pair.key->text);
+
+		if (f)
+			check_pair(f, map, &pair, report);
+		else
+			report_unknown_key(fields, pair.key, report);
+		if (f && !pair.first_line)
+			map->pairs[known++] = pair;
+		report_up(report, before);
+	}
+	map->n = known;
+}

@@ -1,0 +1,502 @@
+/*
+ * Puts the parts together, and ends them in order.
+ */
+#include "daemon/daemon.h"
+
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/text.h"
+#include "daemon/api/api.h"
+#include "daemon/fleet/fleet.h"
+#include "daemon/io/background.h"
+#include "daemon/io/clock.h"
+#include "daemon/rollout/rollouts.h"
+#include "daemon/settings/settings.h"
+#include "daemon/specs/specs.h"
+#include "daemon/specs/specs_check.h"
+
+/* The contract's exit codes. */
+enum { EXIT_CONVERGED = 0, EXIT_NOT_CONVERGED = 1, EXIT_USAGE = 2 };
+
+struct daemon {
+	struct settings settings;
+	int argc;
+	char **argv;
+
+	struct event_base *base;
+	struct evdns_base *dns;
+	struct ssh_context ssh;
+	char *known_hosts;
+	struct store *store;
+	struct events *events;
+	struct fleet *fleet;
+	struct api api;
+	struct control *control;
+	struct event *signals[3];
+	struct event *watchdog;
+	struct fleet_waiter loaded, reload;
+	bool settings_read; /* at the last reload; else they stayed as they were */
+	bool reloading;     /* settings are read, specs are not yet */
+	bool reload_due;    /* asked for before the start was through */
+	bool through;       /* --once had nothing to do, or could not */
+	unsigned stops;
+	int exit_code;
+};
+
+/* Signals. */
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)what;
+	if (++daemon->stops > 1) {
+		log_warning(NULL, "second signal: ending at once");
+		_exit(128 + (int)sig);
+	}
+	log_info(NULL, "%s: stopping", sig == SIGTERM ? "SIGTERM" : "SIGINT");
+	sd_notify(0, "STOPPING=1");
+	/* What is under way on a host is safe to leave: the next start observes anew. */
+	event_base_loopbreak(daemon->base);
+}
+
+/* false: nothing has changed, and the log says why. */
+static bool reload_settings(struct daemon *daemon)
+{
+	struct settings fresh;
+	char *restart = NULL;
+	struct err err;
+
+	if (settings_reload(&fresh, &daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
+		log_error(NULL, "%s; the settings stay as they were", err.message);
+		return false;
+	}
+	if (restart)
+		log_warning(NULL, "%s: in effect after a restart", restart);
+	free(restart);
+	/* Only what can change: the others stand on the strings that they were given. */
+	daemon->settings.resync_ms = fresh.resync_ms;
+	daemon->settings.silent_after_ms = fresh.silent_after_ms;
+	daemon->settings.concurrency = fresh.concurrency;
+	daemon->settings.log_level = fresh.log_level;
+	daemon->settings.log_format = fresh.log_format;
+	settings_clear(&fresh);
+	log_init(daemon->settings.log_level, daemon->settings.log_format);
+	fleet_settings_changed(daemon->fleet);
+	return true;
+}
+
+static void log_reloaded(const struct daemon *daemon, size_t hosts)
+{
+	const char *file = daemon->settings.config_file;
+	struct spec_file *const *files;
+	size_t n, invalid = 0;
+
+	files = specs_files(fleet_specs(daemon->fleet), &n);
+	for (size_t i = 0; i < n; i++)
+		invalid += files[i]->errors.n > 0;
+	log_info(
+		NULL,
+		"read again: settings (%s%s) and %zu specs, %zu of them not valid (%s); looking at %zu hosts",
+		file,
+		!daemon->settings_read    ? ": not taken, see above"
+		: access(file, F_OK) == 0 ? ""
+					  : " is not there",
+		n, invalid, daemon->settings.spec_dir, hosts);
+}
+
+static void on_reloaded(void *arg, bool loaded)
+{
+	struct daemon *daemon = arg;
+
+	daemon->reloading = false;
+	if (!loaded)
+		return;
+	log_reloaded(daemon, fleet_kick(daemon->fleet, NULL));
+	sd_notify(0, "READY=1");
+}
+
+static void on_reload(evutil_socket_t sig, short what, void *arg)
+{
+	struct daemon *daemon = arg;
+
+	(void)sig;
+	(void)what;
+	if (!daemon->fleet || !fleet_is_ready(daemon->fleet)) {
+		daemon->reload_due = true;
+		return;
+	}
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_ms() * 1000);
+	daemon->settings_read = reload_settings(daemon);
+	if (daemon->reloading)
+		return;
+	fleet_load(daemon->fleet);
+	daemon->reload = (struct fleet_waiter){.loaded = on_reloaded, .arg = daemon};
+	daemon->reloading = fleet_wait(daemon->fleet, &daemon->reload);
+	if (!daemon->reloading)
+		on_reloaded(daemon, true);
+}
+
+static void add_signals(struct daemon *daemon)
+{
+	const struct {
+		int signal;
+		event_callback_fn handler;
+	} rows[] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		daemon->signals[i] = evsignal_new(daemon->base, rows[i].signal, rows[i].handler, daemon);
+		event_add(daemon->signals[i], NULL);
+	}
+}
+
+static void drop_signals(struct daemon *daemon)
+{
+	for (size_t i = 0; i < sizeof(daemon->signals) / sizeof(daemon->signals[0]); i++) {
+		if (daemon->signals[i])
+			event_free(daemon->signals[i]);
+		daemon->signals[i] = NULL;
+	}
+}
+
+/* systemd: sd_watchdog_enabled(3). A loop that hangs does not come here. */
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	sd_notify(0, "WATCHDOG=1");
+}
+
+static void add_watchdog(struct daemon *daemon)
+{
+	struct timeval every;
+	uint64_t usec;
+
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return;
+	usec /= 2;
+	every = (struct timeval){.tv_sec = usec / 1000000, .tv_usec = usec % 1000000};
+	daemon->watchdog = event_new(daemon->base, -1, EV_PERSIST, on_watchdog, daemon);
+	event_add(daemon->watchdog, &every);
+}
+
+/* --once */
+
+static void on_quiet(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	if (!daemon->settings.once)
+		return;
+	daemon->exit_code = fleet_is_converged(daemon->fleet) ? EXIT_CONVERGED : EXIT_NOT_CONVERGED;
+	event_base_loopbreak(daemon->base);
+}
+
+static void report_instance(const struct fleet *fleet, const struct instance *instance, size_t *bad)
+{
+	const struct hold *hold = rollouts_hold(fleet_rollouts(fleet), instance);
+	enum phase phase = instance_phase(instance, hold);
+	const char *held = instance_held_because(instance, hold);
+
+	if (phase == PHASE_CONVERGED)
+		return;
+	(*bad)++;
+	log_error(instance->id, "%s: %s", phase_name(phase),
+		  held && instance->err.kind == ERR_NONE ? held : instance->err.message);
+}
+
+/* One line for each that is not as wanted: nobody is there to ask for status. */
+static void report_once(const struct daemon *daemon)
+{
+	struct fleet_walk walk = {.fleet = daemon->fleet};
+	size_t bad = 0, all = 0;
+
+	while (fleet_next(&walk)) {
+		all++;
+		report_instance(daemon->fleet, walk.instance, &bad);
+	}
+	log_info(NULL, "%zu of %zu balancers are as wanted", all - bad, all);
+}
+
+/* Its life. */
+
+/* A core, or what another process of our user reads out of our memory, would hold keys and passwords. Root
+ * may still attach a debugger. */
+static void keep_memory_private(void)
+{
+	const struct rlimit none = {0, 0};
+
+	setrlimit(RLIMIT_CORE, &none);
+	/* A core that goes to a program (systemd-coredump) is not held back by the limit. */
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* Every host costs a descriptor, the engine of the local one and each client another. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int open_store(struct daemon *daemon, struct err *err)
+{
+	char *warning = NULL;
+
+	daemon->store = store_open(daemon->base, daemon->settings.state_dir, &warning, err);
+	if (!daemon->store)
+		return -1;
+	daemon->events = events_new(daemon->base, daemon->store);
+	if (warning)
+		events_add(daemon->events, LOG_LEVEL_WARNING, NULL, NULL, "store", "%s", warning);
+	free(warning);
+	return 0;
+}
+
+static int open_fleet(struct daemon *daemon, struct err *err)
+{
+	const struct fleet_options options = {
+		.base = daemon->base,
+		.settings = &daemon->settings,
+		.ssh = &daemon->ssh,
+		.store = daemon->store,
+		.events = daemon->events,
+		.quiet = on_quiet,
+		.arg = daemon,
+	};
+
+	free(daemon->known_hosts);
+	daemon->known_hosts = xasprintf("%s/known_hosts", daemon->settings.state_dir);
+	daemon->ssh = (struct ssh_context){
+		.base = daemon->base,
+		.dns = daemon->dns,
+		.known_hosts = daemon->known_hosts,
+		.agent = getenv("SSH_AUTH_SOCK"),
+	};
+	daemon->fleet = fleet_new(&options, err);
+	return daemon->fleet ? 0 : -1;
+}
+
+static int open_control(struct daemon *daemon, struct err *err)
+{
+	/* One run, and gone: nobody could ask. */
+	if (daemon->settings.once)
+		return 0;
+	daemon->api = (struct api){
+		.fleet = daemon->fleet,
+		.events = daemon->events,
+		.store = daemon->store,
+		.started_at_ms = clock_now_ms(),
+	};
+	daemon->control = control_new(daemon->base, daemon->settings.socket, api_routes, &daemon->api, err);
+	if (!daemon->control)
+		return -1;
+	control_set_gate(daemon->control, api_gate);
+	return 0;
+}
+
+/*
+ * A daemon that was killed may be a moment in going, a backup in letting go of
+ * the store: what is somebody else's now is tried again for a while.
+ */
+#define PATIENCE_MS 10000
+#define ATTEMPT_INTERVAL_MS 100
+#define CLOSING_ATTEMPTS 20
+
+typedef int open_fn(struct daemon *daemon, struct err *err);
+
+static int open_patiently(struct daemon *daemon, open_fn *open, struct err *err)
+{
+	static const struct timeval interval = {.tv_usec = ATTEMPT_INTERVAL_MS * 1000};
+	int64_t until_ms = clock_ms() + PATIENCE_MS;
+	bool told = false;
+
+	while (open(daemon, err) != 0) {
+		if (err->kind != ERR_CONFLICT || clock_ms() >= until_ms)
+			return -1;
+		if (!told)
+			log_info(NULL, "waits for up to %d s: %s", PATIENCE_MS / 1000, err->message);
+		told = true;
+		/* Signals are seen meanwhile. */
+		event_base_loopexit(daemon->base, &interval);
+		event_base_dispatch(daemon->base);
+		if (daemon->stops > 0)
+			return err_set(err, ERR_CANCELLED, "stopped before the start was through");
+	}
+	return 0;
+}
+
+static int start(struct daemon *daemon, struct err *err)
+{
+	static open_fn *const opens[] = {open_store, open_fleet, open_control};
+
+	daemon->base = event_base_new();
+	/* Without nameservers addresses and /etc/hosts still work. */
+	daemon->dns = evdns_base_new(daemon->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+							   EVDNS_BASE_DISABLE_WHEN_INACTIVE |
+							   EVDNS_BASE_NAMESERVERS_NO_DEFAULT);
+	if (!daemon->dns)
+		daemon->dns = evdns_base_new(daemon->base, 0);
+	add_signals(daemon);
+	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
+		if (open_patiently(daemon, opens[i], err) != 0)
+			return -1;
+	return 0;
+}
+
+/* Within the 5 s that an end may take. */
+static void close_store(struct daemon *daemon)
+{
+	static const struct timespec interval = {.tv_nsec = ATTEMPT_INTERVAL_MS * 1000000L};
+	struct err err = {0};
+
+	for (int i = 0; daemon->store && store_flush(daemon->store, &err) != 0; i++) {
+		if (err.kind != ERR_CONFLICT || i == CLOSING_ATTEMPTS) {
+			log_error(NULL, "what happened last is not written down: %s", err.message);
+			break;
+		}
+		nanosleep(&interval, NULL);
+	}
+	store_close(daemon->store);
+}
+
+static void stop(struct daemon *daemon)
+{
+	control_end(daemon->control);
+	/*
+	 * The fleet first: what waits for it in a client's request gets its answer,
+	 * and a turn of the loop later that is sent, and the streams that the fleet
+	 * has freed are gone (bufferevents end deferred).
+	 */
+	fleet_free(daemon->fleet);
+	events_free(daemon->events);
+	if (daemon->base)
+		event_base_loop(daemon->base, EVLOOP_NONBLOCK);
+	control_free(daemon->control);
+	close_store(daemon);
+	drop_signals(daemon);
+	if (daemon->watchdog)
+		event_free(daemon->watchdog);
+	if (daemon->dns)
+		evdns_base_free(daemon->dns, 0);
+	if (daemon->base)
+		event_base_free(daemon->base);
+	libevent_global_shutdown();
+	free(daemon->known_hosts);
+	settings_clear(&daemon->settings);
+}
+
+/* --once has nothing to do, or cannot. */
+static bool is_through(struct daemon *daemon, size_t hosts)
+{
+	if (!daemon->settings.once)
+		return false;
+	if (fleet_directory_error(daemon->fleet) || !specs_all_valid(fleet_specs(daemon->fleet))) {
+		fleet_tell_all(daemon->fleet); /* nobody is there to ask for status */
+		daemon->exit_code = EXIT_USAGE;
+		return true;
+	}
+	return hosts == 0; /* EXIT_CONVERGED */
+}
+
+static void on_loaded(void *arg, bool loaded)
+{
+	struct daemon *daemon = arg;
+	size_t hosts;
+
+	if (!loaded)
+		return;
+	fleet_hosts(daemon->fleet, &hosts);
+	if (is_through(daemon, hosts)) {
+		daemon->through = true;
+		event_base_loopbreak(daemon->base);
+		return;
+	}
+	log_info(NULL, "apilbd %s: looking after %zu hosts, specs in %s", PACKAGE_VERSION, hosts,
+		 daemon->settings.spec_dir);
+	sd_notify(0, "READY=1");
+	if (daemon->reload_due)
+		on_reload(SIGHUP, 0, daemon);
+}
+
+static int run(struct daemon *daemon)
+{
+	fleet_load(daemon->fleet);
+	daemon->loaded = (struct fleet_waiter){.loaded = on_loaded, .arg = daemon};
+	fleet_wait(daemon->fleet, &daemon->loaded);
+	add_watchdog(daemon);
+	event_base_dispatch(daemon->base);
+	/* From here on nobody looks at signals: the next one is to end it at once. */
+	drop_signals(daemon);
+	if (!daemon->settings.once || daemon->through)
+		return daemon->exit_code;
+	if (daemon->stops > 0)
+		daemon->exit_code = EXIT_NOT_CONVERGED;
+	report_once(daemon);
+	return daemon->exit_code;
+}
+
+/* Before there is a log. A message may have words of the command line in it. */
+static int refuse(const struct err *err)
+{
+	char *safe = text_printable(err->message, TEXT_LINE);
+
+	fprintf(stderr, "apilbd: %s\n", safe);
+	free(safe);
+	return EXIT_USAGE;
+}
+
+int daemon_main(int argc, char **argv)
+{
+	struct daemon daemon = {.argc = argc, .argv = argv};
+	struct err err;
+	int parsed, code;
+
+	file_hold_standard();
+	parsed = settings_parse(&daemon.settings, argc, argv, &err);
+	if (parsed > 0)
+		return EXIT_CONVERGED;
+	if (parsed < 0)
+		return refuse(&err);
+	log_init(daemon.settings.log_level, daemon.settings.log_format);
+	signal(SIGPIPE, SIG_IGN);
+	keep_memory_private();
+	if (daemon.settings.check) {
+		code = specs_check(daemon.settings.spec_dir) ? EXIT_CONVERGED : EXIT_USAGE;
+		settings_clear(&daemon.settings);
+		return code;
+	}
+	raise_descriptor_limit();
+	if (start(&daemon, &err) == 0) {
+		code = run(&daemon);
+	} else if (err.kind == ERR_CANCELLED) {
+		code = daemon.settings.once ? EXIT_NOT_CONVERGED : EXIT_CONVERGED;
+	} else {
+		log_error(NULL, "%s", err.message);
+		code = EXIT_USAGE;
+	}
+	stop(&daemon);
+	if (background_is_left()) {
+		fflush(NULL);
+		_exit(code);
+	}
+	return code;
+}

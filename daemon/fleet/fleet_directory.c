@@ -1,0 +1,319 @@
+/*
+ * The fleet and the spec directory: when it is read, and who waits for that. A
+ * look goes from a thread that reads (spec_look) over slices of the loop that
+ * take in what was found (specs_update_files) to the specs that are in force.
+ */
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/fleet/fleet_internal.h"
+#include "daemon/io/background.h"
+#include "daemon/io/watch/watch.h"
+
+/* The store's name for which directory the specs came from. */
+#define META_SPEC_DIR "spec-dir"
+
+/* After so long nobody waits for a look any more, nor for those that come because it was dropped: a thousand
+ * large files take some seconds. */
+#define LOOK_PATIENCE_S 30
+
+/* So many looks in a row, during which something has changed, come to nothing. */
+#define LOOKS_DROPPED_MAX 3
+
+/* What an empty directory means is a question of which one it is, also after a restart. */
+void fleet_directory_recall(struct fleet *fleet)
+{
+	char *place = store_get_meta(fleet->options.store, META_SPEC_DIR);
+	size_t n;
+
+	specs_files(fleet->specs, &n);
+	if (n > 0)
+		watch_expect(fleet->watch, place ? place : "");
+	free(place);
+}
+
+static void remember_directory(struct fleet *fleet)
+{
+	const char *place = watch_place(fleet->watch);
+	char *known = store_get_meta(fleet->options.store, META_SPEC_DIR);
+
+	if (place && (!known || strcmp(known, place) != 0))
+		store_put_meta(fleet->options.store, META_SPEC_DIR, place);
+	free(known);
+}
+
+static void follow(void *arg, const char *path, const struct file_stamp *stamp)
+{
+	watch_follow(arg, path, stamp);
+}
+
+/* In slices: a thousand files may each have a hundred errors. */
+static void on_tell(evutil_socket_t fd, short what, void *arg)
+{
+	struct fleet *fleet = arg;
+
+	(void)fd;
+	(void)what;
+	if (specs_tell(fleet->specs))
+		evtimer_add(fleet->tell, &(struct timeval){0});
+}
+
+void fleet_tell_all(struct fleet *fleet)
+{
+	while (specs_tell(fleet->specs))
+		continue;
+}
+
+static void tell_directory(struct fleet *fleet, const struct err *err)
+{
+	if (err->kind == ERR_NONE) {
+		if (fleet->directory_error)
+			events_add(fleet->options.events, LOG_LEVEL_INFO, NULL, NULL, "spec-dir",
+				   "the spec directory can be read again");
+		FREE(fleet->directory_error);
+	} else if (!fleet->directory_error || strcmp(fleet->directory_error, err->message) != 0) {
+		events_add(fleet->options.events, LOG_LEVEL_ERROR, NULL, NULL, "spec-dir",
+			   "%s; what was in force stays in force", err->message);
+		free(fleet->directory_error);
+		fleet->directory_error = xstrdup(err->message);
+	}
+}
+
+static void move_waiters(struct fleet_waiters *from, struct fleet_waiters *to)
+{
+	struct fleet_waiter *waiter;
+
+	TAILQ_FOREACH (waiter, from, entry)
+		waiter->queue = to;
+	TAILQ_CONCAT(to, from, entry);
+}
+
+/* Whoever is told may ask for the next look, and others then wait where these did. */
+static void end_waiting(struct fleet_waiters *waiters, bool loaded)
+{
+	struct fleet_waiters told = TAILQ_HEAD_INITIALIZER(told);
+	struct fleet_waiter *waiter;
+
+	move_waiters(waiters, &told);
+	while ((waiter = TAILQ_FIRST(&told)) != NULL) {
+		TAILQ_REMOVE(&told, waiter, entry);
+		waiter->queue = NULL;
+		waiter->loaded(waiter->arg, loaded);
+	}
+}
+
+/* Who waits is served before anybody runs: a plan is to show what an edit does, not that it has been done. */
+static void end_look(struct fleet *fleet, bool changed)
+{
+	bool again = fleet->look_again;
+
+	fleet->look = NULL;
+	fleet->look_again = false;
+	fleet->holding++;
+	on_tell(-1, 0, fleet);
+	if (changed || !fleet->ready)
+		fleet_apply_specs(fleet);
+	fleet->ready = true;
+	end_waiting(&fleet->served, true);
+	if (again)
+		fleet_load(fleet);
+	if (!fleet->look && !watch_settling(fleet->watch))
+		end_waiting(&fleet->waiters, true);
+	fleet->holding--;
+	fleet_fill_places(fleet);
+}
+
+static void on_take_in(evutil_socket_t fd, short what, void *arg)
+{
+	struct fleet *fleet = arg;
+	/* Now something may be removed, also when all files are as the store had them. */
+	bool changed = !specs_have_looked(fleet->specs);
+
+	(void)fd;
+	(void)what;
+	if (specs_update_files(fleet->update)) {
+		evtimer_add(fleet->take_in, &(struct timeval){0});
+		return;
+	}
+	changed |= specs_update_end(fleet->update);
+	fleet->update = NULL;
+	specs_each_named(fleet->specs, follow, fleet->watch);
+	remember_directory(fleet);
+	end_look(fleet, changed);
+}
+
+/*
+ * What has changed meanwhile may have been read half, and half of a file may be a
+ * shorter spec. So another look decides, unless the directory never rests.
+ */
+static bool drop_look(struct fleet *fleet)
+{
+	bool again = fleet->look_again;
+
+	if (!again && !watch_settling(fleet->watch)) {
+		fleet->looks_dropped = 0;
+		return false;
+	}
+	if (fleet->looks_dropped++ == LOOKS_DROPPED_MAX) {
+		fleet->looks_dropped = 0;
+		return false;
+	}
+	spec_look_free(fleet->look);
+	fleet->look = NULL;
+	fleet->look_again = false;
+	move_waiters(&fleet->served, &fleet->waiters);
+	/* Else it comes when all has settled. */
+	if (again)
+		fleet_load(fleet);
+	return true;
+}
+
+/* The file system hangs, say: what was in force is in force, and whoever asks is told so. */
+static void on_look_hangs(evutil_socket_t fd, short what, void *arg)
+{
+	struct fleet *fleet = arg;
+	struct err err;
+
+	(void)fd;
+	(void)what;
+	fleet->look_hangs = true;
+	err_set(&err, ERR_TRANSIENT,
+		"spec directory %s could not be read for %d s: does its file system hang, or does it never "
+		"rest?",
+		fleet->options.settings->spec_dir, LOOK_PATIENCE_S);
+	tell_directory(fleet, &err);
+	fleet->holding++;
+	if (!fleet->ready)
+		fleet_apply_specs(fleet);
+	fleet->ready = true;
+	end_waiting(&fleet->served, true);
+	end_waiting(&fleet->waiters, true);
+	fleet->holding--;
+	fleet_fill_places(fleet);
+}
+
+static void on_read(void *arg)
+{
+	struct fleet *fleet = arg;
+	struct err err = {0};
+	bool is_there = watch_end(fleet->watch, &fleet->look->listing, &err) == 0;
+
+	fleet->reading = NULL;
+	if (is_there && drop_look(fleet))
+		return;
+	fleet->look_hangs = false;
+	evtimer_del(fleet->hangs);
+	tell_directory(fleet, &err);
+	if (is_there) {
+		watch_accept(fleet->watch, &fleet->look->listing);
+		fleet->update = specs_update_begin(fleet->specs, fleet->look);
+		on_take_in(-1, 0, fleet);
+	} else {
+		spec_look_free(fleet->look);
+		end_look(fleet, false);
+	}
+}
+
+static void note_recorded(struct fleet *fleet, struct spec_look *look)
+{
+	struct fleet_walk walk = {.fleet = fleet};
+
+	while (fleet_next(&walk))
+		spec_look_record(look, walk.instance->record.spec);
+}
+
+static void begin_look(struct fleet *fleet)
+{
+	watch_begin(fleet->watch);
+	fleet->look = specs_look(fleet->specs, fleet->options.settings->spec_dir);
+	note_recorded(fleet, fleet->look);
+	move_waiters(&fleet->waiters, &fleet->served);
+	/* With a look that was dropped for this one it has begun, or is over. */
+	if (!fleet->look_hangs && !evtimer_pending(fleet->hangs, NULL))
+		evtimer_add(fleet->hangs, &(struct timeval){.tv_sec = LOOK_PATIENCE_S});
+	fleet->reading = background_start(fleet->options.base, spec_look_read, fleet->look, on_read, fleet);
+}
+
+void fleet_load(struct fleet *fleet)
+{
+	fleet->asked = true;
+	if (fleet->look)
+		fleet->look_again = true;
+	else if (!watch_settling(fleet->watch))
+		begin_look(fleet);
+}
+
+bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
+{
+	if (fleet->look_hangs || (!fleet->look && !(fleet->asked && watch_settling(fleet->watch))))
+		return false;
+	waiter->queue = &fleet->waiters;
+	TAILQ_INSERT_TAIL(waiter->queue, waiter, entry);
+	return true;
+}
+
+void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter)
+{
+	(void)fleet;
+	TAILQ_REMOVE(waiter->queue, waiter, entry);
+}
+
+/* It has settled; or it never does, and has to be looked at all the same. */
+static void on_changed(void *arg)
+{
+	struct fleet *fleet = arg;
+
+	if (fleet->look)
+		fleet->look_again = true;
+	else if (fleet->asked)
+		begin_look(fleet);
+}
+
+static void on_rescan(evutil_socket_t fd, short what, void *arg)
+{
+	struct fleet *fleet = arg;
+
+	(void)fd;
+	(void)what;
+	if (fleet->ready)
+		fleet_load(fleet);
+}
+
+/* Its life. */
+
+void fleet_directory_init(struct fleet *fleet)
+{
+	const struct fleet_options *options = &fleet->options;
+
+	TAILQ_INIT(&fleet->waiters);
+	TAILQ_INIT(&fleet->served);
+	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
+	fleet->take_in = evtimer_new(options->base, on_take_in, fleet);
+	fleet->hangs = evtimer_new(options->base, on_look_hangs, fleet);
+	fleet->tell = evtimer_new(options->base, on_tell, fleet);
+	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
+}
+
+void fleet_directory_stop(struct fleet *fleet)
+{
+	bool ended = background_cancel(fleet->reading);
+
+	if (fleet->update)
+		specs_update_cancel(fleet->update);
+	else if (ended)
+		spec_look_free(fleet->look);
+	end_waiting(&fleet->served, false);
+	end_waiting(&fleet->waiters, false);
+}
+
+void fleet_directory_clear(struct fleet *fleet)
+{
+	event_free(fleet->take_in);
+	event_free(fleet->hangs);
+	event_free(fleet->tell);
+	event_free(fleet->rescan);
+	watch_free(fleet->watch);
+	free(fleet->directory_error);
+}

@@ -1,0 +1,315 @@
+/* What the specs in force want of the hosts: core/assign decides, here it is carried out. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/core/assign.h"
+#include "daemon/core/spec/spec_state.h"
+#include "daemon/fleet/fleet_internal.h"
+
+/* What assign is told of, item by item. */
+
+struct wish {
+	struct fleet_host *fleet_host;
+	const struct spec *spec;
+	const struct spec_instance *said;
+	struct wanted *wanted;
+	/* When it is carried out. */
+	struct instance *instance; /* NULL: somebody else has its place */
+	bool edited, left_out;
+};
+
+struct leftover {
+	char *host; /* its key: it is no host of the fleet unless something is done there */
+	const struct spec *spec;
+	const struct spec_state_entry *entry;
+};
+
+struct known {
+	struct fleet_host *fleet_host;
+	struct instance *instance;
+	bool kept;
+};
+
+/* The specs are applied. Each item is told to assign at the same place of the array below it. */
+struct application {
+	struct fleet *fleet;
+	struct wish *wishes;
+	struct assign_wish *told_wishes;
+	struct leftover *leftovers;
+	struct assign_leftover *told_leftovers;
+	struct known *known;
+	struct assign_known *told_known;
+	struct assign_world world;
+};
+
+/* What there is. */
+
+/* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
+ * under way. */
+static struct wanted *wanted_for(struct fleet *fleet, struct fleet_host *fleet_host, const struct spec *spec,
+				 const struct spec_instance *instance)
+{
+	const struct instance *known = host_find(fleet_host->host, instance->name);
+	const char *adopt_id = instance->adopted ? instance->adopted->container_id : NULL;
+
+	if (known && known->next && wanted_is_for(known->next, spec->name, instance, adopt_id))
+		return wanted_ref(known->next);
+	if (known && known->wanted && wanted_is_for(known->wanted, spec->name, instance, adopt_id))
+		return wanted_ref(known->wanted);
+	return wanted_new(fleet->options.settings->owner, spec->name, instance, adopt_id);
+}
+
+static void tell_wish(struct application *all, const struct spec_file *file, size_t i)
+{
+	const struct spec_instance *said = &file->spec->instances[i];
+	struct fleet_host *fleet_host = fleet_host_for(all->fleet, &said->host);
+	struct wanted *wanted = wanted_for(all->fleet, fleet_host, file->spec, said);
+	size_t at = all->world.wishes_n++;
+
+	all->wishes[at] = (struct wish){
+		.fleet_host = fleet_host,
+		.spec = file->spec,
+		.said = said,
+		.wanted = wanted,
+	};
+	all->told_wishes[at] = (struct assign_wish){
+		.host = fleet_host->key,
+		.name = said->name,
+		.spec = file->spec->name,
+		.version = wanted->version,
+		.paused = rollouts_is_paused(all->fleet->rollouts, file->spec->name),
+		.faulty = file->errors.n > 0,
+	};
+}
+
+static void tell_leftover(struct application *all, const struct spec *spec,
+			  const struct spec_state_entry *entry)
+{
+	char *host;
+	size_t at;
+
+	if (!spec_state_is_left(entry))
+		return;
+	host = fleet_host_key(&entry->host);
+	at = all->world.leftovers_n++;
+	all->leftovers[at] = (struct leftover){.host = host, .spec = spec, .entry = entry};
+	all->told_leftovers[at] = (struct assign_leftover){
+		.host = host,
+		.name = entry->name,
+		.paused = rollouts_is_paused(all->fleet->rollouts, spec->name),
+	};
+}
+
+static void tell_specs(struct application *all)
+{
+	size_t n, wishes = 0, leftovers = 0;
+	struct spec_file *const *files = specs_files(all->fleet->specs, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		wishes += files[i]->spec ? files[i]->spec->instances_n : 0;
+		leftovers += files[i]->spec ? files[i]->spec->state_n : 0;
+	}
+	all->wishes = xcalloc(wishes + 1, sizeof(*all->wishes));
+	all->told_wishes = xcalloc(wishes + 1, sizeof(*all->told_wishes));
+	all->leftovers = xcalloc(leftovers + 1, sizeof(*all->leftovers));
+	all->told_leftovers = xcalloc(leftovers + 1, sizeof(*all->told_leftovers));
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; files[i]->spec && j < files[i]->spec->instances_n; j++)
+			tell_wish(all, files[i], j);
+		for (size_t j = 0; files[i]->spec && j < files[i]->spec->state_n; j++)
+			tell_leftover(all, files[i]->spec, &files[i]->spec->state[j]);
+	}
+}
+
+static void tell_known_of(struct application *all, struct fleet_host *fleet_host)
+{
+	const struct fleet *fleet = all->fleet;
+	size_t n;
+	struct instance *const *instances = host_instances(fleet_host->host, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct instance *instance = instances[i];
+		const struct store_instance *record = &instance->record;
+		size_t at = all->world.known_n++;
+
+		all->known[at] = (struct known){.fleet_host = fleet_host, .instance = instance};
+		all->told_known[at] = (struct assign_known){
+			.host = fleet_host->key,
+			.name = record->name,
+			.version = instance->wanted ? instance->wanted->version : NULL,
+			.made = instance->memory.config_path != NULL,
+			.as_found = instance->as_found,
+			.unasked = instance->left_alone,
+			.busy = host_is_running(fleet_host->host),
+			.paused = rollouts_is_paused(fleet->rollouts, record->spec),
+			.silent = !specs_may_remove(fleet->specs, record->spec),
+		};
+	}
+}
+
+static void tell_known(struct application *all)
+{
+	struct fleet_host *fleet_host, *tmp;
+	size_t n, known = 0;
+
+	HASH_ITER (hh, all->fleet->by_key, fleet_host, tmp) {
+		host_instances(fleet_host->host, &n);
+		known += n;
+	}
+	all->known = xcalloc(known + 1, sizeof(*all->known));
+	all->told_known = xcalloc(known + 1, sizeof(*all->told_known));
+	HASH_ITER (hh, all->fleet->by_key, fleet_host, tmp)
+		tell_known_of(all, fleet_host);
+}
+
+static void application_new(struct application *all, struct fleet *fleet)
+{
+	*all = (struct application){.fleet = fleet};
+	tell_specs(all);
+	tell_known(all);
+	all->world.wishes = all->told_wishes;
+	all->world.leftovers = all->told_leftovers;
+	all->world.known = all->told_known;
+}
+
+static void application_clear(struct application *all)
+{
+	for (size_t i = 0; i < all->world.wishes_n; i++)
+		wanted_unref(all->wishes[i].wanted);
+	for (size_t i = 0; i < all->world.leftovers_n; i++)
+		free(all->leftovers[i].host);
+	free(all->wishes);
+	free(all->told_wishes);
+	free(all->leftovers);
+	free(all->told_leftovers);
+	free(all->known);
+	free(all->told_known);
+}
+
+/* What is decided. Each returns the host if there is something to do on it. */
+
+typedef struct fleet_host *carry_out(struct application *all, const struct assign_decision *decision);
+
+static struct fleet_host *reach(struct application *all, const struct assign_decision *decision)
+{
+	const struct spec_host *settings = decision->wish != ASSIGN_NONE
+						   ? &all->wishes[decision->wish].said->host
+						   : &all->leftovers[decision->leftover].entry->host;
+
+	host_configure(fleet_host_for(all->fleet, settings)->host, settings);
+	return NULL;
+}
+
+static struct fleet_host *wish(struct application *all, const struct assign_decision *decision)
+{
+	struct wish *wish = &all->wishes[decision->wish];
+	struct instance_change change;
+
+	wish->instance = host_wish(wish->fleet_host->host, wish->said->name, wish->wanted,
+				   decision->kind == ASSIGN_HOLD, &change);
+	wish->edited = change.edited;
+	wish->left_out = decision->why == ASSIGN_FAULTY;
+	return change.todo ? wish->fleet_host : NULL;
+}
+
+static struct fleet_host *keep(struct application *all, const struct assign_decision *decision)
+{
+	struct known *known = &all->known[decision->known];
+
+	known->kept = true;
+	return instance_defer_removal(known->instance) ? known->fleet_host : NULL;
+}
+
+static struct fleet_host *leave(struct application *all, const struct assign_decision *decision)
+{
+	instance_leave(all->known[decision->known].instance);
+	return NULL;
+}
+
+static struct fleet_host *remove_balancer(struct application *all, const struct assign_decision *decision)
+{
+	struct known *known = &all->known[decision->known];
+
+	return host_unwant(known->fleet_host->host, known->instance) ? known->fleet_host : NULL;
+}
+
+static struct fleet_host *forget(struct application *all, const struct assign_decision *decision)
+{
+	struct known *known = &all->known[decision->known];
+
+	host_forget(known->fleet_host->host, known->instance);
+	return known->fleet_host;
+}
+
+static struct fleet_host *remove_container(struct application *all, const struct assign_decision *decision)
+{
+	struct leftover *leftover = &all->leftovers[decision->leftover];
+	const struct spec_state_entry *entry = leftover->entry;
+	struct fleet_host *fleet_host = fleet_host_for(all->fleet, &entry->host);
+
+	return host_drop(fleet_host->host, leftover->spec->name, entry->name, entry->container_id)
+		       ? fleet_host
+		       : NULL;
+}
+
+static void carry_all_out(struct application *all)
+{
+	static carry_out *const ways[ASSIGN_KINDS] = {
+		[ASSIGN_REACH] = reach,   [ASSIGN_PUT_IN_FORCE] = wish,
+		[ASSIGN_HOLD] = wish,     [ASSIGN_KEEP] = keep,
+		[ASSIGN_LEAVE] = leave,   [ASSIGN_REMOVE] = remove_balancer,
+		[ASSIGN_FORGET] = forget, [ASSIGN_REMOVE_CONTAINER] = remove_container,
+	};
+	size_t n;
+	struct assign_decision *decisions = assign(&all->world, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct fleet_host *due = ways[decisions[i].kind](all, &decisions[i]);
+
+		if (due)
+			fleet_make_due(all->fleet, due);
+	}
+	free(decisions);
+}
+
+/* In the specs' order, which is the order of their turns. */
+static void roll_out(const struct application *all)
+{
+	struct rollout_part *parts = xcalloc(all->world.wishes_n + all->world.known_n + 1, sizeof(*parts));
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->world.wishes_n; i++) {
+		const struct wish *wish = &all->wishes[i];
+
+		if (wish->instance)
+			parts[n++] = (struct rollout_part){
+				.kind = wish->left_out ? PART_LEFT_OUT : PART_WANTED,
+				.spec = wish->spec,
+				.host = wish->fleet_host->host,
+				.instance = wish->instance,
+				.edited = wish->edited,
+			};
+	}
+	for (size_t i = 0; i < all->world.known_n; i++)
+		if (all->known[i].kept)
+			parts[n++] =
+				(struct rollout_part){.kind = PART_KEPT, .instance = all->known[i].instance};
+	rollouts_set(all->fleet->rollouts, parts, n);
+	free(parts);
+}
+
+void fleet_apply_specs(struct fleet *fleet)
+{
+	struct application all;
+
+	fleet->holding++;
+	specs_count_sharers(fleet->specs);
+	application_new(&all, fleet);
+	carry_all_out(&all);
+	roll_out(&all);
+	application_clear(&all);
+	fleet_settle_left_alone(fleet);
+	fleet->holding--;
+	fleet_fill_places(fleet);
+}

@@ -1,0 +1,610 @@
+#include "daemon/run/job.h"
+
+#include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+#define OPEN_TIMEOUT_MS 10000
+/* An engine that goes on costing connections for so long is in trouble as a whole. */
+#define MAX_LOSING_MS 120000
+/* Something that only needs a moment is looked at again, but not for longer than this: others want the place.
+ */
+#define MOMENT_MS 10000
+#define LOOK_INTERVAL_MS 200
+/* So often when a container was told to leave in this run. */
+#define LEAVING_LOOKS 5
+/* A host with many is gone through in turns of the loop. */
+#define TARGETS_A_TURN 16
+
+/* In order of time. A phase runs once for the host, or once for each target. */
+struct phase {
+	enum step (*host)(struct job *job);
+	enum step (*target)(struct job *job, struct job_target *target);
+};
+
+static enum step phase_connect(struct job *job);
+static enum step phase_ping(struct job *job);
+static enum step phase_plan(struct job *job, struct job_target *target);
+static enum step phase_apply(struct job *job, struct job_target *target);
+static enum step phase_verify(struct job *job);
+
+enum { CONNECT, PING, LIST, INSPECT, CONFIG, STATS, PLAN, APPLY, VERIFY, EXPLAIN, PHASES_N };
+
+static const struct phase phases[PHASES_N] = {
+	[CONNECT] = {.host = phase_connect},
+	[PING] = {.host = phase_ping},
+	[LIST] = {.host = job_list},
+	[INSPECT] = {.target = job_inspect},
+	[CONFIG] = {.target = job_look_at_config},
+	[STATS] = {.target = job_ask_haproxy},
+	[PLAN] = {.target = phase_plan},
+	[APPLY] = {.target = phase_apply},
+	[VERIFY] = {.host = phase_verify},
+	[EXPLAIN] = {.target = job_explain},
+};
+
+/* The loop that drives it. */
+
+static void go_to(struct job *job, size_t phase)
+{
+	job->phase = phase;
+	job->target = 0;
+	job->step = 0;
+}
+
+static enum step run_targets(struct job *job, const struct phase *phase)
+{
+	while (job->target < job->n) {
+		struct job_target *target = &job->targets[job->target];
+		enum step step;
+
+		if (job->worked++ == TARGETS_A_TURN) {
+			job_sleep(job, 0);
+			return STEP_WAIT;
+		}
+		step = target->result.err.kind == ERR_NONE ? phase->target(job, target) : STEP_NEXT;
+
+		if (step != STEP_NEXT)
+			return step;
+		job->target++;
+		job->step = 0;
+	}
+	return STEP_NEXT;
+}
+
+/* The one place where a job ends. */
+static void finish(struct job *job)
+{
+	docker_free(job->docker);
+	job->docker = NULL;
+	job->options.done(job->options.arg, job->err.kind == ERR_NONE ? NULL : &job->err);
+	/* The job may be gone now. */
+}
+
+/*
+ * An answer that is too large, broken, or does not come costs the connection,
+ * and the target that it was about; the others get another connection. An engine
+ * that answers nobody does not get beyond the ping.
+ */
+
+static void on_ping_again(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err)
+		job->err = *err;
+	job_run(job);
+}
+
+static void on_open_again(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err) {
+		job->err = *err;
+		err_prefix(&job->err, "engine socket");
+		job_run(job);
+		return;
+	}
+	docker_free(job->docker);
+	job->docker = docker_new(stream);
+	docker_ping(job->docker, on_ping_again, job);
+}
+
+static bool has_work(const struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].result.err.kind == ERR_NONE)
+			return true;
+	return job->undoing || job->acted;
+}
+
+static bool needs_connection(const struct job *job)
+{
+	return job->phase > PING && !docker_usable(job->docker) && has_work(job);
+}
+
+/* STEP_FAIL: this has gone on for too long. */
+static enum step connect_again(struct job *job)
+{
+	int64_t now = clock_ms();
+
+	/* One that got somewhere is no part of such a row. */
+	if (job->lost_at_ms == 0 || docker_is_of_use(job->docker))
+		job->lost_at_ms = now;
+	if (now - job->lost_at_ms > MAX_LOSING_MS) {
+		job->err = job->lost;
+		if (job->err.kind == ERR_NONE)
+			err_set(&job->err, ERR_TRANSIENT, "the engine closes each connection again");
+		return STEP_FAIL;
+	}
+	job->opening =
+		job->options.open(job->options.arg, job->options.engine, OPEN_TIMEOUT_MS, on_open_again, job);
+	return STEP_WAIT;
+}
+
+static enum step run_phase(struct job *job, const struct phase *phase)
+{
+	if (needs_connection(job))
+		return connect_again(job);
+	return phase->host ? phase->host(job) : run_targets(job, phase);
+}
+
+void job_run(struct job *job)
+{
+	while (job->err.kind == ERR_NONE && job->phase < PHASES_N) {
+		const struct phase *phase = &phases[job->phase];
+		size_t before = job->phase;
+		enum step step = run_phase(job, phase);
+
+		if (step == STEP_WAIT) {
+			/* Others may ask, and much may happen meanwhile. */
+			job->removal = NULL;
+			return;
+		}
+		if (step == STEP_FAIL)
+			break;
+		if (job->phase == before) /* verify goes back */
+			go_to(job, before + 1);
+	}
+	finish(job);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct job *job = arg;
+
+	(void)fd;
+	(void)what;
+	job->worked = 0;
+	job_run(job);
+}
+
+void job_sleep(struct job *job, int64_t ms)
+{
+	struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	evtimer_add(job->timer, &delay);
+}
+
+struct silence_clock job_clock(void)
+{
+	return (struct silence_clock){.ms = clock_ms(), .unix_ms = clock_now_ms()};
+}
+
+struct job_target *job_current(struct job *job)
+{
+	return &job->targets[job->target];
+}
+
+void job_tell(struct job *job, enum job_news news, const char *type, const char *fmt, ...)
+{
+	const struct job_target *target = phases[job->phase].target ? job_current(job) : NULL;
+	char text[ERR_MESSAGE_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	job->options.tell(job->options.arg, target, news, type, text);
+}
+
+void job_request_failed(struct job *job, const struct err *err)
+{
+	if (!docker_usable(job->docker))
+		job->lost = *err;
+	job_current(job)->result.err = *err;
+	job_run(job);
+}
+
+/* A request for the host as a whole has failed. */
+static void host_failed(struct job *job, const struct err *err)
+{
+	job->err = *err;
+	job_run(job);
+}
+
+/* connect */
+
+static void on_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err) {
+		job->err = *err;
+		err_prefix(&job->err, "engine socket");
+	} else {
+		job->docker = docker_new(stream);
+		go_to(job, PING);
+	}
+	job_run(job);
+}
+
+static enum step phase_connect(struct job *job)
+{
+	job->opening =
+		job->options.open(job->options.arg, job->options.engine, OPEN_TIMEOUT_MS, on_open, job);
+	return STEP_WAIT;
+}
+
+/* ping */
+
+static void on_ping(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err) {
+		host_failed(job, err);
+		return;
+	}
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].order.wanted)
+			memory_turn_to_config(&job->targets[i].memory,
+					      job->targets[i].order.wanted->instance.config_path);
+	job->options.reached(job->options.arg, job->targets, job->n);
+	go_to(job, LIST);
+	job_run(job);
+}
+
+static enum step phase_ping(struct job *job)
+{
+	docker_ping(job->docker, on_ping, job);
+	return STEP_WAIT;
+}
+
+/* plan */
+
+/* Whether `wanted` is what is to be made true; once for all rounds. */
+static bool may_plan(struct job_target *target)
+{
+	if (!target->order.unproven || target->result.look == LOOK_KEEP)
+		return true;
+	target->result.look = first_look(target->order.wanted, target->order.next, target->order.under_way,
+					 &target->result.observed);
+	return target->result.look == LOOK_KEEP;
+}
+
+static bool is_as_wanted(const struct job_target *target)
+{
+	return target->result.err.kind == ERR_NONE && target->result.look != LOOK_LEAVE &&
+	       target->result.plan.n == 0 && target->result.plan.trouble.kind == ERR_NONE &&
+	       target->result.observed.current;
+}
+
+bool job_target_is_found(const struct job_target *target)
+{
+	return target->stray_of || target->orphan_of;
+}
+
+static bool is_of_spec(const struct job_target *target, const char *spec)
+{
+	const struct wanted *wanted = target->order.wanted;
+
+	return wanted && spec && strcmp(wanted->spec, spec) == 0;
+}
+
+/* It has just started: HAProxy does not know yet whether any of its servers is up. */
+static bool is_unchecked(const struct observed_instance *observed)
+{
+	bool unchecked = false;
+
+	for (size_t i = 0; i < observed->servers_n; i++)
+		unchecked |= observed->servers[i].state == SERVER_UNKNOWN;
+	return unchecked && observed_servers_up(observed) == 0;
+}
+
+/* Until all that its spec wants here is as wanted, and does not serve nothing: another balancer than the one
+ * that took its place may be without servers for weeks. */
+static bool waits_for_spec(const struct job *job, const char *spec)
+{
+	size_t peers = 0, serving = 0;
+
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_target *target = &job->targets[i];
+
+		if (!is_of_spec(target, spec))
+			continue;
+		if (!is_as_wanted(target) || is_unchecked(&target->result.observed))
+			return true;
+		peers++;
+		serving += observed_servers_up(&target->result.observed) > 0;
+	}
+	return peers > 0 && serving == 0;
+}
+
+static bool waits_for_instance(const struct job *job, const char *id)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].order.wanted &&
+		    strcmp(job->targets[i].order.wanted->instance.id, id) == 0)
+			return !is_as_wanted(&job->targets[i]);
+	return false;
+}
+
+/* It may be all that serves, until the one that it was made for does, or what its spec has instead. */
+static bool must_wait(const struct job *job, const struct job_target *found)
+{
+	if (found->stray_of)
+		return waits_for_instance(job, found->stray_of);
+	return found->orphan_of && waits_for_spec(job, found->orphan_of);
+}
+
+char *job_waiting(const struct job *job)
+{
+	const char *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = job->n - job->orphans; i < job->n; i++) {
+		const struct job_target *found = &job->targets[i];
+
+		if (found->orphan_of && found->result.plan.n > 0 && must_wait(job, found) && n++ == 0)
+			first = found->order.name;
+	}
+	return job_counted(first, n);
+}
+
+/* Paused, or ended: it has served. */
+static bool has_run(const struct observed_container *container)
+{
+	return container && container->status != CONTAINER_CREATED;
+}
+
+/* Only what is about to listen for the first time has to know: what has served comes back as what it was. */
+static void note_relieved(struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->result.observed;
+
+	if (!target->order.wanted || observed->relieves || has_run(observed->current) ||
+	    has_run(observed->next))
+		return;
+	observed->relieves = job_relieved_by(job, target);
+}
+
+static enum step phase_plan(struct job *job, struct job_target *target)
+{
+	plan_clear(&target->result.plan);
+	if (!may_plan(target))
+		return STEP_NEXT;
+	note_relieved(job, target);
+	if (target->order.wanted)
+		plan_instance(target->order.wanted, &target->result.observed, &target->memory,
+			      &target->result.plan);
+	else
+		plan_removal(target->order.name, &target->result.observed, target->order.drain_ms > 0,
+			     &target->result.plan);
+	if (target->order.held || (job->options.observe_only && target->orphan_of && must_wait(job, target)))
+		plan_put_off(&target->result.plan);
+	if (target->result.observed.current && target->result.plan.n == 0 &&
+	    target->result.plan.trouble.kind == ERR_NONE)
+		replaced_helped(&target->memory.replaced, target->result.observed.current->id);
+	/* These come back here. */
+	if (target->order.wanted && target->result.plan.n > 0 && !target->result.observed.image_known)
+		return job_look_at_image(job, target);
+	if (job_needs_look_for_plan(job, target))
+		return job_look_for_plan(job, target);
+	if (target->result.plan.n > 0 && job_needs_former_config(target))
+		return job_read_config(job, target);
+	if (target->result.plan.n > 0 && job->rounds == 0 && !job->options.observe_only &&
+	    !must_wait(job, target))
+		job_tell(job, JOB_DRIFT, target->order.wanted ? "drift" : "removing", "%s",
+			 target->result.plan.actions[0].reason);
+	return STEP_NEXT;
+}
+
+/* apply */
+
+/* Former containers leave one by one, each in its own time: that is not a balancer that does not become
+ * right. */
+static bool only_tidies_up(const struct job_target *target)
+{
+	for (size_t i = 0; i < target->result.plan.n; i++) {
+		bool is_old = false;
+
+		for (size_t j = 0; j < target->result.observed.old_n; j++)
+			is_old |= strcmp(target->result.plan.actions[i].container,
+					 target->result.observed.old[j]->id) == 0;
+		if (!is_old)
+			return false;
+	}
+	return true;
+}
+
+static enum step phase_apply(struct job *job, struct job_target *target)
+{
+	if (job->options.observe_only || target->result.plan.n == 0 || must_wait(job, target))
+		return STEP_NEXT;
+	if (job->rounds >= JOB_MAX_ROUNDS && target->order.wanted && only_tidies_up(target))
+		return STEP_NEXT; /* another run does it, soon */
+	if (job->rounds >= JOB_MAX_ROUNDS) {
+		/* More of the same would cost connections each time: ever more seldom. */
+		if (target->order.wanted)
+			refused_note(&target->memory.refused, target->order.wanted->version);
+		err_set(&target->result.err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
+			JOB_MAX_ROUNDS, target->result.plan.actions[0].reason);
+		return STEP_NEXT;
+	}
+	return job_apply(job, target);
+}
+
+/* verify: look again after actions, and while something needs a moment (so does a plan, to be true) */
+
+/* What has been silent for longer is not waited for. */
+static bool has_been_silent(const struct job_target *target)
+{
+	return observed_is_silent(&target->result.observed) &&
+	       silence_lasts_ms(&target->memory.silence, clock_ms()) >= MOMENT_MS;
+}
+
+/* An orphan waits for what has just started. */
+static bool awaits_checks(const struct job *job, const struct job_target *found)
+{
+	for (size_t i = 0; i < job->n && found->result.plan.n > 0; i++)
+		if (is_of_spec(&job->targets[i], found->orphan_of) && is_as_wanted(&job->targets[i]) &&
+		    is_unchecked(&job->targets[i].result.observed))
+			return true;
+	return false;
+}
+
+static bool needs_a_moment(const struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (awaits_checks(job, &job->targets[i]))
+			return true;
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].result.err.kind == ERR_NONE &&
+		    job->targets[i].result.plan.trouble.kind == ERR_TRANSIENT &&
+		    !has_been_silent(&job->targets[i]))
+			return true;
+	return false;
+}
+
+/* When it takes as long as the last look did. */
+static bool may_look_again(const struct job *job)
+{
+	int64_t now = clock_ms();
+
+	return now + (now - job->look_ms) + LOOK_INTERVAL_MS <= job->moment_ms + MOMENT_MS;
+}
+
+/* Most have no connections, and leave at once: then the same run removes them. */
+static bool is_leaving(const struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].result.err.kind == ERR_NONE && job->targets[i].result.observed.old_n > 0)
+			return true;
+	return false;
+}
+
+static void observe_again(struct job *job)
+{
+	go_to(job, LIST);
+}
+
+static enum step phase_verify(struct job *job)
+{
+	if (job->acted) {
+		job->acted = false;
+		job->rounds++;
+		job->looks = 0;
+		observe_again(job);
+		return STEP_NEXT;
+	}
+	if ((needs_a_moment(job) && may_look_again(job)) ||
+	    (job->rounds > 0 && is_leaving(job) && job->looks < LEAVING_LOOKS)) {
+		if (job->step++ == 0) {
+			job_sleep(job, LOOK_INTERVAL_MS);
+			return STEP_WAIT;
+		}
+		observe_again(job);
+		return STEP_NEXT;
+	}
+	for (size_t i = 0; i < job->n && !job->options.observe_only; i++) {
+		struct job_target *target = &job->targets[i];
+
+		if (target->result.err.kind == ERR_NONE && !target->order.wanted)
+			target->result.removed =
+				(!target->order.drain_ms || target->result.observed.old_n == 0) &&
+				!(job_target_is_found(target) && target->result.plan.n > 0);
+	}
+	return STEP_NEXT;
+}
+
+/* Its life. */
+
+struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n)
+{
+	struct job *job = xcalloc(1, sizeof(*job));
+
+	job->options = *options;
+	job->targets = targets;
+	job->n = n;
+	job->timer = evtimer_new(options->base, on_timer, job);
+	job_sleep(job, 0);
+	return job;
+}
+
+static void order_clear(struct order *order)
+{
+	wanted_unref(order->wanted);
+	wanted_unref(order->former);
+	wanted_unref(order->next);
+	wanted_unref(order->displaced);
+	free(order->name);
+	free(order->drop_id);
+}
+
+static void result_clear(struct result *result)
+{
+	observed_instance_clear(&result->observed);
+	plan_clear(&result->plan);
+}
+
+void job_target_clear(struct job_target *target)
+{
+	order_clear(&target->order);
+	memory_clear(&target->memory);
+	result_clear(&target->result);
+	free(target->stray_of);
+	free(target->orphan_of);
+}
+
+void job_free(struct job *job)
+{
+	if (!job)
+		return;
+	stream_open_cancel(job->opening);
+	haproxy_query_cancel(job->query);
+	docker_free(job->docker);
+	event_free(job->timer);
+	job_list_free(job->list);
+	free(job->exec_id);
+	job_note_leaver(job, NULL);
+	for (size_t i = 0; i < job->n; i++)
+		job_target_clear(&job->targets[i]);
+	free(job->targets);
+	free(job);
+}
+
+bool job_left_orphans(const struct job *job)
+{
+	for (size_t i = job->n - job->orphans; i < job->n && job->more_orphans; i++)
+		if (job->targets[i].result.removed)
+			return true;
+	return false;
+}
+
+struct job_target *job_targets(struct job *job, size_t *n)
+{
+	*n = job->n;
+	return job->targets;
+}

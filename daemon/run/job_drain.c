@@ -1,0 +1,203 @@
+/* Applying: a container is told to leave. It takes no new connections, and ends with its last one. */
+#include <event2/bufferevent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+#define HEAR_TIMEOUT_MS 2000
+#define HEAR_INTERVAL_MS 100
+/* A HAProxy that goes on as before is told again this often, and left alone after so long; by the clock, for
+ * a host may take its time for each answer. */
+#define TELL_AGAIN_MS 1000
+#define HEAR_MS 10000
+/* So long one is told again that has never listened: it may be about to, or have heard long ago. */
+#define NEVER_LISTENED_MS 5000
+/* All that one run tells to leave. Who comes later is told, but not asked. */
+#define HEAR_RUN_MS 30000
+
+/* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
+void job_note_leaver(struct job *job, const struct observed_container *container)
+{
+	FREE(job->leaver_id);
+	FREE(job->leaver_started_at);
+	job->leaver_token[0] = '\0';
+	job->leaver_listened = false;
+	if (job->asking_since_ms)
+		job->asked_ms += clock_ms() - job->asking_since_ms;
+	job->asking_since_ms = 0;
+	if (!container)
+		return;
+	job->leaver_id = xstrdup(container->id);
+	job->leaver_started_at = xstrdup(container->started_at);
+	memcpy(job->leaver_token, container->token, sizeof(job->leaver_token));
+}
+
+static void on_leaver(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	job_note_leaver(job, container);
+	observed_container_free(container);
+	job_on_step(job, reply, err);
+}
+
+void job_look_at_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_leaver, job);
+}
+
+static void on_drain_in_vain(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *container = NULL;
+	struct err bad, failure = job->failure;
+
+	if (!err && reply->status != 404)
+		container = observed_from_inspect(reply->json, &bad);
+	/* It has left by itself: that is what was wanted of it. */
+	if (!err && (!container || container->status != CONTAINER_RUNNING))
+		job_on_step(job, reply, NULL);
+	else
+		job_action_failed(job, &failure);
+	observed_container_free(container);
+}
+
+static void on_drained(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	const char *id = job_action(job)->container;
+
+	if (err && docker_usable(job->docker)) {
+		job->failure = *err;
+		docker_inspect(job->docker, id, on_drain_in_vain, job);
+		return;
+	}
+	if (!err)
+		leaving_add(&job_current(job)->memory.leaving, id, clock_ms(), job->leaver_started_at);
+	job_on_step(job, reply, err);
+}
+
+/*
+ * SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's
+ * own kill is right: what it has signalled it does not start again, neither when
+ * it ends nor after a reboot.
+ */
+void job_drain(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_kill(job->docker, action->container, "SIGUSR1", on_drained, job);
+}
+
+/*
+ * Has it heard? A master that has just forked its worker loses signals until it
+ * is in its own loop, while the worker answers already (seen with HAProxy 2.6):
+ * such a HAProxy would go on taking connections until the drain timeout. One that
+ * has heard closes its stats socket, or says that it is stopping. A socket that
+ * is not there says nothing of one that was told before it had opened it.
+ */
+
+bool job_leaver_can_be_asked(const struct job *job)
+{
+	return job->leaver_id && job->leaver_token[0] && job->asked_ms < HEAR_RUN_MS;
+}
+
+static void open_socket(struct job *job, stream_open_cb *cb)
+{
+	char *path = haproxy_socket_path(job_current(job)->order.name, job->leaver_token);
+
+	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, cb, job);
+	free(path);
+}
+
+static void on_met(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	job->leaver_listened = !err;
+	if (stream)
+		bufferevent_free(stream);
+	job_on_step(job, NULL, NULL);
+}
+
+void job_meet_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target, (void)action;
+	open_socket(job, on_met);
+}
+
+static void heard(struct job *job)
+{
+	job_note_leaver(job, NULL);
+	job_on_step(job, NULL, NULL);
+}
+
+static void on_told_again(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (!err) {
+		job_run(job);
+	} else if (docker_usable(job->docker)) { /* it has left meanwhile */
+		heard(job);
+	} else {
+		job_note_leaver(job, NULL);
+		job_action_failed(job, err);
+	}
+}
+
+static void ask_again(struct job *job, int64_t limit_ms)
+{
+	int64_t now = clock_ms();
+
+	if (now - job->asking_since_ms >= limit_ms) {
+		heard(job);
+	} else if (now - job->told_ms >= TELL_AGAIN_MS) {
+		job->told_ms = now;
+		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told_again, job);
+	} else {
+		job_sleep(job, HEAR_INTERVAL_MS);
+	}
+}
+
+static void on_hearing(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)len;
+	job->query = NULL;
+	if (err || !strstr(text, "\nStopping: 0\n"))
+		heard(job);
+	else
+		ask_again(job, HEAR_MS);
+}
+
+static void on_hearing_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err && job->leaver_listened)
+		heard(job);
+	else if (err)
+		ask_again(job, NEVER_LISTENED_MS);
+	else
+		job->query = haproxy_query(stream, "show info", HEAR_TIMEOUT_MS, on_hearing, job);
+}
+
+void job_hear_leaver(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target, (void)action;
+	if (!job->asking_since_ms)
+		job->asking_since_ms = job->told_ms = clock_ms();
+	open_socket(job, on_hearing_open);
+}

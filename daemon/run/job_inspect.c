@@ -1,0 +1,327 @@
+/* Observing: which containers of a target there are, and as what they were made. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "daemon/core/container_name.h"
+#include "daemon/core/plan/difference.h"
+#include "daemon/core/spec/spec_state.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+/* What has not left long after its HAProxy should have ended it. */
+#define DRAIN_GRACE_MS 30000
+
+/* What the list tells. */
+
+static struct observed_container *copy_of(const struct observed_container *listed)
+{
+	struct observed_container *copy;
+
+	if (!listed)
+		return NULL;
+	copy = xcalloc(1, sizeof(*copy));
+	copy->id = xstrdup(listed->id);
+	copy->name = xstrdup(listed->name);
+	copy->image = xstrdup(listed->image);
+	copy->image_id = xstrdup(listed->image_id);
+	copy->status = listed->status;
+	copy->owner = xstrdup(listed->owner);
+	copy->spec = xstrdup(listed->spec);
+	copy->instance = xstrdup(listed->instance);
+	copy->container_sha256 = xstrdup(listed->container_sha256);
+	return copy;
+}
+
+static struct observed_container *copy_removable(struct job *job, const struct job_target *target,
+						 const char *name)
+{
+	const struct observed_container *listed = job_find_listed(job, name);
+
+	return listed && job_may_take(job, target, listed) ? copy_of(listed) : NULL;
+}
+
+static bool is_old_of(const struct job_target *target, const struct observed_container *container)
+{
+	char *name;
+	bool is = container_role_of(container->name, &name) == CONTAINER_OLD &&
+		  strcmp(name, target->order.name) == 0;
+
+	free(name);
+	return is;
+}
+
+/* Taken over. */
+static void add_old(struct job_target *target, struct observed_container *old)
+{
+	int64_t now = clock_ms();
+	int64_t drain_ms = target->order.wanted ? target->order.wanted->instance.timeouts.drain_ms
+						: target->order.drain_ms;
+	int64_t limit = drain_ms + DRAIN_GRACE_MS;
+
+	old->undrained = !leaving_has(&target->memory.leaving, old->id);
+	old->overdue = now - leaving_since(&target->memory.leaving, old->id, now) > limit;
+	observed_instance_add_old(&target->result.observed, old);
+}
+
+static void find_old(struct job *job, struct job_target *target)
+{
+	const struct listed *old = job_first_old(job, target->order.name);
+
+	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old) {
+		if (job_target_is_found(target) && !job_may_take(job, target, old->container))
+			continue;
+		add_old(target, copy_of(old->container));
+		n++;
+	}
+}
+
+/* What is to be removed needs no more than that. */
+static void inspect_from_list(struct job *job, struct job_target *target)
+{
+	char *next = container_next_name(target->order.name);
+	char *helper = container_helper_name(target->order.name);
+
+	if (!target->order.wanted) {
+		target->result.observed.current = copy_removable(job, target, target->order.name);
+		target->result.observed.next = copy_removable(job, target, next);
+	}
+	target->result.observed.helper = copy_of(job_find_listed(job, helper));
+	find_old(job, target);
+	free(next);
+	free(helper);
+}
+
+static struct observed_container *find_old_by_id(const struct observed_instance *observed, const char *id)
+{
+	for (size_t i = 0; i < observed->old_n; i++)
+		if (strcmp(observed->old[i]->id, id) == 0)
+			return observed->old[i];
+	return NULL;
+}
+
+/* What has left is forgotten. */
+static void remember_leaving(struct job_target *target)
+{
+	struct leaving now = {0};
+
+	for (size_t i = 0; i < target->memory.leaving.n; i++)
+		if (find_old_by_id(&target->result.observed, target->memory.leaving.v[i].id))
+			leaving_add(&now, target->memory.leaving.v[i].id,
+				    target->memory.leaving.v[i].since_ms,
+				    target->memory.leaving.v[i].started_at);
+	leaving_clear(&target->memory.leaving);
+	target->memory.leaving = now;
+}
+
+/* What has to be asked for, one after the other. */
+
+enum {
+	INSPECT_CURRENT,
+	INSPECT_NEXT,
+	INSPECT_ADOPTED,
+	INSPECT_IMAGE,
+	INSPECT_LEAVING, /* from here on one for each that was leaving at the last look */
+};
+
+bool job_is_ours(const struct job_target *target, const struct observed_container *container)
+{
+	return observed_is_owned(container, target->order.wanted->owner);
+}
+
+static bool is_seen(const struct observed_instance *observed, const char *id)
+{
+	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] && strcmp(all[i]->id, id) == 0)
+			return true;
+	return find_old_by_id(observed, id) != NULL;
+}
+
+/* The list does not tell since when it runs. Taken over. */
+static void take_leaving(struct job_target *target, struct observed_container *container)
+{
+	struct observed_container *old = find_old_by_id(&target->result.observed, container->id);
+	bool returned = leaving_returned(&target->memory.leaving, container->id, container->started_at);
+
+	if (old) {
+		old->returned = returned;
+		observed_container_free(container);
+	} else {
+		container->returned = returned;
+		add_old(target, container);
+	}
+}
+
+/* The container that `state` hands over. Taken over. */
+static void take_adopted(struct job *job, struct job_target *target, struct observed_container *container)
+{
+	struct observed_instance *observed = &target->result.observed;
+
+	if (is_seen(observed, container->id)) {
+		observed_container_free(container);
+	} else if (!target->order.wanted && job_is_wanted(job, container)) {
+		err_set(&target->result.err, ERR_TRANSIENT,
+			"container %s (%.12s) stays until the balancer that takes it over has converged",
+			container->name, container->id);
+		observed_container_free(container);
+	} else if (target->order.wanted && !observed->current && !is_old_of(target, container)) {
+		observed->current = container; /* the balancer has another name now */
+	} else {
+		add_old(target, container);
+	}
+}
+
+/* Takes the container over. */
+static void take(struct job *job, struct job_target *target, struct observed_container *container)
+{
+	struct observed_instance *observed = &target->result.observed;
+
+	container->known = memory_knows(&target->memory, container->id);
+	/* The engine takes the beginning of an ID for a name as well. */
+	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->order.name) == 0)
+		observed->current = container;
+	else if (job->step == INSPECT_NEXT)
+		observed->next = container;
+	else if (job->step == INSPECT_ADOPTED)
+		take_adopted(job, target, container);
+	else if (job->step >= INSPECT_LEAVING && is_old_of(target, container))
+		take_leaving(target, container);
+	else
+		observed_container_free(container);
+}
+
+static void on_inspect(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_container *container;
+	struct err bad;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404) {
+		container = observed_from_inspect(reply->json, &bad);
+		if (!container) {
+			job_request_failed(job, &bad);
+			return;
+		}
+		take(job, target, container);
+	}
+	job->step++;
+	job_run(job);
+}
+
+static void leave_lookalike(struct job *job, struct observed_instance *observed)
+{
+	job_note_lookalike(job, observed->current);
+	observed_container_free(observed->current);
+	observed->current = NULL;
+}
+
+static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->result.observed;
+	struct err bad;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (reply->status != 404 && !json_text_at(reply->json, "/Id")) {
+		err_set(&bad, ERR_TRANSIENT, "the engine's reply is not an image (no Id)");
+		job_request_failed(job, &bad);
+		return;
+	}
+	if (reply->status != 404 && job_current(job)->order.wanted)
+		observed->foreign = difference_from_image(observed->current, reply->json);
+	else if (reply->status != 404 && observed_inherits_labels(observed->current, reply->json))
+		leave_lookalike(job, observed);
+	job->step++;
+	job_run(job);
+}
+
+/* What carried connections when `state` handed it over has none of our labels: it is in no list of ours. */
+static const char *adopted_elsewhere(const struct job_target *target)
+{
+	const struct observed_container *current = target->result.observed.current;
+	const char *id = target->order.wanted ? target->order.wanted->adopt_id : target->order.drop_id;
+
+	return id && !(current && spec_state_means(id, current->id)) ? id : NULL;
+}
+
+/* Such a container, when the spec has lost its `state` meanwhile; or one that runs, for since when. */
+static const char *still_leaving(const struct job_target *target, size_t i)
+{
+	const char *id = target->memory.leaving.v[i].id;
+	const struct observed_container *old = find_old_by_id(&target->result.observed, id);
+	bool ask = old ? old->status == CONTAINER_RUNNING : !is_seen(&target->result.observed, id);
+
+	return ask ? id : NULL;
+}
+
+/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours, and one
+ * that is to be removed may have got them from its image. */
+static const char *image_to_compare(const struct job_target *target)
+{
+	const struct observed_container *current = target->result.observed.current;
+
+	if (!target->order.wanted)
+		return current ? observed_image_id(current) : NULL;
+	if (!job_is_ours(target, current) || !current->container_sha256 ||
+	    strcmp(current->container_sha256, target->order.wanted->container_sha256) != 0 || current->known)
+		return NULL;
+	return observed_image_id(current);
+}
+
+static const char *listed_next(const struct job *job, const struct job_target *target)
+{
+	char *name = container_next_name(target->order.name);
+	const struct observed_container *listed = job_find_listed(job, name);
+
+	free(name);
+	return listed ? listed->id : NULL;
+}
+
+/* What this step asks for; NULL: nothing. */
+static const char *subject(const struct job *job, const struct job_target *target)
+{
+	switch (job->step) {
+	case INSPECT_CURRENT:
+		return target->order.wanted ? target->order.name : NULL;
+	case INSPECT_NEXT:
+		return target->order.wanted ? listed_next(job, target) : NULL;
+	case INSPECT_ADOPTED:
+		return adopted_elsewhere(target);
+	case INSPECT_IMAGE:
+		return image_to_compare(target);
+	default:
+		return still_leaving(target, job->step - INSPECT_LEAVING);
+	}
+}
+
+enum step job_inspect(struct job *job, struct job_target *target)
+{
+	if (job->step == INSPECT_CURRENT) {
+		observed_instance_clear(&target->result.observed);
+		inspect_from_list(job, target);
+	}
+	for (; job->step < INSPECT_LEAVING + (int)target->memory.leaving.n; job->step++) {
+		const char *what = subject(job, target);
+
+		if (!what)
+			continue;
+		if (job->step == INSPECT_IMAGE)
+			docker_image_inspect(job->docker, what, on_image, job);
+		else
+			docker_inspect(job->docker, what, on_inspect, job);
+		return STEP_WAIT;
+	}
+	remember_leaving(target);
+	return STEP_NEXT;
+}

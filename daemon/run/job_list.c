@@ -1,0 +1,384 @@
+/*
+ * Observing: what there is on the host that carries our owner label. It may be
+ * far more than it should be (a loop that went wrong, somebody's malice), so
+ * nothing here goes over all of it for each of something, nor all at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "common/names.h"
+#include "daemon/core/container_name.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+#define LOOKED_UP_A_TURN 128
+
+/* What leaves of one balancer. */
+struct family {
+	char *balancer;
+	struct listed *first_old, *last_old;
+	UT_hash_handle hh;
+};
+
+/* A word of a set. */
+struct known {
+	UT_hash_handle hh;
+	size_t n; /* of what is counted by it */
+	char word[];
+};
+
+struct job_list {
+	struct listed **all; /* in the engine's order */
+	size_t n;
+	struct listed *by_name;
+	struct family *families;
+	size_t looked_at;     /* of all: whether they are orphans */
+	struct known *names;  /* of targets */
+	char *lookalike;      /* the first container that has copies of our labels; NULL: there is none */
+	size_t lookalikes;    /* how many there are */
+	struct known *wishes; /* IDs of the instances that are wanted here */
+	struct known *specs;  /* that want them */
+	struct known *found;  /* orphans and strays, counted by whom they may have to wait for */
+};
+
+static bool is_known(struct known *set, const char *word)
+{
+	struct known *known;
+
+	HASH_FIND_STR(set, word, known);
+	return known;
+}
+
+static struct known *learn(struct known **set, const char *word)
+{
+	size_t len = strlen(word);
+	struct known *known;
+
+	HASH_FIND_STR(*set, word, known);
+	if (known)
+		return known;
+	known = xcalloc(1, sizeof(*known) + len + 1);
+	memcpy(known->word, word, len);
+	HASH_ADD_KEYPTR(hh, *set, known->word, len, known);
+	return known;
+}
+
+static void forget(struct known **set)
+{
+	struct known *known, *tmp;
+
+	HASH_ITER (hh, *set, known, tmp) {
+		HASH_DEL(*set, known);
+		free(known);
+	}
+}
+
+void job_list_free(struct job_list *list)
+{
+	struct family *family, *tmp;
+
+	if (!list)
+		return;
+	HASH_CLEAR(hh, list->by_name);
+	HASH_ITER (hh, list->families, family, tmp) {
+		HASH_DEL(list->families, family);
+		free(family->balancer);
+		free(family);
+	}
+	for (size_t i = 0; i < list->n; i++) {
+		observed_container_free(list->all[i]->container);
+		free(list->all[i]);
+	}
+	forget(&list->names);
+	forget(&list->wishes);
+	forget(&list->specs);
+	forget(&list->found);
+	free(list->lookalike);
+	free(list->all);
+	free(list);
+}
+
+const struct observed_container *job_find_listed(const struct job *job, const char *name)
+{
+	struct listed *listed;
+
+	HASH_FIND_STR(job->list->by_name, name, listed);
+	return listed ? listed->container : NULL;
+}
+
+const struct listed *job_first_listed(const struct job *job)
+{
+	return job->list->n > 0 ? job->list->all[0] : NULL;
+}
+
+const struct listed *job_first_old(const struct job *job, const char *balancer)
+{
+	struct family *family;
+
+	HASH_FIND_STR(job->list->families, balancer, family);
+	return family ? family->first_old : NULL;
+}
+
+/* Takes the name over. */
+static void add_to_family(struct job_list *list, struct listed *listed, char *balancer)
+{
+	struct family *family;
+
+	HASH_FIND_STR(list->families, balancer, family);
+	if (family) {
+		free(balancer);
+	} else {
+		family = xcalloc(1, sizeof(*family));
+		family->balancer = balancer;
+		HASH_ADD_KEYPTR(hh, list->families, family->balancer, strlen(family->balancer), family);
+	}
+	if (family->last_old)
+		family->last_old->next_old = listed;
+	else
+		family->first_old = listed;
+	family->last_old = listed;
+}
+
+void job_note_lookalike(struct job *job, const struct observed_container *container)
+{
+	struct job_list *list = job->list;
+
+	if (list->lookalikes++ == 0)
+		list->lookalike = xasprintf("%s (%.12s)", container->name, container->id);
+}
+
+char *job_counted(const char *first, size_t n)
+{
+	if (n > 1)
+		return xasprintf("container %s and %zu more", first, n - 1);
+	return n ? xasprintf("container %s", first) : NULL;
+}
+
+char *job_lookalikes(const struct job *job)
+{
+	return job->list ? job_counted(job->list->lookalike, job->list->lookalikes) : NULL;
+}
+
+static void on_entry(void *arg, struct json_object *entry)
+{
+	struct job *job = arg;
+	struct job_list *list = job->list;
+	struct observed_container *container = observed_from_list(entry);
+	struct listed *listed;
+	char *balancer;
+
+	if (container && observed_is_lookalike(container)) {
+		job_note_lookalike(job, container);
+		observed_container_free(container);
+		return;
+	}
+	/* No two have one name: whoever says so is not believed the second time. */
+	if (!container || job_find_listed(job, container->name)) {
+		observed_container_free(container);
+		return;
+	}
+	listed = xcalloc(1, sizeof(*listed));
+	listed->container = container;
+	if ((list->n & (list->n - 1)) == 0) /* room doubles: it is full when the number is a power of two */
+		list->all = xreallocarray(list->all, list->n ? 2 * list->n : 1, sizeof(*list->all));
+	if (list->n > 0)
+		list->all[list->n - 1]->next = listed;
+	list->all[list->n++] = listed;
+	HASH_ADD_KEYPTR(hh, list->by_name, container->name, strlen(container->name), listed);
+	if (container_role_of(container->name, &balancer) == CONTAINER_OLD)
+		add_to_family(list, listed, balancer);
+	else
+		free(balancer);
+}
+
+/* Who waits for the same goes at the same time: those of one balancer, or spec, that is not as wanted are in
+ * nobody else's way. */
+static size_t *found_like(struct job_list *list, const char *stray_of, const char *orphan_of)
+{
+	bool may_wait = orphan_of && is_known(list->specs, orphan_of);
+
+	return &learn(&list->found, stray_of ? stray_of : may_wait ? orphan_of : "")->n;
+}
+
+/* Orphans: ours, and nobody asked us about them; removed when no spec can want them. */
+
+static const struct removal *removal(struct job *job)
+{
+	if (!job->removal)
+		job->removal = job->options.removal(job->options.arg);
+	return job->removal;
+}
+
+static struct removal_container question(const struct observed_container *container)
+{
+	return (struct removal_container){
+		.id = container->id,
+		.name = container->name,
+		.instance = container->instance,
+		.spec = container->spec,
+	};
+}
+
+bool job_is_wanted(struct job *job, const struct observed_container *container)
+{
+	const struct removal_container asked = question(container);
+
+	return removal_is_wanted(removal(job), &asked);
+}
+
+/* stray: made for one of our targets; else for nobody who is known. */
+static void adopt(struct job *job, const char *name, const struct observed_container *container, bool stray)
+{
+	size_t *alike = found_like(job->list, stray ? container->instance : NULL, container->spec);
+	struct job_target *found;
+
+	/* "api-lb-apilb-next" belongs to api-lb, which is a target then, too. */
+	if (is_known(job->list->names, name))
+		return;
+	if (*alike == JOB_MAX_ORPHANS) {
+		job->more_orphans = true;
+		return;
+	}
+	learn(&job->list->names, name);
+	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
+	found = &job->targets[job->n++];
+	*found = (struct job_target){
+		.order = {.name = xstrdup(name)},
+		.stray_of = stray ? xstrdup(container->instance) : NULL,
+		.orphan_of = stray ? NULL : xstrdup(container->spec ? container->spec : ""),
+	};
+	memory_init(&found->memory);
+	job->orphans++;
+	++*alike;
+}
+
+/* Made for one of our targets, and called something else by now. */
+static bool is_stray(const struct job *job, const struct observed_container *container)
+{
+	return container->instance && is_known(job->list->wishes, container->instance);
+}
+
+static bool is_orphan(struct job *job, const struct observed_container *container)
+{
+	const struct removal_container asked = question(container);
+
+	return removal_of_container(removal(job), &asked) == REMOVAL_ALLOWED;
+}
+
+bool job_may_take(struct job *job, const struct job_target *target,
+		  const struct observed_container *container)
+{
+	if (target->orphan_of)
+		return strcmp(container->spec ? container->spec : "", target->orphan_of) == 0 &&
+		       is_orphan(job, container);
+	return !(target->stray_of &&
+		 (!container->instance || strcmp(container->instance, target->stray_of) != 0)) &&
+	       !job_is_wanted(job, container);
+}
+
+/* Of the next ones. */
+static void adopt_some(struct job *job)
+{
+	struct job_list *list = job->list;
+
+	for (int i = 0; i < LOOKED_UP_A_TURN && list->looked_at < list->n; i++) {
+		const struct observed_container *container = list->all[list->looked_at++]->container;
+		bool stray = is_stray(job, container);
+		char *name;
+
+		container_role_of(container->name, &name);
+		if (!is_known(list->names, name) && (stray || is_orphan(job, container)))
+			adopt(job, name, container, stray);
+		free(name);
+	}
+}
+
+/* Whatever it is known as: of a balancer that leaves, a stray, or an orphan. */
+static bool is_to_leave(struct job *job, const struct observed_container *container, const char *balancer)
+{
+	for (size_t i = 0; i < job->n; i++)
+		if (job->targets[i].order.wanted && strcmp(job->targets[i].order.name, balancer) == 0)
+			return false;
+	return !job_is_wanted(job, container);
+}
+
+static bool has_its_place(struct job *job, const struct observed_container *container,
+			  const struct wanted *wanted)
+{
+	const struct removal_container asked = question(container);
+
+	return removal_is_relieved(removal(job), &asked, wanted->spec, wanted->description.binds);
+}
+
+char *job_relieved_by(struct job *job, const struct job_target *target)
+{
+	for (const struct listed *listed = job_first_listed(job); listed; listed = listed->next) {
+		const struct observed_container *container = listed->container;
+		enum container_role role;
+		char *balancer;
+		bool leaves;
+
+		if (container->status != CONTAINER_RUNNING ||
+		    !has_its_place(job, container, target->order.wanted))
+			continue;
+		role = container_role_of(container->name, &balancer);
+		leaves = (role == CONTAINER_BALANCER || role == CONTAINER_NEXT) &&
+			 is_to_leave(job, container, balancer);
+		free(balancer);
+		if (leaves)
+			return xstrdup(container->name);
+	}
+	return NULL;
+}
+
+static void learn_targets(struct job *job)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		learn(&job->list->names, job->targets[i].order.name);
+		if (!job->targets[i].order.wanted)
+			continue;
+		learn(&job->list->wishes, job->targets[i].order.wanted->instance.id);
+		learn(&job->list->specs, job->targets[i].order.wanted->spec);
+	}
+	for (size_t i = job->n - job->orphans; i < job->n; i++)
+		++*found_like(job->list, job->targets[i].stray_of, job->targets[i].orphan_of);
+	job->more_orphans = false;
+}
+
+static void on_list(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err)
+		job->err = *err;
+	else
+		learn_targets(job);
+	job->step = 1;
+	job_run(job);
+}
+
+enum step job_list(struct job *job)
+{
+	char *label;
+
+	if (job->step == 0) {
+		job_list_free(job->list);
+		job->list = xcalloc(1, sizeof(*job->list));
+		job->look_ms = clock_ms();
+		job->waited_ms = 0;
+		job->waited_for_silent = false;
+		if (job->looks++ == 0)
+			job->moment_ms = job->look_ms;
+		label = xasprintf(LABEL_OWNER "=%s", job->options.owner);
+		docker_list(job->docker, label, on_entry, on_list, job);
+		free(label);
+		return STEP_WAIT;
+	}
+	adopt_some(job);
+	if (job->list->looked_at == job->list->n)
+		return STEP_NEXT;
+	job_sleep(job, 0);
+	return STEP_WAIT;
+}

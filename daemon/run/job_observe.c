@@ -1,0 +1,552 @@
+/* Observing: config file and HAProxy of one target, a request at a time. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "common/mem.h"
+#include "daemon/core/haproxy/haproxy.h"
+#include "daemon/core/memory/accepted.h"
+#include "daemon/core/plan/difference.h"
+#include "daemon/io/archive.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+/*
+ * Who answers does so at once; who is short of CPU gets this. The others of the
+ * host wait for it, ...
+ */
+#define STATS_TIMEOUT_MS 5000
+/*
+ * ... but not for each of many: of those that are known to be silent one gets so
+ * long in a look, and of those that are not as many as this is enough for. A
+ * HAProxy of the latter that got less is not called silent for it.
+ */
+#define STATS_PATIENCE_MS 10000
+#define STATS_HURRY_MS 1000
+
+/* config: the file on the host, seen through a container that mounts it as we would */
+
+/* One that was made for another file of the same directory shows this one as well, but not whose it is. */
+static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
+{
+	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
+	       difference_mounts_as(container, target->order.wanted->create) &&
+	       observed_is_told(container, target->order.wanted->config_in_container);
+}
+
+static const struct observed_container *config_view(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+
+	if (sees_the_file(target, observed->current))
+		return observed->current;
+	return sees_the_file(target, observed->next) ? observed->next : NULL;
+}
+
+enum {
+	CONFIG_HEAD,
+	CONFIG_HEAD_AGAIN, /* the first was answered with an error */
+	CONFIG_GET,
+	CONFIG_DONE, /* from here on two for each of the files beside it */
+};
+
+static void config_done(struct job *job, bool exists)
+{
+	struct observed_instance *observed = &job_current(job)->result.observed;
+
+	observed->config_known = true;
+	observed->config_exists = exists;
+	job->step = CONFIG_DONE;
+	job_run(job);
+}
+
+/* Only what was read counts as known: a look that got no further is to be repeated. */
+static void take_config(struct job_target *target, size_t len, const char *path_stat)
+{
+	struct observed_instance *observed = &target->result.observed;
+	struct host_file as_read = {0};
+	const struct host_file *file;
+
+	sha256_hex(observed->config, len, observed->config_sha256);
+	host_file_stat(&as_read, path_stat);
+	file = as_read.mtime ? &as_read : &observed->file;
+	memory_read_config(&target->memory, observed->config_sha256, file->size, file->mtime);
+	host_file_clear(&as_read);
+}
+
+static void on_config_get(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->result.observed;
+	struct err bad = {.kind = ERR_NONE};
+	size_t len;
+
+	if (err) {
+		/* Size and time are of a text that nobody has read. */
+		memory_doubt_config(&target->memory);
+		job_request_failed(job, err);
+		return;
+	}
+	memory_doubt_config(&target->memory);
+	if (reply->status == 404) {
+		observed->file.kind = HOST_FILE_MISSING;
+	} else if (archive_first_file(reply->body, reply->body_len, HOST_FILE_MAX_BYTES, &observed->config,
+				      &len, &bad) == 0) {
+		take_config(target, len, reply->path_stat);
+	} else if (bad.kind == ERR_TRANSIENT) {
+		/* Half of it says nothing about what is there. */
+		err_prefix(&bad, "read %s", target->order.wanted->instance.config_path);
+		job_request_failed(job, &bad);
+		return;
+	} else if (archive_is_empty_directory(reply->body, reply->body_len)) {
+		observed->file.kind = HOST_FILE_EMPTY_DIRECTORY;
+	}
+	config_done(job, observed->config != NULL);
+}
+
+/* Whether size and mtime are those of the last reading. */
+static bool is_unchanged(const struct job_target *target)
+{
+	const struct host_file *file = &target->result.observed.file;
+
+	return file->kind == HOST_FILE_REGULAR && memory_has_config(&target->memory, file->size, file->mtime);
+}
+
+/* An engine that mounts a file which is gone leaves a directory there: that one is empty. */
+static bool may_be_the_engines(const struct job_target *target)
+{
+	return target->order.wanted->mounts_file && target->result.observed.file.kind == HOST_FILE_DIRECTORY;
+}
+
+static void on_config_head(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->result.observed;
+
+	/* An engine that cannot mount a file which is gone says so with an error (and leaves a directory
+	 * there). */
+	if (err && !(target->order.wanted->mounts_file && docker_usable(job->docker))) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (err && job->step == CONFIG_HEAD) {
+		job->step = CONFIG_HEAD_AGAIN; /* or it was another mishap: that does not take two */
+		job_run(job);
+		return;
+	}
+	if (err) {
+		/* Another container can tell (job_look.c). */
+		memory_doubt_config(&target->memory);
+		observed->config_in_doubt = true;
+		job->step = CONFIG_DONE;
+		job_run(job);
+		return;
+	}
+	if (reply->status == 404) {
+		memory_doubt_config(&target->memory);
+		config_done(job, false);
+		return;
+	}
+	host_file_stat(&observed->file, reply->path_stat);
+	observed->config_mode = observed->file.mode >= 0 && observed->file.mode != CONFIG_MODE;
+	if (is_unchanged(target) && !job->options.observe_only) {
+		memcpy(observed->config_sha256, target->memory.config_sha256, SHA256_HEX_SIZE);
+		config_done(job, true);
+	} else if (host_file_is_readable(&observed->file) || may_be_the_engines(target)) {
+		job->step = CONFIG_GET;
+		job_run(job);
+	} else {
+		/* Nothing that HAProxy would get from us, whatever is in it. */
+		memory_doubt_config(&target->memory);
+		config_done(job, observed->file.kind == HOST_FILE_REGULAR);
+	}
+}
+
+/*
+ * The files beside the config. Their names tell their content, but whoever has
+ * the host may have changed that: they are read when they are not as they were
+ * when they were last read.
+ */
+
+static const struct haproxy_file *beside_in_hand(const struct job *job)
+{
+	return &job->targets[job->target].order.wanted->files[(job->step - CONFIG_DONE) / 2];
+}
+
+static void beside_done(struct job *job, const char *lost)
+{
+	struct job_target *target = job_current(job);
+
+	if (lost && !target->result.observed.lost_file)
+		target->result.observed.lost_file = xasprintf("%s is %s", beside_in_hand(job)->name, lost);
+	job->step += job->step % 2 == CONFIG_DONE % 2 ? 2 : 1;
+	job_run(job);
+}
+
+static const char changed[] = "not as it was written";
+
+static void on_beside_get(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	const struct haproxy_file *file = beside_in_hand(job);
+	struct host_file is = {0};
+	struct err bad;
+	char *text = NULL;
+	size_t len;
+	bool same;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	same = reply->status != 404 &&
+	       archive_first_file(reply->body, reply->body_len, file->len, &text, &len, &bad) == 0 &&
+	       len == file->len && memcmp(text, file->text, len) == 0;
+	free(text);
+	if (same) {
+		host_file_stat(&is, reply->path_stat);
+		memory_saw_beside(&target->memory, file->name, is.mtime);
+		host_file_clear(&is);
+	} else {
+		FREE(target->memory.beside_seen);
+	}
+	beside_done(job, same ? NULL : changed);
+}
+
+static void on_beside_head(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	const struct haproxy_file *file = beside_in_hand(job);
+	struct host_file is = {0};
+
+	/* An engine that cannot mount a directory which is gone says so with an error; whether it is gone,
+	 * its socket tells (on_stats_dir). */
+	if (err && !docker_usable(job->docker)) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (err || reply->status == 404) {
+		beside_done(job, err ? NULL : "missing");
+		return;
+	}
+	host_file_stat(&is, reply->path_stat);
+	if (is.kind != HOST_FILE_REGULAR || is.size != (int64_t)file->len ||
+	    (is.mode >= 0 && is.mode != BESIDE_MODE)) {
+		beside_done(job, changed);
+	} else if (memory_has_beside(&job_current(job)->memory, file->name, is.mtime) &&
+		   !job->options.observe_only) {
+		beside_done(job, NULL);
+	} else {
+		job->step++;
+		job_run(job);
+	}
+	host_file_clear(&is);
+}
+
+/* They are of interest while the config names them: with another one they are written anyway. */
+static enum step look_beside(struct job *job, struct job_target *target,
+			     const struct observed_container *view)
+{
+	const struct wanted *wanted = target->order.wanted;
+	char *path;
+
+	if ((job->step - CONFIG_DONE) / 2 >= (int)wanted->files_n || !target->result.observed.config_exists ||
+	    strcmp(target->result.observed.config_sha256, wanted->config_sha256) != 0)
+		return STEP_NEXT;
+	path = haproxy_file_path(target->order.name, beside_in_hand(job)->name);
+	if (job->step % 2 == CONFIG_DONE % 2)
+		docker_head_archive(job->docker, view->id, path, on_beside_head, job);
+	else
+		docker_get_archive(job->docker, view->id, path, on_beside_get, job);
+	free(path);
+	return STEP_WAIT;
+}
+
+enum step job_look_at_config(struct job *job, struct job_target *target)
+{
+	const struct observed_container *view = target->order.wanted ? config_view(target) : NULL;
+
+	target->result.observed.file_is_ours = view || (target->order.wanted && job_knows_file(job, target));
+	if (!view)
+		return STEP_NEXT;
+	if (job->step >= CONFIG_DONE)
+		return look_beside(job, target, view);
+	if (job->step < CONFIG_GET)
+		docker_head_archive(job->docker, view->id, target->order.wanted->config_in_container,
+				    on_config_head, job);
+	else
+		docker_get_archive(job->docker, view->id, target->order.wanted->config_in_container,
+				   on_config_get, job);
+	return STEP_WAIT;
+}
+
+bool job_needs_former_config(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+
+	return target->order.wanted && observed->config_exists && !observed->config && observed->current &&
+	       host_file_is_readable(&observed->file) && observed->stats == STATS_ANSWERED;
+}
+
+enum step job_read_config(struct job *job, struct job_target *target)
+{
+	docker_get_archive(job->docker, target->result.observed.current->id,
+			   target->order.wanted->config_in_container, on_config_get, job);
+	return STEP_WAIT;
+}
+
+/* stats: what the running HAProxy itself says; and where it says nothing, why */
+
+/* Who can do without other users on the host keeps them out: they could hold the socket's connections. */
+int64_t job_run_dir_mode(const struct job *job)
+{
+	return job->options.as_root ? RUN_DIR_MODE_PRIVATE : RUN_DIR_MODE;
+}
+
+enum { STATS_LOOK_DIR, STATS_OPEN, STATS_LOOK_SOCKET, STATS_DONE };
+
+static void stats_silent(struct job *job, const struct err *err)
+{
+	struct observed_instance *observed = &job_current(job)->result.observed;
+
+	free(observed->stats_error);
+	observed->stats = STATS_FAILED;
+	observed->stats_error = xasprintf("stats socket: %s", err->message);
+	job->step = STATS_LOOK_SOCKET;
+	job_run(job);
+}
+
+static void on_stats(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->result.observed;
+	const struct spec_health_check *health = &job_current(job)->order.wanted->instance.health_check;
+
+	(void)len;
+	job->query = NULL;
+	if (err) {
+		stats_silent(job, err);
+		return;
+	}
+	observed_stats_parse(observed, text);
+	if (health->ca)
+		observed_stats_suspect_certificates(observed, haproxy_name_in_certificates(health));
+	observed->asked_at_ms = clock_now_ms();
+	job->step = STATS_DONE;
+	job_run(job);
+}
+
+static int64_t stats_timeout_ms(const struct job *job)
+{
+	bool patient = job->known_silent ? !job->waited_for_silent : job->waited_ms < STATS_PATIENCE_MS;
+
+	return patient ? STATS_TIMEOUT_MS : STATS_HURRY_MS;
+}
+
+/* It may be as slow as one may be, and have had no time for that. */
+static bool was_hurried(const struct job *job, int64_t waited_ms)
+{
+	return !job->known_silent && stats_timeout_ms(job) == STATS_HURRY_MS && waited_ms >= STATS_HURRY_MS;
+}
+
+static void on_stats_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err) {
+		stats_silent(job, err);
+		return;
+	}
+	job->query = haproxy_query(stream, "show info;show stat", stats_timeout_ms(job), on_stats, job);
+}
+
+static void on_stats_dir(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_instance *observed = &job_current(job)->result.observed;
+	struct host_file dir = {0};
+
+	/*
+	 * An engine that cannot mount a directory which is gone says so with an error.
+	 * It may have had another mishap: that is no reason to replace a container, so
+	 * only when the socket cannot be had either it is gone.
+	 */
+	if (err && !docker_usable(job->docker)) {
+		job_request_failed(job, err);
+		return;
+	}
+	job->step = STATS_OPEN;
+	job->dir_in_doubt = err != NULL;
+	if (!err && reply->status == 404) {
+		observed->stats = STATS_DIR_MISSING;
+		job->step = STATS_DONE;
+	} else if (!err) {
+		host_file_stat(&dir, reply->path_stat);
+		observed->run_dir_mode = dir.mode >= 0 && dir.mode != job_run_dir_mode(job);
+		host_file_clear(&dir);
+	}
+	job_run(job);
+}
+
+static void on_stats_socket(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	if (err && !(job->dir_in_doubt && docker_usable(job->docker))) {
+		job_request_failed(job, err);
+		return;
+	}
+	if (err)
+		job_current(job)->result.observed.stats = STATS_DIR_MISSING;
+	else if (reply->status == 404)
+		job_current(job)->result.observed.stats = STATS_NO_SOCKET;
+	job->step = STATS_DONE;
+	job_run(job);
+}
+
+/* Who is asked: the balancer, or the successor that is all that runs of it. NULL: nobody. */
+static const struct observed_container *answerer(const struct job_target *target)
+{
+	const struct observed_container *asked = observed_answerer(&target->result.observed);
+
+	if (!target->order.wanted || !job_is_ours(target, asked) || !asked->token[0])
+		return NULL;
+	/* One that is paused does not answer, but whether it could can be seen. */
+	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
+}
+
+static void judge_silence(struct job *job, struct job_target *target, int64_t now)
+{
+	struct observed_instance *observed = &target->result.observed;
+	const struct silence *silence = &target->memory.silence;
+
+	if (job->known_silent)
+		job->waited_for_silent = true;
+	else
+		job->waited_ms += now - job->asked.ms;
+	/* What is missing will not come back; but somebody may take it away again and again. */
+	observed->successor_due =
+		silence_is_due(silence, now) || (observed->stats == STATS_NO_SOCKET && silence->tries == 0);
+	observed->silence = silence_words(silence, observed->stats_error ? observed->stats_error : "");
+	/* Before it is called missing, or broken: HAProxy opens it a moment after its start. */
+	if (silence_is_early(silence, now))
+		observed->stats = STATS_EARLY;
+}
+
+static void note_silence(struct job *job, struct job_target *target, const struct observed_container *asked)
+{
+	struct observed_instance *observed = &target->result.observed;
+	struct silence *silence = &target->memory.silence;
+	bool silent = observed_is_silent(observed);
+	char *run = silence_run(asked->id, asked->started_at);
+	int64_t now = clock_ms();
+
+	if (observed->stats == STATS_ANSWERED) {
+		silence_broken(silence, run, now);
+	} else if (silent && was_hurried(job, now - job->asked.ms)) {
+		observed->stats = STATS_EARLY;
+		observed->hurried = true;
+	} else if (silent) {
+		silence_met(silence, run, job->asked, job->options.silent_after_ms);
+		judge_silence(job, target, now);
+	}
+	free(run);
+}
+
+static bool is_known_silent(const struct job_target *target, const struct observed_container *asked)
+{
+	char *run = silence_run(asked->id, asked->started_at);
+	bool known = silence_has(&target->memory.silence, run);
+
+	free(run);
+	return known;
+}
+
+enum step job_ask_haproxy(struct job *job, struct job_target *target)
+{
+	const struct observed_container *asked = answerer(target);
+	struct observed_instance *observed = &target->result.observed;
+	char *path;
+
+	if (!asked)
+		return STEP_NEXT;
+	if (asked->status == CONTAINER_PAUSED && job->step == STATS_OPEN)
+		job->step = STATS_LOOK_SOCKET;
+	path = haproxy_socket_path(target->order.name, asked->token);
+	switch (job->step) {
+	case STATS_OPEN:
+		job->opening =
+			job->options.open(job->options.arg, path, stats_timeout_ms(job), on_stats_open, job);
+		break;
+	case STATS_LOOK_DIR:
+		job->asked = job_clock();
+		job->known_silent = is_known_silent(target, asked);
+		*strrchr(path, '/') = '\0';
+		docker_head_archive(job->docker, asked->id, path, on_stats_dir, job);
+		break;
+	case STATS_LOOK_SOCKET:
+		docker_head_archive(job->docker, asked->id, path, on_stats_socket, job);
+		break;
+	default:
+		/* One that is paused cannot answer; what it lacks it will not have when it goes on. */
+		if (asked->status == CONTAINER_RUNNING)
+			note_silence(job, target, asked);
+		else
+			observed->successor_due = observed->stats == STATS_NO_SOCKET;
+		free(path);
+		return STEP_NEXT;
+	}
+	free(path);
+	return STEP_WAIT;
+}
+
+/* image: asked for only when there is something to do. The wanted one, or the one of the container that
+ * stays. */
+
+const char *job_image_id(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+
+	if (!observed->current || observed->image_lost || plan_makes_container(&target->result.plan))
+		return NULL;
+	return observed_image_id(observed->current);
+}
+
+static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct job_target *target = job_current(job);
+	struct observed_instance *observed = &target->result.observed;
+	const char *id;
+
+	if (err) {
+		job_request_failed(job, err);
+		return;
+	}
+	/* Engines let go of an image that a container was made from (containerd's image store does). */
+	if (reply->status == 404 && job_image_id(target)) {
+		observed->image_lost = true;
+		job_run(job);
+		return;
+	}
+	observed->image_known = true;
+	observed->image_present = reply->status != 404;
+	id = observed->image_present ? json_text(reply->json, "Id", NULL) : NULL;
+	if (id)
+		observed->config_accepted =
+			accepted_has(target->memory.accepted, id, target->order.wanted->config_sha256);
+	job_run(job);
+}
+
+enum step job_look_at_image(struct job *job, struct job_target *target)
+{
+	const char *image = job_image_id(target);
+
+	docker_image_inspect(job->docker, image ? image : target->order.wanted->instance.image, on_image,
+			     job);
+	return STEP_WAIT;
+}

@@ -1,0 +1,83 @@
+/* Applying: a successor that is not to take over. */
+#include <stdlib.h>
+
+#include "common/mem.h"
+#include "daemon/core/container_name.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+/*
+ * It has taken connections since it listens, and those live until they end: it
+ * leaves as any other does (plan.c, add_leaving). One that does not run, or that
+ * somebody has removed meanwhile, has none.
+ */
+
+static void remove_it(struct job *job)
+{
+	docker_remove(job->docker, job_action(job)->container, true, job_on_step, job);
+}
+
+static void on_told(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	/* By ID: it has another name by now. */
+	if (err) {
+		docker_remove(job->docker, job->leaver_id, true, job_on_step, job);
+		return;
+	}
+	leaving_add(&job_current(job)->memory.leaving, job->leaver_id, clock_ms(), job->leaver_started_at);
+	job_on_step(job, reply, NULL);
+}
+
+static void on_renamed(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)reply;
+	if (err)
+		remove_it(job);
+	else
+		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told, job);
+}
+
+/* Of a handover that was interrupted: what it was to succeed is gone, or down. */
+static bool serves_alone(const struct job_target *target)
+{
+	const struct observed_container *current = target->result.observed.current;
+
+	if (target->result.observed.relieves)
+		return false;
+	return !current || (current->status != CONTAINER_RUNNING && current->status != CONTAINER_PAUSED &&
+			    current->status != CONTAINER_RESTARTING);
+}
+
+static void on_inspected(void *arg, const struct docker_reply *reply, const struct err *err)
+{
+	struct job *job = arg;
+	struct observed_container *next = NULL;
+	struct err bad;
+	char *old;
+
+	if (!err && reply->status != 404)
+		next = observed_from_inspect(reply->json, &bad);
+	job_note_leaver(job, NULL);
+	if (!next || next->status != CONTAINER_RUNNING) {
+		remove_it(job);
+	} else if (serves_alone(job_current(job))) {
+		/* Whatever is the matter with it, nothing else takes connections. */
+		job_on_step(job, reply, NULL);
+	} else {
+		job_note_leaver(job, next);
+		old = container_old_name(job_current(job)->order.name, next->id);
+		docker_rename(job->docker, next->id, old, on_renamed, job);
+		free(old);
+	}
+	observed_container_free(next);
+}
+
+void job_retire_successor(struct job *job, struct job_target *target, const struct action *action)
+{
+	(void)target;
+	docker_inspect(job->docker, action->container, on_inspected, job);
+}

@@ -1,0 +1,590 @@
+#include "daemon/specs/specs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "common/mem.h"
+#include "common/text.h"
+#include "daemon/core/hash.h"
+#include "daemon/core/spec/spec_fleet.h"
+#include "daemon/core/spec/spec_sharers.h"
+#include "daemon/specs/named_files.h"
+
+struct specs {
+	struct store *store;
+	struct events *events;
+	bool have_agent;
+	bool looked;              /* the directory has been read once */
+	struct spec_file **files; /* in the order that they came up */
+	size_t n;
+	struct spec_file *by_name;
+	struct spec_claims *claims; /* of all that is in force */
+	size_t told_n;              /* files before this one have nothing to tell */
+	char **misnamed;
+	size_t misnamed_n;
+	struct named_files *named;
+};
+
+struct specs *specs_new(struct store *store, struct events *events, bool have_agent)
+{
+	struct specs *specs = xcalloc(1, sizeof(*specs));
+
+	specs->store = store;
+	specs->events = events;
+	specs->have_agent = have_agent;
+	specs->named = named_files_new(store);
+	specs->claims = spec_claims_new();
+	return specs;
+}
+
+static void leave(struct specs *specs, const struct spec *spec)
+{
+	if (spec)
+		spec_claims_remove(specs->claims, spec);
+}
+
+static void file_free(struct specs *specs, struct spec_file *file)
+{
+	HASH_DEL(specs->by_name, file);
+	leave(specs, file->spec);
+	spec_free(file->spec);
+	spec_free(file->refused);
+	verdict_clear(&file->verdict);
+	spec_errors_clear(&file->errors);
+	free(file->name);
+	free(file->path);
+	free(file);
+}
+
+static void misnamed_clear(struct specs *specs)
+{
+	for (size_t i = 0; i < specs->misnamed_n; i++)
+		free(specs->misnamed[i]);
+	FREE(specs->misnamed);
+	specs->misnamed_n = 0;
+}
+
+void specs_free(struct specs *specs)
+{
+	if (!specs)
+		return;
+	for (size_t i = 0; i < specs->n; i++)
+		file_free(specs, specs->files[i]);
+	free(specs->files);
+	misnamed_clear(specs);
+	named_files_free(specs->named);
+	spec_claims_free(specs->claims);
+	free(specs);
+}
+
+struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
+{
+	*n = specs->n;
+	return specs->files;
+}
+
+void specs_each_named(const struct specs *specs,
+		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg)
+{
+	named_files_each(specs->named, each, arg);
+}
+
+static struct spec_file *find(const struct specs *specs, const char *name)
+{
+	struct spec_file *file;
+
+	HASH_FIND_STR(specs->by_name, name, file);
+	return file;
+}
+
+const struct spec_file *specs_find(const struct specs *specs, const char *name)
+{
+	return find(specs, name);
+}
+
+static struct spec_file *add(struct specs *specs, const char *name, const char *path)
+{
+	struct spec_file *file = xcalloc(1, sizeof(*file));
+
+	file->name = xstrdup(name);
+	file->path = xstrdup(path);
+	specs->files = xreallocarray(specs->files, specs->n + 1, sizeof(*specs->files));
+	specs->files[specs->n++] = file;
+	HASH_ADD_KEYPTR(hh, specs->by_name, file->name, strlen(file->name), file);
+	return file;
+}
+
+static bool taken_as_recorded(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return true;
+}
+
+static void recall(struct specs *specs, const struct store_spec *row)
+{
+	/* It was good once: an agent that is missing now must not make it bad. */
+	struct verdict_context context = {
+		.name = row->name,
+		.have_agent = true,
+		.named = specs->named,
+		.read_file = named_files_recall,
+		.has_recorded = taken_as_recorded,
+	};
+	struct spec_errors errors = {0};
+	struct spec_file *file = add(specs, row->name, row->file);
+
+	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
+	spec_errors_clear(&errors);
+	if (!file->spec) {
+		/* Nor do rules that are newer. What they have against the file is told when that is read. */
+		context.recalled = true;
+		file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
+		spec_errors_clear(&errors);
+		verdict_clear(&file->verdict);
+	}
+	if (file->spec)
+		spec_claims_add(specs->claims, file->spec, NULL, NULL);
+}
+
+int specs_recall(struct specs *specs, struct err *err)
+{
+	struct store_spec *rows;
+	size_t n;
+
+	if (store_load_specs(specs->store, &rows, &n, err) != 0)
+		return -1;
+	for (size_t i = 0; i < n; i++)
+		recall(specs, &rows[i]);
+	store_specs_free(rows, n);
+	return 0;
+}
+
+/* A version that is not in force yet. */
+struct candidate {
+	struct spec_file *file;
+	const struct watch_file *source;
+	struct spec *spec; /* valid by itself; NULL: it is in force now */
+	bool in;           /* it is among the claims, in the place of the version before it */
+	struct candidate *next;
+};
+
+static void put_in_force(struct specs *specs, struct candidate *candidate)
+{
+	struct spec_file *file = candidate->file;
+
+	spec_free(file->spec);
+	file->spec = candidate->spec;
+	candidate->spec = NULL;
+	spec_errors_clear(&file->errors);
+	*file->told = '\0';
+	file->to_tell = 0;
+	if (!specs->store)
+		return;
+	store_put_spec(specs->store, &(struct store_spec){.name = file->name,
+							  .file = file->path,
+							  .text = candidate->source->text,
+							  .len = candidate->source->len});
+	named_files_remember(specs->named, file->spec);
+	events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-loaded", "%s: %zu balancer%s",
+		   file->path, file->spec->instances_n, file->spec->instances_n == 1 ? "" : "s");
+}
+
+/* Whether there is anything in them that was not told the last time. */
+static void note_to_tell(struct spec_file *file)
+{
+	char sha256[SHA256_HEX_SIZE], *all;
+	size_t len;
+	FILE *out = text_open(&all, &len);
+
+	for (size_t i = 0; i < file->errors.n; i++) {
+		char *one = spec_error_text(&file->errors.v[i]);
+
+		fprintf(out, "%s\n", one);
+		free(one);
+	}
+	text_close(out);
+	sha256_hex(all, len, sha256);
+	free(all);
+	if (strcmp(file->told, sha256) != 0)
+		file->to_tell = file->errors.n;
+	strcpy(file->told, sha256);
+}
+
+/* Returns how many. */
+static size_t tell(struct specs *specs, struct spec_file *file, size_t most)
+{
+	size_t from = file->errors.n - file->to_tell;
+	size_t n = file->to_tell < most ? file->to_tell : most;
+
+	for (size_t i = from; i < from + n; i++) {
+		char *one = spec_error_text(&file->errors.v[i]);
+
+		events_add(specs->events, LOG_LEVEL_ERROR, file->name, NULL, "spec-invalid", "%s", one);
+		free(one);
+	}
+	file->to_tell -= n;
+	if (n > 0 && file->to_tell == 0 && file->spec)
+		events_add(specs->events, LOG_LEVEL_WARNING, file->name, NULL, "spec-kept",
+			   "%s: its last good version stays in force", file->path);
+	return n;
+}
+
+bool specs_tell(struct specs *specs)
+{
+	size_t left = SPECS_TOLD_AT_ONCE;
+
+	for (; specs->events && specs->told_n < specs->n; specs->told_n++) {
+		struct spec_file *file = specs->files[specs->told_n];
+
+		left -= tell(specs, file, left);
+		if (file->to_tell > 0 || left == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The rules across files. All that is in force has claimed what it has on its
+ * hosts; a candidate fits when it claims nothing of somebody else, its own
+ * file's version before it not counted. What is in force is never displaced.
+ */
+
+static bool enter(struct specs *specs, struct candidate *candidate)
+{
+	struct spec_errors *errors = &candidate->file->errors;
+
+	spec_errors_clear(errors);
+	candidate->in = spec_claims_add(specs->claims, candidate->spec, spec_clash_error, errors) == 0;
+	if (!candidate->in)
+		leave(specs, candidate->spec);
+	return candidate->in;
+}
+
+struct eviction {
+	struct specs *specs;
+	struct candidate *in_the_way;
+};
+
+static void on_taken(void *arg, const struct spec *spec, const struct spec_instance *instance,
+		     const struct spec *other, const char *what)
+{
+	struct eviction *eviction = arg;
+	struct candidate *candidate = find(eviction->specs, other->name)->candidate;
+
+	(void)spec;
+	(void)instance;
+	(void)what;
+	if (candidate && candidate->spec == other)
+		eviction->in_the_way = candidate;
+}
+
+/* Somebody took what the version in force gives up only with its next one, and that is refused: out with him.
+ */
+static struct candidate *take_back(struct specs *specs, const struct spec *spec)
+{
+	struct eviction eviction = {.specs = specs};
+
+	spec_claims_add(specs->claims, spec, on_taken, &eviction);
+	if (eviction.in_the_way)
+		leave(specs, spec);
+	return eviction.in_the_way;
+}
+
+/* An instance may move from one file to another, or two may swap: so all candidates are taken at once, and
+ * whoever does not fit goes back, and with him who came in his place. */
+static void admit_together(struct specs *specs, struct candidate *candidates, size_t n)
+{
+	struct candidate *refused = NULL, *candidate, *evicted;
+
+	for (size_t i = 0; i < n; i++)
+		leave(specs, candidates[i].file->spec);
+	for (size_t i = 0; i < n; i++)
+		if (!enter(specs, &candidates[i]))
+			LL_PREPEND(refused, &candidates[i]);
+	while ((candidate = refused) != NULL) {
+		LL_DELETE(refused, candidate);
+		while (candidate->file->spec && (evicted = take_back(specs, candidate->file->spec)) != NULL) {
+			leave(specs, evicted->spec);
+			evicted->in = false;
+			LL_PREPEND(refused, evicted);
+		}
+	}
+}
+
+/* One that was refused may fit now, since whom it clashed with went back. */
+static bool admit_alone(struct specs *specs, struct candidate *candidate)
+{
+	leave(specs, candidate->file->spec);
+	if (!enter(specs, candidate) && candidate->file->spec)
+		spec_claims_add(specs->claims, candidate->file->spec, NULL, NULL);
+	return candidate->in;
+}
+
+static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
+{
+	bool any = false, progress;
+
+	admit_together(specs, candidates, n);
+	do {
+		progress = false;
+		for (size_t i = 0; i < n; i++)
+			if (!candidates[i].in)
+				progress |= admit_alone(specs, &candidates[i]);
+	} while (progress);
+	for (size_t i = 0; i < n; i++) {
+		if (!candidates[i].in)
+			continue;
+		put_in_force(specs, &candidates[i]);
+		any = true;
+	}
+	return any;
+}
+
+/* What comes of one look. */
+struct spec_update {
+	struct specs *specs;
+	struct spec_look *look;
+	size_t next; /* of the look's files */
+	struct candidate *candidates;
+	size_t n;
+	bool fresh; /* one of them was not there at the look before */
+};
+
+static void take_finding(struct spec_file *file, struct spec_finding *finding)
+{
+	spec_errors_clear(&file->errors);
+	spec_free(file->refused);
+	verdict_clear(&file->verdict);
+	file->errors = finding->errors;
+	file->verdict = finding->verdict;
+	file->refused = finding->spec;
+	*finding = (struct spec_finding){0};
+	if (file->errors.n > 0)
+		note_to_tell(file);
+}
+
+/* What is in force, or wrong by itself, stays so; whether one fits beside the others is asked again. */
+static void take_in(struct spec_update *update, struct spec_file *file, const struct watch_file *source,
+		    struct spec_finding *finding)
+{
+	struct candidate *candidate = &update->candidates[update->n];
+	bool stands = finding->stands;
+
+	if (!stands)
+		take_finding(file, finding);
+	if (!file->refused)
+		return;
+	*candidate = (struct candidate){.file = file, .source = source};
+	file->candidate = candidate;
+	update->fresh |= !stands;
+	update->n++;
+}
+
+static bool drop_absent(struct specs *specs)
+{
+	bool any = false;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < specs->n; i++) {
+		struct spec_file *file = specs->files[i];
+
+		if (file->present) {
+			specs->files[kept++] = file;
+			continue;
+		}
+		if (specs->store) {
+			store_delete_spec(specs->store, file->name);
+			events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-removed",
+				   file->spec ? "%s is gone: its balancers are removed"
+					      : "%s is gone; no version of it was ever in force",
+				   file->path);
+		}
+		any = true;
+		file_free(specs, file);
+	}
+	specs->n = kept;
+	return any;
+}
+
+/* "a.yaml" and "a.yml" give one name: the second stands for itself, with nothing but this error. */
+static void refuse_twin(struct specs *specs, const struct spec_file *first, const struct watch_file *source)
+{
+	const char *base = strrchr(source->path, '/');
+	struct spec_file *twin;
+
+	base = base ? base + 1 : source->path;
+	twin = find(specs, base);
+	if (!twin)
+		twin = add(specs, base, source->path);
+	twin->present = true;
+	spec_errors_clear(&twin->errors);
+	spec_errors_add(&twin->errors, source->path, 0, 0, "",
+			"gives the same spec name \"%s\" as %s, which counts: rename one of them",
+			first->name, first->path);
+	note_to_tell(twin);
+}
+
+static struct spec_file *file_for(struct specs *specs, const struct watch_file *source)
+{
+	struct spec_file *file = find(specs, source->name);
+
+	if (!file)
+		file = add(specs, source->name, source->path);
+	if (file->present) {
+		refuse_twin(specs, file, source);
+		return NULL;
+	}
+	file->present = true;
+	if (strcmp(file->path, source->path) != 0) {
+		free(file->path);
+		file->path = xstrdup(source->path);
+	}
+	return file;
+}
+
+static bool is_told(const struct specs *specs, const char *text)
+{
+	for (size_t i = 0; i < specs->misnamed_n; i++)
+		if (strcmp(specs->misnamed[i], text) == 0)
+			return true;
+	return false;
+}
+
+static void note_misnamed(struct specs *specs, const struct watch_listing *listing)
+{
+	char **now = xcalloc(listing->misnamed_n, sizeof(*now));
+
+	for (size_t i = 0; i < listing->misnamed_n; i++) {
+		now[i] = xstrdup(listing->misnamed[i]);
+		if (specs->store && !is_told(specs, now[i]))
+			events_add(specs->events, LOG_LEVEL_WARNING, NULL, NULL, "spec-ignored", "%s",
+				   now[i]);
+	}
+	misnamed_clear(specs);
+	specs->misnamed = now;
+	specs->misnamed_n = listing->misnamed_n;
+}
+
+char *const *specs_misnamed(const struct specs *specs, size_t *n)
+{
+	*n = specs->misnamed_n;
+	return specs->misnamed;
+}
+
+static enum spec_came came_of(const struct spec_file *file)
+{
+	return file->errors.n == 0 ? SPEC_CAME_IN_FORCE : file->refused ? SPEC_CAME_BESIDE : SPEC_CAME_WRONG;
+}
+
+struct spec_look *specs_look(const struct specs *specs, const char *dir)
+{
+	struct spec_look *look = spec_look_new(dir, specs->have_agent, named_files_new(specs->store));
+
+	for (size_t i = 0; i < specs->n; i++)
+		spec_look_know(look, specs->files[i]->name, specs->files[i]->path, &specs->files[i]->verdict,
+			       came_of(specs->files[i]));
+	return look;
+}
+
+struct spec_update *specs_update_begin(struct specs *specs, struct spec_look *look)
+{
+	struct spec_update *update = xcalloc(1, sizeof(*update));
+
+	update->specs = specs;
+	update->look = look;
+	update->candidates = xcalloc(look->listing.n, sizeof(*update->candidates));
+	named_files_free(specs->named);
+	specs->named = look->named;
+	look->named = NULL;
+	note_misnamed(specs, &look->listing);
+	for (size_t i = 0; i < specs->n; i++)
+		specs->files[i]->present = false;
+	return update;
+}
+
+bool specs_update_files(struct spec_update *update)
+{
+	const struct watch_listing *listing = &update->look->listing;
+
+	for (size_t n = 0; n < SPECS_TAKEN_AT_ONCE && update->next < listing->n; n++) {
+		const struct watch_file *source = &listing->files[update->next];
+		struct spec_file *file = file_for(update->specs, source);
+
+		if (file)
+			take_in(update, file, source, &update->look->findings[update->next]);
+		update->next++;
+	}
+	return update->next < listing->n;
+}
+
+void specs_update_cancel(struct spec_update *update)
+{
+	if (!update)
+		return;
+	spec_look_free(update->look);
+	free(update->candidates);
+	free(update);
+}
+
+bool specs_update_end(struct spec_update *update)
+{
+	struct specs *specs = update->specs;
+	bool changed;
+
+	for (size_t i = 0; i < update->n; i++) {
+		update->candidates[i].spec = update->candidates[i].file->refused;
+		update->candidates[i].file->refused = NULL;
+	}
+	specs->looked = true;
+	changed = drop_absent(specs);
+	/* Who did not fit does not fit now, unless something is new. */
+	if (changed || update->fresh)
+		changed |= admit(specs, update->candidates, update->n);
+	for (size_t i = 0; i < update->n; i++) {
+		struct spec_file *file = update->candidates[i].file;
+
+		file->candidate = NULL;
+		file->refused = update->candidates[i].spec;
+		if (file->errors.n > 0)
+			note_to_tell(file);
+	}
+	specs->told_n = 0;
+	specs_update_cancel(update);
+	return changed;
+}
+
+bool specs_may_remove(const struct specs *specs, const char *name)
+{
+	const struct spec_file *file = name ? find(specs, name) : NULL;
+
+	if (!specs->looked)
+		return false;
+	return !file || file->spec;
+}
+
+bool specs_have_looked(const struct specs *specs)
+{
+	return specs->looked;
+}
+
+bool specs_all_valid(const struct specs *specs)
+{
+	for (size_t i = 0; i < specs->n; i++)
+		if (specs->files[i]->errors.n > 0)
+			return false;
+	return true;
+}
+
+void specs_count_sharers(struct specs *specs)
+{
+	struct spec **in_force = xcalloc(specs->n, sizeof(struct spec *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < specs->n; i++)
+		if (specs->files[i]->spec)
+			in_force[n++] = specs->files[i]->spec;
+	spec_count_sharers(in_force, n);
+	free(in_force);
+}
