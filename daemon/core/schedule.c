@@ -6,14 +6,19 @@ static int64_t pick(int64_t range, uint32_t random)
 	return (int64_t)((uint64_t)range * random / UINT32_MAX);
 }
 
+int64_t schedule_doubled_ms(int64_t first_ms, unsigned failures, int64_t max_ms)
+{
+	int64_t ms = first_ms;
+
+	for (unsigned i = 1; i < failures && ms < max_ms; i++)
+		ms *= 2;
+	return ms < max_ms ? ms : max_ms;
+}
+
 int64_t schedule_backoff_ms(unsigned failures, int64_t first_ms, uint32_t random)
 {
-	int64_t delay = first_ms;
+	int64_t delay = schedule_doubled_ms(first_ms, failures, SCHEDULE_MAX_BACKOFF_MS);
 
-	for (unsigned i = 1; i < failures && delay < SCHEDULE_MAX_BACKOFF_MS; i++)
-		delay *= 2;
-	if (delay > SCHEDULE_MAX_BACKOFF_MS)
-		delay = SCHEDULE_MAX_BACKOFF_MS;
 	return delay / 2 + pick(delay - delay / 2, random);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/schedule.h"
 
 void refused_note(struct refused *refused, const char *version)
 {
@@ -31,17 +32,6 @@ void refused_lend(struct refused *lent, const char *version, int64_t now_ms)
 		FREE(lent->why);
 }
 
-static int64_t delay_ms(unsigned times)
-{
-	int64_t ms = REFUSED_FIRST_MS;
-
-	if (times == 0)
-		return 0;
-	for (unsigned i = 1; i < times && ms < REFUSED_MAX_MS; i++)
-		ms *= 2;
-	return ms < REFUSED_MAX_MS ? ms : REFUSED_MAX_MS;
-}
-
 void refused_take(struct refused *refused, struct refused *learned, const char *version,
 		  const struct err *err, int64_t now_ms)
 {
@@ -55,7 +45,11 @@ void refused_take(struct refused *refused, struct refused *learned, const char *
 	refused_clear(learned);
 	if (!in_vain)
 		return;
-	refused->until_ms = now_ms + delay_ms(refused->times++);
+	/* The first retry is at once: it goes another way (plan.c). */
+	refused->until_ms = now_ms;
+	if (refused->times > 0)
+		refused->until_ms += schedule_doubled_ms(REFUSED_FIRST_MS, refused->times, REFUSED_MAX_MS);
+	refused->times++;
 	free(refused->why);
 	refused->why = xstrdup(err->message);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "daemon/core/schedule.h"
 
 char *silence_run(const char *container_id, const char *started_at)
 {
@@ -24,15 +25,6 @@ static void become(char **known, const char *run)
 	*known = xstrdup(run);
 }
 
-static int64_t retry_ms(unsigned tries)
-{
-	int64_t ms = SILENCE_RETRY_MS;
-
-	for (unsigned i = 1; i < tries && ms < SILENCE_MAX_RETRY_MS; i++)
-		ms *= 2;
-	return ms < SILENCE_MAX_RETRY_MS ? ms : SILENCE_MAX_RETRY_MS;
-}
-
 static bool is_known(const struct silence_clock *time)
 {
 	return time->unix_ms > 0;
@@ -41,10 +33,11 @@ static bool is_known(const struct silence_clock *time)
 /* Counted from `from`, but not before the time that has to lie between two tries is over. */
 static void set_due(struct silence *silence, struct silence_clock from, int64_t after_ms)
 {
+	int64_t retry = schedule_doubled_ms(SILENCE_RETRY_MS, silence->tries, SILENCE_MAX_RETRY_MS);
 	int64_t due = from.ms + after_ms;
 
-	if (silence->tries > 0 && due < silence->tried.ms + retry_ms(silence->tries))
-		due = silence->tried.ms + retry_ms(silence->tries);
+	if (silence->tries > 0 && due < silence->tried.ms + retry)
+		due = silence->tried.ms + retry;
 	silence->due = (struct silence_clock){due, from.unix_ms + due - from.ms};
 }
 
