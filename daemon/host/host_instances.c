@@ -142,16 +142,6 @@ void host_configure(struct host *host, const struct spec_host *settings)
  * this long. */
 #define FIRST_CHECKS_MS 3000
 
-static bool has_unchecked_servers(const struct instance *instance)
-{
-	const struct observed_instance *observed = &instance->observed;
-
-	for (size_t i = 0; i < observed->servers_n; i++)
-		if (observed->servers[i].state == SERVER_UNKNOWN)
-			return true;
-	return false;
-}
-
 /* Nobody's any more: told as the host's. */
 static void tell_orphan(const struct host *host, const struct job_target *target, enum job_news news,
 			const char *type, const char *text)
@@ -315,7 +305,8 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 			instance_progress(instance,
 					  "drains: goes with its last connection, or at the drain timeout");
 		soon |= target->result.changed &&
-			(has_unchecked_servers(instance) || instance->observed.old_n > 0);
+			(observed_servers_in(&instance->observed, SERVER_UNKNOWN) > 0 ||
+			 instance->observed.old_n > 0);
 		if (target->result.err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
 			attempts = (unsigned)instance->record.attempts;
 		failing |= target->result.err.kind != ERR_NONE;

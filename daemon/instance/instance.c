@@ -161,7 +161,7 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.made = instance->memory.config_path != NULL,
 		.converged = instance->phase == PHASE_CONVERGED,
 		.answers = instance->observed.stats == STATS_ANSWERED,
-		.servers_up = observed_servers_up(&instance->observed),
+		.servers_up = observed_servers_in(&instance->observed, SERVER_UP),
 		.fallback = instance->observed.fallback,
 	};
 }

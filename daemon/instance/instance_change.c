@@ -129,7 +129,7 @@ void instance_leave(struct instance *instance)
 
 void instance_admit(struct instance *instance)
 {
-	instance->record.served = observed_servers_up(&instance->observed) > 0;
+	instance->record.served = observed_servers_in(&instance->observed, SERVER_UP) > 0;
 	instance->record.rollout = UNIT_CHANGING;
 	/* A version that never proved itself is nothing to go back to. */
 	if (!instance->former && !instance->as_found)
@@ -167,7 +167,7 @@ static void adopt(struct instance *instance, const struct observed_instance *obs
 	set_next(instance, NULL);
 	instance_end_rollout(instance);
 	instance->record.rollout = UNIT_CHANGING;
-	instance->record.served = observed_servers_up(observed) > 0;
+	instance->record.served = observed_servers_in(observed, SERVER_UP) > 0;
 }
 
 bool instance_found(struct instance *instance, enum first_look look, const struct observed_instance *observed)

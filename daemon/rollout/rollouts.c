@@ -149,18 +149,14 @@ void seat_store(const struct seat *seat)
 static enum rollout_verdict servers_of(const struct instance *instance)
 {
 	const struct observed_instance *observed = &instance->observed;
-	size_t unknown = 0;
 
 	if (!instance->record.served)
 		return VERDICT_WELL;
 	if (observed->stats != STATS_ANSWERED)
 		return VERDICT_UNSURE;
-	for (size_t i = 0; i < observed->servers_n; i++) {
-		if (observed->servers[i].state == SERVER_UP)
-			return VERDICT_WELL;
-		unknown += observed->servers[i].state == SERVER_UNKNOWN;
-	}
-	return unknown ? VERDICT_UNSURE : VERDICT_LOST;
+	if (observed_servers_in(observed, SERVER_UP) > 0)
+		return VERDICT_WELL;
+	return observed_servers_in(observed, SERVER_UNKNOWN) > 0 ? VERDICT_UNSURE : VERDICT_LOST;
 }
 
 static enum rollout_verdict verdict_of(const struct instance *instance)

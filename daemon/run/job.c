@@ -316,11 +316,8 @@ static bool is_of_spec(const struct job_target *target, const char *spec)
 /* It has just started: HAProxy does not know yet whether any of its servers is up. */
 static bool is_unchecked(const struct observed_instance *observed)
 {
-	bool unchecked = false;
-
-	for (size_t i = 0; i < observed->servers_n; i++)
-		unchecked |= observed->servers[i].state == SERVER_UNKNOWN;
-	return unchecked && observed_servers_up(observed) == 0;
+	return observed_servers_in(observed, SERVER_UNKNOWN) > 0 &&
+	       observed_servers_in(observed, SERVER_UP) == 0;
 }
 
 /* Until all that its spec wants here is as wanted, and does not serve nothing: another balancer than the one
@@ -337,7 +334,7 @@ static bool waits_for_spec(const struct job *job, const char *spec)
 		if (!is_as_wanted(target) || is_unchecked(&target->result.observed))
 			return true;
 		peers++;
-		serving += observed_servers_up(&target->result.observed) > 0;
+		serving += observed_servers_in(&target->result.observed, SERVER_UP) > 0;
 	}
 	return peers > 0 && serving == 0;
 }

@@ -100,15 +100,6 @@ static void on_await_inspect(void *arg, const struct docker_reply *reply, const 
 	observed_container_free(container);
 }
 
-static size_t count(const struct observed_instance *observed, enum server_state state)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < observed->servers_n; i++)
-		n += observed->servers[i].state == state;
-	return n;
-}
-
 static void await_done(struct job *job)
 {
 	job->awaiting = AWAIT_INSPECT;
@@ -135,8 +126,8 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 		fprintf(out, "%s%s: %s", i ? ", " : "", answer->servers[i].name,
 			verdict(&answer->servers[i]));
 	fprintf(out, "%s)", answer->servers_n > SHOWN_SERVERS ? ", ..." : "");
-	if (count(former, SERVER_UP) > 0)
-		fprintf(out, ", but %zu of those that it has now", count(former, SERVER_UP));
+	if (observed_servers_in(former, SERVER_UP) > 0)
+		fprintf(out, ", but %zu of those that it has now", observed_servers_in(former, SERVER_UP));
 	else if (former->relieves)
 		fprintf(out, ", and %s, which serves until this balancer does in its place, may have one",
 			former->relieves);
@@ -158,12 +149,12 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 	const struct job_target *target = job_current(job);
 
 	if (!plan_must_see_a_server(target->order.wanted, &target->result.observed) ||
-	    count(answer, SERVER_UP) > 0) {
+	    observed_servers_in(answer, SERVER_UP) > 0) {
 		await_done(job);
 	} else if (!for_long(&job->unhealthy_since_ms, names(job) > 0 ? UNHEALTHY_NAME_MS : UNHEALTHY_MS)) {
 		job->awaiting = AWAIT_PAUSE;
 		job_run(job);
-	} else if (count(answer, SERVER_UNKNOWN) > 0) {
+	} else if (observed_servers_in(answer, SERVER_UNKNOWN) > 0) {
 		await_done(job);
 	} else {
 		no_server_up(job, answer);

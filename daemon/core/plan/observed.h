@@ -172,8 +172,8 @@ void observed_instance_slim(struct observed_instance *instance);
 void observed_stats_parse(struct observed_instance *instance, const char *text);
 /* It was asked, and does not answer; it may serve all the same. */
 bool observed_is_silent(const struct observed_instance *instance);
-/* How many of its servers HAProxy takes for up. */
-size_t observed_servers_up(const struct observed_instance *instance);
+/* How many of its servers HAProxy sees in this state. */
+size_t observed_servers_in(const struct observed_instance *instance, enum server_state state);
 /* HAProxy before 2.8 says no more of a refused certificate than that the handshake failed: for a balancer
  * that verifies certificates, words that do. name: that they must have. */
 void observed_stats_suspect_certificates(struct observed_instance *instance, const char *name);

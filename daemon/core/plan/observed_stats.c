@@ -338,11 +338,11 @@ void observed_stats_suspect_certificates(struct observed_instance *instance, con
 	}
 }
 
-size_t observed_servers_up(const struct observed_instance *instance)
+size_t observed_servers_in(const struct observed_instance *instance, enum server_state state)
 {
-	size_t up = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < instance->servers_n; i++)
-		up += instance->servers[i].state == SERVER_UP;
-	return up;
+		n += instance->servers[i].state == state;
+	return n;
 }

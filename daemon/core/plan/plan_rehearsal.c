@@ -15,7 +15,7 @@ static bool may_have_servers_up(const struct wanted *wanted, const struct observ
 
 bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_instance *observed)
 {
-	return observed_servers_up(observed) > 0 || observed->relieves ||
+	return observed_servers_in(observed, SERVER_UP) > 0 || observed->relieves ||
 	       may_have_servers_up(wanted, observed);
 }
 
