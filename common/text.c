@@ -161,6 +161,11 @@ static size_t prefix_bytes(const char *s, size_t width)
 	return used;
 }
 
+bool text_equal(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
 size_t text_width(const char *s)
 {
 	size_t left = strlen(s), width = 0;

@@ -39,6 +39,9 @@ char *text_printable(const char *s, enum text_shape shape);
 struct json_object;
 struct json_object *text_json(const char *s);
 
+/* Whether both are the same text; NULL is the same as NULL only. */
+bool text_equal(const char *a, const char *b);
+
 /* The width in characters; a character that takes two cells of a terminal, or none, counts as one. */
 size_t text_width(const char *s);
 

@@ -267,7 +267,7 @@ static bool is_of_spec(const struct job_target *target, const char *spec)
 							observed->old_n ? observed->old[0] : NULL};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (all[i] && all[i]->spec && strcmp(all[i]->spec, spec) == 0)
+		if (all[i] && text_equal(all[i]->spec, spec))
 			return true;
 	return false;
 }

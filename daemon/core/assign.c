@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 /* A container's name on a host: what wishes, leftovers and known balancers meet at. */
 struct place {
@@ -128,7 +129,7 @@ static enum assign_why held_because(const struct assignment *all, const struct a
 {
 	if (known && known->as_found)
 		return wish->faulty ? ASSIGN_FAULTY : ASSIGN_AS_FOUND;
-	if (known && known->version && strcmp(known->version, wish->version) == 0)
+	if (known && text_equal(known->version, wish->version))
 		return ASSIGN_NOT_HELD;
 	if (wish->paused)
 		return ASSIGN_PAUSED;

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/spec/spec_state.h"
 
 /* Claims that have a word in common: a name, an id, a place. */
@@ -134,12 +135,9 @@ static const char *text_of(const struct claim *claim, size_t i)
 
 static bool same_claim(const struct claim *a, const struct claim *b)
 {
-	for (size_t i = 0; i < STRINGS; i++) {
-		const char *x = text_of(a, i), *y = text_of(b, i);
-
-		if (!x != !y || (x && strcmp(x, y) != 0))
+	for (size_t i = 0; i < STRINGS; i++)
+		if (!text_equal(text_of(a, i), text_of(b, i)))
 			return false;
-	}
 	return a->wanted == b->wanted && a->waits == b->waits && a->unasked == b->unasked &&
 	       a->seen == b->seen && a->made == b->made && a->converged == b->converged &&
 	       a->answers == b->answers && a->servers_up == b->servers_up && a->fallback == b->fallback;
@@ -369,7 +367,7 @@ bool removal_is_relieved(const struct removal *removal, const struct removal_con
 
 	if (any(removal, BY_CONTAINER, container->id, leaves, NULL))
 		return any(removal, BY_CONTAINER, container->id, is_relieved, &relief);
-	return container->spec && strcmp(container->spec, spec) == 0;
+	return text_equal(container->spec, spec);
 }
 
 static bool has_to_stay(const struct claim *claim, const void *about)

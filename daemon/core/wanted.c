@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "common/text.h"
 #include "daemon/core/haproxy/haproxy.h"
 
 /* Where the official image's HAProxy looks, so that its own tools work in the container too. */
@@ -165,8 +166,7 @@ bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct s
 		   const char *adopt_id)
 {
 	return strcmp(wanted->spec, spec) == 0 && spec_instance_equal(&wanted->instance, instance) &&
-	       strcmp(wanted->adopt_id ? wanted->adopt_id : "", adopt_id ? adopt_id : "") == 0 &&
-	       wanted->takes_file_over == instance->takes_file_over;
+	       text_equal(wanted->adopt_id, adopt_id) && wanted->takes_file_over == instance->takes_file_over;
 }
 
 struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token)

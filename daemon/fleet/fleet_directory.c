@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/fleet/fleet_internal.h"
 #include "daemon/io/background.h"
 #include "daemon/io/watch/watch.h"
@@ -39,7 +40,7 @@ static void remember_directory(struct fleet *fleet)
 	const char *place = watch_place(fleet->watch);
 	char *known = store_get_meta(fleet->options.store, META_SPEC_DIR);
 
-	if (place && (!known || strcmp(known, place) != 0))
+	if (place && !text_equal(known, place))
 		store_put_meta(fleet->options.store, META_SPEC_DIR, place);
 	free(known);
 }

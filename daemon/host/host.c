@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/schedule.h"
 #include "daemon/io/clock.h"
 
@@ -266,7 +267,7 @@ static void note_read_configs(struct host *host, const struct job_target *target
 /* When it is others than last time. Takes them over (NULL: none). */
 static void tell_others(struct host *host, char **told, char *now, const char *type, const char *what)
 {
-	if (now && (!*told || strcmp(*told, now) != 0))
+	if (now && !text_equal(*told, now))
 		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, type,
 				"%s: %s: %s", host->settings.url, now, what);
 	free(*told);
@@ -361,7 +362,7 @@ static int64_t drain_ms(const struct host *host, const struct instance *instance
 		const struct instance *other = host->instances[i];
 
 		if (other->wanted && (strcmp(other->record.spec, instance->record.spec) == 0 ||
-				      (binds && strcmp(other->wanted->description.binds, binds) == 0)))
+				      text_equal(other->wanted->description.binds, binds)))
 			return other->wanted->instance.timeouts.drain_ms;
 	}
 	return 0;

@@ -5,14 +5,10 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/rollout.h"
 #include "daemon/core/spec/spec_state.h"
 #include "daemon/io/clock.h"
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
 
 /* True when not all of it could be believed: then the store has it otherwise. */
 static bool recall_json(struct memory *memory, const char *json)
@@ -23,7 +19,7 @@ static bool recall_json(struct memory *memory, const char *json)
 
 	memory_recall(memory, json, now);
 	believed = memory_to_json(memory);
-	differs = !same_text(believed, json);
+	differs = !text_equal(believed, json);
 	free(believed);
 	return differs;
 }
@@ -220,7 +216,7 @@ static bool note_error(struct instance *instance, const struct err *err)
 {
 	struct store_instance *record = &instance->record;
 	bool had = record->error_message != NULL;
-	bool same = err->kind != ERR_NONE ? same_text(record->error_message, err->message) : !had;
+	bool same = err->kind != ERR_NONE ? text_equal(record->error_message, err->message) : !had;
 
 	if (err->kind == ERR_NONE) {
 		FREE(record->error_message);
@@ -244,7 +240,7 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	struct store_instance *record = &instance->record;
 	const struct observed_container *current = target->result.observed.current;
 	const char *id = current ? current->id : NULL;
-	bool differs = !same_text(record->container_id, id) || target->result.changed;
+	bool differs = !text_equal(record->container_id, id) || target->result.changed;
 
 	set_text(&record->container_id, id);
 	set_text(&record->image, current ? current->image : NULL);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/rollout.h"
 #include "daemon/instance/instance.h"
 
@@ -16,8 +17,7 @@ static bool is_same(const struct wanted *a, const struct wanted *b)
 {
 	if (!a || !b)
 		return a == b;
-	return same_version(a, b) &&
-	       strcmp(a->adopt_id ? a->adopt_id : "", b->adopt_id ? b->adopt_id : "") == 0 &&
+	return same_version(a, b) && text_equal(a->adopt_id, b->adopt_id) &&
 	       a->takes_file_over == b->takes_file_over;
 }
 
@@ -35,7 +35,7 @@ static void set_next(struct instance *instance, struct wanted *wanted)
 	const char *before = instance->record.next_version;
 
 	replace(&instance->next, wanted);
-	if (before && wanted && strcmp(before, wanted->said) == 0)
+	if (wanted && text_equal(before, wanted->said))
 		return;
 	FREE(instance->record.next_version);
 	if (wanted)
@@ -230,8 +230,7 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 	if (instance->wanted) {
 		take_name(instance, instance->wanted);
 		/* What waited was what is in force on paper: its host had something else. */
-		instance->as_found =
-			record->next_version && strcmp(record->next_version, instance->wanted->said) == 0;
+		instance->as_found = text_equal(record->next_version, instance->wanted->said);
 		if (instance->as_found)
 			instance->next = wanted_ref(instance->wanted);
 	} else {

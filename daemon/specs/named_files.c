@@ -6,6 +6,7 @@
 
 #include "common/file.h"
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/hash.h"
 #include "daemon/core/spec/certificates.h"
 
@@ -118,7 +119,7 @@ static void remember(struct named_files *files, const struct named_file *file)
 	char *key = key_of(file->path);
 	char *known = store_get_meta(files->store, key);
 
-	if (file->text && (!known || strcmp(known, file->text) != 0))
+	if (file->text && !text_equal(known, file->text))
 		store_put_meta(files->store, key, file->text);
 	free(known);
 	free(key);

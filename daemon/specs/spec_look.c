@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 /* Of a spec, by its name. */
 struct spec_known {
@@ -111,7 +112,7 @@ static void judge(struct spec_look *look, const struct spec_known *known, struct
 		spec_errors_add(&finding->errors, file->path, 0, 0, "", "%s", file->error);
 		return;
 	}
-	finding->stands = known->path && strcmp(known->path, file->path) == 0 && /* errors name the path */
+	finding->stands = text_equal(known->path, file->path) && /* errors name the path */
 			  verdict_stands(&known->verdict, &context, file->text, file->len,
 					 known->came != SPEC_CAME_WRONG);
 	if (!finding->stands)

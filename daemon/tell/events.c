@@ -84,7 +84,7 @@ static void send_to_followers(struct events *events, const struct store_event *e
 	line = event_line(event);
 	/* A write does not call back, so nobody leaves the list meanwhile. */
 	TAILQ_FOREACH (follower, &events->followers, entry)
-		if (!follower->spec || (event->spec && strcmp(follower->spec, event->spec) == 0))
+		if (!follower->spec || text_equal(follower->spec, event->spec))
 			control_stream_write(follower->request, line, strlen(line));
 	free(line);
 }

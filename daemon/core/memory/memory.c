@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 /* Lines of files that were seen right go when they are more than that. */
 #define MAX_BESIDE_SEEN 1024
@@ -60,15 +61,10 @@ void memory_take(struct memory *memory, struct memory *learned, const char *vers
 	memory_init(learned);
 }
 
-static bool same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static bool same_json(const struct memory *a, const struct memory *b)
 {
 	char *of_a = memory_to_json(a), *of_b = memory_to_json(b);
-	bool is = same(of_a, of_b);
+	bool is = text_equal(of_a, of_b);
 
 	free(of_a);
 	free(of_b);
@@ -77,18 +73,18 @@ static bool same_json(const struct memory *a, const struct memory *b)
 
 bool memory_is_recorded(const struct memory *memory, const struct memory *recorded)
 {
-	return same(memory->config_path, recorded->config_path) &&
+	return text_equal(memory->config_path, recorded->config_path) &&
 	       memory->config_size == recorded->config_size &&
-	       same(memory->config_mtime, recorded->config_mtime) &&
+	       text_equal(memory->config_mtime, recorded->config_mtime) &&
 	       strcmp(memory->config_sha256, recorded->config_sha256) == 0 &&
-	       same(memory->accepted, recorded->accepted) && same_json(memory, recorded);
+	       text_equal(memory->accepted, recorded->accepted) && same_json(memory, recorded);
 }
 
 /* The config file. */
 
 void memory_turn_to_config(struct memory *memory, const char *path)
 {
-	if (same(memory->config_path, path))
+	if (text_equal(memory->config_path, path))
 		return;
 	free(memory->config_path);
 	memory->config_path = xstrdup(path);
@@ -113,7 +109,7 @@ void memory_doubt_config(struct memory *memory)
 bool memory_has_config(const struct memory *memory, int64_t size, const char *mtime)
 {
 	return mtime && memory->config_sha256[0] && memory->config_size == size &&
-	       same(memory->config_mtime, mtime);
+	       text_equal(memory->config_mtime, mtime);
 }
 
 static char *line_of(const char *name, const char *mtime)
@@ -145,7 +141,7 @@ void memory_saw_beside(struct memory *memory, const char *name, const char *mtim
 
 void memory_know(struct memory *memory, const char *container_id)
 {
-	if (same(memory->known_id, container_id))
+	if (text_equal(memory->known_id, container_id))
 		return;
 	free(memory->known_id);
 	memory->known_id = xstrdup(container_id);
@@ -153,5 +149,5 @@ void memory_know(struct memory *memory, const char *container_id)
 
 bool memory_knows(const struct memory *memory, const char *container_id)
 {
-	return same(memory->known_id, container_id) || replaced_is(&memory->replaced, container_id);
+	return text_equal(memory->known_id, container_id) || replaced_is(&memory->replaced, container_id);
 }

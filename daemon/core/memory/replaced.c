@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 void replaced_note(struct replaced *replaced, const char *id, const char *reason, const char *version)
 {
@@ -21,7 +22,7 @@ void replaced_helped(struct replaced *replaced, const char *id)
 
 bool replaced_is(const struct replaced *replaced, const char *id)
 {
-	return replaced->id && strcmp(replaced->id, id) == 0;
+	return text_equal(replaced->id, id);
 }
 
 const char *replaced_reason(const struct replaced *replaced, const char *id, const char *version)

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/schedule.h"
 
 char *silence_run(const char *container_id, const char *started_at)
@@ -12,14 +13,9 @@ char *silence_run(const char *container_id, const char *started_at)
 	return xasprintf("%s %s", container_id, started_at ? started_at : "");
 }
 
-static bool is(const char *known, const char *run)
-{
-	return known && strcmp(known, run) == 0;
-}
-
 static void become(char **known, const char *run)
 {
-	if (is(*known, run))
+	if (text_equal(*known, run))
 		return;
 	free(*known);
 	*known = xstrdup(run);
@@ -52,7 +48,7 @@ void silence_broken(struct silence *silence, const char *run, int64_t now_ms)
 
 void silence_met(struct silence *silence, const char *run, struct silence_clock asked, int64_t after_ms)
 {
-	if (!is(silence->run, run)) {
+	if (!text_equal(silence->run, run)) {
 		become(&silence->run, run);
 		silence->since = asked;
 		set_due(silence, asked, after_ms);
@@ -86,7 +82,7 @@ void silence_recall(struct silence *silence, struct silence_clock now)
 
 bool silence_has(const struct silence *silence, const char *run)
 {
-	return is(silence->run, run);
+	return text_equal(silence->run, run);
 }
 
 int64_t silence_lasts_ms(const struct silence *silence, int64_t now_ms)
@@ -96,7 +92,7 @@ int64_t silence_lasts_ms(const struct silence *silence, int64_t now_ms)
 
 bool silence_is_early(const struct silence *silence, int64_t now_ms)
 {
-	return silence->run && !is(silence->heard, silence->run) &&
+	return silence->run && !text_equal(silence->heard, silence->run) &&
 	       silence_lasts_ms(silence, now_ms) < SILENCE_EARLY_MS;
 }
 

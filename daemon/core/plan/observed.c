@@ -8,6 +8,7 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "common/names.h"
+#include "common/text.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/wanted.h"
 
@@ -273,24 +274,21 @@ bool observed_runs_haproxy(const struct observed_container *container)
 {
 	const char *program = text_at(container->inspect, "/Config/Cmd/0");
 
-	return program && strcmp(program, "haproxy") == 0;
+	return text_equal(program, "haproxy");
 }
 
 bool observed_is_owned(const struct observed_container *container, const char *owner)
 {
-	return container && container->owner && strcmp(container->owner, owner) == 0;
+	return container && text_equal(container->owner, owner);
 }
 
 bool observed_is_told(const struct observed_container *container, const char *word)
 {
 	struct json_object *command = json_as_list(json_at(container->inspect, "/Config/Cmd"));
 
-	for (size_t i = 0; i < json_length(command); i++) {
-		const char *is = json_item_text(command, i);
-
-		if (is && strcmp(is, word) == 0)
+	for (size_t i = 0; i < json_length(command); i++)
+		if (text_equal(json_item_text(command, i), word))
 			return true;
-	}
 	return false;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/plan/difference.h"
 #include "daemon/core/plan/plan_internal.h"
@@ -209,8 +210,8 @@ static void plan_old(const char *balancer, const struct observed_instance *obser
  */
 static bool can_share_ports(const struct observed_container *old)
 {
-	return old->status == CONTAINER_RUNNING && old->user && strcmp(old->user, WANTED_USER) == 0 &&
-	       old->network_mode && strcmp(old->network_mode, "host") == 0;
+	return old->status == CONTAINER_RUNNING && text_equal(old->user, WANTED_USER) &&
+	       text_equal(old->network_mode, "host");
 }
 
 /* old: the current one, as it is when it comes to this. */
@@ -240,8 +241,7 @@ static bool is_in_vain(const struct wanted *wanted, const struct observed_contai
 	const char *before = replaced_reason(&memory->replaced, current->id, wanted->version);
 
 	/* Tries against silence become rare by themselves. */
-	return !plan->for_silence && before && strcmp(before, reason) == 0 &&
-	       current->status != CONTAINER_DEAD;
+	return !plan->for_silence && text_equal(before, reason) && current->status != CONTAINER_DEAD;
 }
 
 static void set_in_vain(const struct observed_instance *observed, struct plan *plan, const char *reason)

@@ -6,6 +6,7 @@
 
 #include "common/duration.h"
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/spec/spec_syntax.h"
 
 /* Texts. */
@@ -33,9 +34,7 @@ static void secret_clear(void *member)
 
 static bool string_equal(const void *a, const void *b)
 {
-	const char *x = *(char *const *)a, *y = *(char *const *)b;
-
-	return x && y ? strcmp(x, y) == 0 : x == y;
+	return text_equal(*(char *const *)a, *(char *const *)b);
 }
 
 static char *string_text(const void *member)

@@ -9,6 +9,7 @@
 
 #include "common/json.h"
 #include "common/mem.h"
+#include "common/text.h"
 
 /* What an engine in its right mind never reaches: an image has at most 127 layers. */
 #define MAX_LAYERS 1024
@@ -178,7 +179,7 @@ const char *pull_feed(struct pull *pull, const char *data, size_t len)
 			err_set(&pull->err, ERR_TRANSIENT, "the engine's progress report is not in lines");
 	}
 	text = describe(pull);
-	if (pull->text && strcmp(text, pull->text) == 0) {
+	if (text_equal(pull->text, text)) {
 		free(text);
 		return NULL;
 	}
