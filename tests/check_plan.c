@@ -1,47 +1,17 @@
-/*
- * The plan, by example. Each folder of tests/cases/plan is a case:
- *
- *   spec.yaml      what is wanted (the first load balancer counts; none: a removal)
- *   observed.json  what the host was seen to hold; see observe() below
- *   expected.txt   the actions, a line each with their reason, and what else is the matter
- *
- * In observed.json a container is written short: { "status": "running" } is one
- * that we made from this very spec, and every further key is how it differs.
- *
- * After a deliberate change: APILB_UPDATE_CASES=1 make check, and read the diff.
- */
+/* The plan, by example: tests/cases/plan. */
 #include <check.h>
-#include <dirent.h>
 #include <json-c/json.h>
 #include <json-c/json_pointer.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/mem.h"
 #include "daemon/core/container_name.h"
 #include "daemon/core/plan/plan.h"
+#include "tests/golden.h"
 
-#define CASES TOP_SRCDIR "/tests/cases/plan"
 #define OWNER "apilb"
-
-static char *read_file(const char *dir, const char *name)
-{
-	char *path = xasprintf("%s/%s", dir, name);
-	FILE *file = fopen(path, "r");
-	char *text = NULL;
-	size_t len = 0;
-
-	if (!file) {
-		free(path);
-		return NULL;
-	}
-	ck_assert_int_ge(getdelim(&text, &len, '\0', file), 0);
-	fclose(file);
-	free(path);
-	return text;
-}
 
 static const char *text_of(struct json_object *object, const char *key)
 {
@@ -311,7 +281,7 @@ static struct wanted *wanted_from(const char *dir, bool *removal)
 {
 	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
-	char *yaml = read_file(dir, "spec.yaml");
+	char *yaml = golden_read(dir, "spec.yaml");
 	struct wanted *wanted;
 	struct spec *spec;
 
@@ -329,7 +299,7 @@ static struct wanted *wanted_from(const char *dir, bool *removal)
 /* NULL: there is no such file. */
 static struct json_object *json_of(const char *dir, const char *name)
 {
-	char *text = read_file(dir, name);
+	char *text = golden_read(dir, name);
 	struct json_object *json = text ? json_tokener_parse(text) : NULL;
 
 	ck_assert_msg(json || !text, "%s/%s is not JSON", dir, name);
@@ -337,15 +307,15 @@ static struct json_object *json_of(const char *dir, const char *name)
 	return json;
 }
 
-static void check_case(const char *dir)
+static char *answer_to(const char *dir)
 {
 	struct observed_instance observed = {0};
 	struct json_object *given, *remembered;
 	struct memory memory;
 	struct wanted *wanted;
 	struct plan plan = {0};
-	char *expected, *text;
 	bool removal;
+	char *text;
 
 	wanted = wanted_from(dir, &removal);
 	given = json_of(dir, "observed.json");
@@ -358,65 +328,25 @@ static void check_case(const char *dir)
 	else
 		plan_instance(wanted, &observed, &memory, &plan);
 	text = plan_text(&plan);
-
-	if (getenv("APILB_UPDATE_CASES")) {
-		char *path = xasprintf("%s/expected.txt", dir);
-		FILE *out = fopen(path, "w");
-
-		fputs(text, out);
-		fclose(out);
-		free(path);
-	}
-	expected = read_file(dir, "expected.txt");
-	ck_assert_msg(expected && strcmp(expected, text) == 0, "%s\n-- expected\n%s-- is\n%s", dir,
-		      expected ? expected : "(no expected.txt)\n", text);
-	free(expected);
-	free(text);
 	json_object_put(given);
 	json_object_put(remembered);
 	memory_clear(&memory);
 	plan_clear(&plan);
 	observed_instance_clear(&observed);
 	wanted_unref(wanted);
-}
-
-static struct dirent **cases;
-static int cases_n;
-
-START_TEST(a_case)
-{
-	char *dir = xasprintf("%s/%s", CASES, cases[_i]->d_name);
-
-	check_case(dir);
-	free(dir);
-}
-END_TEST
-
-static int is_case(const struct dirent *entry)
-{
-	return entry->d_name[0] != '.';
+	return text;
 }
 
 int main(void)
 {
 	Suite *suite = suite_create("plan");
-	TCase *golden = tcase_create("cases");
 	SRunner *runner;
 	int failed;
 
-	cases_n = scandir(CASES, &cases, is_case, alphasort);
-	if (cases_n <= 0) {
-		fprintf(stderr, "no cases in %s\n", CASES);
-		return EXIT_FAILURE;
-	}
-	tcase_add_loop_test(golden, a_case, 0, cases_n);
-	suite_add_tcase(suite, golden);
+	golden_add(suite, "plan", answer_to);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
-	for (int i = 0; i < cases_n; i++)
-		free(cases[i]);
-	free(cases);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

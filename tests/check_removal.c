@@ -1,11 +1,7 @@
 /*
- * May this container go? By example: each folder of tests/cases/removal is a
- * case, which its README explains.
- *
- * After a deliberate change: APILB_UPDATE_CASES=1 make check, and read the diff.
+ * May this container go? By example: tests/cases/removal.
  */
 #include <check.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,23 +9,7 @@
 #include "common/mem.h"
 #include "daemon/core/removal.h"
 #include "daemon/core/spec/yaml_tree.h"
-
-#define CASES TOP_SRCDIR "/tests/cases/removal"
-
-static const struct yaml_limits limits = {.max_bytes = 1 << 16, .max_values = 4096, .max_depth = 8};
-
-static char *read_file(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	char *text = NULL;
-	size_t len = 0;
-
-	if (!file)
-		return NULL;
-	ck_assert_int_ge(getdelim(&text, &len, '\0', file), 0);
-	fclose(file);
-	return text;
-}
+#include "tests/golden.h"
 
 static const char *text_of(const struct yaml_value *map, const char *key)
 {
@@ -186,57 +166,17 @@ static char *answers_to(const struct yaml_value *root, bool used)
 	return text;
 }
 
-static void run_case(const char *name)
+static char *answer_to(const char *dir)
 {
-	char *known = xasprintf(CASES "/%s/known.yaml", name),
-	     *expected = xasprintf(CASES "/%s/expected.txt", name);
-	char *text = read_file(known), *wanted, *got, *again;
-	struct yaml_tree *tree;
-	struct err err;
-	FILE *file;
+	struct yaml_tree *known = golden_tree(dir, "known.yaml");
+	char *answer = answers_to(yaml_tree_root(known), false),
+	     *again = answers_to(yaml_tree_root(known), true);
 
-	ck_assert_msg(text, "%s is missing", known);
-	tree = yaml_tree_parse(text, strlen(text), &limits, NULL, NULL, &err);
-	ck_assert_msg(tree, "%s: %s", name, err.message);
-	got = answers_to(yaml_tree_root(tree), false);
-	again = answers_to(yaml_tree_root(tree), true);
-	ck_assert_str_eq(got, again);
-	ck_assert_msg(*got, "%s asks nothing", name);
-	if (getenv("APILB_UPDATE_CASES")) {
-		file = fopen(expected, "w");
-		fputs(got, file);
-		fclose(file);
-	}
-	wanted = read_file(expected);
-	ck_assert_msg(wanted && strcmp(wanted, got) == 0, "%s:\n%s\nexpected:\n%s", name, got,
-		      wanted ? wanted : "(nothing: there is no expected.txt)");
-	yaml_tree_free(tree);
-	free(wanted);
-	free(got);
+	ck_assert_str_eq(answer, again);
 	free(again);
-	free(text);
-	free(known);
-	free(expected);
+	yaml_tree_free(known);
+	return answer;
 }
-
-static int is_case(const struct dirent *entry)
-{
-	return entry->d_name[0] != '.' && strcmp(entry->d_name, "README") != 0;
-}
-
-START_TEST(cases)
-{
-	struct dirent **found;
-	int n = scandir(CASES, &found, is_case, alphasort);
-
-	ck_assert_int_ge(n, 25);
-	for (int i = 0; i < n; i++) {
-		run_case(found[i]->d_name);
-		free(found[i]);
-	}
-	free(found);
-}
-END_TEST
 
 /* Every word that the header promises is there, and no two verdicts read the same. */
 START_TEST(words)
@@ -252,11 +192,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("removal");
-	TCase *tc = tcase_create("cases");
+	TCase *tc = tcase_create("words");
 	SRunner *runner;
 	int failed;
 
-	tcase_add_test(tc, cases);
+	golden_add(suite, "removal", answer_to);
 	tcase_add_test(tc, words);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

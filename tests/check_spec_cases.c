@@ -1,33 +1,15 @@
-/*
- * The golden cases: tests/cases/spec/NAME/ has one or more specs and what comes
- * of them. See tests/cases/spec/README for the form and how to make new ones.
- */
+/* Specs by example: tests/cases/spec. */
 #include <check.h>
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "common/mem.h"
+#include "common/text.h"
 #include "daemon/core/spec/spec.h"
+#include "tests/golden.h"
 #include "tests/spec_dump.h"
 
-#define CASES TOP_SRCDIR "/tests/cases/spec"
 #define MAX_FILES 8
-
-static struct dirent **names;
-static int names_n;
-
-static int is_case(const struct dirent *entry)
-{
-	char *path = xasprintf(CASES "/%s", entry->d_name);
-	struct stat st;
-	int yes = entry->d_name[0] != '.' && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-
-	free(path);
-	return yes;
-}
 
 static int is_spec(const struct dirent *entry)
 {
@@ -37,32 +19,10 @@ static int is_spec(const struct dirent *entry)
 	return name != NULL;
 }
 
-/* The whole file, or NULL when there is none. */
-static char *read_file(const char *dir, const char *name, size_t *len)
-{
-	char *path = xasprintf("%s/%s", dir, name);
-	FILE *file = fopen(path, "r");
-	char *text = NULL;
-
-	free(path);
-	*len = 0;
-	if (!file)
-		return NULL;
-	while (!feof(file)) {
-		text = xrealloc(text, *len + 4096);
-		*len += fread(text + *len, 1, 4095, file);
-	}
-	text[*len] = '\0';
-	fclose(file);
-	return text;
-}
-
 /* A file that a spec names lies in its case, whatever directory the spec gives. */
 static int read_named(void *arg, const char *path, char **text, struct err *err)
 {
-	size_t len;
-
-	*text = read_file(arg, strrchr(path, '/') + 1, &len);
+	*text = golden_read(arg, strrchr(path, '/') + 1);
 	return *text ? 0 : err_set(err, ERR_SPEC, "%s: No such file or directory", path);
 }
 
@@ -74,8 +34,7 @@ static bool something_recorded(void *arg)
 
 static struct spec_context read_context(const char *dir)
 {
-	size_t len;
-	char *text = read_file(dir, "context", &len);
+	char *text = golden_read(dir, "context");
 	struct spec_context context = {
 		.have_agent = text && strstr(text, "agent"),
 		.has_recorded = text && strstr(text, "recorded") ? something_recorded : NULL,
@@ -109,10 +68,9 @@ static void run_case(const char *dir, FILE *out)
 
 	ck_assert_msg(n > 0 && n <= MAX_FILES, "%s: 1 to %d specs expected", dir, MAX_FILES);
 	for (int i = 0; i < n; i++) {
-		size_t len;
-		char *text = read_file(dir, files[i]->d_name, &len);
+		char *text = golden_read(dir, files[i]->d_name);
 
-		specs[valid] = spec_parse(files[i]->d_name, text, len, &context, &errors);
+		specs[valid] = spec_parse(files[i]->d_name, text, strlen(text), &context, &errors);
 		if (specs[valid])
 			spec_dump(out, specs[valid++]);
 		free(text);
@@ -127,55 +85,27 @@ static void run_case(const char *dir, FILE *out)
 	spec_errors_clear(&errors);
 }
 
-static void update(const char *dir, const char *text)
+static char *answer_to(const char *dir)
 {
-	char *path = xasprintf("%s/expected.txt", dir);
-	FILE *file = fopen(path, "w");
-
-	ck_assert_msg(file && fputs(text, file) >= 0 && fclose(file) == 0, "%s cannot be written", path);
-	free(path);
-}
-
-START_TEST(the_case_gives_what_is_expected)
-{
-	char *dir = xasprintf(CASES "/%s", names[_i]->d_name);
-	char *expected, *got = NULL;
-	size_t got_len, len;
-	FILE *out = open_memstream(&got, &got_len);
+	size_t len;
+	char *text;
+	FILE *out = text_open(&text, &len);
 
 	run_case(dir, out);
-	fclose(out);
-	if (getenv("APILB_UPDATE_CASES"))
-		update(dir, got);
-	expected = read_file(dir, "expected.txt", &len);
-	ck_assert_msg(expected && strcmp(got, expected) == 0, "%s: expected:\n%s\ngot:\n%s", dir,
-		      expected ? expected : "(no expected.txt)", got);
-	free(expected);
-	free(got);
-	free(dir);
+	text_close(out);
+	return text;
 }
-END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("spec cases");
-	TCase *cases = tcase_create("cases");
 	SRunner *runner;
 	int failed;
 
-	names_n = scandir(CASES, &names, is_case, alphasort);
-	if (names_n <= 0) {
-		fprintf(stderr, "no cases in %s\n", CASES);
-		return EXIT_FAILURE;
-	}
-	tcase_add_loop_test(cases, the_case_gives_what_is_expected, 0, names_n);
-	suite_add_tcase(suite, cases);
+	golden_add(suite, "spec", answer_to);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
-	for (int i = 0; i < names_n; i++)
-		free(names[i]);
-	free(names);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
