@@ -191,7 +191,6 @@ static void observe(const struct wanted *wanted, struct json_object *const json[
 	if (observed.current) {
 		observed.foreign = difference_from_image(observed.current, json[IMAGE]);
 		difference_mounts_as(observed.current, wanted->create);
-		observed_image_id(observed.current);
 	}
 	make_plans(wanted, &observed);
 	observed_instance_slim(&observed);

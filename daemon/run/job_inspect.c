@@ -272,11 +272,11 @@ static const char *image_to_compare(const struct job_target *target)
 	const struct observed_container *current = target->result.observed.current;
 
 	if (!target->order.wanted)
-		return current ? observed_image_id(current) : NULL;
+		return current ? current->image_id : NULL;
 	if (!job_is_ours(target, current) || !current->container_sha256 ||
 	    strcmp(current->container_sha256, target->order.wanted->container_sha256) != 0 || current->known)
 		return NULL;
-	return observed_image_id(current);
+	return current->image_id;
 }
 
 static const char *listed_next(const struct job *job, const struct job_target *target)

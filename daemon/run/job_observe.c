@@ -513,7 +513,7 @@ const char *job_image_id(const struct job_target *target)
 
 	if (!observed->current || observed->image_lost || plan_makes_container(&target->result.plan))
 		return NULL;
-	return observed_image_id(observed->current);
+	return observed->current->image_id;
 }
 
 static void on_image(void *arg, const struct docker_reply *reply, const struct err *err)

@@ -362,8 +362,3 @@ const struct observed_container *observed_answerer(const struct observed_instanc
 		return instance->next;
 	return current;
 }
-
-const char *observed_image_id(const struct observed_container *container)
-{
-	return container->image_id;
-}

@@ -64,9 +64,6 @@ struct observed_container *observed_from_list(struct json_object *entry);
 struct observed_container *observed_from_inspect(struct json_object *inspect, struct err *err);
 void observed_container_free(struct observed_container *container); /* NULL is fine */
 
-/* Of the image that it was made from, whatever its name means by now; NULL: not known. The container's. */
-const char *observed_image_id(const struct observed_container *container);
-
 /* Whether a variable of an environment is our token ("APILB_TOKEN=..."); NULL is none. */
 bool observed_is_token(const char *variable);
 /* Made by us: it has our owner's label. NULL is not. */

@@ -31,7 +31,7 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 		      const struct observed_instance *observed, const struct observed_container *stays,
 		      const char *reason)
 {
-	const char *image_id = stays && !observed->image_lost ? observed_image_id(stays) : NULL;
+	const char *image_id = stays && !observed->image_lost ? stays->image_id : NULL;
 	char *helper = container_helper_name(wanted->instance.name);
 	char *rehearsal = plan_rehearsal_reason(wanted, observed);
 
