@@ -9,10 +9,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "daemon/io/clock.h"
 #include "daemon/io/control/control.h"
 #include "daemon/io/control/control_request.h"
 #include "tests/temp.h"
@@ -121,28 +121,20 @@ static void teardown(void)
 	temp_remove();
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void turn(void)
 {
 	event_base_loop(base, EVLOOP_NONBLOCK);
 }
 
 /* Turns the loop until the condition holds, or the test fails. */
-#define TURN_UNTIL(condition)                                                     \
-	do {                                                                      \
-		int64_t limit = now_ms() + LIMIT_MS;                              \
-		while (!(condition)) {                                            \
-			ck_assert_msg(now_ms() < limit, "never: %s", #condition); \
-			turn();                                                   \
-			usleep(200);                                              \
-		}                                                                 \
+#define TURN_UNTIL(condition)                                                       \
+	do {                                                                        \
+		int64_t limit = clock_ms() + LIMIT_MS;                              \
+		while (!(condition)) {                                              \
+			ck_assert_msg(clock_ms() < limit, "never: %s", #condition); \
+			turn();                                                     \
+			usleep(200);                                                \
+		}                                                                   \
 	} while (0)
 
 static void settle(void)
@@ -170,13 +162,13 @@ static int client(void)
 
 static void say_bytes(int fd, const char *text, size_t len)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 
 	while (len > 0) {
 		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
 
 		ck_assert(n > 0 || errno == EAGAIN);
-		ck_assert_int_lt(now_ms(), limit);
+		ck_assert_int_lt(clock_ms(), limit);
 		if (n > 0) {
 			text += n;
 			len -= n;
@@ -216,11 +208,11 @@ static void hear(int fd, struct heard *heard)
 /* Until this has been heard; dies if it never is. */
 static void hear_until(int fd, struct heard *heard, const char *words)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 
 	do {
 		hear(fd, heard);
-		ck_assert_msg(now_ms() < limit && (!heard->end || strstr(heard->text, words)),
+		ck_assert_msg(clock_ms() < limit && (!heard->end || strstr(heard->text, words)),
 			      "heard \"%.2000s\"%s, never \"%s\"", heard->text,
 			      heard->end ? " and the end" : "", words);
 	} while (!strstr(heard->text, words));
@@ -228,10 +220,10 @@ static void hear_until(int fd, struct heard *heard, const char *words)
 
 static void hear_end(int fd, struct heard *heard)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 
 	while (!heard->end) {
-		ck_assert_msg(now_ms() < limit, "heard \"%.2000s\", never the end", heard->text);
+		ck_assert_msg(clock_ms() < limit, "heard \"%.2000s\", never the end", heard->text);
 		hear(fd, heard);
 	}
 }
@@ -439,12 +431,12 @@ END_TEST
 static void assert_refused_in_the_middle(const char *begin, const char *piece, const char *status)
 {
 	struct heard heard = {0};
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 	int fd = client();
 
 	say(fd, begin);
 	while (!heard.end && !strstr(heard.text ? heard.text : "", "\r\n\r\n{")) {
-		ck_assert_int_lt(now_ms(), limit);
+		ck_assert_int_lt(clock_ms(), limit);
 		send(fd, piece, strlen(piece), MSG_NOSIGNAL);
 		hear(fd, &heard);
 	}
@@ -758,10 +750,10 @@ START_TEST(a_slow_writer_is_told_and_closed)
 
 	control_patience = (struct timeval){0, 100000};
 	fd = client();
-	begin = now_ms();
+	begin = clock_ms();
 	say(fd, "GET /hello HTTP/1.1\r\nX: ");
 	/* Each byte in time, the whole never. */
-	while (!heard.end && now_ms() - begin < LIMIT_MS) {
+	while (!heard.end && clock_ms() - begin < LIMIT_MS) {
 		send(fd, "x", 1, MSG_NOSIGNAL);
 		usleep(10000);
 		hear(fd, &heard);
@@ -815,13 +807,13 @@ END_TEST
 
 START_TEST(a_client_that_only_asks_and_never_reads_is_closed)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 	int fd = client();
 
 	for (;;) {
 		static const char request[] = "GET /big HTTP/1.1\r\n\r\n";
 
-		ck_assert_int_lt(now_ms(), limit);
+		ck_assert_int_lt(clock_ms(), limit);
 		if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0 && errno == EPIPE)
 			break;
 		turn();

@@ -6,9 +6,9 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "common/mem.h"
+#include "daemon/io/clock.h"
 
 void wire_open(struct wire *wire, enum wire_kind kind)
 {
@@ -45,19 +45,11 @@ void wire_spin(struct wire *wire)
 		event_base_loop(wire->base, EVLOOP_NONBLOCK);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 void wire_wait(struct wire *wire, const bool *done, int ms)
 {
-	int64_t end = now_ms() + ms;
+	int64_t end = clock_ms() + ms;
 
-	while (!*done && now_ms() < end) {
+	while (!*done && clock_ms() < end) {
 		event_base_loopexit(wire->base, &(struct timeval){.tv_usec = 5000});
 		event_base_loop(wire->base, 0);
 	}
