@@ -210,3 +210,9 @@ void json_each(struct json_object *map, json_each_fn *each, void *arg)
 	json_object_object_foreach (map, key, value)
 		each(arg, key, value);
 }
+
+void json_add_text(struct json_object *map, const char *key, const char *text)
+{
+	if (text)
+		json_object_object_add(map, key, json_object_new_string(text));
+}

@@ -6,8 +6,8 @@
  * limits. The readers take a value out: any member may be absent, null, of
  * another type, or out of range, and then reads as "nothing", which is NULL,
  * false or what the caller gives. So none of them can be misused, and nothing
- * else reads JSON in the daemon and the client (tests/check_json.c sees to it);
- * only building it is json-c's.
+ * else reads JSON in the daemon and the client (tests/check_json.c sees to it).
+ * Building it is json-c's, but for the member that is there only sometimes.
  *
  * A member that occurs twice has its last value, as in Go.
  */
@@ -73,5 +73,8 @@ bool json_is_nothing(struct json_object *value);
 /* Loops over the members of a map; any other value has none. Add and remove nothing inside the loop. */
 typedef void json_each_fn(void *arg, const char *key, struct json_object *value);
 void json_each(struct json_object *map, json_each_fn *each, void *arg);
+
+/* Adds a member; none for NULL. */
+void json_add_text(struct json_object *map, const char *key, const char *text);
 
 #endif

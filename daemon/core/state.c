@@ -13,18 +13,12 @@ static void add(struct json_object *object, const char *key, struct json_object 
 	json_object_object_add(object, key, value);
 }
 
-static void add_text(struct json_object *object, const char *key, const char *value)
-{
-	if (value)
-		add(object, key, json_object_new_string(value));
-}
-
 /* Go's way to write a duration is not needed: it reads this one as well. */
 static void add_duration(struct json_object *object, const char *key, int64_t ms)
 {
 	char *text = xasprintf("%lldms", (long long)ms);
 
-	add_text(object, key, text);
+	json_add_text(object, key, text);
 	free(text);
 }
 
@@ -32,9 +26,9 @@ static struct json_object *ssh_json(const struct ssh_settings *ssh)
 {
 	struct json_object *object = json_object_new_object();
 
-	add_text(object, "address", ssh->address);
+	json_add_text(object, "address", ssh->address);
 	add(object, "port", json_object_new_int(ssh->port));
-	add_text(object, "user", ssh->user);
+	json_add_text(object, "user", ssh->user);
 	add_duration(object, "connectionTimeout", ssh->connection_timeout_ms);
 	add_duration(object, "retryTimeout", ssh->retry_timeout_ms);
 	add_duration(object, "retryInterval", ssh->retry_interval_ms);
@@ -63,8 +57,8 @@ static struct json_object *mounts_json(struct json_object *create)
 		char *bind = xstrdup(json_item_text(binds, i));
 		char *rest = bind;
 
-		add_text(mount, "source", strsep(&rest, ":"));
-		add_text(mount, "target", strsep(&rest, ":"));
+		json_add_text(mount, "source", strsep(&rest, ":"));
+		json_add_text(mount, "target", strsep(&rest, ":"));
 		json_object_array_add(mounts, mount);
 		free(bind);
 	}
@@ -75,12 +69,12 @@ static struct json_object *config_json(const struct wanted *wanted)
 {
 	struct json_object *config = json_object_new_object();
 
-	add_text(config, "name", wanted->instance.name);
-	add_text(config, "image", wanted->instance.image);
+	json_add_text(config, "name", wanted->instance.name);
+	json_add_text(config, "image", wanted->instance.image);
 	add(config, "args", json_object_get(json_list(wanted->create, "Cmd")));
 	add(config, "mounts", mounts_json(wanted->create));
-	add_text(config, "networkMode", "host");
-	add_text(config, "user", WANTED_USER);
+	json_add_text(config, "networkMode", "host");
+	json_add_text(config, "user", WANTED_USER);
 	return config;
 }
 
@@ -90,7 +84,7 @@ static struct json_object *docker_json(const struct spec_host *host)
 	struct json_object *docker = json_object_new_object();
 	char *url = xasprintf("unix://%s", host->engine);
 
-	add_text(docker, "host", url);
+	json_add_text(docker, "host", url);
 	add(runtime, "docker", docker);
 	free(url);
 	return runtime;
@@ -105,13 +99,13 @@ struct json_object *state_entry_json(const struct wanted *wanted, const char *co
 	struct json_object *files = json_object_new_object();
 
 	add(container, "config", config_json(wanted));
-	add_text(state, "id", container_id);
-	add_text(state, "status", status);
+	json_add_text(state, "id", container_id);
+	json_add_text(state, "status", status);
 	add(container, "status", state);
 	add(container, "runtime", docker_json(&wanted->instance.host));
 	add(entry, "container", container);
 	add(entry, "host", host_json(&wanted->instance.host));
-	add_text(files, wanted->instance.config_path, wanted->config);
+	json_add_text(files, wanted->instance.config_path, wanted->config);
 	add(entry, "configFiles", files);
 	return entry;
 }

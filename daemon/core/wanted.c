@@ -54,11 +54,6 @@ static struct json_object *strings(const char *const *v, size_t n)
 	return array;
 }
 
-static void add_string(struct json_object *object, const char *key, const char *value)
-{
-	json_object_object_add(object, key, json_object_new_string(value));
-}
-
 static struct json_object *binds(const struct wanted *wanted)
 {
 	const struct spec_instance *instance = &wanted->instance;
@@ -84,13 +79,13 @@ static struct json_object *create_request(const struct wanted *wanted)
 	struct json_object *host = json_object_new_object();
 	struct json_object *restart = json_object_new_object();
 
-	add_string(request, "Image", wanted->instance.image);
-	add_string(request, "User", WANTED_USER);
+	json_add_text(request, "Image", wanted->instance.image);
+	json_add_text(request, "User", WANTED_USER);
 	json_object_object_add(request, "Cmd", strings(command, sizeof(command) / sizeof(command[0])));
 	/* HAProxy's graceful stop: it leaves when its connections have. */
-	add_string(request, "StopSignal", "SIGUSR1");
-	add_string(host, "NetworkMode", "host");
-	add_string(restart, "Name", "unless-stopped");
+	json_add_text(request, "StopSignal", "SIGUSR1");
+	json_add_text(host, "NetworkMode", "host");
+	json_add_text(restart, "Name", "unless-stopped");
 	json_object_object_add(host, "RestartPolicy", restart);
 	json_object_object_add(host, "Binds", binds(wanted));
 	json_object_object_add(host, "CapDrop", strings((const char *const[]){"ALL"}, 1));
@@ -102,9 +97,9 @@ static struct json_object *labels(const struct wanted *wanted)
 {
 	struct json_object *object = json_object_new_object();
 
-	add_string(object, LABEL_OWNER, wanted->owner);
-	add_string(object, LABEL_SPEC, wanted->spec);
-	add_string(object, LABEL_INSTANCE, wanted->instance.id);
+	json_add_text(object, LABEL_OWNER, wanted->owner);
+	json_add_text(object, LABEL_SPEC, wanted->spec);
+	json_add_text(object, LABEL_INSTANCE, wanted->instance.id);
 	return object;
 }
 
@@ -156,8 +151,8 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 	sha256_hex(both, strlen(both), wanted->version);
 	free(both);
 	mine = labels(wanted);
-	add_string(mine, LABEL_CONFIG_SHA256, wanted->config_sha256);
-	add_string(mine, LABEL_CONTAINER_SHA256, wanted->container_sha256);
+	json_add_text(mine, LABEL_CONFIG_SHA256, wanted->config_sha256);
+	json_add_text(mine, LABEL_CONTAINER_SHA256, wanted->container_sha256);
 	json_object_object_add(wanted->create, "Labels", mine);
 	return wanted;
 }
@@ -206,7 +201,7 @@ static struct json_object *helper_labels(const struct wanted *wanted)
 {
 	struct json_object *mine = labels(wanted);
 
-	add_string(mine, LABEL_ROLE, ROLE_HELPER);
+	json_add_text(mine, LABEL_ROLE, ROLE_HELPER);
 	return mine;
 }
 
@@ -245,11 +240,11 @@ static struct json_object *never_started(const struct wanted *wanted, struct jso
 	struct json_object *request = json_object_new_object();
 
 	*host = json_object_new_object();
-	add_string(request, "Image", wanted->instance.image);
+	json_add_text(request, "Image", wanted->instance.image);
 	/* It is never started; if somebody does, it must end at once. */
 	json_object_object_add(request, "Cmd", strings((const char *const[]){"haproxy", "-v"}, 2));
 	json_object_object_add(request, "Labels", helper_labels(wanted));
-	add_string(*host, "NetworkMode", "none");
+	json_add_text(*host, "NetworkMode", "none");
 	json_object_object_add(request, "HostConfig", *host);
 	return request;
 }
@@ -275,9 +270,9 @@ struct json_object *wanted_looker_create(const struct wanted *wanted)
 	struct json_object *host, *request = never_started(wanted, &host);
 	struct json_object *mount = json_object_new_object(), *mounts = json_object_new_array();
 
-	add_string(mount, "Type", "bind");
-	add_string(mount, "Source", dir);
-	add_string(mount, "Target", HELPER_CONFIG_DIR);
+	json_add_text(mount, "Type", "bind");
+	json_add_text(mount, "Source", dir);
+	json_add_text(mount, "Target", HELPER_CONFIG_DIR);
 	json_object_object_add(mount, "ReadOnly", json_object_new_boolean(true));
 	json_object_array_add(mounts, mount);
 	json_object_object_add(host, "Mounts", mounts);

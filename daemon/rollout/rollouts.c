@@ -20,12 +20,6 @@ static char *meta_name(const char *spec)
 	return xasprintf("rollout %s", spec);
 }
 
-static void add_text(struct json_object *json, const char *key, const char *text)
-{
-	if (text)
-		json_object_object_add(json, key, json_object_new_string(text));
-}
-
 void spec_rollout_store(const struct spec_rollout *spec_rollout)
 {
 	struct json_object *json = json_object_new_object();
@@ -33,8 +27,8 @@ void spec_rollout_store(const struct spec_rollout *spec_rollout)
 
 	json_object_object_add(json, "paused", json_object_new_boolean(spec_rollout->rollout.paused));
 	json_object_object_add(json, "since", json_object_new_int64(spec_rollout->since_ms));
-	add_text(json, "stop", rollout_stop_name(spec_rollout->rollout.stop));
-	add_text(json, "why", spec_rollout->why);
+	json_add_text(json, "stop", rollout_stop_name(spec_rollout->rollout.stop));
+	json_add_text(json, "why", spec_rollout->why);
 	store_put_meta(spec_rollout->rollouts->options.store, name,
 		       spec_rollout->rollout.paused || spec_rollout->since_ms
 			       ? json_object_to_json_string(json)

@@ -113,8 +113,7 @@ void job_remove_helper(struct job *job, struct job_target *target, const struct 
 void job_create_from(struct job *job, const char *name, const char *image_id, struct json_object *request,
 		     docker_cb *cb)
 {
-	if (image_id)
-		json_object_object_add(request, "Image", json_object_new_string(image_id));
+	json_add_text(request, "Image", image_id);
 	docker_create(job->docker, name, request, cb, job);
 	json_object_put(request);
 }

@@ -12,12 +12,6 @@ static const struct json_limits limits = {.bytes = 65536, .values = 64};
 /* Of the year 9999. A time beyond it is none. */
 #define MAX_UNIX_MS 253402300799999
 
-static void put_text(struct json_object *map, const char *key, const char *text)
-{
-	if (text)
-		json_object_object_add(map, key, json_object_new_string(text));
-}
-
 static void put_number(struct json_object *map, const char *key, int64_t number)
 {
 	if (number > 0)
@@ -32,8 +26,8 @@ static struct json_object *silence_to_json(const struct silence *silence)
 	if (!silence->run && silence->tries == 0)
 		return NULL;
 	map = json_object_new_object();
-	put_text(map, "heard", silence->heard);
-	put_text(map, "run", silence->run);
+	json_add_text(map, "heard", silence->heard);
+	json_add_text(map, "run", silence->run);
 	if (silence->run)
 		put_number(map, "since", silence->since.unix_ms);
 	put_number(map, "tries", silence->tries);
@@ -50,9 +44,9 @@ static struct json_object *replaced_to_json(const struct replaced *replaced)
 	if (!replaced->id || !replaced->reason)
 		return NULL;
 	map = json_object_new_object();
-	put_text(map, "id", replaced->id);
-	put_text(map, "reason", replaced->reason);
-	put_text(map, "version", replaced->version);
+	json_add_text(map, "id", replaced->id);
+	json_add_text(map, "reason", replaced->reason);
+	json_add_text(map, "version", replaced->version);
 	return map;
 }
 
