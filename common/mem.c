@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of an array that grows: a power of two. */
+#define LEAST_ROOM 4
+
 static void *checked(void *p)
 {
 	if (!p) {
@@ -31,6 +34,14 @@ void *xreallocarray(void *p, size_t n, size_t size)
 	if (size && n > SIZE_MAX / size)
 		return checked(NULL);
 	return xrealloc(p, n * size);
+}
+
+void *xgrow(void *array, size_t n, size_t size)
+{
+	if (n == 0)
+		return xreallocarray(array, LEAST_ROOM, size);
+	/* It is full when n is LEAST_ROOM or a power of two beyond it. */
+	return n >= LEAST_ROOM && (n & (n - 1)) == 0 ? xreallocarray(array, 2 * n, size) : array;
 }
 
 char *xstrdup(const char *s)

@@ -11,6 +11,9 @@ void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);
 /* Room for n elements of `size` bytes; dies on overflow of the product. */
 void *xreallocarray(void *p, size_t n, size_t size);
+/* The array of n elements, with room for one more. The room doubles, so that appending many one by one is
+ * cheap. An array that grows by xgrow gets its room from nothing else. */
+void *xgrow(void *array, size_t n, size_t size);
 /* For NULL it returns NULL, so that optional strings need no test. */
 char *xstrdup(const char *s);
 char *xstrndup(const char *s, size_t n);

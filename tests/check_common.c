@@ -1,5 +1,7 @@
-/* Floor 0: errors as plain values. */
+/* Floor 0: errors as plain values, and memory. */
 #include <check.h>
+#include <malloc.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,10 +72,35 @@ START_TEST(every_kind_has_a_name)
 }
 END_TEST
 
+START_TEST(an_array_has_room_for_one_more)
+{
+	uint64_t *array = NULL;
+	size_t n, moved = 0;
+
+	for (n = 0; n < 1000; n++) {
+		uint64_t *grown = xgrow(array, n, sizeof(*array));
+
+		moved += grown != array;
+		array = grown;
+		ck_assert_uint_ge(malloc_usable_size(array), (n + 1) * sizeof(*array));
+		array[n] = n;
+	}
+	ck_assert_uint_lt(moved, 12);
+	for (n = 0; n < 1000; n++)
+		ck_assert_uint_eq(array[n], n);
+	/* Elements may be taken off its end. */
+	for (n = 1000; n-- > 0;) {
+		array = xgrow(array, n, sizeof(*array));
+		ck_assert_uint_ge(malloc_usable_size(array), (n + 1) * sizeof(*array));
+	}
+	free(array);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("common");
-	TCase *errors = tcase_create("errors");
+	TCase *errors = tcase_create("errors"), *memory = tcase_create("memory");
 	SRunner *runner;
 	int failed;
 
@@ -82,6 +109,8 @@ int main(void)
 	tcase_add_test(errors, a_long_message_is_cut_and_says_so);
 	tcase_add_test(errors, every_kind_has_a_name);
 	suite_add_tcase(suite, errors);
+	tcase_add_test(memory, an_array_has_room_for_one_more);
+	suite_add_tcase(suite, memory);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

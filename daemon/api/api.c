@@ -78,7 +78,6 @@ struct api_balancer *api_balancers(const struct api *api, const struct control_r
 {
 	struct fleet_walk walk = {.fleet = api->fleet};
 	struct api_balancer *all = NULL;
-	size_t room = 0;
 
 	*n = 0;
 	while (fleet_next(&walk)) {
@@ -86,10 +85,7 @@ struct api_balancer *api_balancers(const struct api *api, const struct control_r
 
 		if (!asks_for(request, instance->spec))
 			continue;
-		if (*n == room) {
-			room = room ? 2 * room : 16;
-			all = xreallocarray(all, room, sizeof(*all));
-		}
+		all = xgrow(all, *n, sizeof(*all));
 		all[(*n)++] = (struct api_balancer){
 			.order = {.spec = instance->spec, .index = instance->index, .id = instance->id},
 			.host = walk.host,

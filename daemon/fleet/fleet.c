@@ -26,10 +26,7 @@ static struct fleet_host *find_host(struct fleet *fleet, const struct host *host
 
 static void list_host(struct fleet *fleet, struct fleet_host *fleet_host)
 {
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((fleet->hosts_n & (fleet->hosts_n - 1)) == 0)
-		fleet->hosts = xreallocarray(fleet->hosts, fleet->hosts_n ? 2 * fleet->hosts_n : 1,
-					     sizeof(struct host *));
+	fleet->hosts = xgrow(fleet->hosts, fleet->hosts_n, sizeof(struct host *));
 	fleet_host->place = fleet->hosts_n;
 	fleet->hosts[fleet->hosts_n++] = fleet_host->host;
 }

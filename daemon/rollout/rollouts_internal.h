@@ -17,7 +17,6 @@ struct spec_rollout {
 	char *spec;
 	struct rollout rollout;
 	struct host **hosts; /* of the units */
-	size_t room;         /* in both arrays */
 	struct rollout_outcome outcome;
 	struct hold hold;
 	char *why;        /* it stopped; NULL: it has not */

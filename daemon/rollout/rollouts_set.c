@@ -50,12 +50,8 @@ static size_t add_unit(struct spec_rollout *spec_rollout, struct host *host)
 {
 	struct rollout *rollout = &spec_rollout->rollout;
 
-	if (rollout->n == spec_rollout->room) {
-		spec_rollout->room = spec_rollout->room ? 2 * spec_rollout->room : 16;
-		rollout->units = xreallocarray(rollout->units, spec_rollout->room, sizeof(*rollout->units));
-		spec_rollout->hosts =
-			xreallocarray(spec_rollout->hosts, spec_rollout->room, sizeof(struct host *));
-	}
+	rollout->units = xgrow(rollout->units, rollout->n, sizeof(*rollout->units));
+	spec_rollout->hosts = xgrow(spec_rollout->hosts, rollout->n, sizeof(struct host *));
 	rollout->units[rollout->n] = (struct rollout_unit){.state = UNIT_OUT};
 	spec_rollout->hosts[rollout->n] = host;
 	return rollout->n++;

@@ -180,8 +180,7 @@ static void on_entry(void *arg, struct json_object *entry)
 	}
 	listed = xcalloc(1, sizeof(*listed));
 	listed->container = container;
-	if ((list->n & (list->n - 1)) == 0) /* room doubles: it is full when the number is a power of two */
-		list->all = xreallocarray(list->all, list->n ? 2 * list->n : 1, sizeof(*list->all));
+	list->all = xgrow(list->all, list->n, sizeof(*list->all));
 	if (list->n > 0)
 		list->all[list->n - 1]->next = listed;
 	list->all[list->n++] = listed;

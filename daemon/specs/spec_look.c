@@ -128,9 +128,7 @@ void spec_look_judge(struct spec_look *look, struct watch_file *file)
 	size_t n = look->findings_n++;
 	struct spec_known *known = find_or_add(&look->known, file->name);
 
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((n & (n - 1)) == 0)
-		look->findings = xreallocarray(look->findings, n ? 2 * n : 1, sizeof(*look->findings));
+	look->findings = xgrow(look->findings, n, sizeof(*look->findings));
 	look->findings[n] = (struct spec_finding){0};
 	/* Of two files that give one name the first counts. */
 	if (known->met)

@@ -12,9 +12,7 @@ void spec_errors_add(struct spec_errors *errors, const char *file, size_t line, 
 	struct spec_error *error;
 	va_list ap;
 
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((errors->n & (errors->n - 1)) == 0)
-		errors->v = xreallocarray(errors->v, errors->n ? 2 * errors->n : 1, sizeof(*errors->v));
+	errors->v = xgrow(errors->v, errors->n, sizeof(*errors->v));
 	error = &errors->v[errors->n++];
 	*error = (struct spec_error){
 		.file = xstrdup(file), .line = line, .column = column, .path = xstrdup(path)};

@@ -31,7 +31,6 @@ struct yaml_tree {
 struct frame {
 	struct yaml_value *value;
 	struct yaml_value *key; /* of the map's pair whose value comes next */
-	size_t room;
 };
 
 struct builder {
@@ -108,15 +107,6 @@ static int set_anchor(struct builder *b, const yaml_char_t *name, struct yaml_va
 
 static int append(struct builder *b, struct yaml_value *value);
 
-/* Grows by doubling; a frame's room is forgotten when its value is complete. */
-static void *grow(struct frame *frame, void *array, size_t element)
-{
-	if (frame->value->n < frame->room)
-		return array;
-	frame->room = frame->room ? 2 * frame->room : 4;
-	return xreallocarray(array, frame->room, element);
-}
-
 static int append_to_map(struct builder *b, struct frame *top, struct yaml_value *value)
 {
 	struct yaml_value *map = top->value;
@@ -130,7 +120,7 @@ static int append_to_map(struct builder *b, struct frame *top, struct yaml_value
 		top->key = value;
 		return 0;
 	}
-	map->pairs = grow(top, map->pairs, sizeof(*map->pairs));
+	map->pairs = xgrow(map->pairs, map->n, sizeof(*map->pairs));
 	map->pairs[map->n++] = (struct yaml_pair){.key = top->key, .value = value};
 	top->key = NULL;
 	return 0;
@@ -154,7 +144,7 @@ static int append(struct builder *b, struct yaml_value *value)
 		top->value->height = value->height + 1;
 	if (top->value->kind == YAML_MAP)
 		return append_to_map(b, top, value);
-	top->value->items = grow(top, top->value->items, sizeof(*top->value->items));
+	top->value->items = xgrow(top->value->items, top->value->n, sizeof(*top->value->items));
 	top->value->items[top->value->n++] = value;
 	return 0;
 }

@@ -442,16 +442,13 @@ int64_t store_add_event(struct store *store, const struct store_event *event)
 static int load_written(struct store *store, enum row_type type, void **v, size_t *n, struct err *err)
 {
 	sqlite3_stmt *stmt = store->rows[type][LOAD];
-	size_t size = tables[type].row_size, room = 0;
+	size_t size = tables[type].row_size;
 	int rc;
 
 	*v = NULL;
 	*n = 0;
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		if (*n == room) {
-			room = room ? room * 2 : 16;
-			*v = xreallocarray(*v, room, size);
-		}
+		*v = xgrow(*v, *n, size);
 		memset((char *)*v + *n * size, 0, size);
 		row_read(&tables[type], (char *)*v + (*n)++ * size, stmt);
 	}
