@@ -212,12 +212,13 @@ static void report_instance(const struct fleet *fleet, const struct instance *in
 	const struct hold *hold = rollouts_hold(fleet_rollouts(fleet), instance);
 	enum phase phase = instance_phase(instance, hold);
 	const char *held = instance_held_because(instance, hold);
+	const struct err *err = &instance_verdict(instance)->err;
 
 	if (phase == PHASE_CONVERGED)
 		return;
 	(*bad)++;
-	log_error(instance->id, "%s: %s", phase_name(phase),
-		  held && instance->err.kind == ERR_NONE ? held : instance->err.message);
+	log_error(instance_identity(instance)->id, "%s: %s", phase_name(phase),
+		  held && err->kind == ERR_NONE ? held : err->message);
 }
 
 /* One line for each that is not as wanted: nobody is there to ask for status. */

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/core/spec/spec.h"
+#include "daemon/instance/instance_internal.h"
 #include "daemon/io/clock.h"
 #include "tests/one_balancer.h"
 
@@ -63,6 +64,29 @@ START_TEST(what_was_not_judged_right_is_not_known)
 	expect_known("id1");
 	run_with("id3", LOOK_NONE, ERR_NONE);
 	expect_known("id3");
+}
+END_TEST
+
+/* What its spec says by the end of a run: the same, rendered anew; the same, and what `state` hands over has
+ * changed; another version. */
+enum { SAYS_THE_SAME, SAYS_ANOTHER_CONTAINER, SAYS_ANOTHER_VERSION };
+
+START_TEST(a_verdict_is_on_what_a_version_says)
+{
+	struct job_target target = instance_target(instance, false);
+	struct wanted *by_the_end = some_wanted();
+
+	if (_i == SAYS_ANOTHER_CONTAINER)
+		by_the_end->adopt_id = xstrdup("0123456789ab");
+	if (_i == SAYS_ANOTHER_VERSION)
+		by_the_end->version[0] = 'a';
+	ck_assert_int_eq(instance_want(instance, by_the_end).todo, _i != SAYS_THE_SAME);
+	balancer_met(&target, "id1");
+	instance_settle(instance, &target, &target.result.err, store, events);
+	ck_assert_int_eq(instance_verdict(instance)->phase,
+			 _i == SAYS_THE_SAME ? PHASE_CONVERGED : PHASE_RECONCILING);
+	job_target_clear(&target);
+	wanted_unref(by_the_end);
 }
 END_TEST
 
@@ -129,7 +153,7 @@ START_TEST(a_run_without_a_verdict_is_written_down)
 	ck_assert_uint_eq(n, 1);
 	ck_assert_str_eq(rows[0].accepted, "some");
 	ck_assert_str_eq(rows[0].config_path, "/etc/lb.cfg");
-	ck_assert_str_eq(rows[0].config_sha256, instance->wanted->config_sha256);
+	ck_assert_str_eq(rows[0].config_sha256, instance_revision(instance)->in_force->config_sha256);
 	ck_assert_int_eq(rows[0].config_size, 7);
 	ck_assert_str_eq(rows[0].config_mtime, "today");
 	store_instances_free(rows, n);
@@ -256,10 +280,10 @@ START_TEST(an_error_of_a_kind_that_nobody_knows_is_one_all_the_same)
 	};
 	struct instance *made = instance_new(&record);
 
-	ck_assert_int_ge(made->err.kind, 0);
-	ck_assert_int_lt(made->err.kind, ERR_KINDS);
-	ck_assert_str_eq(err_kind_name(made->err.kind), error_kinds[_i].name);
-	ck_assert_str_eq(made->err.message, "it is so");
+	ck_assert_int_ge(instance_verdict(made)->err.kind, 0);
+	ck_assert_int_lt(instance_verdict(made)->err.kind, ERR_KINDS);
+	ck_assert_str_eq(err_kind_name(instance_verdict(made)->err.kind), error_kinds[_i].name);
+	ck_assert_str_eq(instance_verdict(made)->err.message, "it is so");
 	instance_free(made);
 }
 END_TEST
@@ -315,7 +339,7 @@ START_TEST(one_that_leaves_has_its_id_after_a_restart)
 	ck_assert_ptr_nonnull(spec);
 	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
 	instance_want(instance, wanted);
-	ck_assert_str_eq(instance->id, "prod/10.0.0.9/lb");
+	ck_assert_str_eq(instance_identity(instance)->id, "prod/10.0.0.9/lb");
 	instance_want(instance, NULL);
 	instance_store(instance, store);
 	ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
@@ -323,8 +347,8 @@ START_TEST(one_that_leaves_has_its_id_after_a_restart)
 	instance_free(instance);
 	instance = instance_new(&rows[0]);
 	ck_assert_int_eq(instance_recall(instance, "apilb", &spec->instances[0].host, &err), 0);
-	ck_assert_ptr_null(instance->wanted);
-	ck_assert_str_eq(instance->id, "prod/10.0.0.9/lb");
+	ck_assert_ptr_null(instance_revision(instance)->in_force);
+	ck_assert_str_eq(instance_identity(instance)->id, "prod/10.0.0.9/lb");
 	store_instances_free(rows, n);
 	wanted_unref(wanted);
 	spec_free(spec);
@@ -341,6 +365,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, balancer_setup, balancer_teardown);
 	tcase_add_test(tcase, what_was_right_stays_known_whatever_goes_wrong);
 	tcase_add_test(tcase, what_was_not_judged_right_is_not_known);
+	tcase_add_loop_test(tcase, a_verdict_is_on_what_a_version_says, 0, SAYS_ANOTHER_VERSION + 1);
 	tcase_add_loop_test(tcase, a_start_knows_what_the_store_says_no_ill_of, 0,
 			    (int)(sizeof(records) / sizeof(records[0])));
 	tcase_add_test(tcase, a_run_without_a_verdict_is_not_forgotten);

@@ -121,7 +121,7 @@ static void go_through_specs(size_t n)
 	for (size_t i = 0; i < HOSTS; i++) {
 		struct wanted *wanted = wanted_of(i, NULL);
 		struct instance_change change;
-		bool hold = instances[i] && instances[i]->as_found;
+		bool hold = instances[i] && instance_revision(instances[i])->as_found;
 
 		instances[i] = host_wish(hosts[i], spec->instances[i].name, wanted, hold, &change);
 		parts[i] = (struct rollout_part){
@@ -136,6 +136,16 @@ static void go_through_specs(size_t n)
 	rollouts_set(rollouts, parts, HOSTS);
 }
 
+/* A run has come to this. */
+static void end_run(size_t i, enum err_kind kind)
+{
+	struct err err = {.kind = ERR_NONE};
+
+	if (kind != ERR_NONE)
+		err_set(&err, kind, "it does not come up");
+	instance_settle(instances[i], NULL, &err, store, events);
+}
+
 /* The hosts have other versions than what the store, which was lost, says. */
 static void find_other_versions(void)
 {
@@ -143,22 +153,22 @@ static void find_other_versions(void)
 
 	go_through_specs(HOSTS);
 	for (size_t i = 0; i < HOSTS; i++) {
-		instances[i]->memory.config_path = xstrdup("/etc/haproxy/haproxy.cfg");
-		instances[i]->phase = PHASE_CONVERGED;
+		instance_reached(instances[i], instance_revision(instances[i])->in_force, store);
+		end_run(i, ERR_NONE);
 		ck_assert(instance_found(instances[i], LOOK_LEAVE, &observed));
 	}
 	go_through_specs(HOSTS);
 }
 
 /* A run on the host ends so, again and again, until its balancer is at that. */
-static void run_until(size_t i, enum phase phase, enum unit_state state)
+static void run_until(size_t i, enum err_kind kind, enum unit_state state)
 {
-	for (int turn = 0; turn < MAX_TURNS && instances[i]->record.rollout != (int)state; turn++) {
-		instances[i]->phase = phase;
+	for (int turn = 0; turn < MAX_TURNS && instance_unit_state(instances[i]) != state; turn++) {
+		end_run(i, kind);
 		rollouts_ran(rollouts, hosts[i]);
 		event_base_loop(base, EVLOOP_ONCE);
 	}
-	ck_assert_int_eq(instances[i]->record.rollout, state);
+	ck_assert_int_eq(instance_unit_state(instances[i]), state);
 }
 
 static bool phase_is(const char *phase)
@@ -211,18 +221,18 @@ START_TEST(what_has_nothing_to_go_back_to_stays_failed_until_resumed)
 	char *message;
 
 	find_other_versions();
-	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
-	run_until(0, PHASE_FAILED, UNIT_FAILED);
+	run_until(0, ERR_NONE, UNIT_CHANGING);
+	run_until(0, ERR_PERMANENT, UNIT_FAILED);
 	turn_until_phase("reverted");
-	ck_assert_int_eq(instances[0]->record.rollout, UNIT_FAILED);
+	ck_assert_int_eq(instance_unit_state(instances[0]), UNIT_FAILED);
 	ck_assert_uint_eq(events_of("rollout-reverted", &message), 1);
 	ck_assert_ptr_nonnull(
 		strstr(message, "but for hosts with nothing to go back to, which keep the change: h1"));
 	free(message);
 	ck_assert(rollouts_resume(rollouts, spec->name));
-	ck_assert_int_eq(instances[0]->record.rollout, UNIT_ACKNOWLEDGED);
+	ck_assert_int_eq(instance_unit_state(instances[0]), UNIT_ACKNOWLEDGED);
 	go_through_specs(HOSTS);
-	run_until(1, PHASE_CONVERGED, UNIT_CHANGING);
+	run_until(1, ERR_NONE, UNIT_CHANGING);
 	assert_events("rollout-reverted", 1);
 }
 END_TEST
@@ -232,12 +242,12 @@ START_TEST(a_rollout_does_not_end_without_what_was_left_out)
 	struct status_rollout status;
 
 	find_other_versions();
-	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
-	run_until(0, PHASE_CONVERGED, UNIT_DONE);
+	run_until(0, ERR_NONE, UNIT_CHANGING);
+	run_until(0, ERR_NONE, UNIT_DONE);
 	for (size_t n = 0; n < HOSTS; n++) {
 		go_through_specs(n);
 		assert_events("rollout-done", 0);
-		ck_assert_int_eq(instances[0]->record.rollout, UNIT_DONE);
+		ck_assert_int_eq(instance_unit_state(instances[0]), UNIT_DONE);
 	}
 	go_through_specs(HOSTS);
 	ck_assert(rollouts_status(rollouts, spec->name, &status));
@@ -245,9 +255,9 @@ START_TEST(a_rollout_does_not_end_without_what_was_left_out)
 	ck_assert_uint_eq(status.total, 2);
 	ck_assert(!status.stopped);
 	assert_events("rollout-started", 1);
-	run_until(1, PHASE_CONVERGED, UNIT_CHANGING);
+	run_until(1, ERR_NONE, UNIT_CHANGING);
 	/* When it is done it has no part any more. */
-	run_until(1, PHASE_CONVERGED, UNIT_OUT);
+	run_until(1, ERR_NONE, UNIT_OUT);
 	assert_events("rollout-done", 1);
 }
 END_TEST
@@ -274,14 +284,14 @@ START_TEST(what_was_left_out_starts_over_when_it_has_part_and_not_when_it_is_gon
 	bool gone = _i == 0;
 
 	find_other_versions();
-	run_until(0, PHASE_CONVERGED, UNIT_CHANGING);
+	run_until(0, ERR_NONE, UNIT_CHANGING);
 	tell_edit(HOSTS, PART_LEFT_OUT, true);
 	tell_edit(HOSTS, PART_LEFT_OUT, false);
-	ck_assert_int_eq(instances[0]->record.rollout, UNIT_CHANGING);
+	ck_assert_int_eq(instance_unit_state(instances[0]), UNIT_CHANGING);
 	assert_events("rollout-started", 1);
 	tell_edit(gone ? HOSTS - 1 : HOSTS, PART_WANTED, false);
 	assert_events("rollout-started", gone ? 1 : 2);
-	ck_assert_int_eq(instances[0]->record.rollout, gone ? UNIT_CHANGING : UNIT_OUT);
+	ck_assert_int_eq(instance_unit_state(instances[0]), gone ? UNIT_CHANGING : UNIT_OUT);
 	/* Once; and what is forgotten with it is not recalled should it be wanted again. */
 	if (gone)
 		instance_want(instances[1], NULL);
@@ -299,6 +309,7 @@ static struct instance *recalled(void)
 		.engine = xstrdup(spec->instances[0].host.engine),
 		.name = xstrdup(spec->instances[0].name),
 		.spec = xstrdup(spec->name),
+		.host_json = spec_host_to_json(&spec->instances[0].host),
 		.config_path = xstrdup(spec->instances[0].config_path),
 		.in_force = spec_instance_to_json(&spec->instances[0]),
 		.next_version = xstrdup(wanted->said),
@@ -307,7 +318,7 @@ static struct instance *recalled(void)
 	struct err err;
 
 	ck_assert_int_eq(instance_recall(instance, "apilb", &spec->instances[0].host, &err), 0);
-	ck_assert(instance->as_found && instance->left_alone);
+	ck_assert(instance_revision(instance)->as_found && instance_is_left_alone(instance));
 	wanted_unref(wanted);
 	return instance;
 }
@@ -319,10 +330,10 @@ START_TEST(what_was_left_as_found_is_looked_after_after_a_restart)
 	struct instance_change change = instance_hold(instance, wanted);
 
 	ck_assert(change.todo && !change.edited);
-	ck_assert(!instance->left_alone && instance->as_found);
+	ck_assert(!instance_is_left_alone(instance) && instance_revision(instance)->as_found);
 	/* Another look at the same specs is no news. */
 	ck_assert(!instance_hold(instance, wanted).todo);
-	ck_assert(!instance->left_alone);
+	ck_assert(!instance_is_left_alone(instance));
 	wanted_unref(wanted);
 	instance_free(instance);
 }
@@ -335,8 +346,8 @@ START_TEST(what_state_says_of_one_left_as_found_counts)
 	struct instance_change change = instance_hold(instance, wanted);
 
 	ck_assert(change.todo && !change.edited);
-	ck_assert_str_eq(instance->next->adopt_id, "0123456789ab");
-	ck_assert(!instance->left_alone && instance->as_found);
+	ck_assert_str_eq(instance_revision(instance)->next->adopt_id, "0123456789ab");
+	ck_assert(!instance_is_left_alone(instance) && instance_revision(instance)->as_found);
 	ck_assert(!instance_hold(instance, wanted).todo);
 	wanted_unref(wanted);
 	instance_free(instance);
@@ -349,18 +360,27 @@ START_TEST(what_state_drops_waits_for_nothing)
 	const char *name = spec->instances[0].name;
 	struct wanted *wanted = wanted_of(0, NULL);
 	struct instance_change change;
+	struct job_target target;
 	struct instance *instance = host_wish(hosts[0], name, wanted, true, &change);
 
-	ck_assert(instance->left_alone && instance->next && !change.todo);
+	ck_assert(instance_is_left_alone(instance) && instance_revision(instance)->next && !change.todo);
 	ck_assert(host_drop(hosts[0], spec->name, name, "0123456789ab"));
-	ck_assert(!instance->left_alone && !instance->next);
-	ck_assert_str_eq(instance->drop_id, "0123456789ab");
+	ck_assert(!instance_is_left_alone(instance) && !instance_revision(instance)->next);
+	target = instance_target(instance, false);
+	ck_assert_str_eq(target.order.drop_id, "0123456789ab");
+	job_target_clear(&target);
 	ck_assert(!instance_claim(instance, false).waits);
 	/* The same again is no news. */
 	ck_assert(!host_drop(hosts[0], spec->name, name, "0123456789ab"));
 	wanted_unref(wanted);
 }
 END_TEST
+
+/* It is wanted, and would not be if its spec were not paused. */
+static bool is_kept(const struct instance *instance)
+{
+	return instance_claim(instance, false).wanted && !instance_claim(instance, true).wanted;
+}
 
 /* Its removal waits as long as the spec is paused, and no longer than somebody wants it again. */
 START_TEST(what_is_kept_is_kept_until_it_is_wanted_or_nobody_knows)
@@ -371,16 +391,15 @@ START_TEST(what_is_kept_is_kept_until_it_is_wanted_or_nobody_knows)
 	go_through_specs(HOSTS);
 	instance = instances[0];
 	ck_assert(!instance_defer_removal(instance));
-	ck_assert(instance->kept && !instance_claim(instance, true).wanted &&
-		  instance_claim(instance, false).wanted);
+	ck_assert(is_kept(instance));
 	instance_want(instance, wanted);
-	ck_assert(!instance->kept);
+	ck_assert(!is_kept(instance));
 	instance_defer_removal(instance);
 	instance_hold(instance, wanted);
-	ck_assert(!instance->kept);
+	ck_assert(!is_kept(instance));
 	instance_defer_removal(instance);
 	instance_leave(instance);
-	ck_assert(!instance->kept);
+	ck_assert(!is_kept(instance));
 	wanted_unref(wanted);
 }
 END_TEST
@@ -409,16 +428,23 @@ END_TEST
 START_TEST(what_was_adopted_has_served_if_it_does)
 {
 	struct observed_server server = {.state = SERVER_UP};
-	const struct observed_instance rows[] = {
+	const struct observed_instance seen[] = {
 		{.stats = STATS_ANSWERED},
 		{.stats = STATS_ANSWERED, .servers = &server, .servers_n = 1},
 	};
+	struct store_instance *rows;
+	struct err err;
+	size_t n;
 
 	for (int i = 0; i < 2; i++) {
 		struct instance *instance = recalled();
 
-		ck_assert(instance_found(instance, LOOK_ADOPT, &rows[i]));
-		ck_assert_int_eq(instance->record.served, i);
+		ck_assert(instance_found(instance, LOOK_ADOPT, &seen[i]));
+		instance_store(instance, store);
+		ck_assert_int_eq(store_load_instances(store, &rows, &n, &err), 0);
+		ck_assert_uint_eq(n, 1);
+		ck_assert_int_eq(rows[0].served, i);
+		store_instances_free(rows, n);
 		instance_free(instance);
 	}
 }
@@ -427,14 +453,17 @@ END_TEST
 START_TEST(a_look_is_awaited_by_what_is_not_proven)
 {
 	static const struct observed_instance observed;
+	struct wanted *wanted = wanted_of(0, NULL);
 	struct instance *instance;
 
 	go_through_specs(HOSTS);
 	instance = instances[0];
 	ck_assert(instance_awaits_look(instance));
-	instance->left_alone = true;
+	/* It is held, and its host was never reached: it is left alone. */
+	instance_hold(instance, wanted);
 	ck_assert(!instance_awaits_look(instance));
-	instance->left_alone = false;
+	instance_want(instance, wanted);
+	ck_assert(instance_awaits_look(instance));
 	ck_assert(!instance_found(instance, LOOK_NONE, &observed));
 	ck_assert(instance_awaits_look(instance));
 	instance_found(instance, LOOK_LEAVE, &observed);
@@ -443,6 +472,7 @@ START_TEST(a_look_is_awaited_by_what_is_not_proven)
 	ck_assert(!instance_awaits_look(instance));
 	instance_want(instance, NULL);
 	ck_assert(!instance_awaits_look(instance));
+	wanted_unref(wanted);
 }
 END_TEST
 

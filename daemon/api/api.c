@@ -81,15 +81,15 @@ struct api_balancer *api_balancers(const struct api *api, const struct control_r
 
 	*n = 0;
 	while (fleet_next(&walk)) {
-		const struct instance *instance = walk.instance;
+		const struct instance_identity *identity = instance_identity(walk.instance);
 
-		if (!asks_for(request, instance->spec))
+		if (!asks_for(request, identity->spec))
 			continue;
 		all = xgrow(all, *n, sizeof(*all));
 		all[(*n)++] = (struct api_balancer){
-			.order = {.spec = instance->spec, .index = instance->index, .id = instance->id},
+			.order = {.spec = identity->spec, .index = identity->index, .id = identity->id},
 			.host = walk.host,
-			.instance = instance,
+			.instance = walk.instance,
 		};
 	}
 	if (*n) /* qsort takes no NULL, not even for nothing */
@@ -123,12 +123,13 @@ struct tally {
 
 static void count_instance(struct tally **tallies, const struct instance *instance)
 {
+	const char *spec = instance_identity(instance)->spec;
 	struct tally *tally;
 
-	HASH_FIND_STR(*tallies, instance->spec, tally);
+	HASH_FIND_STR(*tallies, spec, tally);
 	if (!tally) {
 		tally = xcalloc(1, sizeof(*tally));
-		tally->spec = instance->spec;
+		tally->spec = spec;
 		HASH_ADD_KEYPTR(hh, *tallies, tally->spec, strlen(tally->spec), tally);
 	}
 	tally->instances++;

@@ -49,12 +49,14 @@ static void label(FILE *out, const char *name, const char *value)
 
 static void instance_labels(FILE *out, const char *metric, const struct instance *instance)
 {
+	const struct instance_identity *identity = instance_identity(instance);
+
 	fprintf(out, "%s{", metric);
-	label(out, "spec", instance->spec);
+	label(out, "spec", identity->spec);
 	fputc(',', out);
-	label(out, "host", instance->record.host_url);
+	label(out, "host", identity->host_url);
 	fputc(',', out);
-	label(out, "name", instance->record.name);
+	label(out, "name", identity->name);
 }
 
 typedef void each_instance(FILE *out, const struct instance *instance, void *arg);
@@ -89,19 +91,21 @@ static void converged(FILE *out, const struct instance *instance, void *arg)
 
 static enum server_state state_of(const struct instance *instance, const struct spec_server *server)
 {
+	const struct observed_instance *observed = instance_observed(instance);
 	const struct observed_server *seen =
-		observed_server_find(instance->observed.servers, instance->observed.servers_n, server);
+		observed_server_find(observed->servers, observed->servers_n, server);
 
 	return seen ? seen->state : SERVER_UNKNOWN;
 }
 
 static void servers(FILE *out, const struct instance *instance, void *arg)
 {
+	const struct wanted *wanted = instance_revision(instance)->in_force;
 	size_t states[SERVER_DOWN + 1] = {0};
 
 	(void)arg;
-	for (size_t i = 0; instance->wanted && i < instance->wanted->instance.servers_n; i++)
-		states[state_of(instance, &instance->wanted->instance.servers[i])]++;
+	for (size_t i = 0; wanted && i < wanted->instance.servers_n; i++)
+		states[state_of(instance, &wanted->instance.servers[i])]++;
 	for (size_t i = 0; i <= SERVER_DOWN; i++) {
 		instance_labels(out, "apilb_instance_servers", instance);
 		fprintf(out, ",state=\"%s\"} %zu\n", server_state_name(i), states[i]);
@@ -119,13 +123,15 @@ struct server_row {
 
 static void count_servers(FILE *out, const struct instance *instance, void *arg)
 {
+	const struct wanted *wanted = instance_revision(instance)->in_force;
+	const char *spec = instance_identity(instance)->spec;
 	struct server_row **rows = arg, *row;
 
 	(void)out;
-	for (size_t i = 0; instance->wanted && i < instance->wanted->instance.servers_n; i++) {
-		const struct spec_server *server = &instance->wanted->instance.servers[i];
+	for (size_t i = 0; wanted && i < wanted->instance.servers_n; i++) {
+		const struct spec_server *server = &wanted->instance.servers[i];
 		char *address = haproxy_server_address(server);
-		char *key = xasprintf("%s %s", instance->spec, address);
+		char *key = xasprintf("%s %s", spec, address);
 
 		HASH_FIND_STR(*rows, key, row);
 		if (row) {
@@ -133,7 +139,7 @@ static void count_servers(FILE *out, const struct instance *instance, void *arg)
 			free(address);
 		} else {
 			row = xcalloc(1, sizeof(*row));
-			*row = (struct server_row){.key = key, .spec = instance->spec, .address = address};
+			*row = (struct server_row){.key = key, .spec = spec, .address = address};
 			HASH_ADD_KEYPTR(hh, *rows, row->key, strlen(row->key), row);
 		}
 		row->states[state_of(instance, server)]++;
@@ -165,14 +171,14 @@ static void count_none_up(FILE *out, const struct instance *instance, void *arg)
 	size_t *n = arg;
 
 	(void)out;
-	*n += instance->wanted && instance->servers.none_up;
+	*n += instance_sees_no_server(instance);
 }
 
 static void attempts(FILE *out, const struct instance *instance, void *arg)
 {
 	(void)arg;
 	instance_labels(out, "apilb_instance_failed_attempts", instance);
-	fprintf(out, "} %" PRId64 "\n", instance->record.attempts);
+	fprintf(out, "} %" PRId64 "\n", instance_verdict(instance)->attempts);
 }
 
 static void instances(const struct api *api, FILE *out)

@@ -237,18 +237,18 @@ static void add_row(struct plan_request *plan, struct row row)
 static void add_instance(struct plan_request *plan, const struct instance *instance,
 			 const struct job_target *target, const struct err *host_error)
 {
+	const struct instance_identity *identity = instance_identity(instance);
 	const struct err *error = target ? error_of(target, host_error) : host_error;
-	struct json_object *row =
-		row_json(instance->id, instance->record.host_url, instance->record.name, target, error);
+	struct json_object *row = row_json(identity->id, identity->host_url, identity->name, target, error);
 
-	json_object_object_add(row, "spec", text_json(instance->spec));
-	json_object_object_add(row, "index", json_object_new_uint64(instance->index));
+	json_object_object_add(row, "spec", text_json(identity->spec));
+	json_object_object_add(row, "index", json_object_new_uint64(identity->index));
 	json_object_object_add(row, "held",
 			       text_json(instance_held_because(
 				       instance, rollouts_hold(fleet_rollouts(plan->api->fleet), instance))));
-	add_row(plan, (struct row){.order = {.spec = json_text(row, "spec", NULL), .index = instance->index},
+	add_row(plan, (struct row){.order = {.spec = json_text(row, "spec", NULL), .index = identity->index},
 				   .json = row,
-				   .ground = ground(instance->id, target, error, row)});
+				   .ground = ground(identity->id, target, error, row)});
 }
 
 static const struct job_target *find_target(const struct job_target *targets, size_t n, const char *name)
@@ -297,10 +297,12 @@ static void on_host_plan(void *arg, struct host *host, const struct job_target *
 	struct instance *const *instances = host_instances(host, &instances_n);
 
 	waiting->plan = NULL;
-	for (size_t i = 0; i < instances_n; i++)
-		if (!plan->spec || strcmp(plan->spec, instances[i]->spec) == 0)
-			add_instance(plan, instances[i], find_target(targets, n, instances[i]->record.name),
-				     err);
+	for (size_t i = 0; i < instances_n; i++) {
+		const struct instance_identity *identity = instance_identity(instances[i]);
+
+		if (!plan->spec || strcmp(plan->spec, identity->spec) == 0)
+			add_instance(plan, instances[i], find_target(targets, n, identity->name), err);
+	}
 	for (size_t i = 0; i < n; i++)
 		if (job_target_is_found(&targets[i]) || !host_find(host, targets[i].order.name))
 			add_orphan(plan, host, &targets[i]);

@@ -15,18 +15,18 @@
 
 static void add_entry(struct json_object *state, struct json_object *ids, const struct instance *instance)
 {
-	const struct observed_container *container = instance->observed.current;
+	const struct status_instance shown = instance_status(instance, NULL, 0);
+	const struct wanted *wanted = instance_revision(instance)->in_force;
 	char key[24];
 
 	/* What was never seen has no container that could be handed over. */
-	if (!instance->wanted || !instance->record.container_id)
+	if (!wanted || !shown.container_id)
 		return;
 	snprintf(key, sizeof(key), "%d", json_object_object_length(state));
 	json_object_object_add(
 		state, key,
-		state_entry_json(instance->wanted, instance->record.container_id,
-				 container_status_name(container ? container->status : CONTAINER_UNKNOWN)));
-	json_object_object_add(ids, key, text_json(instance->id));
+		state_entry_json(wanted, shown.container_id, container_status_name(shown.container_status)));
+	json_object_object_add(ids, key, text_json(shown.id));
 }
 
 /* In a spec's own order, so that the keys are flexkube's when one spec is asked for. */

@@ -164,6 +164,19 @@ bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct s
 	       text_equal(wanted->adopt_id, adopt_id) && wanted->takes_file_over == instance->takes_file_over;
 }
 
+bool wanted_same_version(const struct wanted *a, const struct wanted *b)
+{
+	return a && b ? strcmp(a->version, b->version) == 0 : a == b;
+}
+
+bool wanted_same_work(const struct wanted *a, const struct wanted *b)
+{
+	if (!a || !b)
+		return a == b;
+	return wanted_same_version(a, b) && text_equal(a->adopt_id, b->adopt_id) &&
+	       a->takes_file_over == b->takes_file_over;
+}
+
 struct json_object *wanted_create_with_token(const struct wanted *wanted, const char *token)
 {
 	struct json_object *request = NULL;

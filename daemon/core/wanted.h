@@ -47,6 +47,11 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 /* Whether this is what wanted_new would give for them: to render and hash it all takes much longer. */
 bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct spec_instance *instance,
 		   const char *adopt_id);
+/* The same container and config, also of two renderings of it. NULL, for nothing, is the same as NULL only.
+ */
+bool wanted_same_version(const struct wanted *a, const struct wanted *b);
+/* And `state` hands over the same to it: a run has the same to do. */
+bool wanted_same_work(const struct wanted *a, const struct wanted *b);
 struct wanted *wanted_ref(struct wanted *wanted);
 void wanted_unref(struct wanted *wanted); /* NULL is fine */
 

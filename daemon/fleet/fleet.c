@@ -80,7 +80,7 @@ static bool is_left_alone(const struct host *host)
 	struct instance *const *instances = host_instances(host, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (!instances[i]->left_alone)
+		if (!instance_is_left_alone(instances[i]))
 			return false;
 	return true;
 }
@@ -230,7 +230,7 @@ bool fleet_touches(const struct host *host, const char *spec)
 	struct instance *const *instances = host_instances(host, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (!spec || strcmp(instances[i]->record.spec, spec) == 0)
+		if (!spec || strcmp(instance_identity(instances[i])->spec, spec) == 0)
 			return true;
 	return false;
 }
@@ -341,10 +341,10 @@ static void recall_instance(struct fleet *fleet, const struct spec_host *setting
 	struct instance *instance = host_add(fleet_host_for(fleet, settings)->host, row);
 	struct err bad;
 
-	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0)
-		events_add(fleet->options.events, LOG_LEVEL_ERROR, instance->spec, instance->id, "store",
-			   "which version of it is in force cannot be read, so its host decides: %s",
-			   bad.message);
+	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0) {
+		err_prefix(&bad, "which version of it is in force cannot be read, so its host decides");
+		instance_tell(instance, fleet->options.events, LOG_LEVEL_ERROR, "store", bad.message);
+	}
 }
 
 static int recall_instances(struct fleet *fleet, struct err *err)

@@ -222,7 +222,7 @@ static void note_recorded(struct fleet *fleet, struct spec_look *look)
 	struct fleet_walk walk = {.fleet = fleet};
 
 	while (fleet_next(&walk))
-		spec_look_record(look, walk.instance->record.spec);
+		spec_look_record(look, instance_identity(walk.instance)->spec);
 }
 
 static void begin_look(struct fleet *fleet)

@@ -45,18 +45,19 @@ struct application {
 
 /* What there is. */
 
-/* Most of what is wanted stays as it was when specs change: then it is the very same, also for a job that is
- * under way. */
+/* Most of what is wanted stays as it was when specs change: then it need not be rendered anew. */
 static struct wanted *wanted_for(struct fleet *fleet, struct fleet_host *fleet_host, const struct spec *spec,
 				 const struct spec_instance *instance)
 {
 	const struct instance *known = host_find(fleet_host->host, instance->name);
+	const struct instance_revision *revision = known ? instance_revision(known) : NULL;
 	const char *adopt_id = instance->adopted ? instance->adopted->container_id : NULL;
 
-	if (known && known->next && wanted_is_for(known->next, spec->name, instance, adopt_id))
-		return wanted_ref(known->next);
-	if (known && known->wanted && wanted_is_for(known->wanted, spec->name, instance, adopt_id))
-		return wanted_ref(known->wanted);
+	if (revision && revision->next && wanted_is_for(revision->next, spec->name, instance, adopt_id))
+		return wanted_ref(revision->next);
+	if (revision && revision->in_force &&
+	    wanted_is_for(revision->in_force, spec->name, instance, adopt_id))
+		return wanted_ref(revision->in_force);
 	return wanted_new(fleet->options.settings->owner, spec->name, instance, adopt_id);
 }
 
@@ -130,20 +131,21 @@ static void tell_known_of(struct application *all, struct fleet_host *fleet_host
 
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = instances[i];
-		const struct store_instance *record = &instance->record;
+		const struct instance_identity *identity = instance_identity(instance);
+		const struct instance_revision *revision = instance_revision(instance);
 		size_t at = all->world.known_n++;
 
 		all->known[at] = (struct known){.fleet_host = fleet_host, .instance = instance};
 		all->told_known[at] = (struct assign_known){
 			.host = fleet_host->key,
-			.name = record->name,
-			.version = instance->wanted ? instance->wanted->version : NULL,
-			.made = instance->memory.config_path != NULL,
-			.as_found = instance->as_found,
-			.unasked = instance->left_alone,
+			.name = identity->name,
+			.version = revision->in_force ? revision->in_force->version : NULL,
+			.made = instance_was_reached(instance),
+			.as_found = revision->as_found,
+			.unasked = instance_is_left_alone(instance),
 			.busy = host_is_running(fleet_host->host),
-			.paused = rollouts_is_paused(fleet->rollouts, record->spec),
-			.silent = !specs_may_remove(fleet->specs, record->spec),
+			.paused = rollouts_is_paused(fleet->rollouts, identity->spec),
+			.silent = !specs_may_remove(fleet->specs, identity->spec),
 		};
 	}
 }

@@ -247,20 +247,13 @@ static const struct removal *removal_for_job(void *arg)
 	return host->context->removal(host->context->arg, host->observing ? host : NULL);
 }
 
-/* A plan reads the files. What has changed and kept size and time of its last change is to be read by the
- * run, too.
- */
 static void note_read_configs(struct host *host, const struct job_target *targets, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = host_instance_of(host, &targets[i]);
-		struct memory *memory = instance ? &instance->memory : NULL;
 
-		if (memory && targets[i].result.observed.lost_file)
-			FREE(memory->beside_seen);
-		if (memory && targets[i].result.observed.config &&
-		    strcmp(memory->config_sha256, targets[i].memory.config_sha256) != 0)
-			memory_doubt_config(memory);
+		if (instance)
+			instance_saw_files(instance, &targets[i]);
 	}
 }
 
@@ -345,25 +338,26 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct instance *instance = host_instance_of(host, &targets[i]);
 
-		if (instance && targets[i].order.wanted && !instance->left_alone)
+		if (instance && targets[i].order.wanted)
 			instance_reached(instance, targets[i].order.wanted, host->context->store);
 	}
 }
 
 /* One whose clients go to others on the host, of its spec or where it listened, is not cut off; see struct
  * order. */
-static int64_t drain_ms(const struct host *host, const struct instance *instance)
+static int64_t drain_ms(const struct host *host, const struct instance *instance, const struct order *order)
 {
-	const char *binds = instance_binds(instance);
+	const char *binds = instance_binds(instance), *spec = instance_identity(instance)->spec;
 
-	if (instance->wanted || instance->drop_id)
+	if (instance_revision(instance)->in_force || order->drop_id)
 		return 0;
 	for (size_t i = 0; i < host->instances_n; i++) {
 		const struct instance *other = host->instances[i];
+		const struct wanted *wanted = instance_revision(other)->in_force;
 
-		if (other->wanted && (strcmp(other->record.spec, instance->record.spec) == 0 ||
-				      text_equal(other->wanted->description.binds, binds)))
-			return other->wanted->instance.timeouts.drain_ms;
+		if (wanted && (strcmp(instance_identity(other)->spec, spec) == 0 ||
+			       text_equal(wanted->description.binds, binds)))
+			return wanted->instance.timeouts.drain_ms;
 	}
 	return 0;
 }
@@ -371,11 +365,13 @@ static int64_t drain_ms(const struct host *host, const struct instance *instance
 /* Counted. What is put back into the file when that one's successor under another name does not come up. */
 static struct wanted *displaced_by(const struct host *host, const struct instance *instance)
 {
-	for (size_t i = 0; i < host->instances_n && instance->wanted; i++) {
-		const struct instance *other = host->instances[i];
+	const struct wanted *wanted = instance_revision(instance)->in_force;
 
-		if (!other->wanted && other->former &&
-		    strcmp(other->former->instance.config_path, instance->wanted->instance.config_path) == 0)
+	for (size_t i = 0; i < host->instances_n && wanted; i++) {
+		const struct instance_revision *other = instance_revision(host->instances[i]);
+
+		if (!other->in_force && other->former &&
+		    strcmp(other->former->instance.config_path, wanted->instance.config_path) == 0)
 			return wanted_ref(other->former);
 	}
 	return NULL;
@@ -397,25 +393,17 @@ static bool is_root(const struct host *host)
 	return ssh ? strcmp(ssh->user, "root") == 0 : passes_modes();
 }
 
-static void tell_stays(struct instance *instance, enum removal_verdict why)
-{
-	char *text = xasprintf("stays: %s", removal_why(why));
-
-	instance_progress(instance, text);
-	free(text);
-}
-
 /* It is not wanted any more, and may not go yet. removal: see host_may_go. */
 static bool has_to_stay(struct host *host, struct instance *instance, const struct removal **removal)
 {
+	const struct instance_revision *revision = instance_revision(instance);
 	enum removal_verdict may =
-		instance->wanted || instance->next ? REMOVAL_ALLOWED : host_may_go(host, instance, removal);
+		revision->in_force || revision->next ? REMOVAL_ALLOWED : host_may_go(host, instance, removal);
+	bool stays = may != REMOVAL_ALLOWED;
 
-	instance->stays = may != REMOVAL_ALLOWED;
-	host->deferred |= instance->stays;
-	if (instance->stays)
-		tell_stays(instance, may);
-	return instance->stays;
+	instance_stay(instance, stays ? removal_why(may) : NULL);
+	host->deferred |= stays;
+	return stays;
 }
 
 /* What the run is to do for this balancer; false: it leaves it alone. */
@@ -425,17 +413,15 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	struct order *order = &target->order;
 	bool stays;
 
-	if (instance->left_alone && !(host->observing && instance->next))
+	if (instance_is_left_alone(instance) && !(host->observing && instance_revision(instance)->next))
 		return false;
 	stays = has_to_stay(host, instance, removal);
 	if (stays && !host->observing)
 		return false;
 	*target = instance_target(instance, host->observing);
-	/* A plan promises no more than the run that it stands for, which asks the host first. */
-	order->unproven |= order->wanted == instance->wanted && instance_awaits_look(instance);
 	order->held = stays;
 	order->displaced = displaced_by(host, instance);
-	order->drain_ms = drain_ms(host, instance);
+	order->drain_ms = drain_ms(host, instance, order);
 	return true;
 }
 

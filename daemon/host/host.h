@@ -61,8 +61,8 @@ void host_configure(struct host *host, const struct spec_host *settings);
 
 /* By container name; NULL if the host has none such. Valid until the host runs again or is freed. */
 struct instance *host_find(struct host *host, const char *name);
-/* One that is known from the store; the record is taken over. */
-struct instance *host_add(struct host *host, struct store_instance *record);
+/* One that is known from the store; its row is taken over. */
+struct instance *host_add(struct host *host, struct store_instance *row);
 struct instance *const *host_instances(const struct host *host, size_t *n);
 /* wanted (counted by the host) is in force under this name, or comes next (hold): see instance_want and
  * instance_hold. */

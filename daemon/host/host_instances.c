@@ -11,7 +11,7 @@
 struct instance *host_find(struct host *host, const char *name)
 {
 	for (size_t i = 0; i < host->instances_n; i++)
-		if (strcmp(host->instances[i]->record.name, name) == 0)
+		if (strcmp(instance_identity(host->instances[i])->name, name) == 0)
 			return host->instances[i];
 	return NULL;
 }
@@ -21,10 +21,15 @@ struct instance *host_instance_of(struct host *host, const struct job_target *ta
 	return job_target_is_found(target) ? NULL : host_find(host, target->order.name);
 }
 
-struct instance *host_add(struct host *host, struct store_instance *record)
+static struct instance *add(struct host *host, struct instance *instance)
 {
 	host->instances = xreallocarray(host->instances, host->instances_n + 1, sizeof(struct instance *));
-	return host->instances[host->instances_n++] = instance_new(record);
+	return host->instances[host->instances_n++] = instance;
+}
+
+struct instance *host_add(struct host *host, struct store_instance *row)
+{
+	return add(host, instance_new(row));
 }
 
 static void host_drop_instance(struct host *host, struct instance *instance)
@@ -34,58 +39,31 @@ static void host_drop_instance(struct host *host, struct instance *instance)
 	while (host->instances[i] != instance)
 		i++;
 	host->instances[i] = host->instances[--host->instances_n];
-	store_delete_instance(host->context->store, instance->record.host_url, instance->record.engine,
-			      instance->record.name);
+	instance_erase(instance, host->context->store);
 	instance_free(instance);
-}
-
-static struct store_instance record_of(const struct host *host, const char *spec, const char *name,
-				       const char *image)
-{
-	return (struct store_instance){
-		.host_url = xstrdup(host->settings.url),
-		.engine = xstrdup(host->settings.engine),
-		.name = xstrdup(name),
-		.spec = xstrdup(spec),
-		.host_json = spec_host_to_json(&host->settings),
-		.image = xstrdup(image),
-		.config_size = -1,
-	};
 }
 
 struct instance *host_wish(struct host *host, const char *name, struct wanted *wanted, bool hold,
 			   struct instance_change *change)
 {
-	struct store *store = host->context->store;
 	struct instance *instance = host_find(host, name);
-	bool is_new = !instance, moved;
-	const struct wanted *before;
-	struct store_instance record;
 
-	if (is_new) {
-		record = record_of(host, wanted->spec, name, wanted->instance.image);
-		instance = host_add(host, &record);
-	}
-	before = instance->wanted;
-	moved = strcmp(instance->record.spec, wanted->spec) != 0;
-	if (moved) {
-		free(instance->record.spec);
-		instance->record.spec = xstrdup(wanted->spec);
-		instance->edited_later = false;
-	}
+	if (!instance)
+		instance = add(host,
+			       instance_new_at(&host->settings, wanted->spec, name, wanted->instance.image));
 	*change = hold ? instance_hold(instance, wanted) : instance_want(instance, wanted);
 	/* Written down before anything is made, so that nothing can be made and forgotten; and what is in
 	 * force, so that it is known after a restart. */
-	if (is_new || moved || change->edited || instance->wanted != before)
-		instance_store(instance, store);
+	if (change->differs)
+		instance_store(instance, host->context->store);
 	return instance;
 }
 
 /* A mistyped address, say, or a mistyped path of the engine's socket. */
 void host_forget(struct host *host, struct instance *instance)
 {
-	events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
-		   "its engine was never reached: there is nothing to remove");
+	instance_tell(instance, host->context->events, LOG_LEVEL_INFO, "removed",
+		      "its engine was never reached: there is nothing to remove");
 	host_drop_instance(host, instance);
 }
 
@@ -100,37 +78,20 @@ bool host_unwant(struct host *host, struct instance *instance)
 bool host_drop(struct host *host, const char *spec, const char *name, const char *container_id)
 {
 	struct instance *instance = host_find(host, name);
-	struct store_instance record;
 
-	/* Once what comes next for it is nothing, it is the container's name only. */
-	if (instance && (instance->wanted || instance->next))
-		instance_want(instance, NULL);
-	if (!instance) {
-		record = record_of(host, spec, name, NULL);
-		instance = host_add(host, &record);
-	}
+	if (!instance)
+		instance = add(host, instance_new_at(&host->settings, spec, name, NULL));
 	return instance_drop(instance, container_id);
 }
 
 void host_configure(struct host *host, const struct spec_host *settings)
 {
-	struct store *store = host->context->store;
-
 	if (spec_host_equal(&host->settings, settings))
 		return;
 	spec_host_clear(&host->settings);
 	spec_host_copy(&host->settings, settings);
-	for (size_t i = 0; i < host->instances_n; i++) {
-		struct store_instance *record = &host->instances[i]->record;
-
-		/* The URL is part of what it is stored under, and the user is part of the URL. */
-		store_delete_instance(store, record->host_url, record->engine, record->name);
-		secret_free(record->host_json);
-		free(record->host_url);
-		record->host_url = xstrdup(settings->url);
-		record->host_json = spec_host_to_json(settings);
-		instance_store(host->instances[i], store);
-	}
+	for (size_t i = 0; i < host->instances_n; i++)
+		instance_move(host->instances[i], settings, host->context->store);
 	/* The session was opened with what does not count any more. */
 	host->reconnect = true;
 	host_kick(host);
@@ -152,26 +113,13 @@ static void tell_orphan(const struct host *host, const struct job_target *target
 				text);
 }
 
-static void tell_drift(const struct host *host, struct instance *instance, const char *type, const char *text)
-{
-	enum log_level level = instance->phase == PHASE_CONVERGED ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
-
-	/* What does not get mended is met again in each run. */
-	if (!instance->told_drift || strcmp(instance->told_drift, text) != 0)
-		events_add(host->context->events, level, instance->spec, instance->id, type, "%s", text);
-	free(instance->told_drift);
-	instance->told_drift = xstrdup(text);
-	instance_progress(instance, text);
-}
-
 static void tell_other(const struct host *host, struct instance *instance, enum job_news news,
 		       const char *type, const char *text)
 {
 	if (news != JOB_DONE)
 		instance_progress(instance, text);
 	if (news != JOB_PROGRESS)
-		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, type, "%s",
-			   text);
+		instance_tell(instance, host->context->events, LOG_LEVEL_INFO, type, text);
 }
 
 void host_news(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -185,7 +133,7 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 	if (!instance)
 		tell_orphan(host, target, news, type, text);
 	else if (news == JOB_DRIFT)
-		tell_drift(host, instance, type, text);
+		instance_tell_drift(instance, host->context->events, type, text);
 	else
 		tell_other(host, instance, news, type, text);
 }
@@ -193,10 +141,10 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
 {
 	/* As long as the spec has its `state` it is looked for at each start: not worth a word each time. */
-	if (target->result.changed || !instance->drop_id)
-		events_add(host->context->events, LOG_LEVEL_INFO, instance->spec, instance->id, "removed",
-			   target->result.changed ? "nothing of it is left on the host but its files"
-						  : "there is nothing of ours on the host");
+	if (target->result.changed || !target->order.drop_id)
+		instance_tell(instance, host->context->events, LOG_LEVEL_INFO, "removed",
+			      target->result.changed ? "nothing of it is left on the host but its files"
+						     : "there is nothing of ours on the host");
 	host_drop_instance(host, instance);
 }
 
@@ -217,7 +165,7 @@ static bool may_any_go(const struct host *host)
 	bool may = false;
 
 	for (size_t i = 0; i < host->instances_n && !may; i++)
-		may = host->instances[i]->stays &&
+		may = instance_had_to_stay(host->instances[i]) &&
 		      host_may_go(host, host->instances[i], &removal) == REMOVAL_ALLOWED;
 	return may;
 }
@@ -233,20 +181,21 @@ static void tell_found(struct host *host, const struct instance *instance, enum 
 	};
 
 	if (words[look])
-		events_add(host->context->events, LOG_LEVEL_WARNING, instance->spec, instance->id, "found",
-			   "%s", words[look]);
+		instance_tell(instance, host->context->events, LOG_LEVEL_WARNING, "found", words[look]);
 }
 
 /* Before the verdict: that is on what is in force then. */
 static void note_found(struct host *host, struct instance *instance, const struct job_target *target)
 {
+	const struct instance_revision *revision = instance_revision(instance);
 	enum first_look look = target->result.look;
 
-	if (instance->wanted != target->order.wanted)
+	if (!wanted_same_work(revision->in_force, target->order.wanted))
 		return;
 	/* The look was for a version that its spec has given up, or replaced, during the run: the next run
 	 * asks again. */
-	if (look == LOOK_ADOPT && (!instance->next || instance->next != target->order.next)) {
+	if (look == LOOK_ADOPT &&
+	    (!revision->next || !wanted_same_version(revision->next, target->order.next))) {
 		host->again = true;
 		return;
 	}
@@ -263,13 +212,20 @@ static int64_t before_a_successor(const struct host *host, int64_t delay_ms)
 	int64_t now = clock_ms();
 
 	for (size_t i = 0; i < host->instances_n; i++) {
-		const struct silence *silence = &host->instances[i]->memory.silence;
-		int64_t left = silence->due.ms - now;
+		int64_t left = instance_silent_until_ms(host->instances[i]) - now;
 
-		if (silence->run && left > 0 && left < delay_ms)
+		if (left > 0 && left < delay_ms)
 			delay_ms = left;
 	}
 	return delay_ms;
+}
+
+static void tell_not_removed(const struct host *host, const struct job_target *target)
+{
+	if (target->result.err.kind != ERR_NONE)
+		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label,
+				"removing-failed", "%s: %s, which no spec has: %s", host->settings.url,
+				target->order.name, target->result.err.message);
 }
 
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
@@ -282,33 +238,33 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct job_target *target = &targets[i];
 		struct instance *instance = host_instance_of(host, target);
+		const struct instance_revision *revision;
+		const struct observed_instance *observed;
 
 		if (!instance) {
-			if (target->result.err.kind != ERR_NONE)
-				events_add_host(context->events, LOG_LEVEL_WARNING, host->settings.label,
-						"removing-failed", "%s: %s, which no spec has: %s",
-						host->settings.url, target->order.name,
-						target->result.err.message);
+			tell_not_removed(host, target);
 			continue;
 		}
-		if (target->result.removed && !instance->wanted && !instance->left_alone) {
+		revision = instance_revision(instance);
+		if (target->result.removed && !revision->in_force && !instance_is_left_alone(instance)) {
 			drop_removed(host, instance, target);
 			continue;
 		}
 		note_found(host, instance, target);
-		if (instance->wanted != target->order.wanted)
+		if (!wanted_same_work(revision->in_force, target->order.wanted))
 			host->again = true; /* the world has moved on meanwhile */
 		else if (target->order.wanted && target->result.observed.stats == STATS_ANSWERED)
 			server_news_look(context->server_news, instance, &target->result.observed);
 		instance_settle(instance, target, &target->result.err, context->store, context->events);
-		if (!instance->wanted && instance->observed.old_n > 0)
+		observed = instance_observed(instance);
+		if (!revision->in_force && observed->old_n > 0)
 			instance_progress(instance,
 					  "drains: goes with its last connection, or at the drain timeout");
 		soon |= target->result.changed &&
-			(observed_servers_in(&instance->observed, SERVER_UNKNOWN) > 0 ||
-			 instance->observed.old_n > 0);
-		if (target->result.err.kind == ERR_TRANSIENT && instance->record.attempts > attempts)
-			attempts = (unsigned)instance->record.attempts;
+			(observed_servers_in(observed, SERVER_UNKNOWN) > 0 || observed->old_n > 0);
+		if (target->result.err.kind == ERR_TRANSIENT &&
+		    instance_verdict(instance)->attempts > attempts)
+			attempts = (unsigned)instance_verdict(instance)->attempts;
 		failing |= target->result.err.kind != ERR_NONE;
 	}
 	/* What had to stay may go now; or it does when the others, which are well, have been seen elsewhere.
@@ -338,8 +294,7 @@ void host_settle_all(struct host *host, const struct err *err)
 	for (size_t i = host->instances_n; i-- > 0;) {
 		struct instance *instance = host->instances[i];
 
-		if (!instance->wanted && !instance->left_alone && !instance->drop_id &&
-		    !instance->memory.config_path)
+		if (instance_is_forgettable(instance))
 			host_forget(host, instance);
 		else
 			instance_settle(instance, NULL, err, host->context->store, host->context->events);

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "common/mem.h"
+#include "daemon/instance/instance_internal.h"
 
 /* Beside the resync interval: within both every balancer has looked once. */
 #define SLACK_MS 5000
@@ -74,7 +75,7 @@ static void count_server(const struct server_news *news, const struct instance *
 {
 	char *address = haproxy_server_address(server), *name = haproxy_server_name(server);
 	const struct server_memory *memory = servers_find(&instance->servers, name);
-	const char *spec = instance->spec;
+	const char *spec = instance->identity.spec;
 
 	count(news, spec, SERVER_CHANGE_UP, address, memory && memory->state == SERVER_UP);
 	count(news, spec, SERVER_CHANGE_DRAINING, address, memory && memory->draining);
@@ -86,14 +87,14 @@ static void count_server(const struct server_news *news, const struct instance *
 
 static void count_instance(struct server_news *news, const struct instance *instance)
 {
-	const struct wanted *wanted = instance->wanted;
+	const struct wanted *wanted = instance->revision.in_force;
 
 	for (size_t i = 0; wanted && i < wanted->instance.servers_n; i++)
 		count_server(news, instance, &wanted->instance.servers[i]);
 	if (!wanted)
 		return;
-	count(news, instance->spec, SERVER_CHANGE_NONE_UP, "", instance->servers.none_up);
-	count(news, instance->spec, SERVER_CHANGE_SOME_UP, "", !instance->servers.none_up);
+	count(news, instance->identity.spec, SERVER_CHANGE_NONE_UP, "", instance->servers.none_up);
+	count(news, instance->identity.spec, SERVER_CHANGE_SOME_UP, "", !instance->servers.none_up);
 }
 
 static void tell_story(const struct server_news *news, const struct story *story)
@@ -169,18 +170,18 @@ static void on_news(void *arg, enum server_change what, const char *address, con
 	const struct teller *teller = arg;
 	const struct instance *instance = teller->instance;
 
-	if (++story_of(teller->news, instance->spec, what, address)->balancers <= SERVER_NEWS_EACH)
-		events_add(teller->news->options.events, level_of(what), instance->spec, instance->id,
-			   server_change_name(what), "%s", text);
+	if (++story_of(teller->news, instance->identity.spec, what, address)->balancers <= SERVER_NEWS_EACH)
+		instance_tell(instance, teller->news->options.events, level_of(what),
+			      server_change_name(what), text);
 }
 
 void server_news_look(struct server_news *news, struct instance *instance,
 		      const struct observed_instance *observed)
 {
+	const struct spec_instance *wanted = &instance->revision.in_force->instance;
 	struct teller teller = {news, instance};
 
-	servers_note(&instance->servers, instance->wanted->instance.servers,
-		     instance->wanted->instance.servers_n, observed, on_news, &teller);
+	servers_note(&instance->servers, wanted->servers, wanted->servers_n, observed, on_news, &teller);
 }
 
 /* Its life. */

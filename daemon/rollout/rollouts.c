@@ -140,34 +140,6 @@ void seat_store(const struct seat *seat)
 	instance_store(seat->instance, seat->spec_rollout->rollouts->options.store);
 }
 
-static enum rollout_verdict servers_of(const struct instance *instance)
-{
-	const struct observed_instance *observed = &instance->observed;
-
-	if (!instance->record.served)
-		return VERDICT_WELL;
-	if (observed->stats != STATS_ANSWERED)
-		return VERDICT_UNSURE;
-	if (observed_servers_in(observed, SERVER_UP) > 0)
-		return VERDICT_WELL;
-	return observed_servers_in(observed, SERVER_UNKNOWN) > 0 ? VERDICT_UNSURE : VERDICT_LOST;
-}
-
-static enum rollout_verdict verdict_of(const struct instance *instance)
-{
-	switch (instance->phase) {
-	case PHASE_CONVERGED:
-		return servers_of(instance);
-	case PHASE_UNREACHABLE:
-		return VERDICT_UNREACHABLE;
-	case PHASE_FAILED:
-	case PHASE_CONFLICT:
-		return VERDICT_FAILED;
-	default:
-		return VERDICT_NONE;
-	}
-}
-
 /* Of all instances the worst: the first in this order that is among them. */
 static void add_verdict(struct seat *seat, void *arg)
 {
@@ -175,10 +147,9 @@ static void add_verdict(struct seat *seat, void *arg)
 		[VERDICT_UNREACHABLE] = 0, [VERDICT_FAILED] = 1, [VERDICT_NONE] = 2,
 		[VERDICT_LOST] = 3,        [VERDICT_UNSURE] = 4, [VERDICT_WELL] = 5,
 	};
-	enum rollout_verdict *worst = arg, verdict = verdict_of(seat->instance);
+	enum rollout_verdict *worst = arg, verdict = instance_rollout_verdict(seat->instance);
 
-	/* Nothing is in force of it that could be looked at. */
-	if (!seat->instance->left_alone && order[verdict] < order[*worst])
+	if (order[verdict] < order[*worst])
 		*worst = verdict;
 }
 
@@ -186,7 +157,7 @@ static void write_down(struct seat *seat, void *arg)
 {
 	const struct rollout_unit *unit = arg;
 
-	seat->instance->record.rollout = (int)unit->state;
+	instance_note_unit(seat->instance, unit->state);
 	seat_store(seat);
 }
 
@@ -209,17 +180,19 @@ void spec_rollout_note(struct spec_rollout *spec_rollout, size_t i)
 
 static void find_failure(struct seat *seat, void *arg)
 {
-	const struct instance *instance = seat->instance;
+	enum rollout_verdict verdict = instance_rollout_verdict(seat->instance);
+	const struct wanted *wanted = instance_revision(seat->instance)->in_force;
+	const char *id = instance_identity(seat->instance)->id;
 	char **text = arg;
 
-	if (*text || verdict_of(instance) == VERDICT_WELL)
+	if (*text || verdict == VERDICT_WELL)
 		return;
-	if (verdict_of(instance) == VERDICT_FAILED)
-		*text = xasprintf("%s: %s", instance->id, instance->err.message);
+	if (verdict == VERDICT_FAILED)
+		*text = xasprintf("%s: %s", id, instance_verdict(seat->instance)->err.message);
 	else
 		*text = xasprintf(
-			"%s: with the change it sees none of its %zu API servers up, and did before",
-			instance->id, instance->wanted ? instance->wanted->instance.servers_n : 0);
+			"%s: with the change it sees none of its %zu API servers up, and did before", id,
+			wanted ? wanted->instance.servers_n : 0);
 }
 
 static void revert_seat(struct seat *seat, void *arg)
@@ -298,8 +271,7 @@ static void fail(struct spec_rollout *spec_rollout, const struct rollout_unit *u
 static void admit_seat(struct seat *seat, void *arg)
 {
 	(void)arg;
-	if (seat->instance->next)
-		instance_admit(seat->instance);
+	instance_admit(seat->instance);
 	seat_store(seat);
 }
 

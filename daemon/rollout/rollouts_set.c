@@ -22,8 +22,9 @@ static void begin(struct rollouts *rollouts, size_t n)
 
 static bool has_part(const struct instance *instance)
 {
-	return instance->next ||
-	       (instance->record.rollout != UNIT_OUT && instance->record.rollout != UNIT_REVERTING);
+	enum unit_state state = instance_unit_state(instance);
+
+	return state != UNIT_OUT && state != UNIT_REVERTING;
 }
 
 /* The host's unit, which another instance of it may have; NOT_A_UNIT: none yet. *is_new: none of the spec's
@@ -60,7 +61,7 @@ static size_t add_unit(struct spec_rollout *spec_rollout, struct host *host)
 /* Something of it that still waits makes the whole unit wait: it is let in as a whole. */
 static void join_unit(struct rollout_unit *unit, const struct instance *instance)
 {
-	enum unit_state state = instance->next ? UNIT_WAITING : (enum unit_state)instance->record.rollout;
+	enum unit_state state = instance_unit_state(instance);
 
 	if (state == UNIT_SETTLING)
 		state = UNIT_CHANGING;
@@ -74,8 +75,7 @@ static void take_part(struct spec_rollout *spec_rollout, struct seat *seat, cons
 	bool is_new;
 	size_t unit = unit_on(spec_rollout, part->host, &is_new);
 
-	spec_rollout->edited |= part->edited || part->instance->edited_later;
-	part->instance->edited_later = false;
+	spec_rollout->edited |= instance_let_in(part->instance) || part->edited;
 	spec_rollout->rollout.settings = part->spec->rollout;
 	spec_rollout->rollout.hosts += is_new;
 	seat->spec_rollout = spec_rollout;
@@ -95,13 +95,14 @@ static const struct hold waits_for_file = {
 static void leave_out(struct spec_rollout *spec_rollout, struct seat *seat, const struct rollout_part *part)
 {
 	spec_rollout->partial = true;
-	part->instance->edited_later |= part->edited;
+	instance_leave_out(part->instance, part->edited);
 	seat->hold = &waits_for_file;
 }
 
 static void seat_part(struct rollouts *rollouts, struct seat *seat, const struct rollout_part *part)
 {
-	struct spec_rollout *spec_rollout = spec_rollout_of(rollouts, part->instance->spec);
+	struct spec_rollout *spec_rollout =
+		spec_rollout_of(rollouts, instance_identity(part->instance)->spec);
 
 	*seat = (struct seat){.instance = part->instance, .unit = NOT_A_UNIT, .hold = &spec_rollout->hold};
 	if (part->kind == PART_WANTED)
@@ -114,14 +115,10 @@ static void seat_part(struct rollouts *rollouts, struct seat *seat, const struct
 static void start_over_seat(struct seat *seat, void *arg)
 {
 	const struct rollout_unit *unit = arg;
-	struct instance *instance = seat->instance;
+	bool waits = instance_revision(seat->instance)->next != NULL;
 
-	/* What is done, or is not changed by this edit, has proved itself, or is past: nothing to go back to.
-	 */
-	if (!instance->next || instance->record.rollout == UNIT_DONE)
-		instance_end_rollout(instance);
-	instance->record.rollout = UNIT_OUT;
-	seat->unit = unit && instance->next ? (size_t)(unit - seat->spec_rollout->rollout.units) : NOT_A_UNIT;
+	instance_start_over(seat->instance);
+	seat->unit = unit && waits ? (size_t)(unit - seat->spec_rollout->rollout.units) : NOT_A_UNIT;
 	seat_store(seat);
 }
 
