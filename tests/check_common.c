@@ -1,4 +1,4 @@
-/* Floor 0: errors as plain values, and memory. */
+/* Floor 0: errors as plain values, memory, and sets of words. */
 #include <check.h>
 #include <malloc.h>
 #include <stdint.h>
@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "common/mem.h"
+#include "common/words.h"
 
 START_TEST(an_error_gets_context_in_front)
 {
@@ -97,10 +98,50 @@ START_TEST(an_array_has_room_for_one_more)
 }
 END_TEST
 
+START_TEST(a_set_has_each_word_once)
+{
+	struct words *set = NULL;
+
+	ck_assert(!words_have(set, "one"));
+	ck_assert(words_add(&set, "one"));
+	ck_assert(!words_add(&set, "one"));
+	ck_assert(words_have(set, "one"));
+	ck_assert(!words_have(set, "on"));
+	ck_assert(!words_have(set, NULL));
+	ck_assert(words_add(&set, ""));
+	ck_assert(words_have(set, ""));
+	words_clear(&set);
+	ck_assert_ptr_null(set);
+}
+END_TEST
+
+START_TEST(a_set_has_a_number_for_each_word)
+{
+	struct words *set = NULL;
+	size_t *one = words_number(&set, "one");
+
+	ck_assert_uint_eq(*one, 0);
+	++*one;
+	for (int i = 0; i < 1000; i++) {
+		char *word = xasprintf("%d", i);
+
+		++*words_number(&set, word);
+		free(word);
+	}
+	++*words_number(&set, "one");
+	ck_assert_uint_eq(*one, 2);
+	ck_assert_uint_eq(*words_number(&set, "999"), 1);
+	ck_assert(!words_add(&set, "one"));
+	ck_assert_uint_eq(*one, 2);
+	words_clear(&set);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("common");
-	TCase *errors = tcase_create("errors"), *memory = tcase_create("memory");
+	TCase *errors = tcase_create("errors"), *memory = tcase_create("memory"),
+	      *words = tcase_create("words");
 	SRunner *runner;
 	int failed;
 
@@ -111,6 +152,9 @@ int main(void)
 	suite_add_tcase(suite, errors);
 	tcase_add_test(memory, an_array_has_room_for_one_more);
 	suite_add_tcase(suite, memory);
+	tcase_add_test(words, a_set_has_each_word_once);
+	tcase_add_test(words, a_set_has_a_number_for_each_word);
+	suite_add_tcase(suite, words);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -6,6 +6,7 @@
 
 #include "common/mem.h"
 #include "common/text.h"
+#include "common/words.h"
 
 /* A container's name on a host: what wishes, leftovers and known balancers meet at. */
 struct place {
@@ -15,17 +16,12 @@ struct place {
 	UT_hash_handle hh;
 };
 
-/* Something that holds for a host, or for a spec on a host. */
-struct fact {
-	char *key;
-	UT_hash_handle hh;
-};
-
 struct assignment {
 	const struct assign_world *world;
 	struct place *places;
 	struct place **wished, **known; /* of the world's, in their order */
-	struct fact *reached, *waiting;
+	struct words *reached;          /* hosts */
+	struct words *waiting;          /* specs on hosts */
 	struct assign_decision *decisions;
 	size_t n;
 };
@@ -36,41 +32,21 @@ static char *key_of(const char *a, const char *b)
 	return xasprintf("%s\n%s", a, b);
 }
 
-/* Takes the key over. True: it was not so before. */
-static bool note(struct fact **facts, char *key)
+static void note_waiting(struct assignment *all, const struct assign_wish *wish)
 {
-	struct fact *fact;
+	char *key = key_of(wish->host, wish->spec);
 
-	HASH_FIND_STR(*facts, key, fact);
-	if (fact) {
-		free(key);
-		return false;
-	}
-	fact = xcalloc(1, sizeof(*fact));
-	fact->key = key;
-	HASH_ADD_KEYPTR(hh, *facts, fact->key, strlen(fact->key), fact);
-	return true;
-}
-
-static bool holds(struct fact *facts, const char *a, const char *b)
-{
-	char *key = key_of(a, b);
-	struct fact *fact;
-
-	HASH_FIND_STR(facts, key, fact);
+	words_add(&all->waiting, key);
 	free(key);
-	return fact != NULL;
 }
 
-static void facts_free(struct fact **facts)
+static bool is_waiting(const struct assignment *all, const struct assign_wish *wish)
 {
-	struct fact *fact, *tmp;
+	char *key = key_of(wish->host, wish->spec);
+	bool waits = words_have(all->waiting, key);
 
-	HASH_ITER (hh, *facts, fact, tmp) {
-		HASH_DELETE(hh, *facts, fact);
-		free(fact->key);
-		free(fact);
-	}
+	free(key);
+	return waits;
 }
 
 static struct place *place_at(struct assignment *all, const char *host, const char *name)
@@ -136,7 +112,7 @@ static enum assign_why held_because(const struct assignment *all, const struct a
 	if (!is_new(known))
 		return ASSIGN_TURN;
 	/* It may need what the change gives up, a port or a path. */
-	return holds(all->waiting, wish->host, wish->spec) ? ASSIGN_HOST_WAITS : ASSIGN_NOT_HELD;
+	return is_waiting(all, wish) ? ASSIGN_HOST_WAITS : ASSIGN_NOT_HELD;
 }
 
 static void take_wish(struct assignment *all, size_t i, struct place *place)
@@ -145,13 +121,13 @@ static void take_wish(struct assignment *all, size_t i, struct place *place)
 	enum assign_why why = held_because(all, wish, place->known);
 	struct assign_decision *decision;
 
-	if (note(&all->reached, xstrdup(wish->host)))
+	if (words_add(&all->reached, wish->host))
 		decide(all, ASSIGN_REACH, NULL)->wish = i;
 	decision = decide(all, why == ASSIGN_NOT_HELD ? ASSIGN_PUT_IN_FORCE : ASSIGN_HOLD, place->known);
 	decision->wish = i;
 	decision->why = why;
 	if (why != ASSIGN_NOT_HELD)
-		note(&all->waiting, key_of(wish->host, wish->spec));
+		note_waiting(all, wish);
 	place->taken = true;
 }
 
@@ -175,7 +151,7 @@ static void take_leftover(struct assignment *all, size_t i)
 
 	if (leftover->paused)
 		return;
-	if (note(&all->reached, xstrdup(leftover->host)))
+	if (words_add(&all->reached, leftover->host))
 		decide(all, ASSIGN_REACH, NULL)->leftover = i;
 	/* What is in force leaves as a balancer first, if at all. One that is only remembered was wanted
 	 * before the restart, and is not any more. */
@@ -233,8 +209,8 @@ struct assign_decision *assign(const struct assign_world *world, size_t *n)
 	for (size_t i = 0; i < world->leftovers_n; i++)
 		take_leftover(&all, i);
 	take_rest(&all);
-	facts_free(&all.reached);
-	facts_free(&all.waiting);
+	words_clear(&all.reached);
+	words_clear(&all.waiting);
 	places_free(&all);
 	*n = all.n;
 	return all.decisions;

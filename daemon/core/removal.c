@@ -8,6 +8,7 @@
 
 #include "common/mem.h"
 #include "common/text.h"
+#include "common/words.h"
 #include "daemon/core/spec/spec_state.h"
 
 /* Claims that have a word in common: a name, an id, a place. */
@@ -43,16 +44,11 @@ struct entry {
 	UT_hash_handle hh;
 };
 
-struct silent {
-	char *spec;
-	UT_hash_handle hh;
-};
-
 struct removal {
 	bool nothing_read;
 	unsigned round;
-	size_t told; /* entries, in this round */
-	struct silent *silent;
+	size_t told;          /* entries, in this round */
+	struct words *silent; /* specs */
 	struct entry *entries;
 	struct group *groups[INDEXES];
 };
@@ -181,17 +177,6 @@ static void entry_free(struct removal *removal, struct entry *entry)
 	free(entry);
 }
 
-static void forget_silent(struct removal *removal)
-{
-	struct silent *silent, *tmp;
-
-	HASH_ITER (hh, removal->silent, silent, tmp) {
-		HASH_DELETE(hh, removal->silent, silent);
-		free(silent->spec);
-		free(silent);
-	}
-}
-
 struct removal *removal_new(void)
 {
 	return xcalloc(1, sizeof(struct removal));
@@ -205,7 +190,7 @@ void removal_free(struct removal *removal)
 		return;
 	HASH_ITER (hh, removal->entries, entry, tmp)
 		entry_free(removal, entry);
-	forget_silent(removal);
+	words_clear(&removal->silent);
 	free(removal);
 }
 
@@ -214,7 +199,7 @@ void removal_begin(struct removal *removal)
 	removal->round++;
 	removal->told = 0;
 	removal->nothing_read = false;
-	forget_silent(removal);
+	words_clear(&removal->silent);
 }
 
 void removal_put(struct removal *removal, const void *who, const struct claim *claim)
@@ -253,14 +238,7 @@ void removal_nothing_read(struct removal *removal)
 
 void removal_put_silent(struct removal *removal, const char *spec)
 {
-	struct silent *silent;
-
-	HASH_FIND_STR(removal->silent, spec, silent);
-	if (silent)
-		return;
-	silent = xcalloc(1, sizeof(*silent));
-	silent->spec = xstrdup(spec);
-	HASH_ADD_KEYPTR(hh, removal->silent, silent->spec, strlen(silent->spec), silent);
+	words_add(&removal->silent, spec);
 }
 
 /* The rules. Each is asked of the claims that a word leads to. */
@@ -390,11 +368,7 @@ bool removal_is_wanted(const struct removal *removal, const struct removal_conta
 
 static bool is_silent(const struct removal *removal, const char *spec)
 {
-	struct silent *silent = NULL;
-
-	if (spec)
-		HASH_FIND_STR(removal->silent, spec, silent);
-	return removal->nothing_read || silent;
+	return removal->nothing_read || words_have(removal->silent, spec);
 }
 
 enum removal_verdict removal_of_container(const struct removal *removal,

@@ -8,6 +8,7 @@
 
 #include "common/mem.h"
 #include "common/names.h"
+#include "common/words.h"
 #include "daemon/core/container_name.h"
 #include "daemon/io/clock.h"
 #include "daemon/run/job_internal.h"
@@ -21,58 +22,19 @@ struct family {
 	UT_hash_handle hh;
 };
 
-/* A word of a set. */
-struct known {
-	UT_hash_handle hh;
-	size_t n; /* of what is counted by it */
-	char word[];
-};
-
 struct job_list {
 	struct listed **all; /* in the engine's order */
 	size_t n;
 	struct listed *by_name;
 	struct family *families;
 	size_t looked_at;     /* of all: whether they are orphans */
-	struct known *names;  /* of targets */
+	struct words *names;  /* of targets */
 	char *lookalike;      /* the first container that has copies of our labels; NULL: there is none */
 	size_t lookalikes;    /* how many there are */
-	struct known *wishes; /* IDs of the instances that are wanted here */
-	struct known *specs;  /* that want them */
-	struct known *found;  /* orphans and strays, counted by whom they may have to wait for */
+	struct words *wishes; /* IDs of the instances that are wanted here */
+	struct words *specs;  /* that want them */
+	struct words *found;  /* orphans and strays, counted by whom they may have to wait for */
 };
-
-static bool is_known(struct known *set, const char *word)
-{
-	struct known *known;
-
-	HASH_FIND_STR(set, word, known);
-	return known;
-}
-
-static struct known *learn(struct known **set, const char *word)
-{
-	size_t len = strlen(word);
-	struct known *known;
-
-	HASH_FIND_STR(*set, word, known);
-	if (known)
-		return known;
-	known = xcalloc(1, sizeof(*known) + len + 1);
-	memcpy(known->word, word, len);
-	HASH_ADD_KEYPTR(hh, *set, known->word, len, known);
-	return known;
-}
-
-static void forget(struct known **set)
-{
-	struct known *known, *tmp;
-
-	HASH_ITER (hh, *set, known, tmp) {
-		HASH_DEL(*set, known);
-		free(known);
-	}
-}
 
 void job_list_free(struct job_list *list)
 {
@@ -90,10 +52,10 @@ void job_list_free(struct job_list *list)
 		observed_container_free(list->all[i]->container);
 		free(list->all[i]);
 	}
-	forget(&list->names);
-	forget(&list->wishes);
-	forget(&list->specs);
-	forget(&list->found);
+	words_clear(&list->names);
+	words_clear(&list->wishes);
+	words_clear(&list->specs);
+	words_clear(&list->found);
 	free(list->lookalike);
 	free(list->all);
 	free(list);
@@ -195,9 +157,9 @@ static void on_entry(void *arg, struct json_object *entry)
  * nobody else's way. */
 static size_t *found_like(struct job_list *list, const char *stray_of, const char *orphan_of)
 {
-	bool may_wait = orphan_of && is_known(list->specs, orphan_of);
+	bool may_wait = words_have(list->specs, orphan_of);
 
-	return &learn(&list->found, stray_of ? stray_of : may_wait ? orphan_of : "")->n;
+	return words_number(&list->found, stray_of ? stray_of : may_wait ? orphan_of : "");
 }
 
 /* Orphans: ours, and nobody asked us about them; removed when no spec can want them. */
@@ -233,13 +195,13 @@ static void adopt(struct job *job, const char *name, const struct observed_conta
 	struct job_target *found;
 
 	/* "api-lb-apilb-next" belongs to api-lb, which is a target then, too. */
-	if (is_known(job->list->names, name))
+	if (words_have(job->list->names, name))
 		return;
 	if (*alike == JOB_MAX_ORPHANS) {
 		job->more_orphans = true;
 		return;
 	}
-	learn(&job->list->names, name);
+	words_add(&job->list->names, name);
 	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
 	found = &job->targets[job->n++];
 	*found = (struct job_target){
@@ -255,7 +217,7 @@ static void adopt(struct job *job, const char *name, const struct observed_conta
 /* Made for one of our targets, and called something else by now. */
 static bool is_stray(const struct job *job, const struct observed_container *container)
 {
-	return container->instance && is_known(job->list->wishes, container->instance);
+	return words_have(job->list->wishes, container->instance);
 }
 
 static bool is_orphan(struct job *job, const struct observed_container *container)
@@ -287,7 +249,7 @@ static void adopt_some(struct job *job)
 		char *name;
 
 		container_role_of(container->name, &name);
-		if (!is_known(list->names, name) && (stray || is_orphan(job, container)))
+		if (!words_have(list->names, name) && (stray || is_orphan(job, container)))
 			adopt(job, name, container, stray);
 		free(name);
 	}
@@ -334,11 +296,11 @@ char *job_relieved_by(struct job *job, const struct job_target *target)
 static void learn_targets(struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++) {
-		learn(&job->list->names, job->targets[i].order.name);
+		words_add(&job->list->names, job->targets[i].order.name);
 		if (!job->targets[i].order.wanted)
 			continue;
-		learn(&job->list->wishes, job->targets[i].order.wanted->instance.id);
-		learn(&job->list->specs, job->targets[i].order.wanted->spec);
+		words_add(&job->list->wishes, job->targets[i].order.wanted->instance.id);
+		words_add(&job->list->specs, job->targets[i].order.wanted->spec);
 	}
 	for (size_t i = job->n - job->orphans; i < job->n; i++)
 		++*found_like(job->list, job->targets[i].stray_of, job->targets[i].orphan_of);

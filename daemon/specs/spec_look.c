@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "common/text.h"
+#include "common/words.h"
 
 /* Of a spec, by its name. */
 struct spec_known {
@@ -66,7 +67,7 @@ void spec_look_free(struct spec_look *look)
 	free(look->findings);
 	watch_listing_clear(&look->listing);
 	forget(&look->known);
-	forget(&look->recorded);
+	words_clear(&look->recorded);
 	named_files_free(look->named);
 	free(look->dir);
 	free(look);
@@ -84,16 +85,14 @@ void spec_look_know(struct spec_look *look, const char *name, const char *path, 
 
 void spec_look_record(struct spec_look *look, const char *name)
 {
-	find_or_add(&look->recorded, name);
+	words_add(&look->recorded, name);
 }
 
 static bool has_recorded(void *arg, const char *name)
 {
 	const struct spec_look *look = arg;
-	struct spec_known *known;
 
-	HASH_FIND_STR(look->recorded, name, known);
-	return known != NULL;
+	return words_have(look->recorded, name);
 }
 
 static void judge(struct spec_look *look, const struct spec_known *known, struct watch_file *file,

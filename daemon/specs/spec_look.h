@@ -30,7 +30,7 @@ struct spec_look {
 	char *dir;
 	bool have_agent;          /* SSH_AUTH_SOCK is set */
 	struct spec_known *known; /* private, like the next */
-	struct spec_known *recorded;
+	struct words *recorded;
 	struct named_files *named; /* that were read for it */
 	struct watch_listing listing;
 	struct spec_finding

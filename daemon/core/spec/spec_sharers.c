@@ -1,43 +1,30 @@
 #include "daemon/core/spec/spec_sharers.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <uthash.h>
 
 #include "common/mem.h"
+#include "common/words.h"
 
-struct shared {
-	UT_hash_handle hh;
-	size_t sharers;
-	char address[];
-};
-
-static struct shared *shared_for(struct shared **all, const struct spec_server *server)
+static size_t *sharers_of(struct words **servers, const struct spec_server *server)
 {
 	char *address = xasprintf("%s %u", server->host, server->port);
-	struct shared *shared;
+	size_t *sharers = words_number(servers, address);
 
-	HASH_FIND_STR(*all, address, shared);
-	if (!shared) {
-		shared = xcalloc(1, sizeof(*shared) + strlen(address) + 1);
-		strcpy(shared->address, address);
-		HASH_ADD_STR(*all, address, shared);
-	}
 	free(address);
-	return shared;
+	return sharers;
 }
 
-static void count(struct shared **all, const struct spec_instance *instance)
+static void count(struct words **servers, const struct spec_instance *instance)
 {
 	for (size_t i = 0; i < instance->servers_n; i++)
-		shared_for(all, &instance->servers[i])->sharers++;
+		++*sharers_of(servers, &instance->servers[i]);
 }
 
-static void tell(struct shared **all, struct spec_instance *instance)
+static void tell(struct words **servers, struct spec_instance *instance)
 {
 	instance->sharers = 0;
 	for (size_t i = 0; i < instance->servers_n; i++) {
-		size_t sharers = shared_for(all, &instance->servers[i])->sharers;
+		size_t sharers = *sharers_of(servers, &instance->servers[i]);
 
 		if (sharers > instance->sharers)
 			instance->sharers = sharers;
@@ -46,18 +33,15 @@ static void tell(struct shared **all, struct spec_instance *instance)
 
 void spec_count_sharers(struct spec *const *specs, size_t n)
 {
-	struct shared *all = NULL, *shared, *tmp;
+	struct words *servers = NULL;
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < specs[i]->instances_n; j++)
-			count(&all, &specs[i]->instances[j]);
+			count(&servers, &specs[i]->instances[j]);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < specs[i]->instances_n; j++)
-			tell(&all, &specs[i]->instances[j]);
-	HASH_ITER (hh, all, shared, tmp) {
-		HASH_DEL(all, shared);
-		free(shared);
-	}
+			tell(&servers, &specs[i]->instances[j]);
+	words_clear(&servers);
 }
 
 int64_t spec_interval_for_ms(size_t sharers)
