@@ -84,6 +84,43 @@ START_TEST(a_mishap_alone_changes_nothing)
 }
 END_TEST
 
+/* Who is told to leave has its last connection for 300 ms more. */
+static int64_t last_connection_ends;
+
+static void end_soon(struct place *place)
+{
+	for (struct fake_container *c = place->machine.containers; c; c = c->next)
+		if (c->leaves && last_connection_ends == 0)
+			last_connection_ends = turned_clock_ms() + 300;
+	if (last_connection_ends > 0 && turned_clock_ms() >= last_connection_ends)
+		place_end_connections(place);
+}
+
+/* The next look may be half a minute away, or more. */
+START_TEST(who_ends_soon_is_removed_by_this_run_or_the_next)
+{
+	struct place place;
+	size_t nth = 0;
+	bool came_to_it;
+
+	do {
+		last_connection_ends = 0;
+		place_begin(&place, 0);
+		place.machine.lasting = true;
+		place.each_turn = end_soon;
+		change_image(&place);
+		fake_engine_fail(place.engine, ++nth, FAULT_CUT_BEFORE);
+		place_run(&place);
+		came_to_it = fake_engine_has_failed(place.engine);
+		place_run(&place);
+		ck_assert_msg(place_containers(&place) == 1, "request %zu: %zu containers\n%s", nth,
+			      place_containers(&place), place.machine.history);
+		place_close(&place);
+	} while (came_to_it);
+	ck_assert_uint_gt(nth, 20);
+}
+END_TEST
+
 /* A second balancer on the same host, of which a request costs the connection. */
 
 static struct wanted *second_wanted(const char *servers)
@@ -201,6 +238,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, MISHAPS);
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
 	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
+	tcase_add_test(tcase, who_ends_soon_is_removed_by_this_run_or_the_next);
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */
 	tcase_set_tags(every, "long");
 	tcase_add_loop_test(every, any_request_may_fail, 0, WORLDS);

@@ -17,8 +17,9 @@
  */
 #define MOMENT_MS 10000
 #define LOOK_INTERVAL_MS 200
-/* So often when a container was told to leave in this run. */
+/* So often when a container was told to leave in this run, or has been for no longer than this. */
 #define LEAVING_LOOKS 5
+#define LEAVING_NEW_MS 5000
 /* A host with many is gone through in turns of the loop. */
 #define TARGETS_A_TURN 16
 
@@ -493,12 +494,21 @@ static bool may_look_again(const struct job *job)
 	return now + (now - job->look_ms) + LOOK_INTERVAL_MS <= job->moment_ms + MOMENT_MS;
 }
 
-/* Most have no connections, and leave at once: then the same run removes them. */
-static bool is_leaving(const struct job *job)
+/* Most former containers have no connections, and end at once: then the same run removes them, or, where that
+ * has failed since, the next. */
+static bool awaits_leavers(const struct job *job)
 {
-	for (size_t i = 0; i < job->n; i++)
-		if (job->targets[i].result.err.kind == ERR_NONE && job->targets[i].result.observed.old_n > 0)
+	bool acts = job->rounds > 0;
+
+	if (job->looks >= LEAVING_LOOKS || job->options.observe_only)
+		return false;
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_target *target = &job->targets[i];
+
+		if (target->result.err.kind == ERR_NONE && target->result.observed.old_n > 0 &&
+		    (acts || leaving_told_since(&target->memory.leaving, clock_ms() - LEAVING_NEW_MS)))
 			return true;
+	}
 	return false;
 }
 
@@ -516,8 +526,7 @@ static enum step phase_verify(struct job *job)
 		observe_again(job);
 		return STEP_NEXT;
 	}
-	if ((needs_a_moment(job) && may_look_again(job)) ||
-	    (job->rounds > 0 && is_leaving(job) && job->looks < LEAVING_LOOKS)) {
+	if ((needs_a_moment(job) && may_look_again(job)) || awaits_leavers(job)) {
 		if (job->step++ == 0) {
 			job_sleep(job, LOOK_INTERVAL_MS);
 			return STEP_WAIT;

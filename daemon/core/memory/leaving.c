@@ -21,6 +21,14 @@ int64_t leaving_since(const struct leaving *leaving, const char *id, int64_t now
 	return i < leaving->n ? leaving->v[i].since_ms : now_ms;
 }
 
+bool leaving_told_since(const struct leaving *leaving, int64_t ms)
+{
+	for (size_t i = 0; i < leaving->n; i++)
+		if (leaving->v[i].since_ms >= ms)
+			return true;
+	return false;
+}
+
 bool leaving_has(const struct leaving *leaving, const char *id)
 {
 	return find(leaving, id) < leaving->n;

@@ -22,6 +22,8 @@ struct leaving {
 
 /* Since when the container has been leaving, as far as is known; now_ms when it is new. */
 int64_t leaving_since(const struct leaving *leaving, const char *id, int64_t now_ms);
+/* Whether a container was told to leave at this time or later. */
+bool leaving_told_since(const struct leaving *leaving, int64_t ms);
 bool leaving_has(const struct leaving *leaving, const char *id);
 void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms, const char *started_at);
 /* It was told to leave, and is not the one any more that was told so: the engine has started it again. */
