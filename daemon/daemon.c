@@ -76,24 +76,16 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 /* false: nothing has changed, and the log says why. */
 static bool reload_settings(struct daemon *daemon)
 {
-	struct settings fresh;
 	char *restart = NULL;
 	struct err err;
 
-	if (settings_reload(&fresh, &daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
+	if (settings_reload(&daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
 		log_error(NULL, "%s; the settings stay as they were", err.message);
 		return false;
 	}
 	if (restart)
 		log_warning(NULL, "%s: in effect after a restart", restart);
 	free(restart);
-	/* Only what can change: the others stand on the strings that they were given. */
-	daemon->settings.resync_ms = fresh.resync_ms;
-	daemon->settings.silent_after_ms = fresh.silent_after_ms;
-	daemon->settings.concurrency = fresh.concurrency;
-	daemon->settings.log_level = fresh.log_level;
-	daemon->settings.log_format = fresh.log_format;
-	settings_clear(&fresh);
 	log_init(daemon->settings.log_level, daemon->settings.log_format);
 	fleet_settings_changed(daemon->fleet);
 	return true;

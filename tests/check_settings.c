@@ -257,39 +257,47 @@ START_TEST(a_file_that_is_named_must_be_there_and_readable)
 }
 END_TEST
 
-static struct settings reloaded;
 static char *restart;
 
 static int call_reload(int argc, char **argv)
 {
-	return settings_reload(&reloaded, &settings, argc, argv, &restart, &err);
+	return settings_reload(&settings, argc, argv, &restart, &err);
 }
 
 START_TEST(a_reload_takes_what_can_change_and_names_what_cannot)
 {
+	const char *spec_dir;
+
 	write_text(file, "specDir: /s\nowner: a\nresync: 10s\n");
 	parse("--socket /k");
-	write_text(file, "specDir: /other\nowner: b\nresync: 20s\nlogLevel: debug\nsocket: /ignored\n");
+	spec_dir = settings.spec_dir;
+	write_text(file, "specDir: /other\nowner: b\nsocket: /ignored\nresync: 20s\nsilentAfter: 2m\n"
+			 "concurrency: 7\nlogLevel: debug\nlogFormat: json\n");
 	ck_assert_int_eq(parse_with(call_reload, "--socket /k"), 0);
 	ck_assert_str_eq(restart, "specDir, owner");
-	ck_assert_str_eq(reloaded.spec_dir, "/s");
-	ck_assert_str_eq(reloaded.owner, "a");
-	ck_assert_str_eq(reloaded.socket, "/k");
-	ck_assert_int_eq(reloaded.resync_ms, 20000);
-	ck_assert_int_eq(reloaded.log_level, LOG_LEVEL_DEBUG);
+	/* Others stand on it. */
+	ck_assert_ptr_eq(settings.spec_dir, spec_dir);
+	ck_assert_str_eq(settings.spec_dir, "/s");
+	ck_assert_str_eq(settings.owner, "a");
+	ck_assert_str_eq(settings.socket, "/k");
+	ck_assert_int_eq(settings.resync_ms, 20000);
+	ck_assert_int_eq(settings.silent_after_ms, 120000);
+	ck_assert_int_eq(settings.concurrency, 7);
+	ck_assert_int_eq(settings.log_level, LOG_LEVEL_DEBUG);
+	ck_assert_int_eq(settings.log_format, LOG_FORMAT_JSON);
 	FREE(restart);
-	settings_clear(&reloaded);
 
 	write_text(file, "specDir: /s\nowner: a\n");
 	ck_assert_int_eq(parse_with(call_reload, "--socket /k"), 0);
 	ck_assert_ptr_null(restart);
-	ck_assert_int_eq(reloaded.resync_ms, 30000);
-	settings_clear(&reloaded);
+	ck_assert_int_eq(settings.resync_ms, 30000);
 
-	write_text(file, "nonsense: 1\n");
+	/* What comes before a mistake is not taken, either. */
+	write_text(file, "resync: 5s\nnonsense: 1\n");
 	ck_assert_int_eq(parse_with(call_reload, "--socket /k"), -1);
 	ck_assert_ptr_null(restart);
 	ck_assert_str_eq(settings.spec_dir, "/s");
+	ck_assert_int_eq(settings.resync_ms, 30000);
 }
 END_TEST
 

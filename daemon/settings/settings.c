@@ -97,10 +97,10 @@ static const struct row {
 	const char *fallback;
 	const char *help;
 	int (*parse)(void *field, const char *text, struct err *err);
-	size_t offset;
-	bool restart; /* a char * that cannot change while the daemon runs */
+	size_t offset, size;
+	bool restart; /* a char *, on which others stand: it cannot change while the daemon runs */
 } rows[] = {
-#define FIELD(name) offsetof(struct settings, name)
+#define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)NULL)->name)
 	{"config", NULL, "FILE", APILB_DEFAULT_SETTINGS, "settings file", parse_path, FIELD(config_file),
 	 false},
 	{"spec-dir", "specDir", "DIR", APILB_DEFAULT_SPEC_DIR, "directory of the specs", parse_path,
@@ -123,8 +123,8 @@ static const struct row {
 	 FIELD(log_level), false},
 	{"log-format", "logFormat", "FORMAT", "text", "text or json", parse_log_format, FIELD(log_format),
 	 false},
-	{"version", NULL, NULL, NULL, "print the version, and exit", NULL, 0, false},
-	{"help", NULL, NULL, NULL, "print this, and exit", NULL, 0, false},
+	{"version", NULL, NULL, NULL, "print the version, and exit", NULL, 0, 0, false},
+	{"help", NULL, NULL, NULL, "print this, and exit", NULL, 0, 0, false},
 #undef FIELD
 };
 #define ROWS (sizeof(rows) / sizeof(*rows))
@@ -262,25 +262,34 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct err 
 	return 0;
 }
 
-int settings_reload(struct settings *settings, const struct settings *old, int argc, char **argv,
-		    char **restart, struct err *err)
+/* Of one that cannot change: *names, which grows by its key when it would have to. */
+static void name_if_other(const struct row *row, char *is, char *wanted, char **names)
 {
-	int rc = settings_parse(settings, argc, argv, err);
+	char *before = *names;
+
+	if (strcmp(is, wanted) == 0)
+		return;
+	*names = xasprintf("%s%s%s", before ? before : "", before ? ", " : "", row->key);
+	free(before);
+}
+
+int settings_reload(struct settings *settings, int argc, char **argv, char **restart, struct err *err)
+{
+	struct settings fresh;
+	int rc = settings_parse(&fresh, argc, argv, err);
 
 	*restart = NULL;
 	if (rc != 0)
 		return rc;
 	for (const struct row *row = rows; row < rows + ROWS; row++) {
-		char *is = row->restart ? *(char **)field_of((struct settings *)old, row) : NULL;
-		char **wanted = field_of(settings, row), *names = *restart;
+		void *is = field_of(settings, row), *wanted = field_of(&fresh, row);
 
-		if (!row->restart || strcmp(is, *wanted) == 0)
-			continue;
-		*restart = xasprintf("%s%s%s", names ? names : "", names ? ", " : "", row->key);
-		free(names);
-		free(*wanted);
-		*wanted = xstrdup(is);
+		if (row->restart)
+			name_if_other(row, *(char **)is, *(char **)wanted, restart);
+		else if (row->key)
+			memcpy(is, wanted, row->size);
 	}
+	settings_clear(&fresh);
 	return 0;
 }
 

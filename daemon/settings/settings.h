@@ -38,11 +38,11 @@ struct settings {
 int settings_parse(struct settings *settings, int argc, char **argv, struct err *err);
 
 /*
- * The same again, for SIGHUP. What cannot change while the daemon runs stays as
- * it is in `old`; *restart (caller frees) then names it ("specDir, socket"), else it is NULL.
+ * The same again, for SIGHUP: takes over what can change while the daemon runs. What
+ * cannot stays as it is, the strings that others stand on among it; *restart (caller frees) then names it
+ * ("specDir, socket"), else it is NULL. On failure nothing changes.
  */
-int settings_reload(struct settings *settings, const struct settings *old, int argc, char **argv,
-		    char **restart, struct err *err);
+int settings_reload(struct settings *settings, int argc, char **argv, char **restart, struct err *err);
 
 void settings_clear(struct settings *settings);
 
