@@ -45,9 +45,19 @@ static void on_moved(void *arg)
 
 static struct host_context context = {.due = on_due};
 
-static struct spec *parse(const char *image)
+static struct spec *parse_text(const char *text)
 {
 	static const struct spec_context context_of_spec = {.have_agent = true};
+	struct spec_errors errors = {0};
+	struct spec *parsed = spec_parse("test.yaml", text, strlen(text), &context_of_spec, &errors);
+
+	ck_assert_ptr_nonnull(parsed);
+	spec_errors_clear(&errors);
+	return parsed;
+}
+
+static struct spec *parse(const char *image)
+{
 	char *text = xasprintf("servers: [\"10.0.0.1:6443\"]\n"
 			       "image: %s\n"
 			       "bindAddress: 127.0.0.1:7443\n"
@@ -56,11 +66,8 @@ static struct spec *parse(const char *image)
 			       "- {host: {ssh: {address: h1}}}\n"
 			       "- {host: {ssh: {address: h2}}}\n",
 			       image);
-	struct spec_errors errors = {0};
-	struct spec *parsed = spec_parse("test.yaml", text, strlen(text), &context_of_spec, &errors);
+	struct spec *parsed = parse_text(text);
 
-	ck_assert_ptr_nonnull(parsed);
-	spec_errors_clear(&errors);
 	free(text);
 	return parsed;
 }
@@ -234,6 +241,78 @@ START_TEST(what_has_nothing_to_go_back_to_stays_failed_until_resumed)
 	go_through_specs(HOSTS);
 	run_until(1, ERR_NONE, UNIT_CHANGING);
 	assert_events("rollout-reverted", 1);
+}
+END_TEST
+
+/* A run has found it as wanted, with its server in this state. */
+static void see(struct instance *instance, enum server_state state)
+{
+	struct job_target target = instance_target(instance, false);
+	struct observed_instance *observed = &target.result.observed;
+
+	observed->stats = STATS_ANSWERED;
+	observed->servers = xcalloc(1, sizeof(*observed->servers));
+	observed->servers[0].name = xstrdup("10.0.0.1:6443");
+	observed->servers[0].state = state;
+	observed->servers_n = 1;
+	instance_settle(instance, &target, &target.result.err, store, events);
+	job_target_clear(&target);
+}
+
+/* Two balancers of a host are to change, and a server of each is up. */
+static void change_two(const struct spec *two, struct instance *pair[2])
+{
+	static const struct observed_instance observed;
+	struct rollout_part parts[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		struct wanted *wanted = wanted_new("apilb", two->name, &two->instances[i], NULL);
+		struct instance_change change;
+
+		pair[i] = host_wish(hosts[0], two->instances[i].name, wanted, false, &change);
+		instance_reached(pair[i], wanted, store);
+		see(pair[i], SERVER_UP);
+		instance_found(pair[i], LOOK_LEAVE, &observed);
+		parts[i] = (struct rollout_part){
+			.kind = PART_WANTED, .spec = two, .host = hosts[0], .instance = pair[i]};
+		wanted_unref(wanted);
+	}
+	rollouts_set(rollouts, parts, 2);
+	for (int turn = 0; turn < MAX_TURNS && instance_unit_state(pair[0]) != UNIT_CHANGING; turn++) {
+		rollouts_ran(rollouts, hosts[0]);
+		event_base_loop(base, EVLOOP_ONCE);
+	}
+	ck_assert_int_eq(instance_unit_state(pair[0]), UNIT_CHANGING);
+}
+
+/* Not the one before it, which has not checked its server yet, or is still being worked on. */
+START_TEST(a_halt_names_the_balancer_that_has_failed)
+{
+	static const char text[] =
+		"servers: [\"10.0.0.1:6443\"]\n"
+		"rollout: {canary: 1, parallel: 1, settle: 1ms}\n"
+		"ssh: {address: h1}\n"
+		"apiLoadBalancers:\n"
+		"- {name: lb1, bindAddress: 127.0.0.1:7443, hostConfigPath: /etc/lb1/haproxy.cfg}\n"
+		"- {name: lb2, bindAddress: 127.0.0.1:8443, hostConfigPath: /etc/lb2/haproxy.cfg}\n";
+	struct spec *two = parse_text(text);
+	struct instance *pair[2];
+	struct err err;
+	char *message;
+
+	change_two(two, pair);
+	if (_i == 0)
+		see(pair[0], SERVER_UNKNOWN);
+	else
+		instance_progress(pair[0], "pulling");
+	err_set(&err, ERR_PERMANENT, "its port is taken");
+	instance_settle(pair[1], NULL, &err, store, events);
+	rollouts_ran(rollouts, hosts[0]);
+	turn_until_phase("halted");
+	ck_assert_uint_eq(events_of("rollout-halted", &message), 1);
+	ck_assert_str_eq(message, "0 of 1 hosts were done: test/h1/lb2: its port is taken");
+	free(message);
+	spec_free(two);
 }
 END_TEST
 
@@ -485,6 +564,7 @@ int main(void)
 
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, what_has_nothing_to_go_back_to_stays_failed_until_resumed);
+	tcase_add_loop_test(cases, a_halt_names_the_balancer_that_has_failed, 0, 2);
 	tcase_add_test(cases, a_rollout_does_not_end_without_what_was_left_out);
 	tcase_add_loop_test(cases, what_was_left_out_starts_over_when_it_has_part_and_not_when_it_is_gone, 0,
 			    2);

@@ -178,21 +178,38 @@ void spec_rollout_note(struct spec_rollout *spec_rollout, size_t i)
 
 /* What is decided. */
 
-static void find_failure(struct seat *seat, void *arg)
+/* Of several balancers on a host one has failed, and others may be in the middle of something. */
+
+static void find_error(struct seat *seat, void *arg)
+{
+	const struct err *err = &instance_verdict(seat->instance)->err;
+	char **text = arg;
+
+	if (!*text && err->kind != ERR_NONE)
+		*text = xasprintf("%s: %s", instance_identity(seat->instance)->id, err->message);
+}
+
+static void find_lost(struct seat *seat, void *arg)
 {
 	enum rollout_verdict verdict = instance_rollout_verdict(seat->instance);
 	const struct wanted *wanted = instance_revision(seat->instance)->in_force;
-	const char *id = instance_identity(seat->instance)->id;
 	char **text = arg;
 
-	if (*text || verdict == VERDICT_WELL)
-		return;
-	if (verdict == VERDICT_FAILED)
-		*text = xasprintf("%s: %s", id, instance_verdict(seat->instance)->err.message);
-	else
+	if (!*text && wanted && (verdict == VERDICT_LOST || verdict == VERDICT_UNSURE))
 		*text = xasprintf(
-			"%s: with the change it sees none of its %zu API servers up, and did before", id,
-			wanted ? wanted->instance.servers_n : 0);
+			"%s: with the change it sees none of its %zu API servers up, and did before",
+			instance_identity(seat->instance)->id, wanted->instance.servers_n);
+}
+
+/* Why this unit has failed. The caller frees. */
+static char *failure_of(struct spec_rollout *spec_rollout, size_t unit)
+{
+	char *why = NULL;
+
+	spec_rollout_each(spec_rollout, unit, find_error, &why);
+	if (!why)
+		spec_rollout_each(spec_rollout, unit, find_lost, &why);
+	return why ? why : xstrdup("a host has failed");
 }
 
 static void revert_seat(struct seat *seat, void *arg)
@@ -254,11 +271,8 @@ static void fail(struct spec_rollout *spec_rollout, const struct rollout_unit *u
 {
 	struct events *events = spec_rollout->rollouts->options.events;
 	bool reverts = spec_rollout->rollout.settings.on_failure == ROLLOUT_REVERT;
-	char *why = NULL, *then;
+	char *why = failure_of(spec_rollout, (size_t)(unit - spec_rollout->rollout.units)), *then;
 
-	spec_rollout_each(spec_rollout, (size_t)(unit - spec_rollout->rollout.units), find_failure, &why);
-	if (!why)
-		why = xstrdup("a host has failed");
 	spec_rollout_stop(spec_rollout, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
 	then = stop_all(spec_rollout);
 	events_add(events, LOG_LEVEL_ERROR, spec_rollout->spec, NULL,
