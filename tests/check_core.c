@@ -616,6 +616,56 @@ START_TEST(untested_servers_without_an_address_are_none)
 }
 END_TEST
 
+/* Whether there is somebody for whoever connects. */
+static const struct {
+	const char *rows;
+	bool unchecked, serves_nobody;
+} serving[] = {
+	{"a:1,UP,L7OK,0", false, false},
+	{"a:1,DOWN,L4CON,0", false, true},
+	{"a:1,DOWN,L4CON,0|b:1,UP,L7OK,0", false, false},
+	{"a:1,DOWN,L4CON,0|a:1-untested,no check,,1", false, false},
+	{"a:1,UP,INI,0", true, false},
+	{"a:1,DOWN,L4CON,0|b:1,UP,INI,0", true, false},
+	{"a:1,UP,L7OK,0|b:1,UP,INI,0", false, false},
+};
+
+START_TEST(who_has_a_server_up_serves_somebody)
+{
+	struct observed_instance observed = stats_of(serving[_i].rows);
+
+	ck_assert_int_eq(observed_is_unchecked(&observed), serving[_i].unchecked);
+	ck_assert_int_eq(observed_serves_nobody(&observed), serving[_i].serves_nobody);
+	observed.stats = STATS_FAILED;
+	ck_assert(!observed_serves_nobody(&observed));
+	observed_instance_clear(&observed);
+}
+END_TEST
+
+/* That of HAProxy's is a number; and what was once read is no answer to the next question. */
+START_TEST(who_drains_says_so)
+{
+	static const struct {
+		const char *line;
+		bool stopping;
+	} lines[] = {{"Stopping: 1\n", true}, {"Stopping: 0\n", false}, {"Stopping:\n", false}, {"", false}};
+	struct observed_instance observed = {0};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char *text = xasprintf("Version: 2.6\n%s\n# pxname,svname,status,check_status\n"
+				       "kube-apiserver,a:1,UP,L7OK\n\n",
+				       lines[i].line);
+
+		observed_forget_servers(&observed);
+		observed_stats_parse(&observed, text);
+		ck_assert_int_eq(observed.stats, STATS_ANSWERED);
+		ck_assert_int_eq(observed.stopping, lines[i].stopping);
+		free(text);
+	}
+	observed_instance_clear(&observed);
+}
+END_TEST
+
 static const char *const not_stats[] = {"", "\n", "garbage", "# pxname,svname\n,\n",
 					"# pxname,svname,status\nkube-apiserver", "Permission denied\n",
 					/* Half of one. */
@@ -928,6 +978,9 @@ int main(void)
 	tcase_add_test(all, other_servers_are_other_servers);
 	tcase_add_loop_test(all, untested_servers_without_an_address_are_none, 0,
 			    sizeof(backups) / sizeof(backups[0]));
+	tcase_add_loop_test(all, who_has_a_server_up_serves_somebody, 0,
+			    sizeof(serving) / sizeof(serving[0]));
+	tcase_add_test(all, who_drains_says_so);
 	tcase_add_loop_test(all, directory_is_mounted_unless_it_is_shared, 0, N(mounts));
 	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);
 	tcase_add_test(all, stats_tell_version_generation_and_servers);

@@ -353,6 +353,15 @@ static void leave_an_orphan_of_lb(void)
 	lab_pass(2000);
 }
 
+/* All connections end, at last, of those that were told to leave. */
+static void end_connections(void)
+{
+	lab_machine(1)->lasting = false;
+	for (struct fake_container *c = lab_machine(1)->containers; c; c = c->next)
+		if (c->leaves)
+			fake_leave(lab_machine(1), c);
+}
+
 enum { SERVES, REFUSED, REFUSED_AND_CUT_OFF };
 
 START_TEST(what_nobody_knows_takes_along_nothing_that_has_to_stay)
@@ -374,11 +383,12 @@ START_TEST(what_nobody_knows_takes_along_nothing_that_has_to_stay)
 		lab_pass(300000);
 		ck_assert_msg(lab_runs(1, LAB_NEW) && strcmp(lab_container(1, "lb")->id, id) == 0, "%s",
 			      lab_told());
-		/* It is remembered, and what nobody knows is gone. */
+		/* It is remembered, and what nobody knows goes when its connections have ended. */
 		ck_assert_str_eq(lab_phase(1, "lb"), "removing");
-		ck_assert_uint_eq(lab_containers(1), 1);
+		ck_assert_uint_eq(lab_containers(1), 2);
+		end_connections();
+		LAB_UNTIL(lab_containers(1) == 1);
 		write_one("b", "other", LAB_NEW, "");
-		lab_machine(1)->lasting = false;
 		LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
 	}
 	ck_assert_uint_eq(fake_engine_outages(lab_engine(1)), 0);
@@ -534,6 +544,59 @@ START_TEST(whose_place_another_takes_drains)
 	lab_pass(20000);
 	ck_assert_msg(lab_containers(1) == 2, "%s", lab_told());
 	lab_machine(1)->lasting = false;
+}
+END_TEST
+
+/* The same when nobody knows it any more: it is told to leave once, by each daemon, and has its time. */
+START_TEST(what_nobody_knows_and_another_replaces_drains)
+{
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	lab_machine(1)->lasting = true;
+	lab_stop();
+	lose_store();
+	(_i == 0 ? other_name : other_spec_and_name)("192.0.2.1");
+	lab_start();
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	lab_pass(5000);
+	FREE(lab_machine(1)->history);
+	lab_pass(200000);
+	ck_assert_msg(!lab_machine(1)->history, "not quiet: %s", lab_machine(1)->history);
+	ck_assert_msg(lab_containers(1) == 2, "%s", lab_told());
+	/* A process of its own, each; and with a host that is lost for a moment nothing is forgotten. */
+	lab_stop();
+	lab_start();
+	lab_pass(5000);
+	FREE(lab_machine(1)->history);
+	fake_ssh_lose("h1", false);
+	lab_pass(100000);
+	ck_assert_msg(!lab_machine(1)->history, "not quiet: %s", lab_machine(1)->history);
+	ck_assert_uint_eq(lab_containers(1), 2);
+	end_connections();
+	LAB_UNTIL(lab_containers(1) == 1);
+	ck_assert_uint_eq(fake_engine_outages(lab_engine(1)), 0);
+}
+END_TEST
+
+/* Its HAProxy has ended: it is removed by the look that comes soon, not by the next one at its regular time.
+ */
+START_TEST(what_has_drained_soon_goes_soon)
+{
+	lab.settings.resync_ms = 3600000;
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	lab_machine(1)->lasting = true;
+	lab_stop();
+	lose_store();
+	other_name("192.0.2.1");
+	lab_start();
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	lab_pass(1500);
+	end_connections();
+	lab_pass(5000);
+	ck_assert_msg(lab_containers(1) == 1, "%s", lab_told());
 }
 END_TEST
 
@@ -815,6 +878,8 @@ int main(void)
 	tcase_add_loop_test(tcase, who_serves_nobody_holds_up_no_new_name, 0, 2);
 	tcase_add_test(tcase, who_listens_elsewhere_holds_up_nobody);
 	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
+	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
+	tcase_add_test(tcase, what_has_drained_soon_goes_soon);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

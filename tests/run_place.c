@@ -86,6 +86,7 @@ void place_close(struct place *place)
 	free(place->waiting);
 	free(place->told);
 	memory_clear(&place->memory);
+	leaving_clear(&place->draining);
 }
 
 static void on_told(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -194,6 +195,7 @@ void place_forget(struct place *place)
 	job_target_clear(&place->last);
 	place->last = (struct job_target){.stray_of = NULL};
 	memory_clear(&place->memory);
+	leaving_clear(&place->draining);
 }
 
 /* What the store has of it is all that the next process knows (instance_new). */
@@ -214,6 +216,7 @@ static void restart(struct place *place)
 	after.accepted = xstrdup(place->memory.accepted);
 	memory_recall(&after, json, now);
 	memory_clear(&place->memory);
+	leaving_clear(&place->draining);
 	place->memory = after;
 	place->unproven = true;
 	free(json);
@@ -227,6 +230,7 @@ struct job_options place_options(struct place *place)
 		.engine = "/run/docker.sock",
 		.observe_only = place->observe_only,
 		.as_root = true,
+		.draining = &place->draining,
 		.silent_after_ms = SILENT_AFTER_MS,
 		.open = open_stream,
 		.reached = on_reached,
@@ -258,8 +262,8 @@ static void end(struct place *place, struct job *job)
 		place->second_err = targets[1 - lb].result.err;
 	place->due = place->later = 0;
 	for (size_t i = 0; i < n; i++) {
-		place->due += targets[i].orphan_of && targets[i].result.plan.n > 0;
-		place->later += targets[i].orphan_of && targets[i].result.plan.later_n > 0;
+		place->due += job_target_is_found(&targets[i]) && targets[i].result.plan.n > 0;
+		place->later += job_target_is_found(&targets[i]) && targets[i].result.plan.later_n > 0;
 	}
 	take_verdict(place, &targets[lb]);
 }
@@ -282,6 +286,8 @@ void place_run_until(struct place *place, const struct mishap *mishap)
 	place->lookalikes = job_lookalikes(job);
 	free(place->waiting);
 	place->waiting = job_waiting(job);
+	if (!place->observe_only)
+		job_note_draining(job, &place->draining);
 	if (place->done)
 		end(place, job);
 	job_free(job);

@@ -39,9 +39,11 @@ struct place {
 		struct place *place); /* of the event loop, while a run is under way; NULL: nothing */
 	struct err err;               /* of the host as a whole */
 	char *told;
-	char *lookalikes;  /* see job_lookalikes */
-	char *waiting;     /* see job_waiting */
-	size_t due, later; /* of the orphans: so many go now, by the last plan, and so many at another time */
+	char *lookalikes;        /* see job_lookalikes */
+	char *waiting;           /* see job_waiting */
+	struct leaving draining; /* see job_note_draining */
+	size_t due,
+		later; /* of what was found: so many go now, by the last plan, and so many at another time */
 };
 
 /* Of whom a run asks what may be removed: nobody is known. */

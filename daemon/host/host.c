@@ -13,8 +13,8 @@
 #include "daemon/core/schedule.h"
 #include "daemon/io/clock.h"
 
-/* A host has more of them than a run removes. */
-#define ORPHANS_AGAIN_MS 1000
+/* A host has more containers that nobody wants than a run takes on. */
+#define FOUND_AGAIN_MS 1000
 
 /* Values of a host. */
 
@@ -273,8 +273,8 @@ static void tell_found(struct host *host, const struct job *job)
 		    "copies of our labels, from somebody or from an image that was committed from a "
 		    "balancer: left alone, unless a balancer is to have that name");
 	tell_others(host, &host->waiting, job_waiting(job), "stays",
-		    "no spec has it; it goes when all that its spec wants on this host is as wanted, and "
-		    "some of it has a server that is up");
+		    "no spec has it; it goes when what takes its place on this host is as wanted, and has a "
+		    "server that is up");
 }
 
 /* A run that ends early has done something all the same, unless it was to look only. */
@@ -287,6 +287,7 @@ static void keep(struct host *host, struct job *job)
 		return;
 	targets = job_targets(job, &n);
 	host_keep(host, targets, n);
+	job_note_draining(job, &host->draining);
 }
 
 static void on_job_done(void *arg, const struct err *err)
@@ -318,9 +319,10 @@ static void on_job_done(void *arg, const struct err *err)
 	} else {
 		connected(host);
 		tell_found(host, job);
+		job_note_draining(job, &host->draining);
 		delay = host_settle(host, targets, n);
-		if (job_left_orphans(job) && delay > ORPHANS_AGAIN_MS)
-			delay = ORPHANS_AGAIN_MS;
+		if (job_left_found(job) && delay > FOUND_AGAIN_MS)
+			delay = FOUND_AGAIN_MS;
 	}
 	job_free(job);
 	run_ended(host, delay, !host->observing);
@@ -436,6 +438,7 @@ static void start_job(struct host *host)
 		.owner = context->owner,
 		.engine = host->settings.engine,
 		.as_root = is_root(host),
+		.draining = &host->draining,
 		.silent_after_ms = context->silent_after_ms,
 		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
 		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
@@ -545,6 +548,7 @@ void host_free(struct host *host)
 	free(host->instances);
 	free(host->lookalikes);
 	free(host->waiting);
+	leaving_clear(&host->draining);
 	spec_host_clear(&host->settings);
 	free(host);
 }

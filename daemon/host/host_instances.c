@@ -243,6 +243,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 
 		if (!instance) {
 			tell_not_removed(host, target);
+			soon |= target->result.changed && target->result.observed.old_n > 0;
 			continue;
 		}
 		revision = instance_revision(instance);

@@ -48,7 +48,8 @@ struct host {
 	TAILQ_HEAD(, host_plan) plans_running;
 
 	char *lookalikes; /* what was last told of containers that have copies of our labels; NULL: nothing */
-	char *waiting;    /* the same of orphans that stay */
+	char *waiting;    /* the same of containers that were found and stay */
+	struct leaving draining; /* of those that were found, what drains */
 
 	unsigned failures; /* in a row, to reach it */
 	int64_t failing_since_ms;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/container_name.h"
 #include "daemon/io/clock.h"
 #include "daemon/run/job_internal.h"
 
@@ -295,80 +296,9 @@ static bool may_plan(struct job_target *target)
 	return target->result.look == LOOK_KEEP;
 }
 
-static bool is_as_wanted(const struct job_target *target)
-{
-	return target->result.err.kind == ERR_NONE && target->result.look != LOOK_LEAVE &&
-	       target->result.plan.n == 0 && target->result.plan.trouble.kind == ERR_NONE &&
-	       target->result.observed.current;
-}
-
 bool job_target_is_found(const struct job_target *target)
 {
-	return target->stray_of || target->orphan_of;
-}
-
-static bool is_of_spec(const struct job_target *target, const char *spec)
-{
-	const struct wanted *wanted = target->order.wanted;
-
-	return wanted && spec && strcmp(wanted->spec, spec) == 0;
-}
-
-/* It has just started: HAProxy does not know yet whether any of its servers is up. */
-static bool is_unchecked(const struct observed_instance *observed)
-{
-	return observed_servers_in(observed, SERVER_UNKNOWN) > 0 &&
-	       observed_servers_in(observed, SERVER_UP) == 0;
-}
-
-/* Until all that its spec wants here is as wanted, and does not serve nothing: another balancer than the one
- * that took its place may be without servers for weeks. */
-static bool waits_for_spec(const struct job *job, const char *spec)
-{
-	size_t peers = 0, serving = 0;
-
-	for (size_t i = 0; i < job->n; i++) {
-		const struct job_target *target = &job->targets[i];
-
-		if (!is_of_spec(target, spec))
-			continue;
-		if (!is_as_wanted(target) || is_unchecked(&target->result.observed))
-			return true;
-		peers++;
-		serving += observed_servers_in(&target->result.observed, SERVER_UP) > 0;
-	}
-	return peers > 0 && serving == 0;
-}
-
-static bool waits_for_instance(const struct job *job, const char *id)
-{
-	for (size_t i = 0; i < job->n; i++)
-		if (job->targets[i].order.wanted &&
-		    strcmp(job->targets[i].order.wanted->instance.id, id) == 0)
-			return !is_as_wanted(&job->targets[i]);
-	return false;
-}
-
-/* It may be all that serves, until the one that it was made for does, or what its spec has instead. */
-static bool must_wait(const struct job *job, const struct job_target *found)
-{
-	if (found->stray_of)
-		return waits_for_instance(job, found->stray_of);
-	return found->orphan_of && waits_for_spec(job, found->orphan_of);
-}
-
-char *job_waiting(const struct job *job)
-{
-	const char *first = NULL;
-	size_t n = 0;
-
-	for (size_t i = job->n - job->orphans; i < job->n; i++) {
-		const struct job_target *found = &job->targets[i];
-
-		if (found->orphan_of && found->result.plan.n > 0 && must_wait(job, found) && n++ == 0)
-			first = found->order.name;
-	}
-	return job_counted(first, n);
+	return target->found_id != NULL;
 }
 
 /* Paused, or ended: it has served. */
@@ -388,20 +318,39 @@ static void note_relieved(struct job *job, struct job_target *target)
 	observed->relieves = job_relieved_by(job, target);
 }
 
+/* What is found has a name of its own: its balancer's is part of it. */
+static void plan_found(const struct job *job, struct job_target *target)
+{
+	char *balancer;
+
+	job_judge_found(job, target);
+	container_role_of(target->order.name, &balancer);
+	plan_removal(balancer, &target->result.observed, target->fate != FOUND_STOPS, &target->result.plan);
+	free(balancer);
+}
+
+static void plan_target(const struct job *job, struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+	struct plan *plan = &target->result.plan;
+
+	if (target->order.wanted)
+		plan_instance(target->order.wanted, observed, &target->memory, plan);
+	else if (job_target_is_found(target))
+		plan_found(job, target);
+	else
+		plan_removal(target->order.name, observed, target->order.drain_ms > 0, plan);
+	if (target->order.held || (job->options.observe_only && job_found_stays(target)))
+		plan_put_off(plan);
+}
+
 static enum step phase_plan(struct job *job, struct job_target *target)
 {
 	plan_clear(&target->result.plan);
 	if (!may_plan(target))
 		return STEP_NEXT;
 	note_relieved(job, target);
-	if (target->order.wanted)
-		plan_instance(target->order.wanted, &target->result.observed, &target->memory,
-			      &target->result.plan);
-	else
-		plan_removal(target->order.name, &target->result.observed, target->order.drain_ms > 0,
-			     &target->result.plan);
-	if (target->order.held || (job->options.observe_only && target->orphan_of && must_wait(job, target)))
-		plan_put_off(&target->result.plan);
+	plan_target(job, target);
 	if (target->result.observed.current && target->result.plan.n == 0 &&
 	    target->result.plan.trouble.kind == ERR_NONE)
 		replaced_helped(&target->memory.replaced, target->result.observed.current->id);
@@ -413,7 +362,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (target->result.plan.n > 0 && job_needs_former_config(target))
 		return job_read_config(job, target);
 	if (target->result.plan.n > 0 && job->rounds == 0 && !job->options.observe_only &&
-	    !must_wait(job, target))
+	    !job_found_stays(target))
 		job_tell(job, JOB_DRIFT, target->order.wanted ? "drift" : "removing", "%s",
 			 target->result.plan.actions[0].reason);
 	return STEP_NEXT;
@@ -439,9 +388,10 @@ static bool only_tidies_up(const struct job_target *target)
 
 static enum step phase_apply(struct job *job, struct job_target *target)
 {
-	if (job->options.observe_only || target->result.plan.n == 0 || must_wait(job, target))
+	if (job->options.observe_only || target->result.plan.n == 0 || job_found_stays(target))
 		return STEP_NEXT;
-	if (job->rounds >= JOB_MAX_ROUNDS && target->order.wanted && only_tidies_up(target))
+	if (job->rounds >= JOB_MAX_ROUNDS &&
+	    (job_target_is_found(target) || (target->order.wanted && only_tidies_up(target))))
 		return STEP_NEXT; /* another run does it, soon */
 	if (job->rounds >= JOB_MAX_ROUNDS) {
 		/* More of the same would cost connections each time: ever more seldom. */
@@ -463,20 +413,10 @@ static bool has_been_silent(const struct job_target *target)
 	       silence_lasts_ms(&target->memory.silence, clock_ms()) >= MOMENT_MS;
 }
 
-/* An orphan waits for what has just started. */
-static bool awaits_checks(const struct job *job, const struct job_target *found)
-{
-	for (size_t i = 0; i < job->n && found->result.plan.n > 0; i++)
-		if (is_of_spec(&job->targets[i], found->orphan_of) && is_as_wanted(&job->targets[i]) &&
-		    is_unchecked(&job->targets[i].result.observed))
-			return true;
-	return false;
-}
-
 static bool needs_a_moment(const struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++)
-		if (awaits_checks(job, &job->targets[i]))
+		if (job_found_stays(&job->targets[i]) && job->targets[i].fate == FOUND_LINGERS)
 			return true;
 	for (size_t i = 0; i < job->n; i++)
 		if (job->targets[i].result.err.kind == ERR_NONE &&
@@ -537,10 +477,9 @@ static enum step phase_verify(struct job *job)
 	for (size_t i = 0; i < job->n && !job->options.observe_only; i++) {
 		struct job_target *target = &job->targets[i];
 
-		if (target->result.err.kind == ERR_NONE && !target->order.wanted)
+		if (target->result.err.kind == ERR_NONE && !target->order.wanted && !target->order.held)
 			target->result.removed =
-				(!target->order.drain_ms || target->result.observed.old_n == 0) &&
-				!(job_target_is_found(target) && target->result.plan.n > 0);
+				!target->order.drain_ms || target->result.observed.old_n == 0;
 	}
 	return STEP_NEXT;
 }
@@ -580,6 +519,7 @@ void job_target_clear(struct job_target *target)
 	order_clear(&target->order);
 	memory_clear(&target->memory);
 	result_clear(&target->result);
+	free(target->found_id);
 	free(target->stray_of);
 	free(target->orphan_of);
 }
@@ -599,14 +539,6 @@ void job_free(struct job *job)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);
 	free(job);
-}
-
-bool job_left_orphans(const struct job *job)
-{
-	for (size_t i = job->n - job->orphans; i < job->n && job->more_orphans; i++)
-		if (job->targets[i].result.removed)
-			return true;
-	return false;
 }
 
 struct job_target *job_targets(struct job *job, size_t *n)

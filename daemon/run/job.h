@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "daemon/core/first_look.h"
+#include "daemon/core/found.h"
 #include "daemon/core/memory/memory.h"
 #include "daemon/core/plan/observed.h"
 #include "daemon/core/plan/plan.h"
@@ -64,12 +65,12 @@ struct job_target {
 	struct order order;   /* each struct wanted is counted */
 	struct memory memory; /* lent (memory_lend): what earlier runs have learned, and then this one */
 	struct result result;
-	/* Found by the run: it was made for the balancer with this ID, has another name by now, and goes when
-	 * that one is as wanted; NULL: it is none. */
-	char *stray_of;
-	/* Found by the run: nobody knows any more what it was made for, and what this spec wants on the host
-	 * is to serve before it goes; "": its labels name no spec; NULL: it is none. */
-	char *orphan_of;
+	/* Found by the run: the ID of the one container that it stands for (core/found.h); NULL: it was not
+	 * found. The order has the name that the container had then. */
+	char *found_id;
+	char *stray_of;  /* the balancer that it was made for; NULL: it is an orphan */
+	char *orphan_of; /* the spec by its label, "": none; NULL: it is a stray */
+	enum found_fate fate;
 };
 
 struct job_options {
@@ -80,6 +81,8 @@ struct job_options {
 			       and removed */
 	/* Comes to the host as root, who gets to the stats sockets when no other local user does. */
 	bool as_root;
+	/* What was found by former runs, and drains. It outlives the job. */
+	const struct leaving *draining;
 	int64_t silent_after_ms; /* a HAProxy that has not answered for so long gets a successor */
 	/*
 	 * Opens a stream to a Unix socket of the host. Cancelled with
@@ -104,11 +107,12 @@ struct job_options {
 	void *arg;
 };
 
-/* So many of the orphans that are found are removed by one run; of those that wait for the same, so many are
- * looked at. */
-#define JOB_MAX_ORPHANS 100
+/* Of the containers that are found, and that wait for the same, or drain, or neither, one run takes on so
+ * many.
+ */
+#define JOB_MAX_FOUND 100
 
-/* targets (n of them, taken over with all that they hold) may grow by orphans that are found. */
+/* targets (n of them, taken over with all that they hold) may grow by containers that are found. */
 struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n);
 /* Also before the end: drops what is under way, no callback comes. A request that was sent may still take
  * effect. NULL is fine. */
@@ -123,9 +127,13 @@ bool job_target_is_found(const struct job_target *target);
 /* Containers that have our labels, and that we have not made ("container x (0123...) and 2 more"). NULL:
  * there is none. The caller frees. */
 char *job_lookalikes(const struct job *job);
-/* The same of orphans that stay, since what their specs want on the host does not serve yet. */
+/* The same of containers that were found and stay, since what takes their place on the host does not serve
+ * yet.
+ */
 char *job_waiting(const struct job *job);
-/* There are more orphans than one run removes, and it has removed some. */
-bool job_left_orphans(const struct job *job);
+/* There are more to be found than one run takes on, and it has got on with some. */
+bool job_left_found(const struct job *job);
+/* What drains now of all that was found: for the options of the next job. draining: of this one's. */
+void job_note_draining(const struct job *job, struct leaving *draining);
 
 #endif

@@ -23,6 +23,7 @@ void job_note_leaver(struct job *job, const struct observed_container *container
 {
 	FREE(job->leaver_id);
 	FREE(job->leaver_started_at);
+	FREE(job->leaver_made_as);
 	job->leaver_token[0] = '\0';
 	job->leaver_listened = false;
 	if (job->asking_since_ms)
@@ -32,6 +33,7 @@ void job_note_leaver(struct job *job, const struct observed_container *container
 		return;
 	job->leaver_id = xstrdup(container->id);
 	job->leaver_started_at = xstrdup(container->started_at);
+	job->leaver_made_as = xstrdup(observed_made_as(container));
 	memcpy(job->leaver_token, container->token, sizeof(job->leaver_token));
 }
 
@@ -111,7 +113,8 @@ bool job_leaver_can_be_asked(const struct job *job)
 
 static void open_socket(struct job *job, stream_open_cb *cb)
 {
-	char *path = haproxy_socket_path(job_current(job)->order.name, job->leaver_token);
+	const char *name = job->leaver_made_as ? job->leaver_made_as : job_current(job)->order.name;
+	char *path = haproxy_socket_path(name, job->leaver_token);
 
 	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, cb, job);
 	free(path);

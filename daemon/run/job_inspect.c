@@ -46,7 +46,8 @@ static bool is_old_of(const struct job_target *target, const struct observed_con
 {
 	char *name;
 	bool is = container_role_of(container->name, &name) == CONTAINER_OLD &&
-		  strcmp(name, target->order.name) == 0;
+		  (job_target_is_found(target) ? strcmp(container->id, target->found_id) == 0
+					       : strcmp(name, target->order.name) == 0);
 
 	free(name);
 	return is;
@@ -70,19 +71,43 @@ static void find_old(struct job *job, struct job_target *target)
 	const struct listed *old = job_first_old(job, target->order.name);
 
 	for (size_t n = 0; old && n < JOB_MAX_OLD; old = old->next_old) {
-		if (job_target_is_found(target) && !job_may_take(job, target, old->container))
-			continue;
 		add_old(target, copy_of(old->container));
 		n++;
 	}
 }
 
-/* What is to be removed needs no more than that. */
+/* It is called what it is called now: it may have been renamed in this run. */
+static void find_found(struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->result.observed;
+	struct observed_container **const places[] = {
+		[CONTAINER_BALANCER] = &observed->current,
+		[CONTAINER_NEXT] = &observed->next,
+		[CONTAINER_HELPER] = &observed->helper,
+	};
+	const struct listed *listed = job_find_listed_id(job, target->found_id);
+	enum container_role role;
+
+	if (!listed || !job_may_take(job, target, listed->container))
+		return;
+	role = container_role_of(listed->container->name, NULL);
+	if (role == CONTAINER_OLD)
+		add_old(target, copy_of(listed->container));
+	else
+		*places[role] = copy_of(listed->container);
+}
+
+/* What is to be removed, and serves nobody while others do, needs no more than that. */
 static void inspect_from_list(struct job *job, struct job_target *target)
 {
-	char *next = container_next_name(target->order.name);
-	char *helper = container_helper_name(target->order.name);
+	char *next, *helper;
 
+	if (job_target_is_found(target)) {
+		find_found(job, target);
+		return;
+	}
+	next = container_next_name(target->order.name);
+	helper = container_helper_name(target->order.name);
 	if (!target->order.wanted) {
 		target->result.observed.current = copy_removable(job, target, target->order.name);
 		target->result.observed.next = copy_removable(job, target, next);
@@ -174,11 +199,40 @@ static void take_adopted(struct job *job, struct job_target *target, struct obse
 	}
 }
 
+/* The list told less of it. Taken over. */
+static void take_leaver(struct job_target *target, struct observed_container *container)
+{
+	struct observed_instance *observed = &target->result.observed;
+	struct observed_container **const places[] = {
+		&observed->current,
+		&observed->next,
+		observed->old_n > 0 ? &observed->old[0] : &observed->next,
+	};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		struct observed_container *before = *places[i];
+
+		if (before && strcmp(before->id, container->id) == 0 &&
+		    strcmp(before->name, container->name) == 0) {
+			container->undrained = before->undrained;
+			container->overdue = before->overdue;
+			*places[i] = container;
+			observed_container_free(before);
+			return;
+		}
+	}
+	observed_container_free(container);
+}
+
 /* Takes the container over. */
 static void take(struct job *job, struct job_target *target, struct observed_container *container)
 {
 	struct observed_instance *observed = &target->result.observed;
 
+	if (job->step == INSPECT_CURRENT && !target->order.wanted) {
+		take_leaver(target, container);
+		return;
+	}
 	container->known = memory_knows(&target->memory, container->id);
 	/* The engine takes the beginning of an ID for a name as well. */
 	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->order.name) == 0)
@@ -288,12 +342,21 @@ static const char *listed_next(const struct job *job, const struct job_target *t
 	return listed ? listed->id : NULL;
 }
 
+static const char *current_or_leaver(const struct job_target *target)
+{
+	const struct observed_container *leaver = job_to_be_asked(target);
+
+	if (target->order.wanted)
+		return target->order.name;
+	return leaver ? leaver->id : NULL;
+}
+
 /* What this step asks for; NULL: nothing. */
 static const char *subject(const struct job *job, const struct job_target *target)
 {
 	switch (job->step) {
 	case INSPECT_CURRENT:
-		return target->order.wanted ? target->order.name : NULL;
+		return current_or_leaver(target);
 	case INSPECT_NEXT:
 		return target->order.wanted ? listed_next(job, target) : NULL;
 	case INSPECT_ADOPTED:

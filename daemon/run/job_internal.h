@@ -35,32 +35,34 @@ struct job {
 
 	struct job_list *list;         /* all that carry our owner label (job_list.c) */
 	const struct removal *removal; /* in this turn of the loop; NULL: nothing has asked for it yet */
-	size_t orphans;                /* targets that were found there */
+	size_t found;                  /* targets that were found there */
 	bool pulls;                    /* an image is being pulled, and that was told */
-	bool more_orphans;
+	bool more_to_find;
 	int worked; /* targets since the loop was last given to others */
 
 	/* Where it stands. */
 	size_t phase;
 	size_t target;
-	int step;                   /* within this phase of this target, counted by its callbacks */
-	bool dir_in_doubt;          /* stats: the engine could not say whether the directory is there */
-	size_t action;              /* apply: which one of the target's plan */
-	int failed_step;            /* apply: of the action, when it failed */
-	bool foreign;               /* apply: what is to be written over is somebody else's */
-	bool undoing;               /* apply: the action has failed, and is being explained and undone */
-	struct err failure;         /* of the target in hand, while its explanation is being looked for */
-	int rounds;                 /* how often actions were applied */
-	int looks;                  /* observations since the last action */
-	int64_t moment_ms;          /* when the first of them began, by the monotonic clock, ... */
-	int64_t look_ms;            /* ... and the last of them */
-	struct silence_clock asked; /* stats: when the socket was */
-	bool known_silent;          /* stats: the one that is asked was so at the last look */
-	bool waited_for_silent;     /* stats: in this look, for one that was known to be silent */
-	int64_t waited_ms;          /* stats: in this look, in vain, for all others */
-	char *exec_id;              /* apply: the command that was prepared */
+	int step;                      /* within this phase of this target, counted by its callbacks */
+	bool dir_in_doubt;             /* stats: the engine could not say whether the directory is there */
+	size_t action;                 /* apply: which one of the target's plan */
+	int failed_step;               /* apply: of the action, when it failed */
+	bool foreign;                  /* apply: what is to be written over is somebody else's */
+	bool undoing;                  /* apply: the action has failed, and is being explained and undone */
+	struct err failure;            /* of the target in hand, while its explanation is being looked for */
+	int rounds;                    /* how often actions were applied */
+	int looks;                     /* observations since the last action */
+	int64_t moment_ms;             /* when the first of them began, by the monotonic clock, ... */
+	int64_t look_ms;               /* ... and the last of them */
+	struct silence_clock asked;    /* stats: when the socket was */
+	bool known_silent;             /* stats: the one that is asked was so at the last look */
+	bool waited_for_silent;        /* stats: in this look, for one that was known to be silent */
+	int64_t waited_ms;             /* stats: in this look, in vain, for all others */
+	int64_t waited_for_leavers_ms; /* stats: in this look, in vain, for those that are to go */
+	char *exec_id;                 /* apply: the command that was prepared */
 	char *leaver_id;         /* apply: the container that is told to leave; NULL: none, or it has gone */
 	char *leaver_started_at; /* apply: since when it runs; NULL: not known */
+	char *leaver_made_as;    /* apply: what it was called then; NULL: not known */
 	char leaver_token[TOKEN_HEX_SIZE]; /* apply: of its stats socket; "": not known */
 	bool leaver_listened;              /* apply: on that socket, before it was told */
 	int64_t asking_since_ms;           /* apply: whether it has heard; 0: it is not being asked */
@@ -94,7 +96,7 @@ void job_request_failed(struct job *job, const struct err *err);
 
 /*
  * job_list.c: a phase of the host. Finds all containers that carry our owner label; those that nobody asked
- * us about, and that no spec can want, become targets.
+ * us about, and that no spec can want, become targets, each by itself.
  */
 enum step job_list(struct job *job);
 void job_list_free(struct job_list *list); /* NULL is fine */
@@ -107,8 +109,13 @@ struct listed {
 	struct observed_container *container;
 	struct listed *next;     /* as the engine lists them */
 	struct listed *next_old; /* of the same balancer */
-	UT_hash_handle hh;       /* by the container's name */
+	size_t target; /* 1 and up: of the one that is to remove it, and has looked at it; 0: there is none */
+	UT_hash_handle hh;    /* by the container's name */
+	UT_hash_handle hh_id; /* by its ID */
 };
+struct listed *job_find_listed_id(const struct job *job, const char *id);
+/* As far as is known: the list may not be whole. */
+bool job_may_be_listed(const struct job *job, const char *id);
 const struct listed *job_first_listed(const struct job *job); /* NULL: there is none */
 /* Those that were succeeded, and leave. NULL: there is none, or no other. */
 const struct listed *job_first_old(const struct job *job, const char *balancer);
@@ -130,6 +137,20 @@ bool job_is_wanted(struct job *job, const struct observed_container *container);
  * balancer may have that has to stay: it takes only what it was found for, of each container anew. */
 bool job_may_take(struct job *job, const struct job_target *target,
 		  const struct observed_container *container);
+
+/*
+ * job_found.c: those that are to go and may be all that serves. What they are, their HAProxy is asked, and
+ * for those that were found it is decided what becomes of them.
+ */
+/* A container of the target that is to be inspected for that, as the list told it; NULL: there is none. */
+const struct observed_container *job_to_be_asked(const struct job_target *target);
+enum step job_ask_leaver(struct job *job, struct job_target *target);
+int64_t job_found_drain_ms(const struct job *job, const struct job_target *target);
+void job_judge_found(const struct job *job, struct job_target *target);
+/* It has a plan, which is not carried out now. */
+bool job_found_stays(const struct job_target *target);
+/* Nothing differs, and its HAProxy runs. */
+bool job_is_as_wanted(const struct job_target *target);
 
 /* job_observe.c: phases of one target. */
 enum step job_look_at_config(struct job *job, struct job_target *target);

@@ -25,15 +25,18 @@ struct family {
 struct job_list {
 	struct listed **all; /* in the engine's order */
 	size_t n;
-	struct listed *by_name;
+	struct listed *by_name, *by_id;
+	bool whole; /* nothing of it is still to come */
 	struct family *families;
-	size_t looked_at;     /* of all: whether they are orphans */
-	struct words *names;  /* of targets */
+	size_t looked_at;     /* of all: whether they are to be found */
+	struct words *names;  /* of targets that the run was started with */
 	char *lookalike;      /* the first container that has copies of our labels; NULL: there is none */
 	size_t lookalikes;    /* how many there are */
 	struct words *wishes; /* IDs of the instances that are wanted here */
 	struct words *specs;  /* that want them */
-	struct words *found;  /* orphans and strays, counted by whom they may have to wait for */
+	/* From look to look: */
+	struct words *found;  /* IDs of containers that are targets by themselves */
+	struct words *groups; /* of these: how many may wait for the same, or drain */
 };
 
 void job_list_free(struct job_list *list)
@@ -43,6 +46,7 @@ void job_list_free(struct job_list *list)
 	if (!list)
 		return;
 	HASH_CLEAR(hh, list->by_name);
+	HASH_CLEAR(hh_id, list->by_id);
 	HASH_ITER (hh, list->families, family, tmp) {
 		HASH_DEL(list->families, family);
 		free(family->balancer);
@@ -56,6 +60,7 @@ void job_list_free(struct job_list *list)
 	words_clear(&list->wishes);
 	words_clear(&list->specs);
 	words_clear(&list->found);
+	words_clear(&list->groups);
 	free(list->lookalike);
 	free(list->all);
 	free(list);
@@ -67,6 +72,19 @@ const struct observed_container *job_find_listed(const struct job *job, const ch
 
 	HASH_FIND_STR(job->list->by_name, name, listed);
 	return listed ? listed->container : NULL;
+}
+
+struct listed *job_find_listed_id(const struct job *job, const char *id)
+{
+	struct listed *listed;
+
+	HASH_FIND(hh_id, job->list->by_id, id, strlen(id), listed);
+	return listed;
+}
+
+bool job_may_be_listed(const struct job *job, const char *id)
+{
+	return !job->list || !job->list->whole || job_find_listed_id(job, id);
 }
 
 const struct listed *job_first_listed(const struct job *job)
@@ -135,8 +153,8 @@ static void on_entry(void *arg, struct json_object *entry)
 		observed_container_free(container);
 		return;
 	}
-	/* No two have one name: whoever says so is not believed the second time. */
-	if (!container || job_find_listed(job, container->name)) {
+	/* No two have one name, or ID: whoever says so is not believed the second time. */
+	if (!container || job_find_listed(job, container->name) || job_find_listed_id(job, container->id)) {
 		observed_container_free(container);
 		return;
 	}
@@ -147,19 +165,25 @@ static void on_entry(void *arg, struct json_object *entry)
 		list->all[list->n - 1]->next = listed;
 	list->all[list->n++] = listed;
 	HASH_ADD_KEYPTR(hh, list->by_name, container->name, strlen(container->name), listed);
+	HASH_ADD_KEYPTR(hh_id, list->by_id, container->id, strlen(container->id), listed);
 	if (container_role_of(container->name, &balancer) == CONTAINER_OLD)
 		add_to_family(list, listed, balancer);
 	else
 		free(balancer);
 }
 
-/* Who waits for the same goes at the same time: those of one balancer, or spec, that is not as wanted are in
- * nobody else's way. */
-static size_t *found_like(struct job_list *list, const char *stray_of, const char *orphan_of)
+/* Who may have to wait for the same goes at the same time: those of one balancer, or spec, that is not as
+ * wanted are in nobody else's way. Nor are those that drain. */
+static size_t *group_of(struct job *job, const struct observed_container *container, bool stray)
 {
-	bool may_wait = words_have(list->specs, orphan_of);
+	struct job_list *list = job->list;
+	const struct leaving *draining = job->options.draining;
+	bool drains =
+		draining && container->status == CONTAINER_RUNNING && leaving_has(draining, container->id);
+	const char *spec = container->spec && words_have(list->specs, container->spec) ? container->spec : "";
 
-	return words_number(&list->found, stray_of ? stray_of : may_wait ? orphan_of : "");
+	/* No ID of a balancer is "/", and no spec is called so. */
+	return words_number(&list->groups, drains ? "/" : stray ? container->instance : spec);
 }
 
 /* Orphans: ours, and nobody asked us about them; removed when no spec can want them. */
@@ -189,28 +213,29 @@ bool job_is_wanted(struct job *job, const struct observed_container *container)
 }
 
 /* stray: made for one of our targets; else for nobody who is known. */
-static void adopt(struct job *job, const char *name, const struct observed_container *container, bool stray)
+static void adopt(struct job *job, const struct observed_container *container, bool stray)
 {
-	size_t *alike = found_like(job->list, stray ? container->instance : NULL, container->spec);
+	size_t *alike = group_of(job, container, stray);
 	struct job_target *found;
 
-	/* "api-lb-apilb-next" belongs to api-lb, which is a target then, too. */
-	if (words_have(job->list->names, name))
-		return;
-	if (*alike == JOB_MAX_ORPHANS) {
-		job->more_orphans = true;
+	if (*alike == JOB_MAX_FOUND) {
+		job->more_to_find = true;
 		return;
 	}
-	words_add(&job->list->names, name);
+	words_add(&job->list->found, container->id);
 	job->targets = xreallocarray(job->targets, job->n + 1, sizeof(*job->targets));
 	found = &job->targets[job->n++];
 	*found = (struct job_target){
-		.order = {.name = xstrdup(name)},
+		.order = {.name = xstrdup(container->name)},
+		.found_id = xstrdup(container->id),
 		.stray_of = stray ? xstrdup(container->instance) : NULL,
 		.orphan_of = stray ? NULL : xstrdup(container->spec ? container->spec : ""),
 	};
+	found->order.drain_ms = job_found_drain_ms(job, found);
 	memory_init(&found->memory);
-	job->orphans++;
+	if (job->options.draining)
+		leaving_copy_of(&found->memory.leaving, job->options.draining, container->id);
+	job->found++;
 	++*alike;
 }
 
@@ -246,12 +271,14 @@ static void adopt_some(struct job *job)
 	for (int i = 0; i < LOOKED_UP_A_TURN && list->looked_at < list->n; i++) {
 		const struct observed_container *container = list->all[list->looked_at++]->container;
 		bool stray = is_stray(job, container);
-		char *name;
+		char *balancer;
 
-		container_role_of(container->name, &name);
-		if (!words_have(list->names, name) && (stray || is_orphan(job, container)))
-			adopt(job, name, container, stray);
-		free(name);
+		/* What has the name of a target's part goes with that. */
+		container_role_of(container->name, &balancer);
+		if (!words_have(list->names, balancer) && !words_have(list->found, container->id) &&
+		    (stray || is_orphan(job, container)))
+			adopt(job, container, stray);
+		free(balancer);
 	}
 }
 
@@ -295,16 +322,15 @@ char *job_relieved_by(struct job *job, const struct job_target *target)
 
 static void learn_targets(struct job *job)
 {
-	for (size_t i = 0; i < job->n; i++) {
+	for (size_t i = 0; i < job->n - job->found; i++) {
 		words_add(&job->list->names, job->targets[i].order.name);
 		if (!job->targets[i].order.wanted)
 			continue;
 		words_add(&job->list->wishes, job->targets[i].order.wanted->instance.id);
 		words_add(&job->list->specs, job->targets[i].order.wanted->spec);
 	}
-	for (size_t i = job->n - job->orphans; i < job->n; i++)
-		++*found_like(job->list, job->targets[i].stray_of, job->targets[i].orphan_of);
-	job->more_orphans = false;
+	job->more_to_find = false;
+	job->list->whole = true;
 }
 
 static void on_list(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -320,15 +346,28 @@ static void on_list(void *arg, const struct docker_reply *reply, const struct er
 	job_run(job);
 }
 
+/* Takes over what is kept from look to look. */
+static struct job_list *list_after(struct job_list *before)
+{
+	struct job_list *list = xcalloc(1, sizeof(*list));
+
+	if (before) {
+		list->found = before->found;
+		list->groups = before->groups;
+		before->found = before->groups = NULL;
+	}
+	job_list_free(before);
+	return list;
+}
+
 enum step job_list(struct job *job)
 {
 	char *label;
 
 	if (job->step == 0) {
-		job_list_free(job->list);
-		job->list = xcalloc(1, sizeof(*job->list));
+		job->list = list_after(job->list);
 		job->look_ms = clock_ms();
-		job->waited_ms = 0;
+		job->waited_ms = job->waited_for_leavers_ms = 0;
 		job->waited_for_silent = false;
 		if (job->looks++ == 0)
 			job->moment_ms = job->look_ms;

@@ -472,6 +472,8 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 	struct observed_instance *observed = &target->result.observed;
 	char *path;
 
+	if (!target->order.wanted)
+		return job_ask_leaver(job, target);
 	if (!asked)
 		return STEP_NEXT;
 	if (asked->status == CONTAINER_PAUSED && job->step == STATS_OPEN)

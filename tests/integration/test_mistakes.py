@@ -239,8 +239,7 @@ def test_new_name_and_servers_that_do_not_answer(daemon, hosts, servers, also):
     if also == "store":
         daemon.stop()
         shutil.rmtree(daemon.state_dir)
-    # What nobody knows any more is stopped, and does not drain: connections that stay have 10 s.
-    with LoadGenerator([endpoint(host)], rate=20, long_lived=0 if also == "store" else 2) as load:
+    with LoadGenerator([endpoint(host)], rate=20, long_lived=2) as load:
         daemon.drop(name, spec.document([spec.instance(host, name="other")], NOBODY))
         if also == "spec":
             (daemon.spec_dir / "prod.yaml").unlink()
@@ -251,6 +250,35 @@ def test_new_name_and_servers_that_do_not_answer(daemon, hosts, servers, also):
         daemon.drop(name, spec.document([spec.instance(host, name="other")], servers))
         wait_for("the old one to be told to leave", lambda: host.engine.status(NAME) is None, patience(30))
         wait_for("some load", lambda: load.total > 60, patience(10))
+    load.assert_unharmed()
+    wait_for("the other alone", lambda: host.engine.names() == ["other"], patience(30))
+
+
+def test_connections_of_what_nobody_knows_live_on(daemon, hosts, servers):
+    """A balancer that somebody renamed, and, without the store, that container and a balancer that left the spec."""
+    host = hosts[0]
+    deploy(daemon, [host], servers)
+
+    def drains(name):
+        return any(n.startswith(f"{name}-apilb-old-") for n in host.engine.names())
+
+    with LoadGenerator([endpoint(host)], rate=20, long_lived=2) as load:
+        wait_for("connections", lambda: load.total > 20, patience(10))
+        host.engine.act(NAME, "rename", name="mine")
+        daemon.reconcile()
+        wait_for("it to drain", lambda: drains("mine") and host.engine.status(NAME) == "running", patience(30))
+        daemon.wait_converged(1)
+        with LoadGenerator([endpoint(host)], rate=20, long_lived=2) as later:
+            wait_for("connections", lambda: later.total > 20, patience(10))
+            daemon.stop()
+            shutil.rmtree(daemon.state_dir)
+            daemon.drop("prod", spec.document([spec.instance(host, name="other")], servers))
+            daemon.start()
+            wait_for("the other to take over", lambda: drains(NAME) and drains("mine"), patience(30))
+            since = later.total
+            # Longer than the 10 s that what is stopped gets.
+            wait_for("more load", lambda: later.total > since + 20 * 12, patience(30))
+        later.assert_unharmed()
     load.assert_unharmed()
     wait_for("the other alone", lambda: host.engine.names() == ["other"], patience(30))
 

@@ -224,7 +224,7 @@ class Truth:
         events = [json.loads(line) for line in self.daemon.get("/v1/events?limit=1000").splitlines()]
         for row in plan["instances"]:
             what = f"{row['id']} ({made.get(key(row))})"
-            told = done[key(row).split()[1]].pop(row["name"], [])
+            told = done[key(row).split()[1]].pop(PARTS.sub("", row["name"]), [])
             later, later_text = later_than(row)
             assert_is(what, meant_by(row, row["actions"]), told, later)
             if row["spec"]:

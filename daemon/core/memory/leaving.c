@@ -50,6 +50,14 @@ bool leaving_returned(const struct leaving *leaving, const char *id, const char 
 	       strcmp(leaving->v[i].started_at, started_at) != 0;
 }
 
+void leaving_copy_of(struct leaving *to, const struct leaving *from, const char *id)
+{
+	size_t i = find(from, id);
+
+	if (i < from->n)
+		leaving_add(to, id, from->v[i].since_ms, from->v[i].started_at);
+}
+
 void leaving_copy(struct leaving *to, const struct leaving *from)
 {
 	*to = (struct leaving){0};

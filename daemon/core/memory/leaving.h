@@ -28,6 +28,8 @@ bool leaving_has(const struct leaving *leaving, const char *id);
 void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms, const char *started_at);
 /* It was told to leave, and is not the one any more that was told so: the engine has started it again. */
 bool leaving_returned(const struct leaving *leaving, const char *id, const char *started_at);
+/* What is known of this container, to be handed on. */
+void leaving_copy_of(struct leaving *to, const struct leaving *from, const char *id);
 void leaving_copy(struct leaving *to, const struct leaving *from);
 void leaving_clear(struct leaving *leaving);
 

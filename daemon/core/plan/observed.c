@@ -99,12 +99,11 @@ static void read_labels(struct observed_container *container, struct json_object
 		*rows[i].to = xstrdup(sane(json_text(labels, rows[i].label, NULL)));
 }
 
-/* The balancer's name, by its label; NULL: it says none. */
-static const char *labelled_name(const struct observed_container *container)
+const char *observed_made_as(const struct observed_container *container)
 {
 	const char *slash = container->instance ? strrchr(container->instance, '/') : NULL;
 
-	return slash && slash[1] ? slash + 1 : NULL;
+	return slash && slash[1] && slash[1] != '.' ? slash + 1 : NULL;
 }
 
 static bool mounts_at(struct json_object *mounts, const char *path)
@@ -122,7 +121,7 @@ static bool mounts_at(struct json_object *mounts, const char *path)
  * container (podman pull request 12735): what is not told is not missing. */
 static bool mounts_ours(const struct observed_container *container, struct json_object *mounts)
 {
-	const char *name = labelled_name(container);
+	const char *name = observed_made_as(container);
 	char *run = name ? xasprintf(HAPROXY_RUN_DIR "/%s", name) : NULL;
 	bool is_helper = container->role && strcmp(container->role, ROLE_HELPER) == 0;
 	bool ours = run && (!mounts || mounts_at(mounts, run) ||
@@ -149,7 +148,7 @@ bool observed_is_lookalike(const struct observed_container *container)
 {
 	char *balancer;
 	enum container_role role = container_role_of(container->name, &balancer);
-	const char *labelled = labelled_name(container);
+	const char *labelled = observed_made_as(container);
 	bool has_own_name = labelled && role != CONTAINER_OLD && strcmp(labelled, balancer) == 0;
 	bool named_by_us = is_named_by_us(container, role, balancer);
 

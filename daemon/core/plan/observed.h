@@ -72,6 +72,9 @@ bool observed_is_owned(const struct observed_container *container, const char *o
  * whatever it is run as. It does not mount what ours do, nor has it the name that its labels say, as a
  * balancer has that somebody made anew by hand, or one that only we give. */
 bool observed_is_lookalike(const struct observed_container *container);
+/* The name that it had when it was made, by its labels, and that of the directory of its stats socket; NULL:
+ * they say none that can be one. */
+const char *observed_made_as(const struct observed_container *container);
 /* Its labels are those of its image (reply of GET /images/{id}/json), which was committed from a balancer. */
 bool observed_inherits_labels(const struct observed_container *container, struct json_object *image);
 
@@ -148,6 +151,7 @@ struct observed_instance {
 	char *haproxy_version;
 	int64_t asked_at_ms; /* Unix time of the answer, set by who asked */
 	int64_t uptime_s;    /* of the process that answered; -1: not told */
+	bool stopping;       /* that process takes no new connections any more */
 	struct observed_server *servers;
 	size_t servers_n;
 	bool fallback; /* there are unchecked backup servers with an address, which get the traffic when no
@@ -171,6 +175,10 @@ void observed_stats_parse(struct observed_instance *instance, const char *text);
 bool observed_is_silent(const struct observed_instance *instance);
 /* How many of its servers HAProxy sees in this state. */
 size_t observed_servers_in(const struct observed_instance *instance, enum server_state state);
+/* It has just started: HAProxy does not know yet whether any of its servers is up. */
+bool observed_is_unchecked(const struct observed_instance *instance);
+/* It said that whoever connects gets no server. What did not answer may have some. */
+bool observed_serves_nobody(const struct observed_instance *instance);
 /* HAProxy before 2.8 says no more of a refused certificate than that the handshake failed: for a balancer
  * that verifies certificates, words that do. name: that they must have. */
 void observed_stats_suspect_certificates(struct observed_instance *instance, const char *name);

@@ -277,6 +277,8 @@ static void read_info(struct observed_instance *instance, const char *line)
 		instance->stats = STATS_ANSWERED;
 	} else if ((value = value_of(line, "Uptime_sec")) != NULL) {
 		instance->uptime_s = number(value);
+	} else if ((value = value_of(line, "Stopping")) != NULL) {
+		instance->stopping = number(value) == 1;
 	} else if ((value = value_of(line, "description")) != NULL) {
 		instance->loaded = haproxy_description_parse(value);
 	}
@@ -302,6 +304,7 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 
 	instance->stats = STATS_FAILED;
 	instance->uptime_s = -1;
+	instance->stopping = false;
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		if ((rest ? (size_t)(rest - line) : strlen(line)) > MAX_LINE) {
 			instance->stats = STATS_FAILED;
@@ -345,4 +348,16 @@ size_t observed_servers_in(const struct observed_instance *instance, enum server
 	for (size_t i = 0; i < instance->servers_n; i++)
 		n += instance->servers[i].state == state;
 	return n;
+}
+
+bool observed_is_unchecked(const struct observed_instance *instance)
+{
+	return observed_servers_in(instance, SERVER_UNKNOWN) > 0 &&
+	       observed_servers_in(instance, SERVER_UP) == 0;
+}
+
+bool observed_serves_nobody(const struct observed_instance *instance)
+{
+	return instance->stats == STATS_ANSWERED && observed_servers_in(instance, SERVER_UP) == 0 &&
+	       !observed_is_unchecked(instance) && !instance->fallback;
 }

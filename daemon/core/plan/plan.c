@@ -557,6 +557,14 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	plan_present(wanted, observed, memory, plan);
 }
 
+/* As in add_retirement; a list does not tell what it runs. Of one that is paused connections may still be
+ * alive. */
+static bool can_leave(const struct observed_container *container)
+{
+	return (container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED) &&
+	       (!container->inspect || observed_runs_haproxy(container));
+}
+
 void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan)
 {
 	static const char reason[] = "no spec wants it any more";
@@ -570,9 +578,12 @@ void plan_removal(const char *name, const struct observed_instance *observed, bo
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (!all[i])
 			continue;
-		if (leave && all[i] != observed->helper && all[i]->status == CONTAINER_RUNNING)
-			add_leaving(plan, name, all[i], NULL, reason);
-		else
+		if (!leave || all[i] == observed->helper || !can_leave(all[i])) {
 			add_removal(plan, all[i], reason);
+			continue;
+		}
+		if (all[i]->status == CONTAINER_PAUSED)
+			plan_add_for(plan, ACTION_UNPAUSE, all[i], reason);
+		add_leaving(plan, name, all[i], NULL, reason);
 	}
 }

@@ -1,0 +1,80 @@
+#include "daemon/core/found.h"
+
+#include <string.h>
+
+typedef bool relation(const struct found *found, const struct found_peer *peer);
+
+static bool is_its_own(const struct found *found, const struct found_peer *peer)
+{
+	return found->stray_of && strcmp(found->stray_of, peer->id) == 0;
+}
+
+static bool listens_there(const struct found *found, const struct found_peer *peer)
+{
+	return !found->stray_of && found->binds[0] && strcmp(found->binds, peer->binds) == 0;
+}
+
+static bool is_of_its_spec(const struct found *found, const struct found_peer *peer)
+{
+	return !found->stray_of && strcmp(found->spec, peer->spec) == 0;
+}
+
+/* By which of them something takes its place; NULL: by none. The first that there is counts. */
+static relation *place_of(const struct found *found, const struct found_peer *peers, size_t n)
+{
+	static relation *const relations[] = {is_its_own, listens_there, is_of_its_spec};
+
+	for (size_t i = 0; i < sizeof(relations) / sizeof(relations[0]); i++)
+		for (size_t j = 0; j < n; j++)
+			if (relations[i](found, &peers[j]))
+				return relations[i];
+	return NULL;
+}
+
+/* Of several that may take its place some may be without servers for weeks; but none is half made. */
+static enum found_fate fate_beside(const struct found *found, const struct found_peer *peers, size_t n,
+				   relation *in_place)
+{
+	bool serve = found->serves_nobody, unchecked = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!in_place(found, &peers[i]))
+			continue;
+		if (!peers[i].as_wanted)
+			return FOUND_STAYS;
+		unchecked |= peers[i].unchecked;
+		serve |= peers[i].servers_up > 0;
+	}
+	if (unchecked)
+		return FOUND_LINGERS;
+	return serve ? FOUND_DRAINS : FOUND_STAYS;
+}
+
+enum found_fate found_fate(const struct found *found, const struct found_peer *peers, size_t n)
+{
+	relation *in_place = place_of(found, peers, n);
+
+	if (!found->up)
+		return FOUND_STOPS;
+	if (found->drains)
+		return FOUND_DRAINS;
+	if (!in_place)
+		return found->succeeded ? FOUND_DRAINS : FOUND_STOPS;
+	return fate_beside(found, peers, n, in_place);
+}
+
+bool found_stays(enum found_fate fate)
+{
+	return fate == FOUND_STAYS || fate == FOUND_LINGERS;
+}
+
+int64_t found_drain_ms(const struct found *found, const struct found_peer *peers, size_t n)
+{
+	int64_t longest_ms = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if ((is_its_own(found, &peers[i]) || is_of_its_spec(found, &peers[i])) &&
+		    peers[i].drain_ms > longest_ms)
+			longest_ms = peers[i].drain_ms;
+	return longest_ms ? longest_ms : FOUND_DRAIN_MS;
+}

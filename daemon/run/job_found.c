@@ -1,0 +1,237 @@
+/* Those that are to go, and may be all that serves: where they listen, and what becomes of them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+#include "daemon/io/clock.h"
+#include "daemon/run/job_internal.h"
+
+/* stats: what HAProxy says of itself, which nobody else knows. */
+
+/* Most answer at once, and who does not may have been told to leave. */
+#define LEAVER_TIMEOUT_MS 2000
+/* All of them together, in a look: the balancers of the host wait for it. */
+#define LEAVERS_PATIENCE_MS 5000
+
+/* NULL: there is none. */
+static const struct observed_container *container_of(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+
+	if (observed->current)
+		return observed->current;
+	if (observed->next)
+		return observed->next;
+	return job_target_is_found(target) && observed->old_n > 0 ? observed->old[0] : NULL;
+}
+
+/* It was told to drain, by this daemon: that is all that there is to know. */
+static bool is_known_to_drain(const struct job_target *target, const struct observed_container *container)
+{
+	return leaving_has(&target->memory.leaving, container->id);
+}
+
+const struct observed_container *job_to_be_asked(const struct job_target *target)
+{
+	const struct observed_container *container = container_of(target);
+	bool matters = !target->order.wanted && (job_target_is_found(target) || target->order.held);
+
+	return matters && container && container->status == CONTAINER_RUNNING &&
+			       !is_known_to_drain(target, container)
+		       ? container
+		       : NULL;
+}
+
+enum { LEAVER_ASK, LEAVER_DONE };
+
+static void leaver_done(struct job *job)
+{
+	job->step = LEAVER_DONE;
+	job_run(job);
+}
+
+static void leaver_silent(struct job *job)
+{
+	job_current(job)->result.observed.stats = STATS_FAILED;
+	job->waited_for_leavers_ms += clock_ms() - job->asked.ms;
+	leaver_done(job);
+}
+
+static void on_leaver(void *arg, const char *text, size_t len, const struct err *err)
+{
+	struct job *job = arg;
+
+	(void)len;
+	job->query = NULL;
+	if (err) {
+		leaver_silent(job);
+		return;
+	}
+	observed_stats_parse(&job_current(job)->result.observed, text);
+	leaver_done(job);
+}
+
+static void on_leaver_open(void *arg, struct bufferevent *stream, const struct err *err)
+{
+	struct job *job = arg;
+
+	job->opening = NULL;
+	if (err)
+		leaver_silent(job);
+	else
+		job->query = haproxy_query(stream, "show info;show stat", LEAVER_TIMEOUT_MS, on_leaver, job);
+}
+
+enum step job_ask_leaver(struct job *job, struct job_target *target)
+{
+	const struct observed_container *asked = job_to_be_asked(target);
+	const char *made_as = asked ? observed_made_as(asked) : NULL;
+	char *path;
+
+	if (!made_as || !asked->token[0] || job->step == LEAVER_DONE ||
+	    job->waited_for_leavers_ms >= LEAVERS_PATIENCE_MS)
+		return STEP_NEXT;
+	job->asked = job_clock();
+	path = haproxy_socket_path(made_as, asked->token);
+	job->opening = job->options.open(job->options.arg, path, LEAVER_TIMEOUT_MS, on_leaver_open, job);
+	free(path);
+	return STEP_WAIT;
+}
+
+/* plan: what becomes of those that were found (core/found.h). */
+
+bool job_is_as_wanted(const struct job_target *target)
+{
+	return target->result.err.kind == ERR_NONE && target->result.look != LOOK_LEAVE &&
+	       target->result.plan.n == 0 && target->result.plan.trouble.kind == ERR_NONE &&
+	       target->result.observed.current;
+}
+
+/* The caller frees. */
+static struct found_peer *peers_on_host(const struct job *job, size_t *n)
+{
+	struct found_peer *peers = xcalloc(job->n, sizeof(*peers));
+
+	*n = 0;
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_target *target = &job->targets[i];
+		const struct observed_instance *observed = &target->result.observed;
+		const struct wanted *wanted = target->order.wanted;
+
+		if (!wanted)
+			continue;
+		peers[(*n)++] = (struct found_peer){
+			.id = wanted->instance.id,
+			.spec = wanted->spec,
+			.binds = wanted->description.binds,
+			.as_wanted = job_is_as_wanted(target),
+			.unchecked = observed_is_unchecked(observed),
+			.servers_up = observed_servers_in(observed, SERVER_UP),
+			.drain_ms = wanted->instance.timeouts.drain_ms,
+		};
+	}
+	return peers;
+}
+
+static bool is_up(const struct observed_container *container)
+{
+	return container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED ||
+	       container->status == CONTAINER_RESTARTING;
+}
+
+/* Who has heard that it is to leave closes its stats socket, or says that it is stopping. */
+static bool drains(const struct job_target *target, const struct observed_container *container)
+{
+	const struct observed_instance *observed = &target->result.observed;
+	bool silent = observed->stats != STATS_ANSWERED;
+
+	return observed->stopping || is_known_to_drain(target, container) || (observed->old_n > 0 && silent);
+}
+
+static struct found found_of(const struct job_target *target)
+{
+	const struct observed_instance *observed = &target->result.observed;
+	const struct observed_container *container = container_of(target);
+
+	return (struct found){
+		.stray_of = target->stray_of,
+		.spec = target->orphan_of ? target->orphan_of : "",
+		.binds = observed->loaded.binds,
+		.up = container && is_up(container),
+		.succeeded = observed->old_n > 0,
+		.drains = container && drains(target, container),
+		.serves_nobody = observed_serves_nobody(observed),
+	};
+}
+
+int64_t job_found_drain_ms(const struct job *job, const struct job_target *target)
+{
+	const struct found found = found_of(target);
+	size_t n;
+	struct found_peer *peers = peers_on_host(job, &n);
+	int64_t ms = found_drain_ms(&found, peers, n);
+
+	free(peers);
+	return ms;
+}
+
+void job_judge_found(const struct job *job, struct job_target *target)
+{
+	const struct found found = found_of(target);
+	size_t n;
+	struct found_peer *peers = peers_on_host(job, &n);
+
+	target->fate = found_fate(&found, peers, n);
+	free(peers);
+}
+
+bool job_found_stays(const struct job_target *target)
+{
+	return job_target_is_found(target) && target->result.plan.n > 0 && found_stays(target->fate);
+}
+
+/* What is told of them when the run ends, and what the next one has to know. */
+
+char *job_waiting(const struct job *job)
+{
+	const char *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = job->n - job->found; i < job->n; i++)
+		if (job_found_stays(&job->targets[i]) && n++ == 0)
+			first = job->targets[i].order.name;
+	return job_counted(first, n);
+}
+
+bool job_left_found(const struct job *job)
+{
+	for (size_t i = job->n - job->found; i < job->n && job->more_to_find; i++)
+		if (job->targets[i].result.changed)
+			return true;
+	return false;
+}
+
+static const struct job_target *find_found(const struct job *job, const char *id)
+{
+	for (size_t i = job->n - job->found; i < job->n; i++)
+		if (strcmp(job->targets[i].found_id, id) == 0)
+			return &job->targets[i];
+	return NULL;
+}
+
+void job_note_draining(const struct job *job, struct leaving *draining)
+{
+	struct leaving now = {0};
+
+	for (size_t i = job->n - job->found; i < job->n; i++)
+		leaving_copy_of(&now, &job->targets[i].memory.leaving, job->targets[i].found_id);
+	/* Those that the run has not come to. */
+	for (size_t i = 0; i < draining->n; i++) {
+		const char *id = draining->v[i].id;
+
+		if (!find_found(job, id) && job_may_be_listed(job, id))
+			leaving_copy_of(&now, draining, id);
+	}
+	leaving_clear(draining);
+	*draining = now;
+}
