@@ -642,6 +642,44 @@ START_TEST(what_was_in_force_stays_so_under_newer_rules)
 }
 END_TEST
 
+/* Its file system may hang: what the store does not know waits for the first look. */
+START_TEST(a_file_that_a_spec_names_is_not_read_at_a_start)
+{
+	char *dir, *path, *text, *warning;
+	struct err err;
+	struct store *store;
+	struct specs *recalled;
+
+	dir = temp_path("state");
+	path = temp_path("ca.crt");
+	write_text(path, ca);
+	text = xasprintf("servers: [10.0.0.1:6443]\nbindAddress: 127.0.0.1\n"
+			 "healthCheck: {caFile: %s}\napiLoadBalancers: [{host: {direct: {}}}]\n",
+			 path);
+	store = store_open(NULL, dir, &warning, &err);
+	store_put_spec(store, &(struct store_spec){(char *)"a", (char *)"/x/a.yaml", text, strlen(text)});
+	if (_i == 1) {
+		char *key = xasprintf("file %s", path), *older = xasprintf("%s%s", ca, ca);
+
+		store_put_meta(store, key, older);
+		free(key);
+		free(older);
+	}
+	recalled = specs_new(store, NULL, false);
+	ck_assert_int_eq(specs_recall(recalled, &err), 0);
+	if (_i == 1)
+		ck_assert_uint_eq(strlen(specs_find(recalled, "a")->spec->instances[0].health_check.ca),
+				  2 * strlen(ca));
+	else
+		ck_assert_ptr_null(specs_find(recalled, "a")->spec);
+	specs_free(recalled);
+	store_close(store);
+	free(text);
+	free(path);
+	free(dir);
+}
+END_TEST
+
 /* The same of one balancer, which is stored for itself. */
 START_TEST(what_is_in_force_of_a_balancer_is_read_back_under_newer_rules)
 {
@@ -684,6 +722,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, temp_make, temp_remove);
 	tcase_add_loop_test(tcase, what_was_in_force_stays_so_under_newer_rules, 0,
 			    sizeof(once_good) / sizeof(*once_good));
+	tcase_add_loop_test(tcase, a_file_that_a_spec_names_is_not_read_at_a_start, 0, 2);
 	tcase_add_test(tcase, what_is_in_force_of_a_balancer_is_read_back_under_newer_rules);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("slices");

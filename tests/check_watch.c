@@ -80,9 +80,34 @@ void rewinddir(DIR *stream)
 	ck_abort_msg("a list that is rewound may be the same list");
 }
 
+/* What a thread does in the daemon; that is no matter here. */
+static const struct watch_view *ask(void)
+{
+	static const atomic_bool go_on;
+	struct watch_view *view = watch_lend(watch);
+
+	watch_ask(view, &go_on);
+	watch_take_back(watch, view);
+	return view;
+}
+
+/* Whether nobody is to look now: because of what has changed, or, when a look is due, of what is young. */
+static bool settling(bool due)
+{
+	const struct watch_view *view = ask();
+
+	if ((due ? view->young : view->changed) && !watch_settling(watch))
+		watch_settle(watch);
+	return watch_settling(watch);
+}
+
+/* As the fleet does, which then looks. */
 static void on_change(void *arg)
 {
 	ck_assert_ptr_eq(arg, &changes);
+	if (settling(true) && watch_is_patient(watch))
+		return;
+	watch_begin(watch);
 	changes++;
 }
 
@@ -126,6 +151,7 @@ static void put(const char *name, const char *text)
 static void begin(void)
 {
 	watch = watch_new(base, dir, on_change, &changes);
+	ask();
 	ck_assert_ptr_null(watch_trouble(watch));
 }
 
@@ -167,8 +193,14 @@ static void assert_not_told(void)
 
 static int watch_scan(void)
 {
+	struct watch_view *view;
+
+	ask();
 	watch_begin(watch);
+	view = watch_lend(watch);
 	watch_read(dir, known, &listing, NULL, NULL);
+	watch_follow_listing(view, &listing);
+	watch_take_back(watch, view);
 	if (watch_end(watch, &listing, &err) < 0)
 		return -1;
 	watch_accept(watch, &listing);
@@ -983,6 +1015,7 @@ START_TEST(a_watch_may_be_freed_by_its_callback)
 {
 	watch_free(NULL);
 	watch = watch_new(base, dir, free_watch, NULL);
+	ask();
 	put("a.yaml", "x");
 	assert_told();
 	ck_assert_ptr_null(watch);
@@ -1007,7 +1040,7 @@ START_TEST(without_inotify_scans_still_work)
 	scan();
 	assert_text(0, "a", "x");
 	put("a.yaml", "more");
-	ck_assert(watch_settling(watch));
+	ck_assert(settling(false));
 	assert_told();
 }
 END_TEST
@@ -1020,7 +1053,7 @@ static void come_to_rest(void)
 	int64_t limit = now_ms() + LIMIT_MS;
 
 	scan();
-	while (watch_settling(watch)) {
+	while (settling(false)) {
 		ck_assert_msg(now_ms() < limit, "it never comes to rest");
 		run_for(WATCH_SETTLE_MS / 4);
 		if (changes > 0)
@@ -1072,8 +1105,10 @@ static void follow_elsewhere(void)
 {
 	char *path = elsewhere();
 	struct file_stamp stamp = file_stamp(path);
+	struct watch_view *view = watch_lend(watch);
 
-	watch_follow(watch, path, &stamp);
+	watch_follow(view, path, &stamp);
+	watch_take_back(watch, view);
 	free(path);
 }
 
@@ -1107,7 +1142,8 @@ static void check_untold(size_t i)
 	untold[i].change();
 	run_for(QUIET_MS);
 	ck_assert_msg(changes == 0, "%s: it was told", untold[i].what);
-	ck_assert_msg(watch_settling(watch), "%s: not seen", untold[i].what);
+	ck_assert_msg(!watch_settling(watch), "%s: it was told", untold[i].what);
+	ck_assert_msg(settling(false), "%s: not seen", untold[i].what);
 	assert_told();
 	come_to_rest();
 }
@@ -1128,7 +1164,7 @@ START_TEST(a_target_made_later_is_seen_when_asked)
 	begin();
 	come_to_rest();
 	write_elsewhere();
-	ck_assert(watch_settling(watch));
+	ck_assert(settling(false));
 	assert_told();
 	scan();
 	assert_text(0, "a", "y");
@@ -1150,7 +1186,7 @@ START_TEST(a_file_elsewhere_is_waited_for_too)
 		int64_t wrote = now_ms();
 
 		ck_assert_int_eq(write(fd, "x", 1), 1);
-		ck_assert(watch_settling(watch) || changes);
+		ck_assert(settling(false) || changes);
 		run_for(WATCH_SETTLE_MS / 2);
 		/* On a machine that stood still it did rest. */
 		if (now_ms() - wrote < WATCH_SETTLE_MS)
@@ -1173,7 +1209,7 @@ START_TEST(what_was_only_just_changed_when_it_was_read_is_read_again)
 	for (int i = 0; i < 20; i++) {
 		write_elsewhere();
 		scan();
-		ck_assert(watch_settling(watch));
+		ck_assert(settling(false));
 	}
 	come_to_rest();
 }
@@ -1195,39 +1231,96 @@ static void add_case(Suite *suite, const char *name, const TTest *const *tests)
 START_TEST(what_was_written_just_before_the_watch_is_waited_for)
 {
 	/* Should the machine take longer than that for this, it is not young any more. */
-	for (int i = 0; i < 100 && !(watch && watch_settling(watch)); i++) {
+	for (int i = 0; i < 100 && !(watch && settling(true)); i++) {
 		watch_free(watch);
 		put("a.yaml", "half");
 		watch = watch_new(base, dir, on_change, &changes);
 	}
-	ck_assert(watch_settling(watch));
+	ck_assert(settling(true));
 	assert_told();
-	while (watch_is_busy(dir))
+	while (ask()->young)
 		continue;
-	ck_assert(!watch_settling(watch));
+	ck_assert(!settling(true));
 	put("a.yaml", "more");
-	ck_assert(watch_settling(watch));
+	ck_assert(settling(true));
 }
 END_TEST
 
-/* Before anybody has watched it. */
-START_TEST(a_directory_is_busy_while_something_changes_there)
+START_TEST(a_directory_is_young_while_something_changes_there)
 {
 	put("a.yaml", "a");
-	ck_assert(watch_is_busy(dir));
-	while (watch_is_busy(dir))
+	begin();
+	ck_assert(ask()->young);
+	while (ask()->young)
 		continue;
 	/* Again in place, which the directory does not show; and what is no spec is of no interest. */
 	put("a.yaml", "again");
-	ck_assert(watch_is_busy(dir));
+	ck_assert(ask()->young);
 	put(".notes", "x");
-	while (watch_is_busy(dir))
+	while (ask()->young)
 		continue;
 	put(".notes", "y");
-	ck_assert(!watch_is_busy(dir));
+	ck_assert(!ask()->young);
+	watch_free(watch);
 	free(dir);
 	dir = temp_path("nowhere");
-	ck_assert(!watch_is_busy(dir));
+	begin();
+	ck_assert(!ask()->young);
+}
+END_TEST
+
+/* A directory that is new under its name is not watched yet, and was read when it was another: nobody tells
+ * of what is written to it. */
+START_TEST(what_is_written_to_a_new_directory_is_waited_for)
+{
+	char *away = temp_path("away"), *path = in_dir("b.yaml");
+	int fd;
+
+	put("a.yaml", "x");
+	begin();
+	come_to_rest();
+	ck_assert_int_eq(rename(dir, away), 0);
+	make_dir();
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	for (int i = 0; i < 6; i++) {
+		int64_t wrote = now_ms();
+
+		ck_assert_int_eq(write(fd, "x", 1), 1);
+		run_for(WATCH_SETTLE_MS / 2);
+		/* On a machine that stood still it did rest. */
+		if (now_ms() - wrote < WATCH_SETTLE_MS)
+			ck_assert_int_eq(changes, 0);
+		changes = 0;
+	}
+	close(fd);
+	come_to_rest();
+	assert_text(0, "b", "xxxxxx");
+	free(path);
+	free(away);
+}
+END_TEST
+
+/* Its thread has set the watch, and the loop does not know of it yet. */
+START_TEST(what_is_told_while_the_view_is_lent_counts)
+{
+	static const atomic_bool go_on;
+	struct watch_view *view;
+
+	rmdir(dir);
+	begin();
+	make_dir();
+	view = watch_lend(watch);
+	watch_ask(view, &go_on);
+	/* Of the directory's beginning: that is clear. */
+	watch_begin(watch);
+	ck_assert(!watch_settling(watch));
+	put("a.yaml", "x");
+	ck_assert(watch_settling(watch));
+	watch_begin(watch);
+	put("a.yaml", "y");
+	watch_take_back(watch, view);
+	assert_told();
+	assert_not_told();
 }
 END_TEST
 
@@ -1262,7 +1355,8 @@ int main(void)
 	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
 	     files_removed_while_nobody_looked_are_an_empty_directory,
 	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);
-	CASE(suite, "busy", a_directory_is_busy_while_something_changes_there);
+	CASE(suite, "young", a_directory_is_young_while_something_changes_there,
+	     what_is_written_to_a_new_directory_is_waited_for, what_is_told_while_the_view_is_lent_counts);
 	CASE(suite, "asked", what_is_not_told_is_seen_when_asked, a_target_made_later_is_seen_when_asked,
 	     a_file_elsewhere_is_waited_for_too, what_was_written_just_before_the_watch_is_waited_for,
 	     what_was_only_just_changed_when_it_was_read_is_read_again);

@@ -16,6 +16,7 @@
 static int64_t turned_ms;
 void (*turned_clock_instead_of_thread)(void);
 bool turned_clock_thread_hangs;
+unsigned turned_clock_threads_before;
 static void *(*hung_start)(void *);
 static void *hung_arg;
 
@@ -65,10 +66,17 @@ int epoll_wait(int fd, struct epoll_event *events, int n, int timeout)
 	return 0;
 }
 
+bool turned_clock_is_thread_hung(void)
+{
+	return hung_start != NULL;
+}
+
 void turned_clock_thread_goes_on(void)
 {
-	turned_clock_thread_hangs = false;
-	hung_start(hung_arg);
+	void *(*start)(void *) = hung_start;
+
+	hung_start = NULL;
+	start(hung_arg);
 }
 
 /* A thread would have the machine's time, and the loop turn the clock meanwhile: what is done beside the loop
@@ -76,7 +84,16 @@ void turned_clock_thread_goes_on(void)
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *arg)
 {
 	(void)attributes;
+	if (hung_start) {
+		fprintf(stderr, "a thread beside one that hangs\n");
+		abort();
+	}
+	if (turned_clock_threads_before > 0) {
+		turned_clock_threads_before--;
+		return EAGAIN;
+	}
 	if (turned_clock_thread_hangs) {
+		turned_clock_thread_hangs = false;
 		hung_start = start;
 		hung_arg = arg;
 		*thread = pthread_self();

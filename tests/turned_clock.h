@@ -22,8 +22,12 @@ void turned_clock_turn(int64_t ms);
 void turned_clock_begin(void);
 /* Called where a thread was to begin, before its work is done at once. NULL: nothing. */
 extern void (*turned_clock_instead_of_thread)(void);
-/* The next thread begins, and does nothing until it goes on. */
+/* The next thread begins, and does nothing until it goes on. Another one meanwhile ends the program: there is
+ * to be one at most. */
 extern bool turned_clock_thread_hangs;
+bool turned_clock_is_thread_hung(void);
 void turned_clock_thread_goes_on(void);
+/* Neither of them is for so many threads before. */
+extern unsigned turned_clock_threads_before;
 
 #endif

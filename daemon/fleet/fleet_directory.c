@@ -1,7 +1,11 @@
 /*
- * The fleet and the spec directory: when it is read, and who waits for that. A
- * look goes from a thread that reads (spec_look) over slices of the loop that
- * take in what was found (specs_update_files) to the specs that are in force.
+ * The fleet and the spec directory: when it is read, and who waits for that.
+ *
+ * Its file system may hang, so only a thread asks it anything, and there is one of those at most. First
+ * it asks what has changed (watch_ask). If a look is due, and all rests, a look follows, from a thread that
+ * reads (spec_look) over slices of the loop that
+ * take in what was found (specs_update_files) to the specs that are in force. If none is due and nothing has
+ * changed, whoever waited is served.
  */
 #include <event2/event.h>
 #include <stdlib.h>
@@ -11,14 +15,17 @@
 #include "common/text.h"
 #include "daemon/fleet/fleet_internal.h"
 #include "daemon/io/background.h"
+#include "daemon/io/clock.h"
 #include "daemon/io/watch/watch.h"
 
 /* The store's name for which directory the specs came from. */
 #define META_SPEC_DIR "spec-dir"
 
-/* After so long nobody waits for a look any more, nor for those that come because it was dropped: a thousand
- * large files take some seconds. */
-#define LOOK_PATIENCE_S 30
+/* After so long nobody waits for an answer any more, or for the next file; nor, after the longer time, for a
+ * look that gets on, with those that come because it was dropped: a thousand large files take some seconds.
+ */
+#define STEP_PATIENCE_MS 5000
+#define LOOK_PATIENCE_MS 30000
 
 /* So many looks in a row, during which something has changed, come to nothing. */
 #define LOOKS_DROPPED_MAX 3
@@ -43,11 +50,6 @@ static void remember_directory(struct fleet *fleet)
 	if (place && !text_equal(known, place))
 		store_put_meta(fleet->options.store, META_SPEC_DIR, place);
 	free(known);
-}
-
-static void follow(void *arg, const char *path, const struct file_stamp *stamp)
-{
-	watch_follow(arg, path, stamp);
 }
 
 /* In slices: a thousand files may each have a hundred errors. */
@@ -105,23 +107,104 @@ static void end_waiting(struct fleet_waiters *waiters, bool loaded)
 	}
 }
 
+/* The thread. */
+
+static void go_on(struct fleet *fleet);
+
+static void wait_patiently(struct fleet *fleet)
+{
+	int64_t now_ms = clock_ms(), ms, step_ms = STEP_PATIENCE_MS;
+	struct timeval delay;
+
+	if (!fleet->awaited_since_ms)
+		fleet->awaited_since_ms = now_ms;
+	/* Nothing else is to be done, and an error would end it. */
+	if (fleet->options.settings->once)
+		step_ms = LOOK_PATIENCE_MS;
+	ms = fleet->awaited_since_ms + LOOK_PATIENCE_MS - now_ms;
+	delay = clock_timeval(ms < step_ms ? ms : step_ms);
+	if (!fleet->hangs)
+		evtimer_add(fleet->patience, &delay);
+}
+
+static void start_thread(struct fleet *fleet, background_work *work, void *material, void (*done)(void *arg))
+{
+	move_waiters(&fleet->waiters, &fleet->served);
+	fleet->read_n = 0;
+	wait_patiently(fleet);
+	fleet->thread = background_start(fleet->options.base, work, material, done, fleet);
+}
+
+static void end_thread(struct fleet *fleet)
+{
+	fleet->thread = NULL;
+	watch_take_back(fleet->watch, fleet->view);
+	fleet->view = NULL;
+	wait_patiently(fleet);
+}
+
+/* The directory has answered all that it was asked. */
+static void end_patience(struct fleet *fleet)
+{
+	fleet->awaited_since_ms = 0;
+	fleet->hangs = false;
+	evtimer_del(fleet->patience);
+}
+
+/* It reads one file after the other. */
+static bool gets_on(struct fleet *fleet)
+{
+	size_t before = fleet->read_n;
+
+	fleet->read_n = fleet->thread && fleet->look ? atomic_load(&fleet->look->read_n) : 0;
+	return fleet->read_n > before && clock_ms() < fleet->awaited_since_ms + LOOK_PATIENCE_MS;
+}
+
+/* The file system hangs, say: what was in force is in force, and whoever asks is told so. */
+static void on_hangs(evutil_socket_t fd, short what, void *arg)
+{
+	struct fleet *fleet = arg;
+	struct err err;
+
+	(void)fd;
+	(void)what;
+	/* At first nobody waits, and nothing may be done. */
+	if (!fleet->asked || gets_on(fleet)) {
+		wait_patiently(fleet);
+		return;
+	}
+	fleet->hangs = true;
+	err_set(&err, ERR_TRANSIENT,
+		"spec directory %s could not be read for %d s: does its file system hang, or that of a file "
+		"that a link in it leads to or a spec names, or does it never rest? See the mounts "
+		"(findmnt); "
+		"it is read as soon as it answers",
+		fleet->options.settings->spec_dir,
+		(int)((clock_ms() - fleet->awaited_since_ms + 500) / 1000));
+	tell_directory(fleet, &err);
+	fleet->holding++;
+	if (!fleet->ready)
+		fleet_apply_specs(fleet);
+	fleet->ready = true;
+	end_waiting(&fleet->served, true);
+	end_waiting(&fleet->waiters, true);
+	fleet->holding--;
+	fleet_fill_places(fleet);
+}
+
+/* A look. */
+
 /* Who waits is served before anybody runs: a plan is to show what an edit does, not that it has been done. */
 static void end_look(struct fleet *fleet, bool changed)
 {
-	bool again = fleet->look_again;
-
 	fleet->look = NULL;
-	fleet->look_again = false;
 	fleet->holding++;
 	on_tell(-1, 0, fleet);
 	if (changed || !fleet->ready)
 		fleet_apply_specs(fleet);
 	fleet->ready = true;
 	end_waiting(&fleet->served, true);
-	if (again)
-		fleet_load(fleet);
-	if (!fleet->look && !watch_settling(fleet->watch))
-		end_waiting(&fleet->waiters, true);
+	go_on(fleet);
 	fleet->holding--;
 	fleet_fill_places(fleet);
 }
@@ -140,7 +223,6 @@ static void on_take_in(evutil_socket_t fd, short what, void *arg)
 	}
 	changed |= specs_update_end(fleet->update);
 	fleet->update = NULL;
-	specs_each_named(fleet->specs, follow, fleet->watch);
 	remember_directory(fleet);
 	end_look(fleet, changed);
 }
@@ -151,48 +233,17 @@ static void on_take_in(evutil_socket_t fd, short what, void *arg)
  */
 static bool drop_look(struct fleet *fleet)
 {
-	bool again = fleet->look_again;
-
-	if (!again && !watch_settling(fleet->watch)) {
+	if ((!fleet->due && !watch_settling(fleet->watch)) || fleet->looks_dropped == LOOKS_DROPPED_MAX) {
 		fleet->looks_dropped = 0;
 		return false;
 	}
-	if (fleet->looks_dropped++ == LOOKS_DROPPED_MAX) {
-		fleet->looks_dropped = 0;
-		return false;
-	}
+	fleet->looks_dropped++;
 	spec_look_free(fleet->look);
 	fleet->look = NULL;
-	fleet->look_again = false;
 	move_waiters(&fleet->served, &fleet->waiters);
-	/* Else it comes when all has settled. */
-	if (again)
-		fleet_load(fleet);
+	/* If nothing is due now, it is when all has settled. */
+	go_on(fleet);
 	return true;
-}
-
-/* The file system hangs, say: what was in force is in force, and whoever asks is told so. */
-static void on_look_hangs(evutil_socket_t fd, short what, void *arg)
-{
-	struct fleet *fleet = arg;
-	struct err err;
-
-	(void)fd;
-	(void)what;
-	fleet->look_hangs = true;
-	err_set(&err, ERR_TRANSIENT,
-		"spec directory %s could not be read for %d s: does its file system hang, or does it never "
-		"rest?",
-		fleet->options.settings->spec_dir, LOOK_PATIENCE_S);
-	tell_directory(fleet, &err);
-	fleet->holding++;
-	if (!fleet->ready)
-		fleet_apply_specs(fleet);
-	fleet->ready = true;
-	end_waiting(&fleet->served, true);
-	end_waiting(&fleet->waiters, true);
-	fleet->holding--;
-	fleet_fill_places(fleet);
 }
 
 static void on_read(void *arg)
@@ -201,11 +252,12 @@ static void on_read(void *arg)
 	struct err err = {0};
 	bool is_there = watch_end(fleet->watch, &fleet->look->listing, &err) == 0;
 
-	fleet->reading = NULL;
+	end_thread(fleet);
+	if (fleet->look->changed && !watch_settling(fleet->watch))
+		watch_settle(fleet->watch);
 	if (is_there && drop_look(fleet))
 		return;
-	fleet->look_hangs = false;
-	evtimer_del(fleet->hangs);
+	end_patience(fleet);
 	tell_directory(fleet, &err);
 	if (is_there) {
 		watch_accept(fleet->watch, &fleet->look->listing);
@@ -227,31 +279,67 @@ static void note_recorded(struct fleet *fleet, struct spec_look *look)
 
 static void begin_look(struct fleet *fleet)
 {
+	fleet->due = false;
 	watch_begin(fleet->watch);
+	fleet->view = watch_lend(fleet->watch);
 	fleet->look = specs_look(fleet->specs, fleet->options.settings->spec_dir);
+	fleet->look->view = fleet->view;
 	note_recorded(fleet, fleet->look);
-	move_waiters(&fleet->waiters, &fleet->served);
-	/* With a look that was dropped for this one it has begun, or is over. */
-	if (!fleet->look_hangs && !evtimer_pending(fleet->hangs, NULL))
-		evtimer_add(fleet->hangs, &(struct timeval){.tv_sec = LOOK_PATIENCE_S});
-	fleet->reading = background_start(fleet->options.base, spec_look_read, fleet->look, on_read, fleet);
+	start_thread(fleet, spec_look_read, fleet->look, on_read);
+}
+
+/* What comes before. */
+
+static void on_answer(void *arg)
+{
+	struct fleet *fleet = arg;
+	const struct watch_view *view = fleet->view;
+
+	end_thread(fleet);
+	/* What did not answer may have changed in whatever way. */
+	fleet->due |= fleet->hangs;
+	if ((fleet->due ? view->young : view->changed) && !watch_settling(fleet->watch))
+		watch_settle(fleet->watch);
+	if (fleet->due && !(watch_settling(fleet->watch) && watch_is_patient(fleet->watch))) {
+		begin_look(fleet);
+	} else if (watch_settling(fleet->watch)) {
+		move_waiters(&fleet->served, &fleet->waiters);
+	} else {
+		end_patience(fleet);
+		end_waiting(&fleet->served, true);
+		go_on(fleet);
+	}
+}
+
+static void ask(struct fleet *fleet)
+{
+	fleet->view = watch_lend(fleet->watch);
+	start_thread(fleet, watch_ask, fleet->view, on_answer);
+}
+
+/* One thing at a time, and nothing while something settles. */
+static void go_on(struct fleet *fleet)
+{
+	if (fleet->thread || fleet->look || (watch_settling(fleet->watch) && watch_is_patient(fleet->watch)))
+		return;
+	if (fleet->due || !TAILQ_EMPTY(&fleet->waiters))
+		ask(fleet);
 }
 
 void fleet_load(struct fleet *fleet)
 {
 	fleet->asked = true;
-	if (fleet->look)
-		fleet->look_again = true;
-	else if (!watch_settling(fleet->watch))
-		begin_look(fleet);
+	fleet->due = true;
+	go_on(fleet);
 }
 
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
 {
-	if (fleet->look_hangs || (!fleet->look && !(fleet->asked && watch_settling(fleet->watch))))
+	if (fleet->hangs || !fleet->asked)
 		return false;
 	waiter->queue = &fleet->waiters;
 	TAILQ_INSERT_TAIL(waiter->queue, waiter, entry);
+	go_on(fleet);
 	return true;
 }
 
@@ -266,10 +354,8 @@ static void on_changed(void *arg)
 {
 	struct fleet *fleet = arg;
 
-	if (fleet->look)
-		fleet->look_again = true;
-	else if (fleet->asked)
-		begin_look(fleet);
+	if (fleet->asked)
+		fleet_load(fleet);
 }
 
 static void on_rescan(evutil_socket_t fd, short what, void *arg)
@@ -292,15 +378,19 @@ void fleet_directory_init(struct fleet *fleet)
 	TAILQ_INIT(&fleet->served);
 	fleet->watch = watch_new(options->base, options->settings->spec_dir, on_changed, fleet);
 	fleet->take_in = evtimer_new(options->base, on_take_in, fleet);
-	fleet->hangs = evtimer_new(options->base, on_look_hangs, fleet);
+	fleet->patience = evtimer_new(options->base, on_hangs, fleet);
 	fleet->tell = evtimer_new(options->base, on_tell, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
+	/* What is written before the first look is told. */
+	ask(fleet);
 }
 
 void fleet_directory_stop(struct fleet *fleet)
 {
-	bool ended = background_cancel(fleet->reading);
+	bool ended = background_cancel(fleet->thread);
 
+	if (ended && fleet->view)
+		watch_take_back(fleet->watch, fleet->view);
 	if (fleet->update)
 		specs_update_cancel(fleet->update);
 	else if (ended)
@@ -312,7 +402,7 @@ void fleet_directory_stop(struct fleet *fleet)
 void fleet_directory_clear(struct fleet *fleet)
 {
 	event_free(fleet->take_in);
-	event_free(fleet->hangs);
+	event_free(fleet->patience);
 	event_free(fleet->tell);
 	event_free(fleet->rescan);
 	watch_free(fleet->watch);

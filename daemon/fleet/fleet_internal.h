@@ -48,18 +48,23 @@ struct fleet {
 	size_t unsettled; /* hosts without a verdict */
 	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
 	struct run_queue reachable, failing;
+	/* The one thread that asks the directory's file system something, or reads it, with what it was lent.
+	 * NULL: there is none. */
+	struct background *thread;
+	struct watch_view *view;
 	/* A look at the directory: read beside the loop, then taken in, in slices. NULL: not now. */
 	struct spec_look *look;
-	struct background *reading;
 	struct spec_update *update;
-	struct event *hangs;    /* nobody waits for it any longer */
-	struct event *take_in;  /* the next slice */
-	struct event *tell;     /* the next slice of what there is to tell of it */
-	bool asked;             /* for a look, at least once */
-	bool look_hangs;        /* nobody waits for it, nor for the next ones until one is taken in */
-	unsigned looks_dropped; /* in a row */
-	bool look_again;        /* something has changed and settled since it began */
-	/* Whoever asked before the look began is served at its end; the others must know what was written
+	struct event *take_in;    /* the next slice */
+	struct event *tell;       /* the next slice of what there is to tell of it */
+	bool asked;               /* for a look, at least once */
+	bool due;                 /* a look is to come; one that is under way began too early */
+	unsigned looks_dropped;   /* in a row */
+	struct event *patience;   /* nobody waits for the thread any longer */
+	int64_t awaited_since_ms; /* 0: nothing is */
+	size_t read_n;            /* files that the look had read when that was last seen */
+	bool hangs;               /* nobody waits for it, nor for the next ones until a look is through */
+	/* Whoever asked before the thread began is served at its end; the others must know what was written
 	 * until they asked. */
 	TAILQ_HEAD(fleet_waiters, fleet_waiter) waiters, served;
 	unsigned holding; /* nobody runs yet, such as on half of what the specs say */

@@ -30,7 +30,7 @@ struct background *background_start(struct event_base *base, background_work *wo
  * because a file system hangs, say. Then the thread is left to itself, and the material stays its own: for
  * who ends. NULL is fine.
  */
-#define BACKGROUND_PATIENCE_MS 2000
+#define BACKGROUND_PATIENCE_MS 1000
 bool background_cancel(struct background *background);
 /* A thread was left to itself: the process is to end with _exit(2), which takes nothing from under it. */
 bool background_is_left(void);

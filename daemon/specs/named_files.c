@@ -53,11 +53,19 @@ void named_files_each(const struct named_files *files,
 		each(arg, file->path, &file->stamp);
 }
 
-static const struct named_file *file_at(struct named_files *files, const char *path)
+/* NULL: it has not been read. */
+static struct named_file *find(const struct named_files *files, const char *path)
 {
 	struct named_file *file;
 
 	HASH_FIND_STR(files->by_path, path, file);
+	return file;
+}
+
+static const struct named_file *file_at(struct named_files *files, const char *path)
+{
+	struct named_file *file = find(files, path);
+
 	if (file)
 		return file;
 	file = xcalloc(1, sizeof(*file));
@@ -94,7 +102,7 @@ int named_files_recall(void *arg, const char *path, char **text, struct err *err
 
 	*text = files->store ? store_get_meta(files->store, key) : NULL;
 	free(key);
-	return *text ? 0 : named_files_read(files, path, text, err);
+	return *text ? 0 : err_set(err, ERR_PERMANENT, "%s: nobody knows what it was", path);
 }
 
 static bool is_unchanged(const struct named_file *file, const struct spec_source *source)
@@ -127,6 +135,10 @@ static void remember(struct named_files *files, const struct named_file *file)
 
 void named_files_remember(struct named_files *files, const struct spec *spec)
 {
-	for (size_t i = 0; files->store && i < spec->sources_n; i++)
-		remember(files, file_at(files, spec->sources[i].path));
+	for (size_t i = 0; files->store && i < spec->sources_n; i++) {
+		const struct named_file *file = find(files, spec->sources[i].path);
+
+		if (file)
+			remember(files, file);
+	}
 }

@@ -148,6 +148,7 @@ static bool on_file(void *arg, struct watch_file *file)
 	struct reading *reading = arg;
 
 	spec_look_judge(reading->look, file);
+	atomic_fetch_add(&reading->look->read_n, 1);
 	reading->parsed |= !reading->look->findings[reading->look->findings_n - 1].stands;
 	return !atomic_load(reading->stop);
 }
@@ -164,6 +165,18 @@ static const char **known_files(const struct spec_look *look)
 	return names;
 }
 
+static void follow(void *arg, const char *path, const struct file_stamp *stamp)
+{
+	watch_follow(arg, path, stamp);
+}
+
+static void follow_all(struct spec_look *look)
+{
+	watch_follow_listing(look->view, &look->listing);
+	named_files_each(look->named, follow, look->view);
+	look->changed = watch_has_changed(look->view);
+}
+
 void spec_look_read(void *arg, const atomic_bool *stop)
 {
 	struct reading reading = {.look = arg, .stop = stop};
@@ -171,6 +184,8 @@ void spec_look_read(void *arg, const atomic_bool *stop)
 
 	watch_read(reading.look->dir, known, &reading.look->listing, on_file, &reading);
 	free(known);
+	if (reading.look->view)
+		follow_all(reading.look);
 	/* What a large file needed is to be everybody's again, not this thread's. */
 	if (reading.parsed)
 		malloc_trim(0);

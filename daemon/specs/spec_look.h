@@ -10,6 +10,7 @@
 #ifndef APILB_SPEC_LOOK_H
 #define APILB_SPEC_LOOK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -32,6 +33,9 @@ struct spec_look {
 	struct spec_known *known; /* private, like the next */
 	struct words *recorded;
 	struct named_files *named; /* that were read for it */
+	struct watch_view *view;   /* lent; NULL: nobody watches */
+	bool changed;              /* something was not as it was read any more, at the end */
+	atomic_size_t read_n;      /* files so far: meanwhile, too, and for anybody to see */
 	struct watch_listing listing;
 	struct spec_finding
 		*findings; /* of each file of the listing; what specs_update_files takes is gone from here */
@@ -52,7 +56,8 @@ void spec_look_know(struct spec_look *look, const char *name, const char *path, 
 /* Beforehand: containers of this spec are recorded. May be said more than once. */
 void spec_look_record(struct spec_look *look, const char *name);
 
-/* All of the directory; arg is the look. Where it cannot be read, the listing says why. */
+/* All of the directory; arg is the look. Where it cannot be read, the listing says why. What was read is what
+ * its view follows. */
 background_work spec_look_read;
 /* Its next file, for who reads by himself. */
 void spec_look_judge(struct spec_look *look, struct watch_file *file);

@@ -84,12 +84,6 @@ struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 	return specs->files;
 }
 
-void specs_each_named(const struct specs *specs,
-		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg)
-{
-	named_files_each(specs->named, each, arg);
-}
-
 static struct spec_file *find(const struct specs *specs, const char *name)
 {
 	struct spec_file *file;

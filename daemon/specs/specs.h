@@ -68,9 +68,6 @@ void specs_update_cancel(struct spec_update *update); /* before its end; NULL is
 bool specs_tell(struct specs *specs);
 
 struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
-/* The files elsewhere that counted at the last look, such as a CA, as they were. */
-void specs_each_named(const struct specs *specs,
-		      void (*each)(void *arg, const char *path, const struct file_stamp *stamp), void *arg);
 /* NULL if no file has given this name. */
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
 

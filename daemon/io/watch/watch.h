@@ -1,18 +1,23 @@
 /*
  * The spec directory: what its files hold, and word when that changes.
  *
- * inotify on the directory itself and on its parent (so that a directory that
- * is moved away, unmounted or made anew is noticed), settled for a short while
- * so that an editor's half-written file is read once, when it is whole; and a
- * full look, between watch_begin and watch_end, which also sets watches anew: inotify
- * can lose events, and does not tell of a mount over the directory, of a
- * parent made later, or of a change in the target of a link that leads out of
- * the directory. So look regularly too; watch_settling finds out
- * whether anything of the last look has changed, told or not.
+ * Its file system may hang, as that of a network mount does whose server is gone. So there are two
+ * halves. On the loop is `struct watch`: events of inotify, and the time that it
+ * takes them to settle, so that an editor's half-written file is read once, when it is whole. It never asks
+ * the file system. Beside the loop (io/background.h) is all that does: watches are set, files compared with
+ * what was read of them, and read. What such a thread needs, and finds, is a `struct watch_view`, which the
+ * watch lends it.
+ *
+ * inotify watches the directory itself and its parent (so that a directory that
+ * is moved away, unmounted or made anew is noticed). It can lose events, and does not tell of a mount over
+ * the directory, of a parent made later, of a change in the target of a link that leads out of the directory,
+ * or of what another machine does on a network mount. So look regularly too; watch_ask finds out whether
+ * anything of the last look has changed, told or not.
  */
 #ifndef APILB_IO_WATCH_H
 #define APILB_IO_WATCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -53,59 +58,40 @@ struct watch_listing {
 	struct file_stamp stamp;
 };
 
+/* On the loop. */
+
 /*
- * changed: something may have changed; look. From the event
+ * changed: something may have changed, and has settled; look. From the event
  * loop only; the callback may free the watch. base may be NULL: no watching.
  */
 struct watch *watch_new(struct event_base *base, const char *dir, void (*changed)(void *arg), void *arg);
 void watch_free(struct watch *watch); /* NULL is fine */
 
-/*
- * True when something has changed since the last look began and has not settled yet: a look now could
- * find a file half written, which no reader can see for sure. changed comes
- * within WATCH_SETTLE_MAX_MS, so a look that is merely due can wait for it. Costs a
- * stat(2) a file. Before the first look all that has changed just before the watch began counts. Without a
- * base always false.
- */
+/* True when something was told (also until this very moment, or by watch_settle) and has not settled yet: a
+ * look now could find a file half written, which no reader can see for sure. changed comes within
+ * WATCH_SETTLE_MAX_MS. */
 bool watch_settling(struct watch *watch);
-
-/* A file elsewhere that belongs to what the last look found, such as a CA that a spec names, as it was just
- * before it was read (file_stamp_keep): counts as one of the directory's until the next look. */
-void watch_follow(struct watch *watch, const char *path, const struct file_stamp *stamp);
+/* Something was found to have changed: it settles as if it had been told. */
+void watch_settle(struct watch *watch);
+/* What changes does so for less than WATCH_SETTLE_MAX_MS: a look can wait for it. */
+bool watch_is_patient(const struct watch *watch);
+/* A look begins: what settles is read by it, and what changes from now on is told anew. */
+void watch_begin(struct watch *watch);
 
 /* Why changes go unnoticed between looks (inotify's limits), or NULL. For a warning. */
 const char *watch_trouble(const struct watch *watch);
 
-/* A look begins: what changes from now on is told. */
-void watch_begin(struct watch *watch);
-
-/* One more file has been read; texts that are not dropped stay in memory. False: the rest of them is not
- * read.
- */
-typedef bool watch_each_cb(void *arg, struct watch_file *file);
-
 /*
- * Reads the directory, without ever blocking on a FIFO or device, one file after the other in order of path.
- * Needs no watch, and may be done beside the loop. known: base names of the files that were there before,
- * then NULL; or NULL. each may be NULL. Two files that give the same spec name (a.yaml, a.yml) both come, the
- * caller decides.
- */
-void watch_read(const char *dir, const char *const *known, struct watch_listing *listing, watch_each_cb *each,
-		void *arg);
-void watch_drop_text(struct watch_file *file); /* wipes it */
-
-/*
- * What was read since watch_begin. -1: the
+ * What was read. -1: the
  * directory itself cannot be read (gone, unmounted, no permission): nothing is known,
  * which is not the same as empty. A directory that holds no spec counts as gone, too, when
  * it is another one (by device and inode) than the one that held some, unless it says that it is meant
  * to be empty: that is how an unmounted directory looks.
  */
-int watch_end(struct watch *watch, const struct watch_listing *listing, struct err *err);
+int watch_end(const struct watch *watch, const struct watch_listing *listing, struct err *err);
 /* What watch_end has let pass is what counts from now on: this is the directory that last held specs, or none
  * did. A listing of errors only changes nothing. Not for a listing that another is to replace. */
 void watch_accept(struct watch *watch, const struct watch_listing *listing);
-void watch_listing_clear(struct watch_listing *listing);
 
 /*
  * Which directory last held specs, as a text to be kept; NULL: none of them is left, or none was seen. And
@@ -115,8 +101,55 @@ void watch_listing_clear(struct watch_listing *listing);
 const char *watch_place(const struct watch *watch);
 void watch_expect(struct watch *watch, const char *place);
 
-/* Whether something in the directory has changed within the last WATCH_SETTLE_MS; for who has not watched it
- * yet. */
-bool watch_is_busy(const char *dir);
+/* Beside the loop. */
+
+struct watch_followed {
+	char *path;
+	struct file_stamp stamp;
+};
+
+/* The watch's, but for the time that it is lent to a thread. */
+struct watch_view {
+	char *dir, *parent;
+	int inotify; /* a descriptor of its own; -1: no watching */
+	int dir_wd, parent_wd;
+	char *trouble;
+	struct watch_followed *followed; /* all that was read in the last look */
+	size_t followed_n;
+	bool changed; /* watch_ask: it is not what was read any more */
+	bool young;   /* watch_ask: something has changed within the last WATCH_SETTLE_MS */
+};
+
+/* Not while it is lent. The thread that has it for good, because it hangs, may keep it. */
+struct watch_view *watch_lend(struct watch *watch);
+void watch_take_back(struct watch *watch, struct watch_view *view);
+
+/* Sets missing watches, and those of what has come to stand under the same name; from then on inotify tells.
+ * Then finds out whether something has changed, told or not, since it was read, and how lately. Costs a
+ * stat(2) or two a file. A background_work. */
+void watch_ask(void *view, const atomic_bool *stop);
+
+/*
+ * Reads the directory, without ever blocking on a FIFO or device, one file after the other in order of path.
+ * known: base names of the files that were there before,
+ * then NULL; or NULL. each may be NULL. Two files that give the same spec name (a.yaml, a.yml) both come, the
+ * caller decides.
+ */
+/* One more file has been read; texts that are not dropped stay in memory. False: the rest of them is not
+ * read.
+ */
+typedef bool watch_each_cb(void *arg, struct watch_file *file);
+void watch_read(const char *dir, const char *const *known, struct watch_listing *listing, watch_each_cb *each,
+		void *arg);
+void watch_drop_text(struct watch_file *file); /* wipes it */
+void watch_listing_clear(struct watch_listing *listing);
+
+/* From now on what was read now counts, and nothing else. */
+void watch_follow_listing(struct watch_view *view, const struct watch_listing *listing);
+/* And a file elsewhere that belongs to it, such as a CA that a spec names, as it was just
+ * before it was read (file_stamp_keep). */
+void watch_follow(struct watch_view *view, const char *path, const struct file_stamp *stamp);
+/* Something is not what was read. */
+bool watch_has_changed(const struct watch_view *view);
 
 #endif

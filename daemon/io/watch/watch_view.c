@@ -1,0 +1,123 @@
+/* What is asked of the spec directory's file system, but for reading it: in a thread. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+
+#include "common/mem.h"
+#include "daemon/io/watch/watch.h"
+
+/* IN_MODIFY as well as IN_CLOSE_WRITE: a file that is still being written keeps the settling going. */
+#define DIR_EVENTS                                                                                      \
+	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB | \
+	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define PARENT_EVENTS (IN_CREATE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB | IN_ONLYDIR)
+
+static void set_trouble(struct watch_view *view, const char *what)
+{
+	free(view->trouble);
+	view->trouble = xasprintf("%s: %s%s; changes are seen at the next regular look only", what,
+				  strerror(errno), errno == ENOSPC ? " (fs.inotify.max_user_watches)" : "");
+}
+
+/*
+ * Watches path as it is now. The same directory gives the same descriptor
+ * again; another one under the old name gives a new one, and the old is dropped.
+ */
+static void rewatch(struct watch_view *view, int *wd, const char *path, uint32_t events)
+{
+	int now = inotify_add_watch(view->inotify, path, events);
+
+	if (now < 0 && errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+		set_trouble(view, path);
+	if (*wd >= 0 && *wd != now)
+		inotify_rm_watch(view->inotify, *wd);
+	*wd = now;
+}
+
+static void rewatch_all(struct watch_view *view)
+{
+	if (view->inotify < 0)
+		return;
+	FREE(view->trouble);
+	rewatch(view, &view->parent_wd, view->parent, PARENT_EVENTS);
+	rewatch(view, &view->dir_wd, view->dir, DIR_EVENTS);
+}
+
+static bool is_young(const char *path)
+{
+	struct file_stamp stamp = file_stamp(path);
+	int64_t age_ms = file_stamp_age_ms(&stamp);
+
+	return age_ms >= 0 && age_ms < WATCH_SETTLE_MS;
+}
+
+/* The directory, and what is in it: also before a watch told of it, or where none does. */
+static bool is_directory_young(const char *path)
+{
+	bool young = is_young(path);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && !young && (entry = readdir(dir)) != NULL) {
+		char *file = xasprintf("%s/%s", path, entry->d_name);
+
+		/* No spec is called so, but what editors keep for themselves is. */
+		young = entry->d_name[0] != '.' && is_young(file);
+		free(file);
+	}
+	if (dir)
+		closedir(dir);
+	return young;
+}
+
+/* What lies elsewhere is written without a word to us. */
+static bool is_anything_young(const struct watch_view *view)
+{
+	for (size_t i = 0; i < view->followed_n; i++)
+		if (is_young(view->followed[i].path))
+			return true;
+	return is_directory_young(view->dir);
+}
+
+bool watch_has_changed(const struct watch_view *view)
+{
+	for (size_t i = 0; i < view->followed_n; i++) {
+		struct file_stamp stamp = file_stamp(view->followed[i].path);
+
+		if (!file_stamp_equal(&stamp, &view->followed[i].stamp))
+			return true;
+	}
+	return false;
+}
+
+void watch_ask(void *arg, const atomic_bool *stop)
+{
+	struct watch_view *view = arg;
+
+	(void)stop;
+	rewatch_all(view);
+	view->changed = watch_has_changed(view);
+	view->young = is_anything_young(view);
+}
+
+void watch_follow(struct watch_view *view, const char *path, const struct file_stamp *stamp)
+{
+	/* Room doubles: it is full when the number is a power of two. */
+	if ((view->followed_n & (view->followed_n - 1)) == 0)
+		view->followed = xreallocarray(view->followed, view->followed_n ? 2 * view->followed_n : 1,
+					       sizeof(*view->followed));
+	view->followed[view->followed_n++] = (struct watch_followed){.path = xstrdup(path), .stamp = *stamp};
+}
+
+void watch_follow_listing(struct watch_view *view, const struct watch_listing *listing)
+{
+	for (size_t i = 0; i < view->followed_n; i++)
+		free(view->followed[i].path);
+	FREE(view->followed);
+	view->followed_n = 0;
+	watch_follow(view, view->dir, &listing->stamp);
+	for (size_t i = 0; i < listing->n; i++)
+		watch_follow(view, listing->files[i].path, &listing->files[i].stamp);
+}

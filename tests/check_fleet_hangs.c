@@ -1,0 +1,347 @@
+/*
+ * The spec directory, or a file that it leads to, lies on a mount that hangs: a thread of the daemon does,
+ * and nothing else (fleet_lab.h; fleet_directory.c).
+ */
+#include <check.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/mem.h"
+#include "daemon/fleet/fleet_internal.h"
+#include "tests/fleet_lab.h"
+#include "tests/temp.h"
+#include "tests/turned_clock.h"
+
+#define HOSTS 3
+
+/* What would hang while the thread does: all that is done then is done on the loop, or by the test. */
+static bool by_test;
+
+static void touch(const char *call, const char *path)
+{
+	const char *dir = lab.settings.spec_dir;
+
+	if (turned_clock_is_thread_hung() && !by_test && dir && strncmp(path, dir, strlen(dir)) == 0)
+		ck_abort_msg("the loop hangs in %s(\"%s\")", call, path);
+}
+
+/* The function of this name behind ours. */
+#define NEXT(name)                     \
+	static __typeof__(name) *next; \
+	if (!next)                     \
+	*(void **)&next = dlsym(RTLD_NEXT, #name)
+
+int stat(const char *path, struct stat *st)
+{
+	NEXT(stat);
+	touch("stat", path);
+	return next(path, st);
+}
+
+int lstat(const char *path, struct stat *st)
+{
+	NEXT(lstat);
+	touch("lstat", path);
+	return next(path, st);
+}
+
+int access(const char *path, int mode)
+{
+	NEXT(access);
+	touch("access", path);
+	return next(path, mode);
+}
+
+DIR *opendir(const char *path)
+{
+	NEXT(opendir);
+	touch("opendir", path);
+	return next(path);
+}
+
+int open(const char *path, int flags, ...)
+{
+	NEXT(open);
+	va_list args;
+	mode_t mode;
+
+	va_start(args, flags);
+	mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+	va_end(args);
+	touch("open", path);
+	return next(path, flags, mode);
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	NEXT(inotify_add_watch);
+	touch("inotify_add_watch", path);
+	return next(fd, path, mask);
+}
+
+static void setup(void)
+{
+	lab_open(HOSTS);
+	lab_write_prod(HOSTS, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+}
+
+static void teardown(void)
+{
+	if (turned_clock_is_thread_hung())
+		turned_clock_thread_goes_on();
+	lab_close();
+}
+
+static void edit(size_t hosts)
+{
+	lab.hasty = by_test = true;
+	lab_write_prod(hosts, LAB_OLD, "");
+	lab.hasty = by_test = false;
+}
+
+/* Before a look the directory is asked what has changed. */
+enum { IN_QUESTION, IN_LOOK, MOMENTS };
+
+static void hang(unsigned moment)
+{
+	turned_clock_threads_before = moment;
+	turned_clock_thread_hangs = true;
+}
+
+/* What GET answers, and that it does at once. */
+static void expect_answer(const char *path, int status, const char *words)
+{
+	int64_t before = turned_clock_ms();
+	char *body;
+
+	ck_assert_int_eq(lab_get(path, &body), status);
+	ck_assert_msg(strstr(body, words) != NULL, "%s: no \"%s\" in %s", path, words, body);
+	ck_assert_int_le(turned_clock_ms() - before, 100);
+	free(body);
+}
+
+static void expect_hung(void)
+{
+	ck_assert(turned_clock_is_thread_hung());
+	expect_answer("/healthz", 503, "could not be read for");
+	expect_answer("/v1/status", 200, "could not be read for");
+	expect_answer("/metrics", 200, "apilb_");
+	expect_answer("/v1/state", 200, "");
+}
+
+/* At a start, or later. */
+START_TEST(a_directory_that_hangs_removes_nothing_and_is_told)
+{
+	hang(_i % MOMENTS);
+	if (_i / MOMENTS) {
+		/* The socket, beside the directory, is new: it asks again. */
+		turned_clock_threads_before *= 2;
+		lab_stop();
+		lab_start();
+	} else {
+		lab_pass(100000);
+	}
+	expect_hung();
+	ck_assert_msg(lab_events("spec-dir", "for 5 s") == 1, "%s", lab_told());
+	/* Repairs go on, also after regular looks that were due meanwhile, and orders. */
+	fake_remove(lab_machine(2), lab_container(2, "lb"));
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	fake_remove(lab_machine(3), lab_container(3, "lb"));
+	ck_assert_int_eq(lab_post("/v1/reconcile?spec=prod", NULL), 202);
+	LAB_UNTIL(lab_count(LAB_OLD) == HOSTS);
+	ck_assert_int_eq(lab_get("/v1/plan", NULL), 200);
+	fleet_load(lab.fleet); /* SIGHUP */
+	expect_hung();
+	/* An edit made meanwhile is taken when it answers again. */
+	edit(1);
+	lab_pass(100000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	turned_clock_thread_goes_on();
+	LAB_UNTIL(lab_count(LAB_OLD) == 1);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+	ck_assert_uint_eq(lab_events("spec-dir", "can be read again"), 1);
+}
+END_TEST
+
+/* Who asks when it is not known yet is answered after some seconds, and so is who comes meanwhile. */
+START_TEST(who_asks_a_directory_that_hangs_is_answered)
+{
+	struct lab_client *first, *second;
+
+	hang(IN_QUESTION);
+	first = lab_ask("GET", "/v1/status");
+	lab_pass(3000);
+	second = lab_ask("POST", "/v1/reconcile");
+	lab_pass(1000);
+	ck_assert(turned_clock_is_thread_hung());
+	ck_assert(!lab_is_answered(first) && !lab_is_answered(second));
+	lab_pass(1100);
+	ck_assert(lab_is_answered(first) && lab_is_answered(second));
+	ck_assert_ptr_nonnull(strstr(lab_heard(first), "could not be read for 5 s"));
+	lab_hang_up(first);
+	lab_hang_up(second);
+	expect_hung();
+	/* Nothing has changed: that is found out, too. */
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+	expect_answer("/v1/status", 200, "\"troubles\":[]");
+}
+END_TEST
+
+/* What it took long to answer counts for who waited for it. */
+START_TEST(who_waits_for_a_slow_directory_is_answered_by_it)
+{
+	struct lab_client *client;
+
+	hang(IN_QUESTION);
+	client = lab_ask("GET", "/v1/status");
+	lab_pass(4000);
+	edit(HOSTS - 1);
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert(lab_is_answered(client));
+	ck_assert_ptr_nonnull(strstr(lab_heard(client), "removing"));
+	ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
+	lab_hang_up(client);
+}
+END_TEST
+
+/* SIGTERM: the thread goes on with what it was given, whenever that is. */
+START_TEST(a_daemon_ends_while_its_directory_hangs)
+{
+	hang(_i);
+	lab_pass(100000);
+	expect_hung();
+	lab_stop();
+	turned_clock_thread_goes_on();
+	lab_start();
+	lab_converge();
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+}
+END_TEST
+
+/* A look that gets on is waited for, for half a minute. Those that are dropped are one wait. */
+START_TEST(a_directory_that_is_slow_and_busy_is_waited_for_once)
+{
+	hang(IN_LOOK);
+	fleet_load(lab.fleet);
+	lab_pass(4000);
+	for (int i = 0; i < 6; i++) {
+		ck_assert(turned_clock_is_thread_hung());
+		ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
+		/* As the thread does, which has read another file. */
+		atomic_fetch_add(&lab.fleet->look->read_n, 1);
+		if (i == 2) {
+			fleet_load(lab.fleet);
+			hang(IN_LOOK);
+			turned_clock_thread_goes_on();
+		}
+		lab_pass(4100);
+	}
+	ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
+	atomic_fetch_add(&lab.fleet->look->read_n, 1);
+	lab_pass(2000);
+	ck_assert_uint_eq(lab_events("spec-dir", "could not be read for 30 s"), 1);
+	expect_hung();
+	/* Nor does anybody wait for the next of them. */
+	fleet_load(lab.fleet);
+	hang(IN_LOOK);
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	expect_hung();
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+}
+END_TEST
+
+/* Nothing of it has changed: but until it was read nothing could be removed. */
+START_TEST(what_is_to_go_goes_after_a_start_with_a_directory_that_hangs)
+{
+	fake_ssh_answer("h3", ANSWERS_REFUSING);
+	fake_ssh_lose("h3", false);
+	lab_remove("prod");
+	LAB_UNTIL(lab_count(LAB_OLD) == 1);
+	lab_stop();
+	fake_ssh_answer("h3", ANSWERS_WELL);
+	hang(_i);
+	lab_start();
+	lab_pass(10000);
+	ck_assert_uint_eq(lab_count(LAB_OLD), 1);
+	turned_clock_thread_goes_on();
+	LAB_UNTIL(lab_count(LAB_OLD) == 0);
+}
+END_TEST
+
+static struct fleet_waiter early, late;
+static bool late_told;
+
+static void on_late(void *arg, bool loaded)
+{
+	(void)arg;
+	late_told = loaded;
+}
+
+static void on_early(void *arg, bool loaded)
+{
+	(void)arg;
+	ck_assert(loaded);
+	hang(IN_QUESTION);
+	fleet_load(lab.fleet);
+}
+
+/* As SIGHUP during a start does it. */
+START_TEST(who_asks_for_a_look_when_told_of_one_ends_nobody_elses_wait)
+{
+	early = (struct fleet_waiter){.loaded = on_early};
+	late = (struct fleet_waiter){.loaded = on_late};
+	late_told = false;
+	lab.hasty = true;
+	lab_write_prod(HOSTS, LAB_OLD, "# edited\n");
+	ck_assert(fleet_wait(lab.fleet, &early));
+	hang(IN_LOOK);
+	lab_pass(1000);
+	ck_assert(fleet_wait(lab.fleet, &late));
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert(turned_clock_is_thread_hung());
+	ck_assert(!late_told);
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert(late_told);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fleet_hangs");
+	TCase *tcase = tcase_create("fleet_hangs");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2 * MOMENTS);
+	tcase_add_test(tcase, who_asks_a_directory_that_hangs_is_answered);
+	tcase_add_test(tcase, who_waits_for_a_slow_directory_is_answered_by_it);
+	tcase_add_loop_test(tcase, a_daemon_ends_while_its_directory_hangs, 0, MOMENTS);
+	tcase_add_test(tcase, a_directory_that_is_slow_and_busy_is_waited_for_once);
+	tcase_add_loop_test(tcase, what_is_to_go_goes_after_a_start_with_a_directory_that_hangs, 0, MOMENTS);
+	tcase_add_test(tcase, who_asks_for_a_look_when_told_of_one_ends_nobody_elses_wait);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}

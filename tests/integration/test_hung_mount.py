@@ -1,0 +1,87 @@
+"""Specs, or what they name, lie on a network mount whose server is gone: nothing else comes to a halt."""
+
+import signal
+
+import pytest
+
+from lab import spec
+from lab.daemon import BUILD
+from lab.fleet import deploy_local
+from lab.proc import patience, wait_for
+
+SHIM = BUILD / "tests/hung_mount.so"
+TOLD = "does its file system hang"
+
+
+class Mount:
+    """A directory that hangs, for the daemon, while it is told to."""
+
+    def __init__(self, directory):
+        self.path = directory / "mount"
+        self.path.mkdir()
+        self.switch = directory / "hangs"
+        self.env = {"LD_PRELOAD": SHIM, "APILB_HUNG": self.path, "APILB_HUNG_WHILE": self.switch}
+
+    def hang(self):
+        self.switch.touch()
+
+    def answer(self):
+        self.switch.unlink()
+
+
+@pytest.fixture
+def mount(tmp_path):
+    return Mount(tmp_path)
+
+
+def all_specs(daemon, mount, certificate):
+    daemon.spec_dir = daemon.settings["spec-dir"] = mount.path
+    return {}
+
+
+def one_spec(daemon, mount, certificate):
+    """By a link from the directory, whose own file system is well."""
+    (daemon.spec_dir / "local.yaml").symlink_to(mount.path / "local.yaml")
+    daemon.drop = lambda name, content: spec.write(mount.path / f"{name}.yaml", content)
+    return {}
+
+
+def ca_file(daemon, mount, certificate):
+    file = mount.path / "ca.crt"
+    file.write_text(certificate[0].read_text())
+    return {"healthCheck": {"caFile": str(file)}}
+
+
+@pytest.mark.parametrize("lies", [all_specs, one_spec, ca_file], ids=lambda place: place.__name__)
+def test_a_mount_that_hangs(make_daemon, mount, local, servers, certificate, lies):
+    daemon = make_daemon(env=mount.env)
+    more = lies(daemon, mount, certificate)
+    daemon.start()
+    content = deploy_local(daemon, servers, **more)
+
+    def trouble():
+        return TOLD in daemon.ctl("status").text
+
+    mount.hang()
+    local.engine.remove("lb0")
+    daemon.wait("trouble", trouble)
+    daemon.reconcile()
+    wait_for("the repair", lambda: local.engine.status("lb0") == "running", patience(20))
+    assert daemon.request("GET", "/healthz")[0] == 503
+    assert TOLD in daemon.ctl("plan").text
+    daemon.process.child.send_signal(signal.SIGHUP)
+    daemon.wait("SIGHUP", lambda: "read again: settings" in daemon.log())
+    content["apiLoadBalancers"].append(spec.direct("lb1", 7444))
+    daemon.drop("local", content)
+
+    # It ends, and starts, all the same, with what is in force.
+    daemon.restart()
+    daemon.wait("trouble", trouble)
+    local.engine.remove("lb0")
+    daemon.reconcile()
+    wait_for("the repair", lambda: local.engine.status("lb0") == "running", patience(20))
+    assert local.engine.names() == ["lb0"] and trouble()
+
+    mount.answer()
+    daemon.wait_converged(2)
+    assert not trouble() and daemon.request("GET", "/healthz")[0] == 200
