@@ -11,9 +11,9 @@
 #include "common/json.h"
 #include "common/mem.h"
 #include "tests/fleet_lab.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
 
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 #define HOSTS 2
 
 static void setup(void)
@@ -282,8 +282,6 @@ int main(void)
 {
 	Suite *suite = suite_create("api");
 	TCase *tcase = tcase_create("api");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, what_is_as_wanted_is_told, 0, N(answers));
@@ -297,9 +295,5 @@ int main(void)
 	tcase_add_test(tcase, events_are_followed);
 	tcase_add_test(tcase, what_is_wrong_with_a_balancer_is_told);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/archive.h"
+#include "tests/suite.h"
 
 #define LONG_DIR "a-directory-with-a-name-that-is-rather-long-so-that-some-of-them-do-not-fit-into-ustar/"
 
@@ -217,8 +218,6 @@ int main(void)
 {
 	Suite *suite = suite_create("archive");
 	TCase *tar = tcase_create("tar");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tar, entries_come_out_as_they_went_in);
 	tcase_add_test(tar, short_names_need_no_extension);
@@ -229,9 +228,5 @@ int main(void)
 	tcase_add_test(tar, what_is_cut_is_not_taken_for_whole);
 	tcase_add_test(tar, garbage_is_not_an_archive);
 	suite_add_tcase(suite, tar);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include "daemon/core/assign.h"
 #include "daemon/core/spec/yaml_tree.h"
 #include "tests/golden.h"
+#include "tests/suite.h"
 
 /* Of each list of a case. */
 #define MAX_ITEMS 32
@@ -299,15 +300,9 @@ int main(void)
 {
 	Suite *suite = suite_create("assign");
 	TCase *tc = tcase_create("words");
-	SRunner *runner;
-	int failed;
 
 	golden_add(suite, "assign", answer_to);
 	tcase_add_test(tc, words);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

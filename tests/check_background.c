@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/io/background.h"
+#include "tests/suite.h"
 
 static struct event_base *base;
 static int dones;
@@ -149,8 +150,6 @@ int main(void)
 {
 	Suite *suite = suite_create("background");
 	TCase *tcase = tcase_create("background");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, the_loop_goes_on_meanwhile);
@@ -159,9 +158,5 @@ int main(void)
 	tcase_add_test(tcase, what_never_returns_is_left);
 	tcase_add_loop_test(tcase, without_descriptors_or_threads_it_is_done_at_once, 0, 2);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "common/mem.h"
 #include "common/words.h"
+#include "tests/suite.h"
 
 START_TEST(an_error_gets_context_in_front)
 {
@@ -142,8 +143,6 @@ int main(void)
 	Suite *suite = suite_create("common");
 	TCase *errors = tcase_create("errors"), *memory = tcase_create("memory"),
 	      *words = tcase_create("words");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(errors, an_error_gets_context_in_front);
 	tcase_add_loop_test(errors, a_message_is_cut_between_characters, 0, 3);
@@ -155,9 +154,5 @@ int main(void)
 	tcase_add_test(words, a_set_has_each_word_once);
 	tcase_add_test(words, a_set_has_a_number_for_each_word);
 	suite_add_tcase(suite, words);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

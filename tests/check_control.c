@@ -15,6 +15,7 @@
 #include "daemon/io/clock.h"
 #include "daemon/io/control/control.h"
 #include "daemon/io/control/control_request.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 /* Only ends what hangs. */
@@ -1173,8 +1174,6 @@ int main(void)
 	TCase *requests = add_case(suite, "requests"), *errors = add_case(suite, "errors");
 	TCase *later = add_case(suite, "later"), *streams = add_case(suite, "streams");
 	TCase *clients = add_case(suite, "clients"), *paths = add_case(suite, "paths");
-	SRunner *runner;
-	int failed;
 
 	ADD(requests, a_request_is_answered, parameters_are_decoded, a_connection_serves_many_requests,
 	    a_request_may_come_byte_by_byte, head_gives_the_head_of_get, http_1_0_ends_with_the_connection,
@@ -1198,9 +1197,5 @@ int main(void)
 	ADD(paths, only_owner_and_group_may_connect_whatever_the_umask, a_socket_in_use_is_left_alone,
 	    a_socket_that_was_left_over_is_replaced, what_is_no_socket_is_never_removed,
 	    a_path_that_cannot_be_is_refused_in_words, the_socket_of_a_successor_is_not_removed);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -17,6 +17,7 @@
 #include "daemon/core/state.h"
 #include "daemon/core/status.h"
 #include "daemon/core/wanted.h"
+#include "tests/suite.h"
 
 static struct spec *spec_of(const char *yaml)
 {
@@ -953,14 +954,10 @@ START_TEST(diff_is_unified)
 }
 END_TEST
 
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
-
 int main(void)
 {
 	Suite *suite = suite_create("core");
 	TCase *all = tcase_create("core");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(all, what_differs_is_wanted_anew, 0, sizeof(others) / sizeof(*others));
 	tcase_add_test(all, what_is_the_same_is_not_wanted_anew);
@@ -999,9 +996,5 @@ int main(void)
 	tcase_add_test(all, state_shows_no_secrets);
 	tcase_add_test(all, diff_is_unified);
 	suite_add_tcase(suite, all);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -14,8 +14,7 @@
 #include "ctl/table.h"
 #include "ctl/timestamp.h"
 #include "tests/lies.h"
-
-#define N(table) ((int)(sizeof(table) / sizeof((table)[0])))
+#include "tests/suite.h"
 
 static const struct {
 	const char *text;
@@ -472,8 +471,6 @@ int main(void)
 {
 	Suite *suite = suite_create("ctl");
 	TCase *tcase = tcase_create("ctl");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, points_in_time_are_rfc_3339, 0, N(times));
 	tcase_add_test(tcase, local_time_follows_tz);
@@ -491,9 +488,5 @@ int main(void)
 	tcase_add_test(tcase, any_field_of_a_status_is_anything);
 	tcase_add_test(tcase, an_error_decides_the_exit_code);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

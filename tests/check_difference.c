@@ -10,6 +10,7 @@
 #include "common/names.h"
 #include "daemon/core/memory/replaced.h"
 #include "daemon/core/plan/observed.h"
+#include "tests/suite.h"
 
 /* Single quotes for double ones. */
 static struct json_object *json(const char *text)
@@ -295,14 +296,10 @@ START_TEST(a_replacement_for_the_same_reason_is_in_vain)
 }
 END_TEST
 
-#define N(a) (int)(sizeof(a) / sizeof((a)[0]))
-
 int main(void)
 {
 	Suite *suite = suite_create("difference");
 	TCase *tcase = tcase_create("difference");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, what_an_engine_says_in_its_own_form_is_no_difference);
 	tcase_add_loop_test(tcase, what_somebody_has_changed_is_a_difference, 0, N(changed));
@@ -311,9 +308,5 @@ int main(void)
 	tcase_add_loop_test(tcase, what_is_the_images_or_the_engines_is_no_difference, 0, N(configs));
 	tcase_add_test(tcase, a_replacement_for_the_same_reason_is_in_vain);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return suite_run(suite);
 }

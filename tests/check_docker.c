@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "daemon/io/docker/docker.h"
 #include "daemon/io/docker/docker_pull.h"
+#include "tests/suite.h"
 #include "tests/wire.h"
 
 struct result {
@@ -888,8 +889,6 @@ int main(void)
 {
 	Suite *suite = suite_create("docker");
 	TCase *calls = tcase_create("calls");
-	SRunner *runner;
-	int failed;
 
 	LOOP(calls, a_call_is_this_request, requests);
 	LOOP(calls, the_version_is_negotiated, versions);
@@ -910,9 +909,5 @@ int main(void)
 	tcase_add_loop_test(calls, progress_may_free_the_engine, 0, WIRE_KINDS);
 	tcase_add_loop_test(calls, a_cancelled_call_stays_silent, 0, WIRE_KINDS);
 	suite_add_tcase(suite, calls);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 #include "daemon/io/docker/docker_list.h"
+#include "tests/suite.h"
 
 static const struct list_limits limits = {.elements = 4, .element = {.bytes = 60, .values = 10, .depth = 4}};
 
@@ -87,14 +88,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("docker_list");
-	SRunner *runner = srunner_create(suite);
 	TCase *tests = tcase_create("docker_list");
-	int failed;
 
 	tcase_add_loop_test(tests, cut_anywhere, 0, sizeof(rows) / sizeof(rows[0]));
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

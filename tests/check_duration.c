@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/duration.h"
+#include "tests/suite.h"
 
 #define US 1000
 #define MS (1000 * INT64_C(1000))
@@ -185,8 +186,6 @@ int main(void)
 	Suite *suite = suite_create("duration");
 	TCase *parsing = tcase_create("parsing");
 	TCase *printing = tcase_create("printing");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(parsing, a_duration_that_go_reads, 0, sizeof(good) / sizeof(good[0]));
 	tcase_add_loop_test(parsing, a_duration_that_go_refuses, 0, sizeof(bad) / sizeof(bad[0]));
@@ -194,9 +193,5 @@ int main(void)
 	tcase_add_test(printing, people_see_at_most_two_units);
 	suite_add_tcase(suite, parsing);
 	suite_add_tcase(suite, printing);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

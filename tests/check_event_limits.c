@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/event_limits.h"
+#include "tests/suite.h"
 
 #define MINUTE_MS 60000
 
@@ -121,16 +122,10 @@ int main(void)
 	};
 	Suite *suite = suite_create("event_limits");
 	TCase *cases = tcase_create("limits");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup, teardown);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(cases, tests[i]);
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

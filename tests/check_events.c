@@ -13,6 +13,7 @@
 #include "daemon/core/event_limits.h"
 #include "daemon/io/control/control.h"
 #include "daemon/tell/events.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 #define LIMIT_S 20
@@ -210,8 +211,6 @@ int main(void)
 {
 	Suite *suite = suite_create("events");
 	TCase *tcase = tcase_create("events");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_follower_gets_what_was_and_what_comes);
@@ -220,9 +219,5 @@ int main(void)
 	tcase_add_test(tcase, bytes_that_are_no_utf8_are_told_as_such);
 	tcase_add_test(tcase, a_flood_is_cut_and_that_is_told_once);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

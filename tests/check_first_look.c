@@ -9,8 +9,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/first_look.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+#include "tests/suite.h"
 
 static struct wanted *version(char letter)
 {
@@ -203,14 +202,8 @@ int main(void)
 {
 	Suite *suite = suite_create("first_look");
 	TCase *cases = tcase_create("looks");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(cases, the_look_decides, 0, N(looks));
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -9,9 +9,8 @@
 
 #include "common/mem.h"
 #include "tests/fleet_lab.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 static void setup(void)
 {
@@ -525,8 +524,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fleet");
 	TCase *tcase = tcase_create("fleet"), *faults = tcase_create("faults");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, what_specs_want_is_made_on_every_host);
@@ -552,9 +549,5 @@ int main(void)
 	tcase_add_loop_test(faults, the_daemon_may_end_at_each_request, 0, N(stories));
 	tcase_add_loop_test(faults, any_request_of_a_fleet_may_fail, 0, N(stories));
 	suite_add_tcase(suite, faults);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

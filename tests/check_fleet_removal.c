@@ -15,6 +15,7 @@
 
 #include "common/mem.h"
 #include "tests/fleet_lab.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
 
 #define HOSTS 3
@@ -736,8 +737,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fleet_removal");
 	TCase *tcase = tcase_create("fleet_removal");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, an_instance_that_is_gone_from_its_list_goes);
@@ -767,9 +766,5 @@ int main(void)
 	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
 	tcase_add_test(tcase, what_has_drained_soon_goes_soon);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

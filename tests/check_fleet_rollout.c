@@ -8,6 +8,7 @@
 
 #include "common/mem.h"
 #include "tests/fleet_lab.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
 
 #define HOSTS 4
@@ -356,8 +357,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fleet_rollout");
 	TCase *tcase = tcase_create("fleet_rollout");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, the_canary_is_first_and_the_others_come_in_waves);
@@ -377,9 +376,5 @@ int main(void)
 	tcase_add_test(tcase, an_emergency_has_no_waves);
 	tcase_add_test(tcase, new_hosts_of_a_spec_do_not_wait);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

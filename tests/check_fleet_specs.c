@@ -10,6 +10,7 @@
 
 #include "common/mem.h"
 #include "tests/fleet_lab.h"
+#include "tests/suite.h"
 
 #define HOSTS 3
 
@@ -213,8 +214,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fleet_specs");
 	TCase *tcase = tcase_create("fleet_specs");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, balancers_move_to_another_file, 0, 2);
@@ -223,9 +222,5 @@ int main(void)
 	tcase_add_loop_test(tcase, hosts_where_nothing_is_done_are_not_waited_for, 0,
 			    (int)(sizeof(held) / sizeof(held[0])));
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

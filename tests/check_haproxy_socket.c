@@ -6,6 +6,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/haproxy_socket.h"
+#include "tests/suite.h"
 #include "tests/wire.h"
 
 struct result {
@@ -155,8 +156,6 @@ int main(void)
 {
 	Suite *suite = suite_create("haproxy_socket");
 	TCase *query = tcase_create("query");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(query, the_answers_end_with_the_connection, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, answer_and_end_may_come_at_once, 0, WIRE_KINDS);
@@ -166,9 +165,5 @@ int main(void)
 	tcase_add_loop_test(query, an_endless_answer_is_cut, 0, WIRE_KINDS);
 	tcase_add_loop_test(query, after_a_cancel_nothing_comes, 0, WIRE_KINDS);
 	suite_add_tcase(suite, query);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

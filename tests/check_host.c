@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "daemon/host/host_internal.h"
 #include "tests/one_balancer.h"
+#include "tests/suite.h"
 
 static void on_due(void *arg, struct host *host)
 {
@@ -170,8 +171,6 @@ int main(void)
 {
 	Suite *suite = suite_create("host");
 	TCase *tcase = tcase_create("host");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, balancer_setup, balancer_teardown);
 	tcase_add_loop_test(tcase, an_end_in_the_middle_of_a_run_forgets_nothing, 0, 2);
@@ -179,9 +178,5 @@ int main(void)
 			    WANTS_ANOTHER + 1);
 	tcase_add_loop_test(tcase, a_run_is_for_a_version_however_often_it_is_rendered, 0, 2);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/host_file.h"
+#include "tests/suite.h"
 
 #define SIZE "\"size\": 7"
 
@@ -142,17 +143,11 @@ int main(void)
 {
 	Suite *suite = suite_create("host file");
 	TCase *tests = tcase_create("what and whose");
-	SRunner *runner;
-	int failed;
 
 	LOOP(tests, a_stat_tells_what_it_is, stats);
 	LOOP(tests, a_text_tells_whose_it_is, texts);
 	LOOP(tests, a_kind_tells_what_may_be_written_over, others);
 	tcase_add_test(tests, what_we_write_begins_with_our_line);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

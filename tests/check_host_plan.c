@@ -6,6 +6,7 @@
 
 #include "daemon/host/host.h"
 #include "tests/run_place.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 /* When the daemon has just started with a store that was lost. */
@@ -99,15 +100,9 @@ int main(void)
 {
 	Suite *suite = suite_create("host_plan");
 	TCase *tcase = tcase_create("host_plan");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, a_plan_promises_no_more_than_the_first_look_allows, 0, 2);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "daemon/io/ssh/known_hosts.h"
 #include "daemon/io/ssh/ssh_key.h"
+#include "tests/suite.h"
 
 /* Made with ssh-keygen; the fingerprints are those that it shows. */
 #define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDHLth2fo3Z9YCE2AR8oetps0no186LHC/foqrQQu2IA"
@@ -329,15 +330,11 @@ START_TEST(kinds_of_private_keys)
 }
 END_TEST
 
-#define N(table) ((int)(sizeof(table) / sizeof((table)[0])))
-
 int main(void)
 {
 	Suite *suite = suite_create("hostkey");
 	TCase *known = tcase_create("known_hosts");
 	TCase *private = tcase_create("private keys");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(known, a_host_is_found_in_known_hosts, 0, N(lookups));
 	tcase_add_test(known, a_changed_key_is_shown_with_its_old_fingerprint);
@@ -348,9 +345,5 @@ int main(void)
 	tcase_add_loop_test(private, kinds_of_private_keys, 0, N(keys));
 	suite_add_tcase(suite, known);
 	suite_add_tcase(suite, private);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

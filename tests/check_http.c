@@ -9,6 +9,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/http/http.h"
+#include "tests/suite.h"
 #include "tests/wire.h"
 
 /* What a callback got, and what it is to do then. */
@@ -823,8 +824,6 @@ int main(void)
 {
 	Suite *suite = suite_create("http");
 	TCase *bytes = tcase_create("bytes"), *rules = tcase_create("rules");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(bytes, a_reply_comes_in_one_piece, 0, N_EXCHANGES);
 	tcase_add_loop_test(bytes, a_reply_comes_byte_by_byte, 0, N_EXCHANGES);
@@ -860,9 +859,5 @@ int main(void)
 	tcase_add_loop_test(rules, freeing_drops_requests_silently, 0, WIRE_KINDS);
 	suite_add_tcase(suite, rules);
 
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

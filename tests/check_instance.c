@@ -10,6 +10,7 @@
 #include "daemon/instance/instance_internal.h"
 #include "daemon/io/clock.h"
 #include "tests/one_balancer.h"
+#include "tests/suite.h"
 
 /* A run has seen this container, and judged so. */
 static void run_with(const char *id, enum first_look look, enum err_kind kind)
@@ -359,8 +360,6 @@ int main(void)
 {
 	Suite *suite = suite_create("instance");
 	TCase *tcase = tcase_create("instance");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, balancer_setup, balancer_teardown);
 	tcase_add_test(tcase, what_was_right_stays_known_whatever_goes_wrong);
@@ -380,9 +379,5 @@ int main(void)
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
 	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include "common/file.h"
 #include "common/json.h"
 #include "common/mem.h"
+#include "tests/suite.h"
 
 static const struct json_limits no_limits = {.bytes = 0};
 
@@ -211,9 +212,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("json");
-	SRunner *runner = srunner_create(suite);
 	TCase *tests = tcase_create("json");
-	int failed;
 
 	tcase_add_loop_test(tests, strict, 0, sizeof(texts) / sizeof(texts[0]));
 	tcase_add_test(tests, limits);
@@ -221,8 +220,5 @@ int main(void)
 	tcase_add_test(tests, the_last_of_two);
 	tcase_add_test(tests, nobody_else_reads);
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

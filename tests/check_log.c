@@ -9,8 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/text.h"
-
-#define N(table) ((int)(sizeof(table) / sizeof((table)[0])))
+#include "tests/suite.h"
 
 /* The line that is logged, without its end. */
 static char *logged(enum log_format format, const char *subject, const char *message)
@@ -83,15 +82,9 @@ int main(void)
 {
 	Suite *suite = suite_create("log");
 	TCase *tcase = tcase_create("lines");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, a_line_steers_no_terminal, 0, N(messages));
 	tcase_add_loop_test(tcase, json_stays_the_same_value, 0, N(messages));
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -6,8 +6,8 @@
 
 #include "common/mem.h"
 #include "daemon/core/memory/memory.h"
+#include "tests/suite.h"
 
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 #define SECOND 1000
 
 static const char V1[SHA256_HEX_SIZE] = "1111", V2[SHA256_HEX_SIZE] = "2222";
@@ -510,8 +510,6 @@ int main(void)
 {
 	Suite *suite = suite_create("memory");
 	TCase *tcase = tcase_create("memory");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, a_copy_has_all_of_it_and_is_another);
@@ -532,9 +530,5 @@ int main(void)
 	tcase_add_test(tcase, a_refusal_is_told_in_the_words_of_its_own_version);
 	tcase_add_test(tcase, the_longest_wait_is_bounded);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 #include "daemon/core/plan/difference.h"
 #include "daemon/core/plan/observed.h"
 #include "tests/lies.h"
+#include "tests/suite.h"
 
 #define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
@@ -347,9 +348,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("observed");
-	SRunner *runner = srunner_create(suite);
 	TCase *tests = tcase_create("observed");
-	int failed;
 
 	tcase_add_test(tests, any_field_is_anything);
 	tcase_add_test(tests, lies_are_not_believed);
@@ -359,8 +358,5 @@ int main(void)
 	tcase_add_test(tests, a_copy_has_neither_mount_nor_name_of_ours);
 	tcase_add_test(tests, labels_are_inherited_when_the_image_has_them);
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

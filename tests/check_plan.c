@@ -10,6 +10,7 @@
 #include "daemon/core/container_name.h"
 #include "daemon/core/plan/plan.h"
 #include "tests/golden.h"
+#include "tests/suite.h"
 
 #define OWNER "apilb"
 
@@ -340,13 +341,7 @@ static char *answer_to(const char *dir)
 int main(void)
 {
 	Suite *suite = suite_create("plan");
-	SRunner *runner;
-	int failed;
 
 	golden_add(suite, "plan", answer_to);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

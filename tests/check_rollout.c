@@ -5,8 +5,7 @@
 
 #include "common/mem.h"
 #include "daemon/core/rollout.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+#include "tests/suite.h"
 
 #define NOW 100000
 #define SETTLE 5000
@@ -279,8 +278,6 @@ int main(void)
 {
 	Suite *suite = suite_create("rollout");
 	TCase *tcase = tcase_create("rollout");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, the_decision_is, 0, N(decisions));
 	tcase_add_loop_test(tcase, the_outcome_is, 0, N(outcomes));
@@ -289,9 +286,5 @@ int main(void)
 	tcase_add_test(tcase, one_that_waits_is_only_seen);
 	tcase_add_test(tcase, stops_have_names);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 #include "common/mem.h"
 #include "daemon/core/rollout.h"
 #include "daemon/rollout/rollouts.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 #define HOSTS 2
@@ -559,8 +560,6 @@ int main(void)
 {
 	Suite *suite = suite_create("rollouts");
 	TCase *cases = tcase_create("rollouts");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup, teardown);
 	tcase_add_test(cases, what_has_nothing_to_go_back_to_stays_failed_until_resumed);
@@ -576,9 +575,5 @@ int main(void)
 	tcase_add_test(cases, what_was_adopted_has_served_if_it_does);
 	tcase_add_test(cases, a_look_is_awaited_by_what_is_not_proven);
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -11,9 +11,8 @@
 
 #include "common/mem.h"
 #include "tests/run_worlds.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 START_TEST(what_is_new_is_made_and_then_left_alone)
 {
@@ -291,8 +290,6 @@ int main(void)
 {
 	Suite *suite = suite_create("run");
 	TCase *tcase = tcase_create("run");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_test(tcase, what_is_new_is_made_and_then_left_alone);
@@ -306,9 +303,5 @@ int main(void)
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_loop_test(tcase, an_image_that_is_gone_is_in_nobodys_way, 0, N(imageless));
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "tests/run_worlds.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
 
 /* How many requests a change takes when all goes well. */
@@ -231,8 +232,6 @@ int main(void)
 {
 	Suite *suite = suite_create("run_faults");
 	TCase *tcase = tcase_create("run_faults"), *every = tcase_create("every");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, MISHAPS);
@@ -244,9 +243,5 @@ int main(void)
 	tcase_add_loop_test(every, any_request_may_fail, 0, WORLDS);
 	suite_add_tcase(suite, tcase);
 	suite_add_tcase(suite, every);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

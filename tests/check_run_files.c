@@ -6,6 +6,7 @@
 
 #include "common/mem.h"
 #include "tests/run_worlds.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
 
 /* An engine that cannot mount a file which is gone says so with errors; but it may have others, too. */
@@ -187,8 +188,6 @@ int main(void)
 {
 	Suite *suite = suite_create("run_files");
 	TCase *tcase = tcase_create("run_files");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, what_is_somebody_elses_is_left_alone, 0, 2 * MISHAPS);
@@ -197,9 +196,5 @@ int main(void)
 	tcase_add_test(tcase, files_may_have_one_name_only);
 	tcase_add_test(tcase, what_the_store_knows_is_ours);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

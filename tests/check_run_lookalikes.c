@@ -9,8 +9,7 @@
 #include "common/mem.h"
 #include "common/names.h"
 #include "tests/run_worlds.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+#include "tests/suite.h"
 
 /* What somebody has, and has not from us, although it has our labels. */
 
@@ -130,17 +129,11 @@ int main(void)
 {
 	Suite *suite = suite_create("run_lookalikes");
 	TCase *tcase = tcase_create("run_lookalikes");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, copied_labels_make_nothing_ours, 0, N(lookalikes));
 	tcase_add_test(tcase, a_name_and_copied_labels_make_nothing_ours);
 	tcase_add_test(tcase, what_is_ours_and_has_another_name_goes_whatever_its_image);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

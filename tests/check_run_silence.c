@@ -10,9 +10,8 @@
 #include "daemon/core/container_name.h"
 #include "daemon/io/clock.h"
 #include "tests/run_worlds.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 /* HAProxy serves, and its stats socket is of no use, or gone. */
 static void gag(struct place *place, enum fake_mouth mouth, bool successors, bool is_there)
@@ -454,8 +453,6 @@ int main(void)
 {
 	Suite *suite = suite_create("run_silence");
 	TCase *tcase = tcase_create("run_silence");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, who_does_not_answer_gets_a_successor, 0, 2 * (MOUTHS - MOUTH_SILENT));
@@ -470,9 +467,5 @@ int main(void)
 	tcase_add_test(tcase, who_hangs_costs_nobody_elses_verdict);
 	tcase_add_test(tcase, who_never_hears_does_not_hold_up_the_run);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -6,9 +6,8 @@
 
 #include "common/mem.h"
 #include "tests/run_worlds.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 /* After a start: the host has been brought to `has`; recorded is what is in force, wanted what the spec says.
  */
@@ -84,15 +83,9 @@ int main(void)
 {
 	Suite *suite = suite_create("run_start");
 	TCase *tcase = tcase_create("run_start");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, after_a_start_the_host_decides, 0, N(starts));
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

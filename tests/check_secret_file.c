@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "common/secret_file.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
-#define N(table) ((int)(sizeof(table) / sizeof((table)[0])))
 #define NOBODY 65534
 
 static char *path;
@@ -173,8 +173,6 @@ int main(void)
 {
 	Suite *suite = suite_create("secret files");
 	TCase *tcase = tcase_create("all");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_password_is_the_only_line, 0, N(texts));
@@ -184,9 +182,5 @@ int main(void)
 	tcase_add_test(tcase, a_link_leads_to_the_file_that_counts);
 	tcase_add_test(tcase, what_is_too_large_is_no_secret);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -9,8 +9,7 @@
 #include "daemon/core/haproxy/server_check.h"
 #include "daemon/core/plan/observed.h"
 #include "daemon/core/servers.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
+#include "tests/suite.h"
 
 /* Words. */
 
@@ -348,8 +347,6 @@ int main(void)
 {
 	Suite *suite = suite_create("servers");
 	TCase *tcase = tcase_create("servers");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, the_reason_is_in_words, 0, N(reasons));
@@ -366,9 +363,5 @@ int main(void)
 	tcase_add_test(tcase, some_unknown_is_not_none_up);
 	tcase_add_test(tcase, a_server_that_leaves_the_spec_is_forgotten);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/names.h"
 #include "daemon/settings/settings.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 #define MAX_ARGS 32
@@ -368,8 +369,6 @@ int main(void)
 {
 	Suite *suite = suite_create("settings");
 	TCase *tcase = tcase_create("settings");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, defaults_hold_where_nothing_is_said);
@@ -386,9 +385,5 @@ int main(void)
 	tcase_add_test(tcase, version_is_printed);
 	tcase_add_test(tcase, help_and_manual_page_agree);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "daemon/core/memory/silence.h"
+#include "tests/suite.h"
 
 #define SECOND 1000
 #define MINUTE (60 * SECOND)
@@ -286,8 +287,6 @@ int main(void)
 {
 	Suite *suite = suite_create("silence");
 	TCase *tcase = tcase_create("silence");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, a_life, 0, sizeof(lives) / sizeof(lives[0]));
 	tcase_add_test(tcase, tries_come_once_an_hour_at_last);
@@ -300,9 +299,5 @@ int main(void)
 	tcase_add_test(tcase, a_run_is_a_container_since_its_start);
 	tcase_add_test(tcase, a_copy_stands_by_itself);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

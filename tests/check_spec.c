@@ -10,6 +10,7 @@
 #include "daemon/core/host_file.h"
 #include "daemon/core/spec/spec.h"
 #include "daemon/core/spec/spec_schema.h"
+#include "tests/suite.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -816,15 +817,9 @@ static void add_hosts(Suite *suite)
 int main(void)
 {
 	Suite *suite = suite_create("spec");
-	SRunner *runner;
-	int failed;
 
 	add_files(suite);
 	add_limits(suite);
 	add_hosts(suite);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

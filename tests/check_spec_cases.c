@@ -8,6 +8,7 @@
 #include "daemon/core/spec/spec.h"
 #include "tests/golden.h"
 #include "tests/spec_dump.h"
+#include "tests/suite.h"
 
 #define MAX_FILES 8
 
@@ -99,13 +100,7 @@ static char *answer_to(const char *dir)
 int main(void)
 {
 	Suite *suite = suite_create("spec cases");
-	SRunner *runner;
-	int failed;
 
 	golden_add(suite, "spec", answer_to);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "daemon/core/spec/spec.h"
 #include "daemon/core/spec/spec_syntax.h"
 #include "daemon/core/spec/ssh_key.h"
+#include "tests/suite.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -480,8 +481,6 @@ int main(void)
 {
 	Suite *suite = suite_create("spec syntax");
 	TCase *tcase = tcase_create("values");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, a_value_is_accepted_or_refused, 0, LENGTH(values));
 	tcase_add_test(tcase, a_container_name_leaves_room_for_its_socket);
@@ -492,9 +491,5 @@ int main(void)
 	tcase_add_loop_test(tcase, a_damaged_key_is_refused, 0, LENGTH(keys));
 	tcase_add_test(tcase, a_public_key_line_pins_a_host);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

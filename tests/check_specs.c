@@ -9,6 +9,7 @@
 #include "common/text.h"
 #include "daemon/specs/specs.h"
 #include "daemon/tell/events.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 #define MAX_FILES 8
@@ -706,8 +707,6 @@ int main(void)
 {
 	Suite *suite = suite_create("specs");
 	TCase *tcase = tcase_create("specs");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, who_fits_gets_in, 0, sizeof(rows) / sizeof(*rows));
@@ -741,9 +740,5 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, ten_thousand_files_are_taken_in_by_slices);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

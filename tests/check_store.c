@@ -15,6 +15,7 @@
 #include "common/mem.h"
 #include "daemon/io/store/store.h"
 #include "daemon/io/store/store_db.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 static char *dir;
@@ -1180,8 +1181,6 @@ static void add_case(Suite *suite, const char *name, int loops, const TTest *con
 int main(void)
 {
 	Suite *suite = suite_create("store");
-	SRunner *runner;
-	int failed;
 
 	CASE(suite, "rows", a_spec_comes_back_byte_by_byte, the_last_put_of_a_row_wins_and_a_deletion_counts,
 	     every_field_of_an_instance_comes_back, what_is_not_known_of_an_instance_stays_unknown,
@@ -1212,9 +1211,5 @@ int main(void)
 	CASE(suite, "disk", a_full_disk_loses_nothing_and_is_seen, the_loop_tries_again_each_second,
 	     events_do_not_pile_up_while_the_disk_is_full, a_new_store_on_a_full_disk_is_refused,
 	     a_read_only_directory_is_refused_in_words);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

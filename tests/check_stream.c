@@ -19,6 +19,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/stream/stream.h"
+#include "tests/suite.h"
 
 static struct event_base *base;
 static struct evdns_base *dns;
@@ -381,16 +382,10 @@ int main(void)
 	};
 	Suite *suite = suite_create("stream");
 	TCase *openings = tcase_create("openings");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(openings, setup, teardown);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(openings, tests[i]);
 	suite_add_tcase(suite, openings);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

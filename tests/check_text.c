@@ -7,8 +7,7 @@
 
 #include "common/text.h"
 #include "common/yaml_emit.h"
-
-#define N(table) ((int)(sizeof(table) / sizeof((table)[0])))
+#include "tests/suite.h"
 
 static const struct {
 	const char *bytes;
@@ -293,8 +292,6 @@ int main(void)
 {
 	Suite *suite = suite_create("text");
 	TCase *text = tcase_create("text"), *yaml = tcase_create("yaml");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(text, utf8_is_decoded_as_rfc_3629_says, 0, N(characters));
 	tcase_add_loop_test(text, what_a_terminal_would_obey_is_escaped, 0, N(printables));
@@ -307,9 +304,5 @@ int main(void)
 	tcase_add_loop_test(yaml, strings_that_look_like_something_else_are_quoted, 0, N(quoted));
 	tcase_add_loop_test(yaml, every_string_comes_back, 0, N(strings));
 	suite_add_tcase(suite, yaml);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

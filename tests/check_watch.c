@@ -19,6 +19,7 @@
 #include "common/mem.h"
 #include "daemon/core/spec/spec.h"
 #include "daemon/io/watch/watch.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 
 /* Longer than any settling; how long nothing must come for "nothing came". */
@@ -1327,8 +1328,6 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("watch");
-	SRunner *runner;
-	int failed;
 
 	CASE(suite, "scan", names_tell_what_is_a_spec, a_scan_reads_all_specs_in_order,
 	     a_file_that_one_listing_leaves_out_is_there, a_file_that_all_listings_leave_out_is_there,
@@ -1360,9 +1359,5 @@ int main(void)
 	CASE(suite, "asked", what_is_not_told_is_seen_when_asked, a_target_made_later_is_seen_when_asked,
 	     a_file_elsewhere_is_waited_for_too, what_was_written_just_before_the_watch_is_waited_for,
 	     what_was_only_just_changed_when_it_was_read_is_read_again);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
