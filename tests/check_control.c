@@ -1101,12 +1101,12 @@ START_TEST(what_is_no_socket_is_never_removed)
 	struct stat st;
 
 	write_text(file, "precious");
-	assert_no_control(file, "something else than a socket");
+	assert_no_control(file, "is not a socket");
 	ck_assert_int_eq(stat(file, &st), 0);
 	ck_assert_int_eq(st.st_size, 8);
-	assert_no_control(temp_dir, "something else than a socket");
+	assert_no_control(temp_dir, "is not a socket");
 	ck_assert_int_eq(symlink(target, link), 0);
-	assert_no_control(link, "something else than a socket");
+	assert_no_control(link, "is not a socket");
 	ck_assert_int_eq(lstat(link, &st), 0);
 	free(file);
 	free(link);

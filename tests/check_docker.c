@@ -439,9 +439,8 @@ static const struct {
 	{"[{\"a\": b}]", NULL, "the engine's answer: element 1 of the list: not JSON: unexpected character",
 	 ERR_TRANSIENT},
 	{"[{\"a\": [[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]}]", NULL,
-	 "the engine's answer is more than can be right (element 1 of the list: JSON that is nested more "
-	 "than "
-	 "16 deep); see on the host what \"docker ps --all --filter label=io.apilb.owner\" says",
+	 "the engine's answer is beyond its limit (element 1 of the list: JSON that is nested more than 16 "
+	 "deep); run \"docker ps --all --filter label=io.apilb.owner\" on the host to see it",
 	 ERR_PERMANENT},
 };
 
@@ -534,12 +533,11 @@ START_TEST(a_large_answer_costs_one_request)
 	ck_assert_int_eq(r.err.kind, ERR_PERMANENT);
 	ck_assert_str_eq(r.err.message,
 			 _i < WIRE_KINDS
-				 ? "inspect container api-lb: the engine's answer is more than can be right "
-				   "(the reply is "
-				   "larger than 524288 bytes); see on the host what \"docker inspect\" says"
-				 : "inspect container api-lb: the engine's answer is more than can be right "
-				   "(more than 4000 "
-				   "values of JSON); see on the host what \"docker inspect\" says");
+				 ? "inspect container api-lb: the engine's answer is beyond its limit (the "
+				   "reply is larger than 524288 bytes); run \"docker inspect\" on the host "
+				   "to see it"
+				 : "inspect container api-lb: the engine's answer is beyond its limit (more "
+				   "than 4000 values of JSON); run \"docker inspect\" on the host to see it");
 	ck_assert(docker_usable(r.docker));
 	result_clear(&r);
 	call_inspect(&r);

@@ -427,7 +427,7 @@ START_TEST(what_waits_fails_with_the_connection)
 	say_text(&wire, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
 	ck_assert_int_eq(r.calls, 3);
 	ck_assert_str_eq(r.body, "abc");
-	ck_assert_str_eq(r.err.message, "the connection ended with an earlier answer");
+	ck_assert_str_eq(r.err.message, "the connection was closed after an earlier answer");
 	close_http(&wire, &r);
 }
 END_TEST

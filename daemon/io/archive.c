@@ -9,11 +9,11 @@
 
 #include "common/mem.h"
 
-/* Writing goes to memory and the entries are ours: what can fail is memory, or a caller's mistake. */
+/* The tar is written to memory from our own entries: only a lack of memory, or a caller's mistake, can fail.
+ */
 static void must(struct archive *a, int result)
 {
-	/* A warning comes for a name that is not ASCII, in the C locale: its bytes are written as they are.
-	 */
+	/* libarchive warns of a name that is not ASCII, in the C locale, and writes its bytes unchanged. */
 	if (result == ARCHIVE_OK || result == ARCHIVE_WARN)
 		return;
 	fprintf(stderr, "cannot make a tar archive: %s\n", archive_error_string(a));
@@ -48,7 +48,7 @@ void archive_pack(const struct archive_entry_spec *entries, size_t n, time_t mti
 
 	if (!memory || !a)
 		abort();
-	/* Plain ustar; pax headers only for what does not fit into it (long names). */
+	/* Plain ustar, and pax headers only where ustar has no room (long names). */
 	must(a, archive_write_set_format_pax_restricted(a));
 	must(a, archive_write_open_FILE(a, memory));
 	for (size_t i = 0; i < n; i++)

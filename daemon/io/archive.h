@@ -20,15 +20,19 @@ struct archive_entry_spec {
 	const char *link; /* NULL, or: another name (a hard link) of this path, which comes before it */
 };
 
-/* A tar of the entries in their order; the caller frees *out. mtime is for all. */
+/* Packs the entries, in this order, into a tar; mtime is that of every entry. The caller frees *out. */
 void archive_pack(const struct archive_entry_spec *entries, size_t n, time_t mtime, char **out, size_t *len);
 
-/* The content of the first regular file in the tar, at most max bytes (of a directory's tar, that is a file
- * in it: ask the path's stat first); the caller frees *data (NUL terminated). */
+/*
+ * The content of the first regular file in the tar. The caller frees *data, which is NUL terminated.
+ * The tar of a directory gives a file from within it: ask first whether the path is a directory.
+ * Errors: ERR_TRANSIENT where the tar is damaged; ERR_PERMANENT where it has no regular file, or one of more
+ * than max bytes.
+ */
 int archive_first_file(const void *tar, size_t tar_len, size_t max, char **data, size_t *len,
 		       struct err *err);
 
-/* Nothing but a directory is in it: what the engine gives for one that is empty. */
+/* The tar has one entry, a directory: this is what the engine gives for an empty directory. */
 bool archive_is_empty_directory(const void *tar, size_t tar_len);
 
 #endif

@@ -1,5 +1,7 @@
-/* Milliseconds: those that never jump, for all that waits; those of the calendar, for people and the store;
- * and libevent's form of them. */
+/*
+ * The time in milliseconds: clock_ms() never jumps and is for all waiting; clock_now_ms() is Unix time, for
+ * people and the store; clock_timeval() converts either for libevent.
+ */
 #ifndef APILB_IO_CLOCK_H
 #define APILB_IO_CLOCK_H
 

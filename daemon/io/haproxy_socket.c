@@ -7,7 +7,8 @@
 
 #include "common/mem.h"
 
-/* "show stat" has some 400 bytes a row, and a name with three addresses has six. See SPEC_MAX_ITEMS. */
+/* "show stat" has some 400 bytes a row, and a server name with three addresses takes six rows. The number of
+ * names is limited by SPEC_MAX_ITEMS. */
 #define MAX_ANSWER_BYTES ((size_t)4 << 20)
 
 struct haproxy_query {
@@ -27,7 +28,8 @@ void haproxy_query_cancel(struct haproxy_query *query)
 	free(query);
 }
 
-/* The one end of a query. The query is gone before the callback comes, and its answer after it. */
+/* Every query that is not cancelled ends here. The query is freed before the callback, the answer after it.
+ */
 static void finish(struct haproxy_query *query, const struct err *err)
 {
 	haproxy_query_cb *cb = query->cb;
@@ -38,7 +40,7 @@ static void finish(struct haproxy_query *query, const struct err *err)
 	evbuffer_add_buffer(answer, bufferevent_get_input(query->stream));
 	haproxy_query_cancel(query);
 	len = evbuffer_get_length(answer);
-	evbuffer_add(answer, "", 1); /* for convenience */
+	evbuffer_add(answer, "", 1); /* a NUL, so that callers may use string functions */
 	if (err)
 		cb(arg, NULL, 0, err);
 	else
@@ -70,7 +72,7 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 		fail(arg, "the connection was lost");
 	else if ((what & BEV_EVENT_EOF) && len == 0)
 		fail(arg, "closed without an answer");
-	else if (what & BEV_EVENT_EOF) /* HAProxy closes after the last answer: there is no other mark */
+	else if (what & BEV_EVENT_EOF) /* HAProxy marks the end of the last answer by closing */
 		finish(arg, NULL);
 }
 

@@ -1,4 +1,4 @@
-"""Engines that answer with far more than can be right: nobody else waits for it, nor pays for it with memory."""
+"""Engines whose answers are far beyond their limits: nobody else waits for them, nor pays for them with memory."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_large_replies(daemon, local, servers, tmp_path):
             daemon.drop(kind, spec.document([spec.direct(f"on-{kind}", 8000 + n)], servers, runtime=runtime))
         for kind, (_, pattern) in LARGE.items():
             message = daemon.wait_error(f"/on-{kind}", pattern, timeout=patience(40))
-            assert "more than can be right" in message and "docker " in message, "which request, which limit, what to do"
+            assert "beyond its limit" in message and "docker " in message, "which request, which limit, what to do"
         # With all of them going on, another one's balancer is repaired.
         local.engine.act("lb0", "stop", t=0)
         daemon.reconcile()

@@ -19,7 +19,7 @@
 struct control {
 	struct event_base *base;
 	char *path;
-	dev_t dev; /* of the socket that we made, like the next: another one is not ours to unlink */
+	dev_t dev; /* device and inode of the socket that we made: another socket is not ours to unlink */
 	ino_t ino;
 	const struct control_route *routes;
 	void (*gate)(void *arg, struct control_request *request,
@@ -31,7 +31,7 @@ struct control {
 	bool ending;
 };
 
-/* 0: somebody answers there; else why not. */
+/* 0: somebody answers on the socket; else the errno that says why nobody does. */
 static int try_connect(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -39,14 +39,14 @@ static int try_connect(const struct sockaddr_un *address)
 
 	if (fd < 0)
 		return errno;
-	/* EAGAIN: its queue is full, so there is somebody. */
+	/* EAGAIN: the queue of connections is full, so somebody listens. */
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno != EAGAIN)
 		error = errno;
 	close(fd);
 	return error;
 }
 
-/* Something is at the path already: removes it if it is what a dead daemon left. */
+/* The path is taken: removes the socket if a dead daemon has left it behind. */
 static int clear_path(const struct sockaddr_un *address, struct err *err)
 {
 	const char *path = address->sun_path;
@@ -55,7 +55,7 @@ static int clear_path(const struct sockaddr_un *address, struct err *err)
 
 	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		return err_set(err, ERR_PERMANENT,
-			       "control socket %s: there is something else than a socket; move it away",
+			       "control socket %s: the path is taken, and is not a socket; move it away",
 			       path);
 	error = try_connect(address);
 	if (error == 0)
@@ -64,8 +64,8 @@ static int clear_path(const struct sockaddr_un *address, struct err *err)
 			"control socket %s: another apilbd answers there; stop it, or use another --socket",
 			path);
 	if (error != ECONNREFUSED && error != ENOENT)
-		return err_set(err, ERR_PERMANENT, "control socket %s: is in the way: %s", path,
-			       strerror(error));
+		return err_set(err, ERR_PERMANENT, "control socket %s: another socket is in the way: %s",
+			       path, strerror(error));
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_set(err, ERR_PERMANENT, "control socket %s: cannot remove what was left over: %s",
 			       path, strerror(errno));
@@ -74,7 +74,7 @@ static int clear_path(const struct sockaddr_un *address, struct err *err)
 
 static int bind_private(int fd, const struct sockaddr_un *address)
 {
-	/* The mode must be right from the first moment on: chmod would come too late. */
+	/* The socket must have its mode from the first moment on: chmod would come too late. */
 	mode_t old = umask(0117);
 	int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
 
@@ -90,7 +90,7 @@ static int bind_error(const char *path, struct err *err)
 	return err_set(err, ERR_PERMANENT, "control socket %s: %s", path, strerror(errno));
 }
 
-/* Returns a socket that is bound and does not listen yet, or -1. */
+/* Returns a bound socket that does not listen yet, or -1. */
 static int make_socket(const char *path, struct err *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -118,7 +118,7 @@ static int make_socket(const char *path, struct err *err)
 	return -1;
 }
 
-/* Why this user gets no place; NULL: there is one. The caller frees. */
+/* Why this user may not connect now; NULL: the user may. The caller frees. */
 static char *refusal(const struct control_requests *clients, uid_t uid)
 {
 	struct control_count count = control_requests_count(clients, uid);
@@ -156,7 +156,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 	free(why);
 }
 
-/* Out of descriptors, most likely. To try on at once would only heat the machine. */
+/* Most likely the process is out of descriptors. To retry at once would only burn CPU time. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
 	static const struct timeval pause = {1, 0};
@@ -244,7 +244,7 @@ static bool serves(const struct control_route *route, const char *method)
 	       (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
 }
 
-/* "GET, HEAD": what may be asked of this path; NULL when there is no such path. The caller frees. */
+/* "GET, HEAD": the methods of this path; NULL when there is no such path. The caller frees. */
 static char *allowed_methods(const struct control_route *routes, const char *path)
 {
 	char *list = NULL;

@@ -19,17 +19,16 @@
 #include "daemon/io/http/http_parser_compat.h"
 
 /*
- * libevent's own server, evhttp, was tried and set aside: up to 2.1 it has no
- * limit on connections, its errors are HTML, it does not look at the client
- * while an answer is being made, and a client that goes on sending meanwhile
- * ends the process.
+ * Why not libevent's own server, evhttp: up to version 2.1 it has no limit on connections, its errors are
+ * HTML, it does not notice that a client has left while its answer is being made, and a client that goes on
+ * sending meanwhile crashes the process.
  */
 
 enum state {
 	READING,   /* a request is awaited, or has come in part */
-	HANDLING,  /* it is whole, and the handler has not answered yet */
+	HANDLING,  /* the request is complete, and the handler has not answered yet */
 	STREAMING, /* the handler answers piece by piece */
-	CLOSING,   /* the last reply is on its way; then the end */
+	CLOSING,   /* the last reply is on its way; then the connection ends */
 };
 
 struct control_request {
@@ -37,24 +36,26 @@ struct control_request {
 	struct control_requests *all;
 	struct control *control;
 	struct bufferevent *bev;
-	struct event *timer; /* READING: the request's deadline; CLOSING: lingering; STREAMING: too slow */
+	/* READING: the request's deadline; STREAMING: drops the stream; CLOSING: ends the wait for the client
+	 */
+	struct event *timer;
 	enum state state;
 	uid_t uid;
-	bool uncounted; /* it has got no place, and is told so */
+	bool uncounted; /* the client is refused, and is only told so */
 
-	/* The request that is being read, or answered. */
+	/* The request that is being read or answered. */
 	reply_parser parser;
 	char *target;
 	size_t target_len;
 	size_t header_bytes, body_bytes;
 	struct evkeyvalq params;
 	bool whole;
-	int refused; /* the status that says why reading was given up, or 0 */
+	int refused; /* not 0: the request is not read any further, and is answered with this HTTP status */
 	bool head;
 	bool keep_alive;
 	bool chunked;
-	bool half_closed; /* the client sends no more, but may read on */
-	bool dropped;     /* its stream waits for its end */
+	bool half_closed; /* the client sends no more, but may go on reading */
+	bool dropped;     /* nothing more is streamed: the connection is about to be closed */
 	char *header;
 	void (*gone)(void *arg);
 	void *gone_arg;
@@ -62,7 +63,7 @@ struct control_request {
 
 static const struct timeval now = {0, 0};
 struct timeval control_patience = {CONTROL_TIMEOUT_S, 0};
-/* How long the last reply has to arrive while the client is still sending. */
+/* How long a client that is still sending has to take the last reply. */
 static const struct timeval linger = {1, 0};
 
 static const struct {
@@ -137,7 +138,7 @@ static int count_header(struct control_request *r, size_t len)
 }
 
 /* A second request before the first is answered (pipelining) is not read; the connection ends after the
- * first. */
+ * first answer. */
 static int on_begin(reply_parser *p)
 {
 	struct control_request *r = p->data;
@@ -161,7 +162,7 @@ static int on_url(reply_parser *p, const char *at, size_t len)
 static int on_header(reply_parser *p, const char *at, size_t len)
 {
 	(void)at;
-	/* What stands between fields and values counts as well. */
+	/* The two bytes between fields and values count as well. */
 	return count_header(p->data, len + 2);
 }
 
@@ -171,13 +172,13 @@ static int on_headers_complete(reply_parser *p)
 
 	if (p->http_major != 1)
 		return refuse(r, 505);
-	/* UINT64_MAX is http_parser's "not said". */
+	/* UINT64_MAX is http_parser's value for a request without Content-Length. */
 	if (p->content_length != UINT64_MAX && p->content_length > CONTROL_MAX_BODY)
 		return refuse(r, 413);
 	return 0;
 }
 
-/* No request has a body that means something. */
+/* No request of this API has a body with a meaning: bodies are counted and dropped. */
 static int on_body(reply_parser *p, const char *at, size_t len)
 {
 	struct control_request *r = p->data;
@@ -217,7 +218,7 @@ static void await_request(struct control_request *r)
 	event_add(r->timer, &control_patience);
 }
 
-/* An error that is the client's, after which nothing that it sends can be understood. */
+/* The client has made an error after which nothing that it sends can be understood. */
 static void fail_client(struct control_request *r, int status, const char *message)
 {
 	r->state = HANDLING;
@@ -245,7 +246,7 @@ static void handle(struct control_request *r)
 	r->state = HANDLING;
 	if (query)
 		*query++ = '\0';
-	/* A client that asks and asks, and never reads. */
+	/* The client goes on asking and never reads its answers. */
 	if (unsent(r) > CONTROL_MAX_BACKLOG)
 		control_request_close(r);
 	else if (control_requests_count(r->all, r->uid).unsent > CONTROL_USER_BACKLOG)
@@ -286,7 +287,7 @@ static void on_readable(struct bufferevent *bev, void *arg)
 	}
 }
 
-/* The parameters point into no buffer of ours: they are decoded copies. */
+/* The parameters are decoded copies: they do not point into the request. */
 const char *control_param(const struct control_request *r, const char *name)
 {
 	return evhttp_find_header(&r->params, name);
@@ -317,7 +318,7 @@ static void finish(struct control_request *r)
 	forget_request(r);
 	r->state = CLOSING;
 	event_del(r->timer);
-	/* With nothing left to write nobody would tell that it has been written. */
+	/* on_written does not come when nothing is left to write. */
 	if (unsent(r) == 0)
 		event_add(r->timer, &now);
 }
@@ -367,15 +368,14 @@ void control_on_gone(struct control_request *r, void (*gone)(void *arg), void *a
 	r->gone_arg = arg;
 }
 
-/* The end of a stream that is not the handler's: from the loop, since the handler may be in the middle of it.
- */
+/* Ends a stream that its handler has not ended: from the loop, since the handler may be writing just now. */
 static void drop_soon(struct control_request *r)
 {
 	r->dropped = true;
 	event_add(r->timer, &now);
 }
 
-/* Nothing of the stream is written, and when the client has read why, it is gone. */
+/* Answers with 503 instead of the stream; gone comes when the answer has been sent. */
 static void refuse_stream(struct control_request *r)
 {
 	r->keep_alive = false;
@@ -394,7 +394,7 @@ void control_stream(struct control_request *r, const char *content_type, void (*
 		control_on_gone(r, gone, arg);
 		return;
 	}
-	/* The end of such a stream is the end of the connection. */
+	/* Without chunks only the end of the connection marks the end of the stream. */
 	if (!r->chunked || r->head)
 		r->keep_alive = false;
 	write_head(r, 200, content_type);
@@ -408,7 +408,7 @@ void control_stream_write(struct control_request *r, const char *data, size_t le
 {
 	struct evbuffer *out = bufferevent_get_output(r->bev);
 
-	/* An empty chunk would be the end. */
+	/* An empty chunk would mark the end of the stream. */
 	if (r->dropped || r->head || len == 0)
 		return;
 	if (r->chunked)
@@ -423,7 +423,7 @@ void control_stream_write(struct control_request *r, const char *data, size_t le
 void control_stream_end(struct control_request *r)
 {
 	if (r->dropped) {
-		/* The timer is set, or will be when all has been sent, and closes it. */
+		/* The timer closes the connection: it is set already, or will be when all has been sent. */
 		r->gone = NULL;
 		return;
 	}
@@ -452,7 +452,7 @@ void control_refuse(evutil_socket_t fd, int status, const char *message)
 
 /* The end of a connection. */
 
-/* Has the client closed its end altogether, or does it only send no more? */
+/* True: the client has closed the connection; false: it only sends no more. */
 static bool hung_up(const struct control_request *r)
 {
 	struct pollfd p = {.fd = bufferevent_getfd(r->bev)};
@@ -472,7 +472,8 @@ static void on_written(struct bufferevent *bev, void *arg)
 		control_request_close(r);
 		return;
 	}
-	/* A socket that is closed with bytes unread takes the reply with it: let the client finish first. */
+	/* To close a socket with unread bytes would destroy the reply on its way: let the client finish
+	 * first. */
 	shutdown(bufferevent_getfd(bev), SHUT_WR);
 	event_add(r->timer, &linger);
 }
@@ -501,7 +502,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (r->state == READING && unsent(r) > 0)
-		/* It still reads the last reply; one that does not move has a time-out of its own. */
+		/* The client still reads the last reply; a reply that makes no progress has a time-out of
+		 * its own. */
 		event_add(r->timer, &control_patience);
 	else if (r->state == READING && r->header_bytes > 0)
 		fail_client(r, 408, "the request was not complete in time");
@@ -530,7 +532,7 @@ void control_request_new(struct control *control, struct event_base *base, evuti
 		fail_client(r, 503, refusal);
 }
 
-/* Who is there. */
+/* Counting connections, and telling their users. */
 
 struct control_count control_requests_count(const struct control_requests *all, uid_t uid)
 {

@@ -1,6 +1,6 @@
 /*
- * One client's connection and its request of the moment: bytes in, a request
- * out, a reply in, bytes out. Internal to control.c.
+ * One client's connection and its current request: bytes come in, a request goes out to control_dispatch; a
+ * reply comes in, bytes go out. Internal to control.c.
  */
 #ifndef APILB_IO_CONTROL_REQUEST_H
 #define APILB_IO_CONTROL_REQUEST_H
@@ -15,34 +15,35 @@
 
 TAILQ_HEAD(control_requests, control_request);
 
-/* CONTROL_TIMEOUT_S; a variable so that a test need not wait for it. */
+/* CONTROL_TIMEOUT_S; a variable so that a test can shorten it. */
 extern struct timeval control_patience;
 
 /*
- * Takes the socket over. The connection stands in `all` for as long as it lasts;
- * what it has received is given to control_dispatch. refusal: it only lasts until it has been told that,
- * and does not count; NULL: it is served.
+ * Takes the socket over. The connection stands in `all` for as long as it lasts; each complete request is
+ * given to control_dispatch. refusal, if not NULL: the client is not served; the connection is open only
+ * until the client has been sent this text, and does not count as a client.
  */
 void control_request_new(struct control *control, struct event_base *base, evutil_socket_t fd, uid_t uid,
 			 struct control_requests *all, const char *refusal);
-/* Closes the connection and frees the request; a gone callback that is due comes. */
+/* Closes the connection and frees the request; its gone callback, if one is set, comes. */
 void control_request_close(struct control_request *request);
-/* Tells a client that gets no connection why, as far as that works without waiting. */
+/* Tells a client why it gets no connection, as far as the socket takes the text without waiting. */
 void control_refuse(evutil_socket_t fd, int status, const char *message);
 
 struct control_count {
-	size_t all, of_user;    /* that are served */
-	size_t refused;         /* that are being told so */
-	size_t streams, unsent; /* of the user; unsent are bytes */
+	size_t all, of_user; /* served connections */
+	size_t refused;      /* connections that are open only until the client knows that it is refused */
+	size_t streams;      /* of the user */
+	size_t unsent;       /* of the user, in bytes */
 };
 struct control_count control_requests_count(const struct control_requests *all, uid_t uid);
-/* Who is at the other end; (uid_t)-1: nobody knows. */
+/* The user at the other end; (uid_t)-1: the kernel does not say. */
 uid_t control_peer(evutil_socket_t fd);
 
-/* One more header line of the reply to come, without CRLF: "Allow: GET". */
+/* Adds a header line, without CRLF, to the reply that is to come: "Allow: GET". */
 void control_request_set_header(struct control_request *request, const char *line);
 
-/* control.c: a whole request has come. path is without the query. */
+/* Called when a request is complete; in control.c. path is without the query. */
 void control_dispatch(struct control *control, struct control_request *request, const char *method,
 		      const char *path);
 

@@ -20,8 +20,8 @@ struct docker_counters docker_counters;
 
 struct docker {
 	struct http *http;
-	char *version; /* "1.41" once it is negotiated */
-	size_t answered;
+	char *version;   /* "1.41" once it is negotiated */
+	size_t answered; /* replies so far */
 	LIST_HEAD(, docker_call) calls;
 };
 
@@ -30,7 +30,7 @@ struct docker_call {
 	struct docker *docker;
 	struct http_call *http_call;
 	const struct endpoint *endpoint;
-	char *what; /* "create container api-lb": the context of its errors */
+	char *what; /* "create container api-lb": what its errors begin with */
 	struct pull *pull;
 	size_t pulled_bytes;
 	docker_progress_cb *progress;
@@ -40,22 +40,23 @@ struct docker_call {
 	void *arg;
 };
 
-/* Turns a good HTTP reply into what is promised for the endpoint. *owned is freed after the callback. */
+/* Turns a good HTTP reply into the reply that docker.h promises for the endpoint. *owned is freed after the
+ * callback. */
 typedef int accept_fn(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		      void **owned, struct err *err);
 static accept_fn accept_json, accept_list, accept_ping, accept_archive, accept_logs, accept_pull;
 
-/* How long an engine may take (of a pull: how long it may be silent) until the connection is given up. */
+/* How long an engine may take before the connection is given up; in a pull, how long it may be silent. */
 enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
 
-/* 404 is an answer: there is none. */
+/* 404 is an answer, not an error. */
 #define MAY_BE_MISSING 1u
-/* 409 is about the name that is asked for; elsewhere it is about a state that has changed meanwhile. */
+/* 409 says that the name is taken; from other endpoints it says that a state has changed meanwhile. */
 #define TAKES_NAME 2u
 
-/* See docker.h. `look` is what a person runs on the host to see such a reply. */
+/* See docker.h. `look` is the command that shows a person such a reply on the host. */
 struct limits {
-	struct json_limits json; /* its bytes are for what is no JSON, too */
+	struct json_limits json; /* json.bytes limits replies that are not JSON, too */
 	const char *look;
 };
 
@@ -64,7 +65,7 @@ LIMITS word = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}
 LIMITS details = {{DOCKER_MAX_DETAILS_BYTES, DOCKER_MAX_DETAILS_VALUES, DOCKER_MAX_DEPTH}, "docker inspect"};
 LIMITS file = {{.bytes = DOCKER_MAX_FILE_BYTES}, "docker cp"};
 LIMITS log_lines = {{.bytes = DOCKER_MAX_LOG_BYTES}, "docker logs"};
-/* What is collected of a list is an error; see list_limits for the rest. */
+/* Of a pull or a list only an error reply is collected whole; list_limits is for the list itself. */
 LIMITS pulling = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}, "docker pull"};
 LIMITS listing = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH},
 		  "docker ps --all --filter label=" LABEL_OWNER};
@@ -79,7 +80,7 @@ struct endpoint {
 	const char *target; /* each {} stands for an argument, percent-encoded */
 	const char *what;
 	int timeout_s;
-	accept_fn *accept; /* NULL: a good status is all there is */
+	accept_fn *accept; /* NULL: a good status is enough */
 	unsigned flags;
 	const struct limits *limits;
 };
@@ -127,7 +128,7 @@ ENDPOINT logs = {"GET",
 static int too_large(const struct endpoint *endpoint, const struct err *why, struct err *err)
 {
 	return err_set(err, ERR_PERMANENT,
-		       "the engine's answer is more than can be right (%s); see on the host what \"%s\" says",
+		       "the engine's answer is beyond its limit (%s); run \"%s\" on the host to see it",
 		       why->message, endpoint->limits->look);
 }
 
@@ -228,7 +229,7 @@ static enum err_kind kind_of_status(const struct endpoint *endpoint, int status)
 	return status >= 500 || status == 408 || status == 429 ? ERR_TRANSIENT : ERR_PERMANENT;
 }
 
-/* The engine's own words. */
+/* Sets the error from the engine's own message. */
 static int refuse(const struct endpoint *endpoint, const struct http_reply *http, struct docker_reply *reply,
 		  struct err *err)
 {
@@ -272,7 +273,8 @@ static void call_free(struct docker_call *call)
 	free(call);
 }
 
-/* The one end of a call that is not cancelled. Nothing of the engine is touched after the callback. */
+/* Every call that is not cancelled ends here. The callback may free the engine: nothing of it is used after.
+ */
 static void on_done(void *arg, const struct http_reply *http, const struct err *http_err)
 {
 	struct docker_call *call = arg;
@@ -299,7 +301,7 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 	free(owned);
 }
 
-/* What cannot be right is not waited for. */
+/* Ends a call without waiting for the rest of a reply that cannot be right. */
 static void give_up(struct docker_call *call, const struct err *why)
 {
 	http_cancel(call->http_call);
@@ -340,7 +342,7 @@ static void on_entry(void *arg, struct json_object *entry)
 	call->entry(call->arg, entry);
 }
 
-/* The target with its arguments, under the version that was negotiated. */
+/* Fills the arguments into the target, and puts the negotiated API version before it. */
 static char *make_target(const struct docker *d, const char *pattern, const char *const args[2])
 {
 	struct evbuffer *out = evbuffer_new();
@@ -361,8 +363,8 @@ static char *make_target(const struct docker *d, const char *pattern, const char
 	return target;
 }
 
-/* "create container api-lb", "read 0123456789ab:/etc/haproxy/haproxy.cfg": ids as short as docker shows them.
- */
+/* "create container api-lb", "read 0123456789ab:/etc/haproxy/haproxy.cfg": ids cut as the docker command cuts
+ * them. */
 static char *describe(const struct endpoint *endpoint, const char *subject, const char *path)
 {
 	bool is_id = subject && strlen(subject) == 64 && strspn(subject, "0123456789abcdef") == 64;
@@ -373,17 +375,17 @@ static char *describe(const struct endpoint *endpoint, const char *subject, cons
 			 path ? ":" : "", path ? path : "");
 }
 
-/* What one call sends; what is not set is not there. */
+/* The variable parts of one call; a member that is not set is not sent. */
 struct order {
-	const char *subject; /* the first argument, if it is not set */
+	const char *subject; /* for the context of errors; NULL: the first argument */
 	const char *path;
 	const char *args[2];
 	const char *content_type;
 	const void *body;
 	size_t body_len;
-	int extra_s; /* what the engine is asked to wait */
+	int extra_s; /* how long the engine is asked to wait; added to the endpoint's timeout */
 	void (*on_piece)(void *arg, const char *data, size_t len);
-	int64_t limit_ms; /* of all the pieces */
+	int64_t limit_ms; /* for the whole of a reply in pieces */
 };
 
 static struct docker_call *send_call(struct docker *d, const struct endpoint *endpoint,
@@ -455,7 +457,7 @@ bool docker_is_of_use(const struct docker *d)
 	return d->answered > 1;
 }
 
-/* -- one function an endpoint --------------------------------------------------------------------------- */
+/* -- the endpoints -------------------------------------------------------------------------------------- */
 
 struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg)
 {
@@ -599,7 +601,7 @@ struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progre
 struct docker_call *docker_put_archive(struct docker *d, const char *id, const char *path, const void *tar,
 				       size_t len, docker_cb *cb, void *arg)
 {
-	/* With any other type the engine says 200 and writes nothing. */
+	/* With any other content type the engine answers 200 and writes nothing. */
 	return send_call(d, &put,
 			 &(struct order){.path = path,
 					 .args = {id, path},

@@ -7,14 +7,14 @@
 
 #include "common/mem.h"
 
-/* Between elements: what may come next. */
+/* Where in the list the reader is, and which character may come next. */
 enum place {
 	BEFORE,    /* [ */
 	FIRST,     /* { or ] */
 	NEXT,      /* { */
-	IN,        /* an element */
+	IN,        /* any: within an element */
 	SEPARATOR, /* , or ] */
-	AFTER,     /* nothing */
+	AFTER,     /* none */
 };
 
 struct list_reader {
@@ -22,12 +22,12 @@ struct list_reader {
 	list_element_fn *each;
 	void *arg;
 	enum place place;
-	size_t depth;    /* IN: of brackets that are open */
+	size_t depth;    /* IN: number of open brackets */
 	bool in_string;  /* IN */
 	bool is_escaped; /* IN, in_string: the next character ends nothing */
-	char *element;   /* what has come of it */
+	char *element;   /* the bytes of the element so far */
 	size_t len;
-	size_t n;
+	size_t n; /* elements so far */
 };
 
 struct list_reader *list_reader_new(const struct list_limits *limits, list_element_fn *each, void *arg)
@@ -48,7 +48,7 @@ void list_reader_free(struct list_reader *reader)
 	free(reader);
 }
 
-/* Where from each place a character leads to; what is in no row leads nowhere. */
+/* The place that a character leads to; a character that has no row at its place is an error. */
 static const struct way {
 	enum place from;
 	char c;
@@ -71,7 +71,7 @@ static int step(struct list_reader *reader, char c, struct err *err)
 	return err_set(err, ERR_TRANSIENT, "not a list of JSON objects: unexpected character");
 }
 
-/* Whether brackets match, json-c says in the end. */
+/* Counts brackets of both kinds together: json-c checks in the end whether they match. */
 static bool ends_element(struct list_reader *reader, char c)
 {
 	if (reader->in_string) {
@@ -120,7 +120,7 @@ static int deliver(struct list_reader *reader, struct err *err)
 	return 0;
 }
 
-/* Bytes of an element, up to its end. Returns how many; 0 with an error. */
+/* Takes the bytes of an element, up to its end at most. Returns their number; 0 on error. */
 static size_t feed_element(struct list_reader *reader, const char *data, size_t len, struct err *err)
 {
 	bool ends = false;

@@ -1,8 +1,8 @@
 /*
- * A long list of an engine, taken in as it arrives: finds where each element
- * ends, and parses that one alone. So a list of any length needs no more memory
- * than its longest element may take, and no more time at once than a piece of
- * it. Pure: bytes in, elements out.
+ * Reads an engine's long list while it arrives: finds the end of each element,
+ * and parses the element alone. So a list of any length takes the memory of its
+ * longest element, and the time of one piece at once. Pure: bytes in, elements
+ * out.
  */
 #ifndef APILB_IO_DOCKER_LIST_H
 #define APILB_IO_DOCKER_LIST_H
@@ -28,11 +28,11 @@ struct list_reader *list_reader_new(const struct list_limits *limits, list_eleme
 void list_reader_free(struct list_reader *reader); /* NULL is fine */
 
 /*
- * The next bytes. -1: this is not a JSON list of objects (ERR_TRANSIENT), or more
- * than it may be (ERR_PERMANENT); then the reader is of no more use.
+ * Takes the next bytes. -1: they are not a JSON list of objects (ERR_TRANSIENT), or the list exceeds its
+ * limits (ERR_PERMANENT); after that the reader may only be freed.
  */
 int list_reader_feed(struct list_reader *reader, const char *data, size_t len, struct err *err);
-/* No more bytes come. -1: the list is not at its end. */
+/* No more bytes come. -1: the list is not complete. */
 int list_reader_end(const struct list_reader *reader, struct err *err);
 
 #endif

@@ -11,7 +11,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-/* What an engine in its right mind never reaches: an image has at most 127 layers. */
+/* Limits that no sane engine reaches: an image has at most 127 layers. */
 #define MAX_LAYERS 1024
 #define MAX_LINE_BYTES ((size_t)64 << 10)
 #define MAX_LINE_VALUES 1000
@@ -20,23 +20,23 @@ int64_t pull_limit_ms = PULL_LIMIT_MS;
 
 struct layer {
 	char *id;
-	int64_t current, total; /* bytes downloaded, and of how many; 0: not known yet */
+	int64_t current, total; /* bytes downloaded, and bytes in all; 0: not known yet */
 	bool done;
 };
 
 struct pull {
 	char *ref;
-	struct evbuffer *lines; /* each of them a JSON object */
+	struct evbuffer *lines; /* the stream's bytes that make no whole line yet */
 	struct layer *layers;
 	size_t n_layers;
-	char *text;
+	char *text; /* the progress that was last returned */
 	struct err err;
 };
 
-/* What a status says about the layer in "id". Other statuses are about the whole image. */
+/* What a status says about the layer in "id". A status that has no row is about the whole image. */
 static const struct layer_status {
 	const char *status;
-	bool downloading; /* progressDetail counts downloaded bytes (else it may be the extraction's) */
+	bool downloading; /* progressDetail counts downloaded bytes; otherwise it may count extracted ones */
 	bool downloaded;
 	bool done;
 } layer_statuses[] = {
@@ -50,7 +50,7 @@ void image_ref_split(const char *ref, char **name, char **tag)
 {
 	const char *digest = strchr(ref, '@');
 	const char *slash = memrchr(ref, '/', digest ? (size_t)(digest - ref) : strlen(ref));
-	/* A colon before the last slash is of the registry's port. */
+	/* A colon before the last slash belongs to the registry's port. */
 	const char *colon = strchr(slash ? slash : ref, ':');
 	size_t name_len = strcspn(slash ? slash : ref, ":@") + (slash ? (size_t)(slash - ref) : 0);
 
@@ -82,7 +82,7 @@ void pull_free(struct pull *pull)
 	free(pull);
 }
 
-/* Sums of these must not overflow, whatever the engine says. */
+/* Numbers are limited so that their sum cannot overflow, whatever the engine says. */
 static int64_t get_bytes(struct json_object *object, const char *key)
 {
 	return json_number_in(object, key, 0, INT64_MAX / (4 * MAX_LAYERS), 0);

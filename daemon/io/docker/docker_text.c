@@ -18,7 +18,7 @@ char *base64_text(const char *encoded)
 	return decoded;
 }
 
-/* The next frame, with its header; 0: this is none. */
+/* The length of the next frame, header included; 0: the bytes are not a frame. */
 static size_t frame_length(const unsigned char *p, size_t left)
 {
 	size_t len;

@@ -13,22 +13,21 @@
 #include "daemon/io/http/http_parser_compat.h"
 
 /*
- * How lifetimes are kept simple: everything happens in turn(), which runs from the
- * event loop. A turn makes at most one callback, as the very last thing it
- * does, and holds nothing of the connection at that time; what is left to do
- * then is done by the next turn, which is arranged before the callback. So a callback
- * may send, cancel, and free the connection, and there is nothing to guard against.
+ * How lifetimes are kept simple: everything happens in turn(), which runs from the event loop. A turn makes
+ * at most one callback, as its very last step, and uses nothing of the connection after it. Whatever is left
+ * to do is done by the next turn, which is arranged before the callback. So a callback may send, cancel, or
+ * free the connection.
  */
 
 #define DEFAULT_MAX_BODY ((size_t)16 << 20)
 #define MAX_HEADER_BYTES ((size_t)64 << 10)
-/* Parsed in one turn; and no more is taken from the stream before it is. */
+/* The most that one turn parses, and that is read from the stream ahead of the parser. */
 #define TURN_BYTES ((size_t)32 << 10)
 
 struct http_call {
 	TAILQ_ENTRY(http_call) next;
 	struct http *http;
-	struct evbuffer *request; /* as it goes over the wire; empty once it went */
+	struct evbuffer *request; /* as it goes over the wire; empty once it has been sent */
 	bool started;
 	bool head;
 	int64_t timeout_ms;
@@ -40,28 +39,28 @@ struct http_call {
 };
 
 struct reply {
-	struct http_reply public; /* what the callback gets; first, see http_reply_header() */
+	struct http_reply public; /* given to the callback; must come first, see http_reply_header() */
 	struct evbuffer *headers; /* name, NUL, value, NUL, ... */
 	struct evbuffer *body;    /* collected, or the piece to be delivered next */
-	bool in_value;            /* the last header bytes were of a value */
+	bool in_value;            /* the last header bytes belong to a value, not to a name */
 	bool headers_complete;
 	bool complete;
 	bool ends_connection;
-	size_t skipped; /* of a body that is larger than it may be, and is not kept; 0: it is not */
+	size_t skipped; /* bytes dropped of a body that is too large; 0: the body is not too large */
 };
 
 struct http {
-	struct bufferevent *stream; /* NULL once the connection is of no more use */
+	struct bufferevent *stream; /* NULL once it has been closed */
 	struct event *turn;
 	struct event *deadline;
 	bool deadline_is_limit;
 	TAILQ_HEAD(, http_call) calls; /* the first one is under way when it is started */
 	reply_parser parser;
 	struct reply reply;
-	bool began; /* a byte of the reply under way has come */
-	bool ended; /* the stream has */
-	struct err end;
-	struct err fault; /* why there is no more use; kind ERR_NONE: there is */
+	bool began;       /* a byte of the reply under way has come */
+	bool ended;       /* the stream has ended */
+	struct err end;   /* the error that ended it; kind ERR_NONE: it was closed in order */
+	struct err fault; /* why the connection cannot be used any more; kind ERR_NONE: it can */
 };
 
 /* -- the reply ------------------------------------------------------------------------------------------ */
@@ -100,7 +99,7 @@ const char *http_reply_header(const struct http_reply *public, const char *name)
 	return NULL;
 }
 
-/* -- what the parser finds; nothing here calls out ------------------------------------------------------ */
+/* -- the parser's callbacks; none of them calls a user's callback --------------------------------------- */
 
 static int refuse(struct err *err, const char *what, size_t limit)
 {
@@ -111,13 +110,13 @@ static int keep_header_bytes(struct http *http, const char *at, size_t len)
 {
 	if (evbuffer_get_length(http->reply.headers) + len > MAX_HEADER_BYTES)
 		return refuse(&http->fault, "the reply's header", MAX_HEADER_BYTES);
-	if (memchr(at, '\0', len)) /* http_parser lets it pass, and it ends strings here */
+	if (memchr(at, '\0', len)) /* http_parser lets a NUL pass, which ends strings here */
 		return err_set(&http->fault, ERR_TRANSIENT, "the answer is not HTTP: a NUL in its header");
 	evbuffer_add(http->reply.headers, at, len);
 	return 0;
 }
 
-/* Name and value both end in a NUL: a change from one to the other is where it goes. */
+/* Names and values each end in a NUL: it is added when a value follows a name, or a name a value. */
 static void end_header_string(struct reply *r, bool in_value)
 {
 	if (r->in_value != in_value)
@@ -129,7 +128,7 @@ static int on_message_begin(reply_parser *p)
 {
 	struct http *http = p->data;
 
-	/* No request is sent before the last one is answered: nobody asked for a second reply. */
+	/* No request is sent before the last is answered: nobody has asked for a second reply. */
 	return http->reply.complete ? -1 : 0;
 }
 
@@ -159,7 +158,7 @@ static int on_headers_complete(reply_parser *p)
 	r->public.status = p->status_code;
 	if (r->public.status == 101)
 		return err_set(&http->fault, ERR_TRANSIENT, "unexpected change of protocol (status 101)");
-	/* 1: there is no body, whatever length the header tells (RFC 9110, 6.4.1). */
+	/* 1: the reply has no body, whatever length its header says (RFC 9110, 6.4.1). */
 	return TAILQ_FIRST(&http->calls)->head || r->public.status == 204 || r->public.status == 304;
 }
 
@@ -168,7 +167,7 @@ static bool is_streamed(const struct http_call *call, const struct reply *r)
 	return call->on_piece && r->headers_complete && r->public.status / 100 == 2;
 }
 
-/* Nobody wants it, but whoever asks next wants the connection. */
+/* Drops the body of a reply that is too large, so that the connection stays usable for the next request. */
 static int skip(struct http *http, size_t len, size_t limit)
 {
 	struct reply *r = &http->reply;
@@ -195,11 +194,11 @@ static int on_message_complete(reply_parser *p)
 	struct http *http = p->data;
 	struct reply *r = &http->reply;
 
-	if (r->public.status / 100 == 1) { /* "100 Continue": the real one is yet to come */
+	if (r->public.status / 100 == 1) { /* "100 Continue": the real reply is yet to come */
 		reply_reset(r);
 		return 0;
 	}
-	end_header_string(r, false); /* of a trailer */
+	end_header_string(r, false); /* the last value of a trailer */
 	r->complete = true;
 	r->ends_connection = !reply_parser_keep_alive(p);
 	return 0;
@@ -221,7 +220,7 @@ static void arrange_turn(struct http *http)
 	event_active(http->turn, EV_TIMEOUT, 0);
 }
 
-/* Nothing more is sent or read. The other side sees it at once, and can stop what it does for us. */
+/* Closes the connection at once, not when it is freed: so the other side can stop its work for us. */
 static void close_stream(struct http *http)
 {
 	if (http->stream)
@@ -230,7 +229,7 @@ static void close_stream(struct http *http)
 	event_del(http->deadline);
 }
 
-/* Once the loop has been round: others are served in between. */
+/* The next turn comes when the loop has served others. */
 static void arrange_next_turn(struct http *http)
 {
 	event_add(http->turn, &(struct timeval){.tv_sec = 0});
@@ -275,8 +274,7 @@ static void start(struct http *http, struct http_call *call)
 	bufferevent_write_buffer(http->stream, call->request);
 }
 
-/* What has come goes through the parser, as much as may be in a turn; afterwards reply and fault say how
- * things stand. */
+/* Feeds the parser with what has come, at most TURN_BYTES; the outcome is in http->reply and http->fault. */
 static void parse(struct http *http, struct http_call *call)
 {
 	struct evbuffer *input = bufferevent_get_input(http->stream);
@@ -313,7 +311,7 @@ static void parse(struct http *http, struct http_call *call)
 		err_set(&http->fault, ERR_TRANSIENT, "the other side sent data after its answer");
 	else if (http->reply.ends_connection || http->ended ||
 		 evbuffer_get_length(bufferevent_get_output(http->stream)))
-		err_set(&http->fault, ERR_TRANSIENT, "the connection ended with an earlier answer");
+		err_set(&http->fault, ERR_TRANSIENT, "the connection was closed after an earlier answer");
 }
 
 static void deliver_piece(struct http *http, struct http_call *call)
@@ -404,14 +402,14 @@ static void on_event(struct bufferevent *stream, short what, void *arg)
 	struct http *http = arg;
 	int error = EVUTIL_SOCKET_ERROR();
 
-	/* A server may refuse a long request before it has read all of it: its answer counts, and the
-	 * end of the reading side comes for certain. */
+	/* A server may refuse a long request before it has read all of it, so that writing fails: its answer
+	 * counts, and the end of the reading side will be reported as well. */
 	if ((what & BEV_EVENT_ERROR) && (what & BEV_EVENT_WRITING))
 		return;
 	if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR)))
 		return;
 	http->ended = true;
-	if (what & BEV_EVENT_ERROR) /* errno is of this error only where there is a socket */
+	if (what & BEV_EVENT_ERROR) /* errno belongs to this error only if there is a socket */
 		err_set(&http->end, ERR_TRANSIENT, "the connection was lost%s%s",
 			bufferevent_getfd(stream) >= 0 ? ": " : "",
 			bufferevent_getfd(stream) >= 0 ? evutil_socket_error_to_string(error) : "");
@@ -425,7 +423,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd, (void)what;
 	if (http->reply.complete || http->fault.kind != ERR_NONE)
-		return; /* it came in time, and is about to be delivered */
+		return; /* the outcome came in time, and is about to be delivered */
 	err_set(&http->fault, ERR_TRANSIENT, "%s within %g s",
 		!http->began     ? "no answer"
 		: call->on_piece ? "no more of the answer"
@@ -438,7 +436,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	arrange_turn(http);
 }
 
-/* -- in and out ----------------------------------------------------------------------------------------- */
+/* -- for the users of the connection -------------------------------------------------------------------- */
 
 struct http *http_new(struct bufferevent *stream)
 {
@@ -478,7 +476,7 @@ static struct evbuffer *serialise(const struct http_request *request)
 		evbuffer_add_printf(out, "%s\r\n", request->header);
 	if (request->content_type)
 		evbuffer_add_printf(out, "Content-Type: %s\r\n", request->content_type);
-	/* RFC 9110, 8.6: a method that could have had a body says that there is none. */
+	/* RFC 9110, 8.6: a request that could have a body says that it has none. */
 	if (request->content_type || strcmp(request->method, "POST") == 0 ||
 	    strcmp(request->method, "PUT") == 0)
 		evbuffer_add_printf(out, "Content-Length: %zu\r\n", request->body_len);
@@ -513,7 +511,7 @@ void http_cancel(struct http_call *call)
 
 	if (call->started && http->fault.kind == ERR_NONE)
 		err_set(&http->fault, ERR_TRANSIENT,
-			"the connection was given up with a request that was cancelled");
+			"the connection was closed because a request was cancelled");
 	call_free(call);
 	if (http->fault.kind != ERR_NONE)
 		close_stream(http);

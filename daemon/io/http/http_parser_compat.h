@@ -1,7 +1,7 @@
 /*
- * The one place that knows which HTTP parser there is: llhttp (Debian 13), or
- * http_parser, which it grew out of (Debian 12). The callbacks are the same;
- * feeding, the end of the stream and the reason of a failure are not.
+ * Only this file knows which HTTP parser is used: llhttp (Debian 13) or its predecessor http_parser (Debian
+ * 12). Their callbacks are the same; feeding bytes, the end of the stream and the reason of a failure are
+ * not.
  */
 #ifndef APILB_IO_HTTP_PARSER_COMPAT_H
 #define APILB_IO_HTTP_PARSER_COMPAT_H
@@ -21,13 +21,13 @@ static inline void reply_parser_init(reply_parser *p, const reply_parser_callbac
 	llhttp_init(p, HTTP_RESPONSE, callbacks);
 }
 
-/* For the server's side; all else is the same. */
+/* For the server's side: the other functions serve requests and replies alike. */
 static inline void request_parser_init(reply_parser *p, const reply_parser_callbacks *callbacks)
 {
 	llhttp_init(p, HTTP_REQUEST, callbacks);
 }
 
-/* NULL, or what is wrong with the bytes. len 0: the stream has ended. */
+/* Returns NULL, or what is wrong with the bytes. len 0: the stream has ended. */
 static inline const char *reply_parser_feed(reply_parser *p, const reply_parser_callbacks *callbacks,
 					    const char *data, size_t len)
 {

@@ -45,7 +45,8 @@ static struct slice next_word(struct slice *rest)
 	return word;
 }
 
-/* Base64 of whole quartets (OpenSSL's decoder counts the padding as bytes). -1 when it is none. */
+/* Decodes base64 of whole quartets, and subtracts the padding, which OpenSSL counts as bytes. Returns the
+ * length, or -1 if the text is not base64. */
 static int base64_decode(struct slice text, unsigned char *out, size_t size)
 {
 	int n;
@@ -58,7 +59,7 @@ static int base64_decode(struct slice text, unsigned char *out, size_t size)
 	return n;
 }
 
-/* RFC 4250, 4.6.1; stricter: it becomes a word of a line in known_hosts. */
+/* Stricter than RFC 4250, 4.6.1: the name becomes a word of a line in known_hosts. */
 static bool is_type_name(const struct wire *type)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._@";
@@ -115,7 +116,7 @@ const char *host_key_fingerprint(const struct host_key *key, char out[FINGERPRIN
 	return out;
 }
 
-/* What a host is called in the file; ssh writes the port only where it is not 22. */
+/* The host's name in the file; ssh writes the port only if it is not 22. */
 static char *host_name(const char *host, uint16_t port)
 {
 	char *name = port == 22 ? xstrdup(host) : xasprintf("[%s]:%u", host, port);
@@ -169,7 +170,7 @@ static bool hash_matches(struct slice field, const char *name)
 	       found_len == SHA_DIGEST_LENGTH && memcmp(found, wanted, SHA_DIGEST_LENGTH) == 0;
 }
 
-/* One matching "!pattern" outdoes all others. */
+/* A matching "!pattern" overrides all other patterns of its line. */
 static bool hosts_match(struct slice hosts, const char *name)
 {
 	bool matched = false;
@@ -229,7 +230,7 @@ static bool next_entry(struct slice *text, const char *name, struct entry *entry
 static void remember_other(struct known_hosts_match *match, size_t line, const struct host_key *old,
 			   const struct host_key *key)
 {
-	/* Of several, one of the same type says most. */
+	/* Of several keys of the host, the message shows one of the same type if there is one. */
 	if (match->verdict == HOST_KEY_CHANGED &&
 	    (strcmp(old->type, key->type) != 0 || strcmp(match->old_type, key->type) == 0))
 		return;
@@ -261,7 +262,7 @@ void known_hosts_find(const char *text, size_t len, const char *host, uint16_t p
 		if (entry.marker.len)
 			continue;
 		if (host_key_equal(&old, key)) {
-			/* A revocation further down would still count. */
+			/* Go on: a line further down may revoke the key. */
 			match->verdict = HOST_KEY_KNOWN;
 			match->line = entry.line;
 		} else if (match->verdict != HOST_KEY_KNOWN) {

@@ -77,7 +77,7 @@ static void disconnect_cb(LIBSSH2_SESSION *session, int reason, const char *mess
 	(void)session;
 	(void)language;
 	(void)language_len;
-	/* A stranger's words: what cannot be printed stays out of our log. */
+	/* A stranger's words: only printable characters go into our log. */
 	for (int i = 0; message && i < message_len && n < sizeof(s->goodbye) - 1; i++)
 		if (message[i] >= ' ' && message[i] <= '~')
 			s->goodbye[n++] = message[i];
@@ -99,7 +99,7 @@ static LIBSSH2_SESSION *session_new(struct ssh *s)
 		libssh2_session_init_ex(ssh_excess_alloc, ssh_excess_free, ssh_excess_realloc, s);
 
 	if (!session)
-		abort(); /* only for want of memory */
+		abort(); /* out of memory */
 	libssh2_session_set_blocking(session, 0);
 	SET_CALLBACK(session, LIBSSH2_CALLBACK_RECV, recv_cb);
 	SET_CALLBACK(session, LIBSSH2_CALLBACK_SEND, send_cb);
@@ -145,7 +145,8 @@ static void say_goodbye(struct ssh *s)
 
 	if (s->phase != PHASE_READY || s->stream_ended || s->jump)
 		return;
-	/* A courtesy that spares the host's log a line: what the socket does not take at once is dropped. */
+	/* Only spares the host's log a line about a lost connection: bytes that the socket does not take at
+	 * once are dropped. */
 	libssh2_session_disconnect(s->session, "done");
 	output = bufferevent_get_output(s->stream);
 	evbuffer_unfreeze(output, 1);
@@ -156,16 +157,16 @@ static void session_free(struct ssh *s)
 {
 	if (!s->session)
 		return;
-	/* With a broken stream under it nothing waits any more. */
+	/* With a broken stream no call of libssh2 waits any more. */
 	s->over = true;
-	/* libssh2 forgets what an unfinished key exchange holds, unless that is let fail. */
+	/* libssh2 leaks the memory of an unfinished key exchange, unless the exchange is made to fail. */
 	if (s->handshake_begun && s->phase <= PHASE_KEY_EXCHANGE)
 		libssh2_session_handshake(s->session, s->fd);
 	libssh2_session_free(s->session);
 	s->session = NULL;
 }
 
-/* Everything that costs something; the object stays until its owner frees it. */
+/* Frees everything but the object itself, which stays until its owner frees it. */
 static void tear_down(struct ssh *s)
 {
 	if (s->stream)
@@ -270,7 +271,7 @@ static void stream_event(struct bufferevent *stream, short what, void *arg)
 		err_set(&s->loss, ERR_UNREACHABLE, "the connection was lost: %s",
 			evutil_socket_error_to_string(error));
 	s->stream_ended = true;
-	/* What came before the end is still worth reading. */
+	/* The bytes that came before the end are still read. */
 	ssh_wake(s);
 }
 
@@ -283,7 +284,7 @@ static void start_session(struct ssh *s, struct bufferevent *stream)
 	ssh_methods_prefer_good(s);
 	ssh_hostkey_prefer_known(s);
 	bufferevent_setcb(stream, stream_input, stream_moved, stream_event, s);
-	/* Half full is early enough to go on serving channels. */
+	/* Channels are served again when the output is half empty. */
 	bufferevent_setwatermark(stream, EV_WRITE, SSH_OUTPUT_HIGH_BYTES / 2, 0);
 	bufferevent_setwatermark(stream, EV_READ, 0, SSH_OUTPUT_HIGH_BYTES);
 	bufferevent_enable(stream, EV_READ | EV_WRITE);
@@ -324,9 +325,9 @@ static void jump_closed(void *arg, const struct err *err)
 }
 
 /*
- * sshd leaves Nagle's algorithm on for forwarded streams. Together with delayed
+ * sshd leaves Nagle's algorithm on for forwarded streams. With delayed
  * acknowledgements each small exchange would stall for 40 ms; so we acknowledge
- * at once. The kernel forgets that wish, so it is renewed before each wait.
+ * at once. The kernel resets this option, so it is set again before each wait.
  */
 static void acknowledge_at_once(struct ssh *s)
 {
@@ -383,7 +384,8 @@ static enum ssh_step ready_step(struct ssh *s, struct err *err)
 		moved = ssh_channels_pump(s, err);
 		if (moved < 0)
 			return STEP_FAIL;
-		/* Input that no channel reads (the host's own requests): a probe reads it. */
+		/* No channel reads this input (requests of the host itself): a probe makes libssh2 read
+		 * it. */
 		if (TAILQ_EMPTY(&s->channels) && !s->current &&
 		    evbuffer_get_length(bufferevent_get_input(s->stream)) > 0)
 			s->want_probe = true;
@@ -439,7 +441,7 @@ static void work(struct ssh *s)
 	acknowledge_at_once(s);
 }
 
-/* At most one call into other people's code, and nothing after it: it may free the session. */
+/* Makes at most one callback, and does nothing after it: the callback may free the session. */
 static void tell(struct ssh *s)
 {
 	if (s->phase == PHASE_READY && !s->ready_told) {
@@ -477,9 +479,10 @@ static void deadline_event(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * Silence is what counts, and any input breaks it. A probe goes out after each
- * third of the time. TCP's own timers are of no use here: they know nothing of
- * a peer that is stopped, nor of one behind a jump host.
+ * A peer is dead when it has been silent for SSH_DEAD_PEER_MS; after each third
+ * of this time a probe asks for a sign of life. TCP's own timers do not help:
+ * they notice neither a peer whose process is stopped nor a peer behind a jump
+ * host.
  */
 static void watch_event(evutil_socket_t fd, short what, void *arg)
 {
@@ -499,7 +502,7 @@ static void watch_event(evutil_socket_t fd, short what, void *arg)
 	if (silent_ms >= SSH_PROBE_MS)
 		s->want_probe = true;
 	event_add(s->watch, &next);
-	/* The pump also finds the streams that were freed in the meantime. */
+	/* The pump also closes the channels of streams that have been freed meanwhile. */
 	ssh_wake(s);
 }
 
@@ -508,7 +511,7 @@ struct ssh *ssh_connect(const struct ssh_context *context, const struct ssh_sett
 {
 	struct ssh_callbacks jump_callbacks = {.ready = jump_ready, .closed = jump_closed};
 	struct ssh *s = xcalloc(1, sizeof(*s));
-	/* A little later than that of the stream's opening, which knows better what failed. */
+	/* A little later than the timeout of the stream's opening, whose error is more precise. */
 	struct timeval timeout = clock_timeval(settings->connection_timeout_ms + 100);
 
 	s->context = context;

@@ -16,9 +16,9 @@ enum {
 	MSG_SIGN_RESPONSE = 14,
 };
 
-/* As OpenSSH's agent has it. */
+/* The limit of OpenSSH's agent. */
 #define MESSAGE_MAX_BYTES (256 << 10)
-/* It is on this machine; nobody is there to confirm a use of a key. */
+/* Short, since the agent is on this machine, and nobody is there to confirm the use of a key. */
 #define ANSWER_S 5
 
 struct ssh_agent {
@@ -29,7 +29,7 @@ struct ssh_agent {
 	enum ssh_agent_state state;
 	struct err err;
 	struct evbuffer *identities; /* the answer that the keys point into */
-	struct evbuffer *answer;     /* the last one: type and contents */
+	struct evbuffer *answer;     /* the last answer: type and contents */
 	struct wire keys[SSH_AGENT_MAX_KEYS];
 	size_t keys_n;
 	bool have_keys;
@@ -71,7 +71,7 @@ static void read_identities(struct ssh_agent *agent)
 	set_state(agent, AGENT_IDLE);
 }
 
-/* Waits for a whole message: its length, and that many bytes. */
+/* Waits until a whole message has come: its length, and as many bytes. */
 static void input_event(struct bufferevent *stream, void *arg)
 {
 	struct ssh_agent *agent = arg;
@@ -107,7 +107,7 @@ static void end_event(struct bufferevent *stream, short what, void *arg)
 	else if (agent->state == AGENT_BUSY)
 		fail(agent, "it does not answer");
 	else
-		bufferevent_enable(stream, EV_READ); /* its turn is over: silence is fine */
+		bufferevent_enable(stream, EV_READ); /* nothing was asked, so silence is fine */
 }
 
 static void send_message(struct ssh_agent *agent, struct evbuffer *message)

@@ -1,14 +1,13 @@
 /*
- * Proving who we are: the ways that are configured and that the host allows,
- * one after the other, in the order of the table.
+ * Proves who we are: tries the ways of authentication that are configured and
+ * that the host allows, one after the other, in the order of the table `ways`.
  *
- * What the spec names comes before the agent, whose keys are anybody's guess:
- * sshd hangs up after MaxAuthTries (6) refusals, and a full agent would use
- * them up before the right key had its turn.
+ * The keys of the spec come before those of the agent: sshd hangs up after
+ * MaxAuthTries (6) refusals, and an agent with many keys would use them up before
+ * the right key had its turn.
  *
- * Nothing here waits: libssh2 takes EAGAIN from the callback that signs, so
- * that the agent is given its time and the same call is made again when it has
- * answered.
+ * Nothing here waits: the callback that signs returns EAGAIN while the agent is
+ * busy, and the same call of libssh2 is repeated when the agent has answered.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,14 +30,14 @@ enum outcome { ACCEPTED, WAIT, REFUSED };
 struct ssh_auth {
 	char *allowed;   /* the host's list: "publickey,password" */
 	size_t way;      /* index in the table below */
-	char tried[512]; /* for the message, should all fail */
+	char tried[512]; /* the ways that were refused, for the message if all are */
 	char *secret;    /* key or password in use */
 	struct ssh_agent *agent;
 	size_t agent_key;
 	size_t agent_tries;
 	bool calling; /* libssh2 wants its call repeated */
-	bool signing; /* the agent has been asked */
-	void *self;   /* what libssh2 hands to the callback that signs */
+	bool signing; /* the agent has been asked for a signature */
+	void *self;   /* the session: libssh2 hands a pointer to this member to the callback that signs */
 };
 
 static void note(struct ssh_auth *auth, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -147,7 +146,7 @@ static bool have_agent(const struct ssh *s)
 	return s->context->agent != NULL;
 }
 
-/* The algorithm that libssh2 settled on stands in what is to be signed (RFC 4252, 7). */
+/* The data to be signed names the algorithm that libssh2 has chosen (RFC 4252, 7). */
 static uint32_t sign_flags(const unsigned char *data, size_t len)
 {
 	struct wire w = {data, len}, field, algorithm;
@@ -181,7 +180,7 @@ static int sign_cb(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_le
 	if (!auth->signing || ssh_agent_state(auth->agent) == AGENT_FAILED ||
 	    !ssh_agent_signature(auth->agent, &signature))
 		return -1;
-	*sig = malloc(signature.left); /* freed by libssh2, by way of our free_cb */
+	*sig = malloc(signature.left); /* freed by libssh2, through ssh_excess_free */
 	if (!*sig)
 		return -1;
 	memcpy(*sig, signature.p, signature.left);
@@ -189,7 +188,7 @@ static int sign_cb(LIBSSH2_SESSION *session, unsigned char **sig, size_t *sig_le
 	return 0;
 }
 
-/* Certificates and security keys are beyond libssh2 1.10. */
+/* libssh2 1.10 can use neither certificates nor security keys. */
 static bool agent_key_usable(struct wire key)
 {
 	static const char *const types[] = {"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
@@ -204,7 +203,8 @@ static bool agent_key_usable(struct wire key)
 	return wire_is(&type, "ssh-rsa") && can_sign_rsa();
 }
 
-/* What is configured besides must have its turn before sshd loses patience. */
+/* The other configured ways must have their turn before sshd hangs up: each key takes one try, the password
+ * two (by two methods). */
 static size_t agent_tries_allowed(const struct ssh *s)
 {
 	return MAX_TRIES - have_key_text(s) - have_key_file(s) -
@@ -241,7 +241,7 @@ static enum outcome try_agent(struct ssh *s)
 					    s->settings.connection_timeout_ms, agent_changed, s);
 	if (!auth->calling && ssh_agent_state(auth->agent) == AGENT_BUSY)
 		return WAIT;
-	/* A call that libssh2 has begun is brought to its end, whatever becomes of the agent. */
+	/* A call that libssh2 has begun must be repeated until it ends, even if the agent has failed. */
 	while (auth->agent_key < ssh_agent_keys(auth->agent) && auth->agent_tries < agent_tries_allowed(s) &&
 	       (auth->calling || ssh_agent_state(auth->agent) == AGENT_IDLE)) {
 		if (agent_key_usable(ssh_agent_key(auth->agent, auth->agent_key))) {
@@ -300,7 +300,7 @@ static enum outcome try_password(struct ssh *s)
 	return REFUSED;
 }
 
-/* Whatever is asked for without echo is the password; other questions get no answer. */
+/* A question without echo is answered with the password, any other with nothing. */
 static void answer_cb(const char *name, int name_len, const char *instruction, int instruction_len, int n,
 		      const LIBSSH2_USERAUTH_KBDINT_PROMPT *prompts,
 		      LIBSSH2_USERAUTH_KBDINT_RESPONSE *responses, void **abstract)
@@ -333,7 +333,7 @@ static enum outcome try_keyboard_interactive(struct ssh *s)
 	return REFUSED;
 }
 
-/* --- the order ---------------------------------------------------------- */
+/* --- all ways, in order ------------------------------------------------- */
 
 static const struct {
 	const char *method; /* as the host lists it (RFC 4252, RFC 4256) */

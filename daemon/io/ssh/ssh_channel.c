@@ -1,14 +1,14 @@
 /*
  * Open channels. The user gets one half of a bufferevent pair; we keep the
- * other and carry bytes between it and libssh2's channel.
+ * other half and carry bytes between it and libssh2's channel.
  *
- * Back-pressure: we read a channel only while little waits in our half for the
- * user, so that its window closes; we take from the user only what the session
- * can send, and his half keeps the rest.
+ * Back-pressure: we read a channel only while few bytes wait in our half for the
+ * user; else the channel's window fills, and the host stops. We take from the
+ * user only as much as the session can send; the rest stays in the user's half.
  *
- * libevent does not tell one half that the other was freed; it is seen when the
- * pump looks. Without other traffic that is at the next look for a dead peer,
- * which is soon enough to close a channel that nobody waits for.
+ * libevent does not tell our half that the user has freed the other: the pump
+ * looks for that. Without other traffic the pump runs when the session next looks
+ * for a dead peer, soon enough to close a channel that nobody waits for.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -21,12 +21,12 @@
 struct ssh_channel {
 	struct ssh *ssh;
 	LIBSSH2_CHANNEL *channel;
-	struct bufferevent *half; /* ours; NULL once the channel is only to be closed */
+	struct bufferevent *half; /* our half; NULL: the channel is only to be closed */
 	size_t writing;           /* bytes of a write that libssh2 wants repeated, or 0 */
-	bool host_ended;          /* the host has sent all it will send... */
-	bool host_end_told;       /* ...and the user knows */
-	bool user_ended;          /* the user has sent all that he will send... */
-	bool user_end_told;       /* ...and the host knows */
+	bool host_ended;          /* the host will send nothing more... */
+	bool host_end_told;       /* ...and the user has been told */
+	bool user_ended;          /* the user will send nothing more... */
+	bool user_end_told;       /* ...and the host has been told */
 	TAILQ_ENTRY(ssh_channel) entry;
 };
 
@@ -55,7 +55,7 @@ struct bufferevent *ssh_channel_new(struct ssh *s, LIBSSH2_CHANNEL *channel)
 	struct bufferevent *pair[2];
 
 	if (bufferevent_pair_new(s->context->base, BEV_OPT_CLOSE_ON_FREE, pair) < 0)
-		abort(); /* only for want of memory */
+		abort(); /* out of memory */
 	c->ssh = s;
 	c->channel = channel;
 	c->half = pair[0];
@@ -81,18 +81,20 @@ static void channel_free(struct ssh_channel *c)
 {
 	TAILQ_REMOVE(&c->ssh->channels, c, entry);
 	c->ssh->channels_n--;
-	/* What was under way to it belongs to nobody now. */
+	/* Bytes may be on their way to the closed channel: they are no flood. */
 	ssh_excess_carried(c->ssh, SSH_WINDOW_BYTES);
 	if (c->half)
 		bufferevent_free(c->half);
 	free(c);
 }
 
-/* Host to user. Each returns whether something moved, or -1 when the session is lost. */
+/* Host to user. This and the next functions return whether something moved, or -1 when the session is lost.
+ */
 static int read_channel(struct ssh_channel *c, struct err *err)
 {
 	struct evbuffer *output = bufferevent_get_output(c->half);
-	/* Not read in place: what is reserved for bytes that do not come stays with each channel. */
+	/* Not read straight into the evbuffer: every channel would keep the space that was reserved for it.
+	 */
 	char bytes[SSH_PACKET_BYTES];
 	ssize_t n;
 	int moved = 0;
@@ -109,7 +111,7 @@ static int read_channel(struct ssh_channel *c, struct err *err)
 			ssh_call_failed(c->ssh, "reading", err);
 			return -1;
 		}
-		/* Nothing read does not yet mean the end: libssh2 says so of odd packets, too. */
+		/* 0 bytes need not mean the end: libssh2 returns 0 after odd packets, too. */
 		if (n == 0 && !libssh2_channel_eof(c->channel))
 			break;
 		c->host_ended = n == 0;
@@ -118,7 +120,7 @@ static int read_channel(struct ssh_channel *c, struct err *err)
 	return moved;
 }
 
-/* The end comes to the user after the last byte, as with a socket, and not before he can hear it. */
+/* The user learns of the end after the last byte, as with a socket, and not before a callback is set. */
 static void tell_host_end(struct ssh_channel *c)
 {
 	bufferevent_event_cb event_cb = NULL;
@@ -141,7 +143,7 @@ static int write_channel(struct ssh_channel *c, struct err *err)
 
 	if (len == 0 || ssh_output_len(c->ssh) >= SSH_OUTPUT_HIGH_BYTES)
 		return 0;
-	/* A call that libssh2 wants repeated must offer the same bytes again. */
+	/* When libssh2 wants a call repeated, it must be given the same bytes. */
 	if (c->writing == 0)
 		c->writing = len < SSH_PACKET_BYTES ? len : SSH_PACKET_BYTES;
 	n = libssh2_channel_write(c->channel, (char *)evbuffer_pullup(input, c->writing), c->writing);
@@ -174,7 +176,7 @@ static int tell_user_end(struct ssh_channel *c, struct err *err)
 	return 1;
 }
 
-/* May take several rounds: the host closes its side, too. */
+/* May take several calls, until the host has closed its side, too. */
 static int close_channel(struct ssh_channel *c)
 {
 	if (c->half)
@@ -215,7 +217,7 @@ int ssh_channels_pump(struct ssh *s, struct err *err)
 			return -1;
 		moved |= rc;
 	}
-	/* Another one is first the next time: who comes first may fill the session's output. */
+	/* The channels take turns at being first, since the first may fill the session's output. */
 	first = TAILQ_FIRST(&s->channels);
 	if (first) {
 		TAILQ_REMOVE(&s->channels, first, entry);

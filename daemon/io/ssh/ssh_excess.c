@@ -1,16 +1,15 @@
 /*
- * What a host sends beyond what its channels carry. SSH lets it send at any time
- * what nobody asked for: libssh2 keeps some of it for ever (answers to requests
- * that were never made, 505 MB of them if it likes), and takes the time to
- * decrypt the rest. Neither can be told from outside, so two sums are kept:
+ * Defends against a host that floods its session. SSH lets a host send unasked
+ * packets at any time: libssh2 keeps some of them for ever (answers to requests
+ * that were never made, up to 505 MB), and spends time on decrypting the rest.
+ * libssh2 does not show which packets these are, so two sums are kept:
  *
- * held: what libssh2 has allocated for this session, by its allocator, whatever
- * it is for.
+ * held: all memory that libssh2 has allocated for this session.
  *
- * excess: raw bytes that came in, less twice what channels carried either way
- * (that is generous to small packets, and pays for window adjusts and new
- * keys), less a trickle. So a flood of any kind ends the session after a second
- * or less, and what stays below it costs next to nothing.
+ * excess: raw bytes received, less twice the bytes that channels carried in
+ * either direction (generous to small packets, and enough for window adjusts
+ * and new keys), less a trickle per second. So a flood of any kind ends the
+ * session within a second, and less than a flood costs next to nothing.
  */
 #include <malloc.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 
 #include "daemon/io/ssh/ssh_internal.h"
 
-/* Far more than keep-alives, answers to our own requests, and keys that the host announces. */
+/* Far more than keep-alives, answers to our own requests, and announcements of host keys take. */
 #define TRICKLE_BYTES_PER_S (64 << 10)
 
 void *ssh_excess_alloc(size_t count, void **abstract)
@@ -59,7 +58,7 @@ static void forgive(struct ssh *s, int64_t bytes)
 
 void ssh_excess_received(struct ssh *s, size_t n)
 {
-	/* libssh2 reads a greeting byte by byte: no clock is asked for each. */
+	/* The time of the last input, not the clock: libssh2 reads a greeting byte by byte. */
 	forgive(s, (s->last_input_ms - s->excess_at_ms) * TRICKLE_BYTES_PER_S / 1000);
 	s->excess_at_ms = s->last_input_ms;
 	s->excess_bytes += (int64_t)n;
@@ -70,7 +69,7 @@ void ssh_excess_carried(struct ssh *s, size_t n)
 	forgive(s, 2 * (int64_t)n);
 }
 
-/* Each channel's window may be full, and of small packets, which take far more room than they carry. */
+/* Each channel's window may be full of small packets, which take far more memory than they carry bytes. */
 static int64_t limit_of(const struct ssh *s)
 {
 	return SSH_SESSION_SPARE_BYTES + (int64_t)s->channels_n * SSH_CHANNEL_SPARE_BYTES;

@@ -1,6 +1,7 @@
 /*
- * Is this the right host? A pinned key decides alone; else known_hosts does,
- * which is read anew each time: other sessions learn, and people edit.
+ * Is this the right host? If the spec pins a key, only that key is accepted;
+ * else the known_hosts file decides. It is read again for each session, since
+ * other sessions add to it, and people edit it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 
 /* --- the file ----------------------------------------------------------- */
 
-/* No file is an empty one. The caller frees *text. */
+/* A missing file counts as empty. The caller frees *text. */
 static int read_file(const char *path, char **text, size_t *len, struct err *err)
 {
 	struct err why;
@@ -37,7 +38,9 @@ static int read_file(const char *path, char **text, size_t *len, struct err *err
 		goto fail;
 	if (st.st_size > KNOWN_HOSTS_MAX_BYTES) {
 		close(fd);
-		return err_set(err, ERR_PERMANENT, "known host keys %s: not a file of a sensible size", path);
+		return err_set(err, ERR_PERMANENT,
+			       "known host keys %s: larger than %d MiB: not a file of host keys", path,
+			       KNOWN_HOSTS_MAX_BYTES >> 20);
 	}
 	*text = xcalloc(1, st.st_size + 1);
 	while (*len < (size_t)st.st_size && (n = read(fd, *text + *len, st.st_size - *len)) > 0)
@@ -66,7 +69,8 @@ static int write_line(int fd, const char *line)
 		return -1;
 	if (end > 0 && pread(fd, &last, 1, end - 1) != 1)
 		return -1;
-	/* One write for the line: whoever reads or appends at the same time sees all of it or nothing. */
+	/* One write for the whole line: others who read or append at the same time see all of it or nothing.
+	 */
 	whole = xasprintf("%s%s", last == '\n' ? "" : "\n", line);
 	n = write(fd, whole, strlen(whole));
 	error = n < 0 ? errno : ENOSPC;
@@ -75,7 +79,7 @@ static int write_line(int fd, const char *line)
 		return 0;
 	}
 	free(whole);
-	/* Half a key would be worse than none. */
+	/* Half a line would be worse than none. */
 	if (n > 0 && ftruncate(fd, end) < 0)
 		error = errno;
 	errno = error;
@@ -100,13 +104,13 @@ static int append_line(const char *path, const char *line, struct err *err)
 
 /* --- which key to ask for ----------------------------------------------- */
 
-/* By key type; Ed25519 first: of equal strength with the others, and the cheapest to check. */
+/* The order of key types if none is known: Ed25519 is as strong as the others, and the cheapest to check. */
 static const char *const default_types[] = {
 	"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa",
 };
 
 struct preference {
-	const char **supported; /* by libssh2, which may fail over a name that it does not know */
+	const char **supported; /* the names that libssh2 knows: it may fail at any other name */
 	int supported_n;
 	char names[512]; /* ",a,b,c," */
 };
@@ -129,7 +133,7 @@ static void prefer_name(struct preference *pref, const char *name)
 static void prefer_type(void *arg, const char *type)
 {
 	if (strcmp(type, "ssh-rsa") == 0) {
-		/* An RSA key has other names in the key exchange (RFC 8332); its own is that of SHA-1. */
+		/* In the key exchange RSA keys have other names (RFC 8332): "ssh-rsa" there means SHA-1. */
 		prefer_name(arg, "rsa-sha2-512");
 		prefer_name(arg, "rsa-sha2-256");
 	} else {
@@ -140,7 +144,7 @@ static void prefer_type(void *arg, const char *type)
 static void prefer_known_types(const struct ssh *s, struct preference *pref)
 {
 	struct host_key pinned;
-	struct err ignored; /* what is wrong with the file is told when the key is checked */
+	struct err ignored; /* an error of the file is reported when the key is checked */
 	size_t len;
 	char *text;
 
@@ -180,7 +184,7 @@ static int check_pinned(const struct ssh *s, const struct host_key *key, struct 
 
 	host_key_fingerprint(key, shown);
 	if (strncmp(pin, "SHA256:", 7) == 0) {
-		/* With the padding that some tools leave on, or without. */
+		/* Some tools leave base64's padding on. */
 		snprintf(wanted, sizeof(wanted), "%.*s", (int)strcspn(pin, "= \t\r\n"), pin);
 		if (strcmp(wanted, shown) == 0)
 			return 0;
@@ -256,7 +260,7 @@ enum ssh_step ssh_hostkey_step(struct ssh *s, struct err *err)
 
 	blob = libssh2_session_hostkey(s->session, &len, &type);
 	if (!blob || !host_key_from_blob(&key, blob, len)) {
-		err_set(err, ERR_UNREACHABLE, "host key: the host shows none that can be read");
+		err_set(err, ERR_UNREACHABLE, "host key: the host shows no key that can be read");
 		return STEP_FAIL;
 	}
 	if (s->settings.host_key)

@@ -1,27 +1,29 @@
 /*
  * The inside of an SSH session, shared by ssh*.c and by nobody else.
  *
- *   ssh.c          its life: stream, phases, timers, loss
- *   ssh_hostkey.c  whether this is the right host
- *   ssh_auth.c     proving who we are; ssh_agent.c talks to an agent, ssh_key.c reads key files
- *   ssh_open.c     openings of channels, one at a time; ssh_look.c finds out why one was refused
- *   ssh_channel.c  bytes between open channels and their streams
- *   ssh_methods.c  which key exchanges, ciphers and MACs are good enough
- *   ssh_excess.c   a host that sends what nobody asked for
+ *   ssh.c          a session's life: stream, phases, timers, loss
+ *   ssh_hostkey.c  checks the host's key
+ *   ssh_auth.c     proves who we are; ssh_agent.c talks to an agent, ssh_key.c reads key files
+ *   ssh_open.c     opens channels, one at a time; ssh_look.c finds out why an opening was refused
+ *   ssh_channel.c  carries bytes between open channels and their streams
+ *   ssh_methods.c  decides which key exchanges, ciphers and MACs are offered
+ *   ssh_excess.c   notices a host that floods the session
  *
- * Everything moves in one function, the pump, which runs from one event and
- * never from within itself: whoever learns of something calls ssh_wake(). The
- * pump works until nothing moves any more, because libssh2 queues what it reads
- * for others: after any input every channel must be looked at before waiting.
+ * All work is done in one function, the pump, which runs from one event and
+ * never from within itself: code that wants something done calls ssh_wake(). The
+ * pump goes on until nothing moves any more. libssh2 reads packets for all
+ * channels at once and queues them: so after any input, every channel must be
+ * served before the pump waits again.
  *
- * User callbacks are the last thing that a pump does, one in each run. So they
- * may free the session, or anything else.
+ * A run of the pump makes at most one callback to a user, as its last step. So
+ * callbacks may free the session, or anything else.
  *
- * libssh2 never sees a full output. It has one place for an unsent packet, and
- * whoever sends next must repeat that very call (or gets BAD_USE: keep-alives
- * and EOFs are sent from its stack). So the send callback always takes all, and
- * the brake is above: no channel is served while the output is long, and beyond
- * a hard limit nothing more is read, as reading makes libssh2 answer.
+ * libssh2 is never told that the output is full. It has room for one unsent
+ * packet, and wants the very call repeated that left it (any other call gets
+ * BAD_USE), which cannot be done for keep-alives and EOFs: libssh2 builds these
+ * on its stack. So the send callback takes everything, and output is limited
+ * elsewhere: no channel is served while the output is long, and beyond a hard
+ * limit nothing more is read, since libssh2 answers what it reads.
  */
 #ifndef APILB_IO_SSH_INTERNAL_H
 #define APILB_IO_SSH_INTERNAL_H
@@ -34,25 +36,27 @@
 #include "daemon/io/ssh/ssh.h"
 #include "daemon/io/stream/stream_opening.h"
 
-/* Output above this: channels wait. */
+/* While the output is longer than this, channels wait. */
 #define SSH_OUTPUT_HIGH_BYTES (256 << 10)
-/* Output above this: the peer makes us answer without reading our answers; we stop reading, too. */
+/* The peer makes us answer, and does not read our answers: while the output is longer than this, we stop
+ * reading, too. */
 #define SSH_OUTPUT_MAX_BYTES (1 << 20)
-/* No handshake and no authentication is this long; what is longer is no SSH server. */
+/* A peer that sends more than this before authentication ends is not an SSH server. */
 #define SSH_LOGIN_MAX_BYTES (1 << 20)
-/* A channel's receive window: what the host may send ahead, and so what a slow reader costs. */
+/* A channel's receive window: how much the host may send ahead, and so how much memory a slow reader costs.
+ */
 #define SSH_WINDOW_BYTES (256 << 10)
-/* Bytes that wait in a channel's stream, each way, before we stop. */
+/* Bytes that may wait in a channel's stream, in each direction, before we stop adding to them. */
 #define SSH_STREAM_HIGH_BYTES (128 << 10)
-/* What is kept of the beginning, to see which methods the host has: some 1.5 KB. */
+/* How much of the host's first bytes is kept: the lists of its methods, some 1.5 KB, are among them. */
 #define SSH_HELLO_MAX_BYTES (8 << 10)
-/* What libssh2 may hold, and the host may have sent for nothing, before the session is dropped: in all, and
- * for each open channel. */
+/* The limit, for a session and for each open channel in addition, of memory that libssh2 may hold and of
+ * bytes that the host may send unasked: beyond it the session is dropped (ssh_excess.c). */
 #define SSH_SESSION_SPARE_BYTES (1 << 20)
 #define SSH_CHANNEL_SPARE_BYTES (8 * SSH_WINDOW_BYTES)
-/* One packet's payload. */
+/* The payload of one packet. */
 #define SSH_PACKET_BYTES (32 << 10)
-/* A third of the promise, less what timers are late by. */
+/* A third of the promised time, less the time by which timers are late. */
 #define SSH_PROBE_MS (SSH_DEAD_PEER_MS / 3 - 200)
 
 struct ssh_channel;
@@ -61,7 +65,7 @@ struct ssh_auth;
 
 enum ssh_phase { PHASE_CONNECT, PHASE_KEY_EXCHANGE, PHASE_HOST_KEY, PHASE_AUTH, PHASE_READY, PHASE_DEAD };
 
-/* What a step says: go to the next phase, wait for something, or give up (err is set). */
+/* The outcome of a step: go on to the next phase, wait for input, or give up (err is set). */
 enum ssh_step { STEP_NEXT, STEP_WAIT, STEP_FAIL };
 
 TAILQ_HEAD(ssh_channels, ssh_channel);
@@ -71,20 +75,20 @@ struct ssh {
 	const struct ssh_context *context;
 	struct ssh_callbacks callbacks;
 	struct ssh_settings settings; /* our copy; jump is NULL, secrets are wiped once ready */
-	struct ssh *jump;             /* the session that ours runs through, or NULL */
+	struct ssh *jump;             /* the session that this one runs through, or NULL */
 	enum ssh_phase phase;
 
-	struct stream_opening *opening; /* of our own stream */
+	struct stream_opening *opening; /* of the stream that the session runs over */
 	struct bufferevent *stream;
 	bool stream_ended;
 	bool over; /* being torn down: libssh2 is told that the stream is broken */
-	int fd;    /* for libssh2_session_handshake: the socket, or a descriptor that means nothing */
+	int fd;    /* for libssh2_session_handshake: the socket, or, behind a jump host, a dummy descriptor */
 	LIBSSH2_SESSION *session;
 	bool handshake_begun;
 	char *hello; /* the host's first bytes, while keys are exchanged */
 	size_t hello_len;
 	uint64_t received_bytes;
-	int64_t held_bytes; /* see ssh_excess.c, like the next */
+	int64_t held_bytes; /* see ssh_excess.c for these three */
 	int64_t excess_bytes, excess_at_ms;
 	int64_t last_input_ms;
 
@@ -97,32 +101,32 @@ struct ssh {
 
 	struct ssh_channels channels;
 	size_t channels_n;
-	struct ssh_openings waiting; /* for their turn */
-	struct ssh_opening *current; /* the one that libssh2 works on */
-	struct ssh_openings done;    /* for their callback */
+	struct ssh_openings waiting; /* openings that wait for their turn */
+	struct ssh_opening *current; /* the opening that libssh2 works on, or NULL */
+	struct ssh_openings done;    /* openings whose callback is yet to come */
 
 	struct err loss;   /* why the stream ended */
-	char goodbye[200]; /* what the host said when it disconnected */
+	char goodbye[200]; /* the host's message when it disconnected */
 	bool ready_told, closed_told;
 	struct err closed_err;
 };
 
 /* ssh.c */
 void ssh_wake(struct ssh *s);
-/* The end, from whatever cause; the pump tells everybody. */
+/* Ends the session; the pump makes the callbacks. */
 void ssh_fail(struct ssh *s, const struct err *err);
-/* True for EAGAIN; then the same call must be made again after more input. */
+/* True for EAGAIN: the same call must be repeated after more input. */
 bool ssh_again(int rc);
-/* Says why a libssh2 call failed: the lost connection if that is it, else libssh2's words. Always STEP_FAIL.
- */
+/* Sets err to the reason why a libssh2 call failed: the loss of the connection, or else libssh2's own words.
+ * Returns STEP_FAIL. */
 enum ssh_step ssh_call_failed(struct ssh *s, const char *doing, struct err *err);
 size_t ssh_output_len(const struct ssh *s);
 
 /* ssh_methods.c */
-void ssh_methods_prefer_good(struct ssh *s); /* but for host keys, which ssh_hostkey_prefer_known does */
+void ssh_methods_prefer_good(struct ssh *s); /* except for host keys: see ssh_hostkey_prefer_known */
 void ssh_methods_hear(struct ssh *s, const void *bytes, size_t len);
 void ssh_methods_forget(struct ssh *s);
-/* Nothing fitted: why. */
+/* The host and libssh2 have no method in common: sets err to which, and what to do. */
 void ssh_methods_explain(struct ssh *s, struct err *err);
 
 /* ssh_excess.c: the first three are libssh2's allocator */
@@ -141,36 +145,36 @@ enum ssh_step ssh_hostkey_step(struct ssh *s, struct err *err);
 /* ssh_auth.c */
 enum ssh_step ssh_auth_step(struct ssh *s, struct err *err);
 const char *ssh_auth_phase(const struct ssh *s);
-void ssh_auth_free(struct ssh *s); /* wipes; fine when there is none */
+void ssh_auth_free(struct ssh *s); /* wipes secrets; fine when no authentication is under way */
 
-/* ssh_open.c: all return whether something moved; -1: the session is lost, err says why */
+/* ssh_open.c; ssh_open_pump returns whether something moved; -1: the session is lost, err says why */
 int ssh_open_pump(struct ssh *s, struct err *err);
-void ssh_open_probe(struct ssh *s);
+
 void ssh_open_fail_all(struct ssh *s, const struct err *err);
 void ssh_open_drop_all(struct ssh *s);
-/* Calls back for one that is done; false when there is none. The session may be gone after it. */
+/* Calls back for one opening that is done; false when there is none. The callback may free the session. */
 bool ssh_open_tell_one(struct ssh *s);
 
-/* ssh_look.c: one at a time, in the place of an opening (it opens a channel) */
+/* ssh_look.c: a look opens a channel, so it takes the place of the current opening */
 enum ssh_found {
-	FOUND_NOTHING_OUT,   /* the host has no SFTP, or it did not help */
-	FOUND_MISSING,       /* there is nothing of that name */
-	FOUND_NO_PERMISSION, /* the user may not write to it, which is to connect */
-	FOUND_NO_SOCKET,     /* something else */
-	FOUND_USABLE,        /* it is there, and the user may connect */
+	FOUND_NOTHING_OUT,   /* the host has no SFTP, or its answer does not help */
+	FOUND_MISSING,       /* nothing has this name */
+	FOUND_NO_PERMISSION, /* the user may not write to the socket, and so not connect to it */
+	FOUND_NO_SOCKET,     /* the path is something other than a socket */
+	FOUND_USABLE,        /* the socket is there, and the user may connect to it */
 	FOUNDS
 };
 struct ssh_look;
 struct ssh_look *ssh_look_new(const char *path);
 void ssh_look_free(struct ssh *s, struct ssh_look *look); /* NULL is fine */
-/* False while libssh2 is opening its channel, which cannot be taken back. */
+/* False while libssh2 is opening the look's channel, which cannot be cancelled. */
 bool ssh_look_can_stop(const struct ssh_look *look);
-bool ssh_look_step(struct ssh *s, struct ssh_look *look, enum ssh_found *found); /* true: over */
+bool ssh_look_step(struct ssh *s, struct ssh_look *look, enum ssh_found *found); /* true: the look is over */
 
 /* ssh_channel.c */
-struct bufferevent *ssh_channel_new(struct ssh *s, LIBSSH2_CHANNEL *channel); /* the user's half */
-void ssh_channel_discard(struct ssh *s, LIBSSH2_CHANNEL *channel);            /* nobody wants it: closes it */
+struct bufferevent *ssh_channel_new(struct ssh *s, LIBSSH2_CHANNEL *channel); /* returns the user's half */
+void ssh_channel_discard(struct ssh *s, LIBSSH2_CHANNEL *channel); /* closes a channel that nobody wants */
 int ssh_channels_pump(struct ssh *s, struct err *err);
-void ssh_channels_lose(struct ssh *s); /* the session is lost: tells the readers */
+void ssh_channels_lose(struct ssh *s); /* the session is lost: ends all streams with an error */
 
 #endif

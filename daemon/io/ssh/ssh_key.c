@@ -10,8 +10,9 @@
 #include "daemon/io/ssh/ssh_wire.h"
 
 /*
- * OpenSSH's own format (PROTOCOL.key): "openssh-key-v1\0", cipher, KDF, its
- * options, number of keys, public key, private part. The start tells all.
+ * OpenSSH's own format (PROTOCOL.key): "openssh-key-v1\0", cipher, KDF, KDF
+ * options, number of keys, public key, private part. The beginning is enough to
+ * know the kind.
  */
 static enum ssh_key_kind openssh_head_kind(const unsigned char *head, int len)
 {
@@ -26,7 +27,7 @@ static enum ssh_key_kind openssh_head_kind(const unsigned char *head, int len)
 		return SSH_KEY_NONE;
 	if (!wire_is(&cipher, "none"))
 		return SSH_KEY_ENCRYPTED;
-	/* Of a long key only the beginning is here: the type stands there, after its length. */
+	/* The head may cut the public key off, so its length is skipped unchecked: the type comes first. */
 	if (!wire_get_string(&w, &skipped) || !wire_get_string(&w, &skipped) || !wire_get_u32(&w, &keys) ||
 	    w.left < 4)
 		return SSH_KEY_NONE;
@@ -49,7 +50,7 @@ static enum ssh_key_kind openssh_kind(const char *body)
 			base64[n++] = *body;
 	len = EVP_DecodeBlock(head, (const unsigned char *)base64, (int)(n / 4 * 4));
 	kind = openssh_head_kind(head, len);
-	/* Of a short key this is most of it. */
+	/* The head of a short key is most of the key. */
 	explicit_bzero(base64, sizeof(base64));
 	explicit_bzero(head, sizeof(head));
 	return kind;
@@ -89,6 +90,6 @@ enum ssh_key_kind ssh_key_kind(const char *text)
 	if (!strstr(text, "-----BEGIN "))
 		return SSH_KEY_NONE;
 	kind = pem_kind(text);
-	/* Also a comment may have the word: it explains a key that cannot be read. */
+	/* A comment may contain the word as well, so it only counts if the key cannot be read. */
 	return kind == SSH_KEY_NONE && strstr(text, "ENCRYPTED") ? SSH_KEY_ENCRYPTED : kind;
 }

@@ -1,14 +1,14 @@
 /*
- * Why did sshd not open a Unix socket? It gives one and the same reason for a
- * socket that is missing, for one that the user may not use, and for
- * forwarding that is forbidden. So we look, where the host lets us: we ask its
- * SFTP server to open the path for writing, which the kernel permits to exactly
- * those who may connect, and which then fails, because it is a socket. Nothing
- * is read, made or changed.
+ * Why did sshd not open a Unix socket? sshd gives the same reason for a missing
+ * socket, for a socket that the user may not use, and for forbidden forwarding.
+ * So we ask the host's SFTP server, if it has one, to open the path for writing.
+ * The kernel checks the same permission as for connecting, and the opening then
+ * fails because the path is a socket: the error tells the cases apart. Nothing is
+ * read, made or changed.
  *
- * By hand, on a channel of our own: libssh2's sftp_init spins for ever in
- * non-blocking mode when the host has no SFTP subsystem. Three messages of
- * draft-ietf-secsh-filexfer-02 are needed.
+ * The messages are written by hand, on a channel of our own: libssh2's sftp_init
+ * spins for ever in non-blocking mode when the host has no SFTP subsystem. Three
+ * messages of draft-ietf-secsh-filexfer-02 are needed.
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -22,12 +22,12 @@ enum { FXP_INIT = 1, FXP_VERSION = 2, FXP_OPEN = 3, FXP_STATUS = 101, FXP_HANDLE
 enum { FXF_WRITE = 2 };
 enum { FX_NO_SUCH_FILE = 2, FX_PERMISSION_DENIED = 3, FX_FAILURE = 4 };
 
-/* What the host answers to so small a question; more is not SFTP. */
+/* An SFTP server's answers to these requests are far shorter. */
 #define REPLY_MAX_BYTES 4096
 
 struct ssh_look {
 	LIBSSH2_CHANNEL *channel;
-	bool subsystem; /* it has been granted */
+	bool subsystem; /* the host has started its SFTP server */
 	struct evbuffer *request;
 	unsigned char reply[REPLY_MAX_BYTES];
 	size_t reply_len;
@@ -92,7 +92,7 @@ static enum ssh_found judge(struct wire reply)
 	}
 }
 
-/* Two replies make it complete: the version, and what became of the opening. */
+/* True when both replies have come: the version, and the outcome of the open request. */
 static bool complete(struct ssh_look *look)
 {
 	struct wire w = {look->reply, look->reply_len}, version, reply;
@@ -104,7 +104,7 @@ static bool complete(struct ssh_look *look)
 	return true;
 }
 
-/* Each step: 0 when it is over, else libssh2's EAGAIN or error. */
+/* The steps; each returns 0 when it is done, else libssh2's EAGAIN or error. */
 
 static int open_channel(struct ssh *s, struct ssh_look *look)
 {
@@ -149,7 +149,8 @@ static int read_reply(struct ssh_look *look)
 		if (n < 0)
 			return (int)n;
 		if (n == 0)
-			return LIBSSH2_ERROR_CHANNEL_FAILURE; /* it ended, or says too much */
+			return LIBSSH2_ERROR_CHANNEL_FAILURE; /* the channel ended, or its replies are too
+								 long */
 		look->reply_len += n;
 	}
 	return 0;

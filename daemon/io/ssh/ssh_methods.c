@@ -1,11 +1,12 @@
 /*
- * Which methods of key exchange, encryption and integrity are offered: what
- * OpenSSH 9 offers by default (ssh_config(5)), as far as libssh2 has it. libssh2
- * itself still offers what has been broken for years. An sshd that can do what
- * we need of it (OpenSSH 6.7, for Unix sockets) has all that is left here.
+ * Which methods of key exchange, encryption and integrity are offered: those that
+ * OpenSSH 9 offers by default (ssh_config(5)), as far as libssh2 has them. libssh2
+ * itself still offers methods that have been broken for years. Any sshd that can
+ * forward Unix sockets (OpenSSH 6.7) has a method of each list below.
  *
- * When nothing fits, libssh2 does not tell what the host has. So the beginning
- * of what it sends is kept, which is not encrypted: RFC 4253, 4.2 and 7.1.
+ * When the two sides have no method in common, libssh2 does not say which methods
+ * the host has. So the host's first bytes, which are not encrypted, are kept and
+ * read here: RFC 4253, 4.2 and 7.1.
  */
 #include <event2/buffer.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ static const char *const key_exchanges[] = {
 	"diffie-hellman-group16-sha512",
 	"diffie-hellman-group18-sha512",
 	"diffie-hellman-group14-sha256",
-	/* No methods: what libssh2 1.11 says by their names. */
+	/* Not methods: libssh2 1.11 announces extensions by these names. */
 	"ext-info-c",
 	"kex-strict-c-v00@openssh.com",
 	NULL,
@@ -65,10 +66,10 @@ static const char *const host_keys[] = {
 	NULL,
 };
 
-/* In the order in which they stand in KEXINIT. */
+/* In the order of KEXINIT. */
 static const struct {
 	int type;
-	const char *what, *keyword; /* of sshd_config(5) */
+	const char *what, *keyword; /* keyword: in sshd_config(5) */
 	const char *const *good;
 } lists[] = {
 	{LIBSSH2_METHOD_KEX, "key exchange method", "KexAlgorithms", key_exchanges},
@@ -88,7 +89,7 @@ static bool is_good(const char *const *good, const char *name)
 	return false;
 }
 
-/* "a,b": what libssh2 has of the good ones, in its own order. The caller frees. */
+/* "a,b": the good methods that libssh2 has, in libssh2's order. The caller frees. */
 static char *ours(struct ssh *s, size_t i)
 {
 	char *names = xstrdup(""), *longer;
@@ -118,7 +119,7 @@ void ssh_methods_prefer_good(struct ssh *s)
 	}
 }
 
-/* What was said when nothing fitted. */
+/* Finding out which methods the host has. */
 
 void ssh_methods_hear(struct ssh *s, const void *bytes, size_t len)
 {
@@ -138,7 +139,7 @@ void ssh_methods_forget(struct ssh *s)
 	s->hello_len = 0;
 }
 
-/* Past the greeting, and the lines that may stand before it. */
+/* Skips the greeting, and the lines that may stand before it. */
 static bool skip_greeting(struct wire *w)
 {
 	const unsigned char *end;
@@ -201,10 +202,8 @@ void ssh_methods_explain(struct ssh *s, struct err *err)
 		if (!common)
 			err_set(err, ERR_PERMANENT,
 				"key exchange: no key exchange, host key or cipher method in common with "
-				"libssh2 "
-				"%s: the host has no %s but %.300s, of which none is used here, for it is "
-				"too old "
-				"or unknown to libssh2; here it may be %s. See %s in the host's sshd_config",
+				"libssh2 %s: the host has no %s but %.300s (outdated, or unknown to "
+				"libssh2); apilbd can use %s. See %s in the host's sshd_config",
 				libssh2_version(0), lists[i].what, *theirs ? theirs : "none", mine,
 				lists[i].keyword);
 		free(mine);

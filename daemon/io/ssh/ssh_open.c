@@ -1,13 +1,13 @@
 /*
- * Openings of channels. libssh2 keeps the state of one in the session, so they
- * go one at a time, in order. An opening that has begun cannot be taken back:
- * when its owner loses interest it goes on without him, and what comes of it is
- * closed at once.
+ * Opens channels. libssh2 keeps the state of an opening in the session, so
+ * openings take turns. An opening that has begun cannot be cancelled: when its
+ * owner loses interest it goes on without an owner, and its channel is closed at
+ * once.
  *
- * A probe for a dead peer is an opening, too: of a channel type that no host
- * knows, which every host must refuse (RFC 4254, 5.1). libssh2's own keep-alive
- * (a global request) would do, but libssh2 keeps the answers for ever: 100
- * bytes each, and a scan through all of them for each packet.
+ * The probe for a dead peer opens a channel, too: of a type that no host knows,
+ * and that every host must refuse (RFC 4254, 5.1). libssh2's own keep-alive (a
+ * global request) would do, but libssh2 keeps its answers for ever, 100 bytes
+ * each, and scans all of them for each packet.
  */
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -30,18 +30,18 @@ static const char *const channel_types[] = {
 struct ssh_opening {
 	struct stream_opening base; /* first: the public face */
 	struct ssh *ssh;
-	struct ssh_openings *queue; /* the one it stands in; NULL: it is ssh->current, or nowhere */
+	struct ssh_openings *queue; /* the queue that it stands in; NULL: it is ssh->current, or in none */
 	TAILQ_ENTRY(ssh_opening) entry;
 	enum kind kind;
-	char *name;               /* "PATH" or "HOST port N", for messages */
+	char *name;               /* "PATH" or "HOST port N", for messages; NULL: it has no owner */
 	struct evbuffer *message; /* what follows the channel's type in SSH_MSG_CHANNEL_OPEN */
 	int64_t timeout_ms;
 	struct event *timer;
-	stream_open_cb *cb; /* NULL: nobody is interested (any more) */
+	stream_open_cb *cb; /* NULL: it has no owner */
 	void *arg;
-	struct bufferevent *stream; /* the outcome: this, or err */
+	struct bufferevent *stream; /* the outcome; NULL: err is the outcome */
 	struct err err;
-	struct ssh_look *look; /* it was refused, and we find out why */
+	struct ssh_look *look; /* the opening was refused, and this finds out why */
 };
 
 static void opening_free(struct ssh_opening *o)
@@ -77,7 +77,7 @@ static void enqueue(struct ssh_openings *queue, struct ssh_opening *o)
 	TAILQ_INSERT_TAIL(queue, o, entry);
 }
 
-/* The outcome is there; its owner hears of it from the pump. */
+/* The outcome is known: the pump tells the owner. */
 static void finish(struct ssh_opening *o)
 {
 	if (!o->cb) {
@@ -96,7 +96,8 @@ static void stop_looking(struct ssh_opening *o)
 	o->ssh->current = NULL;
 }
 
-/* Leaves a stand-in without an owner in libssh2's hands, with the very same message. */
+/* The owner of the current opening has lost interest. libssh2 must go on with the same message, so it gets a
+ * stand-in that has the message and no owner. */
 static void leave_to_itself(struct ssh_opening *o)
 {
 	struct ssh_opening *stand_in;
@@ -136,7 +137,7 @@ static void timeout_event(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* When it came to looking why, there is an answer already, if a vague one. */
+	/* While we find out why the opening was refused, err is set already, if vaguely. */
 	if (!o->look)
 		err_set(&o->err, ERR_UNREACHABLE,
 			"%s: timed out after %g s: the host's sshd did not open the channel", o->name,
@@ -180,7 +181,7 @@ struct stream_opening *ssh_open_unix(struct ssh *s, const char *path, int64_t ti
 	return start(o, timeout_ms, cb, arg);
 }
 
-/* RFC 4254, 7.2: where to, and where from. */
+/* RFC 4254, 7.2: the address to connect to, and the address that asks. */
 struct stream_opening *ssh_open_tcp(struct ssh *s, const char *host, uint16_t port, int64_t timeout_ms,
 				    stream_open_cb *cb, void *arg)
 {
@@ -216,14 +217,14 @@ static void tell_found(struct ssh_opening *o, enum ssh_found found)
 		o->ssh->settings.user);
 }
 
-/* What is said now stands if looking takes too long. */
+/* The vague error set here stays if the look takes too long. */
 static void refused_unix(struct ssh_opening *o)
 {
 	tell_found(o, FOUND_NOTHING_OUT);
 	o->look = ssh_look_new(o->name);
 }
 
-/* What a refusal means, by what libssh2 makes of the reason's number (RFC 4254, 5.1). */
+/* Words the host's refusal. libssh2 gives the reason's number (RFC 4254, 5.1) only as a text. */
 static void refused(struct ssh_opening *o)
 {
 	char *text = NULL;
@@ -260,7 +261,7 @@ static int look_why(struct ssh *s)
 	return 1;
 }
 
-/* One step of the current opening; the same call with the same arguments until libssh2 is done. */
+/* One step of the current opening: repeats the same call, with the same arguments, until libssh2 is done. */
 static int advance(struct ssh *s, struct err *err)
 {
 	struct ssh_opening *o = s->current;
@@ -275,7 +276,8 @@ static int advance(struct ssh *s, struct err *err)
 	error = channel ? 0 : libssh2_session_last_errno(s->session);
 	if (!channel && ssh_again(error))
 		return 0;
-	/* libssh2 waits for an answer for a minute; with TCP the host may take longer. */
+	/* libssh2 gives up after a minute; a host may take longer to connect to a TCP port. Neither that nor
+	 * a refusal is the end of the session. */
 	if (!channel && error != LIBSSH2_ERROR_CHANNEL_FAILURE && error != LIBSSH2_ERROR_TIMEOUT) {
 		ssh_call_failed(s, "opening a channel", err);
 		return -1;
@@ -307,8 +309,9 @@ static void begin_next(struct ssh *s)
 }
 
 /*
- * A host answers an opening of a Unix socket at once, so that it needs no other
- * probe; that of a TCP connection, or its SFTP server, may take long.
+ * A probe is due while an opening is under way. A host answers the opening of a
+ * Unix socket at once, so that opening is a probe itself. To open a TCP connection,
+ * or to start the SFTP server, may take long: then libssh2's keep-alive is sent.
  */
 static void probe_past_current(struct ssh *s)
 {
@@ -337,7 +340,7 @@ void ssh_open_fail_all(struct ssh *s, const struct err *err)
 	if (s->current)
 		enqueue(&s->waiting, s->current);
 	s->current = NULL;
-	/* Nor is an opened stream of use any more, of which nobody has heard yet. */
+	/* An opening that succeeded, but whose owner has not been told yet, fails as well. */
 	TAILQ_FOREACH (o, &s->done, entry) {
 		if (o->stream) {
 			bufferevent_free(o->stream);

@@ -1,7 +1,7 @@
 /*
- * Numbers and strings as SSH writes them (RFC 4251, 5): what key blobs, channel
- * openings and the agent's messages are made of. Reading is bounds-checked:
- * once something does not fit, everything after it fails too.
+ * Numbers and strings as SSH writes them (RFC 4251, 5): key blobs, channel
+ * openings and the agent's messages are made of them. Reading is bounds-checked:
+ * once a read has failed, every later one fails, too.
  */
 #ifndef APILB_IO_SSH_WIRE_H
 #define APILB_IO_SSH_WIRE_H
@@ -44,7 +44,7 @@ static inline bool wire_get_u32(struct wire *w, uint32_t *value)
 	return true;
 }
 
-/* Points into what is being read. */
+/* *value points into the bytes of w. */
 static inline bool wire_get_string(struct wire *w, struct wire *value)
 {
 	uint32_t len;

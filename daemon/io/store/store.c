@@ -13,7 +13,7 @@
 #include "daemon/io/store/store_db.h"
 #include "daemon/io/store/store_rows.h"
 
-/* A column is called what its field is called. */
+/* A column has the name of its field. */
 #define COLUMN(row, field_type, field, ...)                                                            \
 	{                                                                                              \
 		.name = #field, .type = field_type, .offset = offsetof(struct row, field), __VA_ARGS__ \
@@ -95,7 +95,7 @@ static const struct table tables[ROW_TYPES] = {
 		      .load_clause = "WHERE name = ?1"},
 };
 
-/* Every statement is prepared once, at open: three for each table, and these. */
+/* Every statement is prepared once, at open: three for each table, and those of query_sql. */
 enum row_statement { PUT, DELETE, LOAD, ROW_STATEMENTS };
 static char *(*const row_sql[ROW_STATEMENTS])(const struct table *) = {table_put_sql, table_delete_sql,
 								       table_load_sql};
@@ -105,8 +105,9 @@ static const char *const query_sql[QUERIES] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	/* Within a spec hosts take turns, from the newest event on; those in the last places of the longest
-	   rows go. */
+	/* turn: the place of an event among those of its host, 1 is the newest. place: its place in its spec,
+	   where hosts take turns. The events with the highest places are dropped, so the largest specs lose
+	   most. */
 	[TRIM] = "DELETE FROM event WHERE id IN (SELECT id FROM ("
 		 "  SELECT id, row_number() OVER (PARTITION BY spec ORDER BY turn, id DESC) AS place FROM ("
 		 "    SELECT id, spec, row_number() OVER (PARTITION BY spec, host ORDER BY id DESC) AS turn"
@@ -117,16 +118,16 @@ static const char *const query_sql[QUERIES] = {
 };
 
 /*
- * A write that is not committed yet. SQLite drops the whole transaction when a
- * commit fails, so what was in it must be known here, to be done again. There
- * is at most one for each row, the last: a full disk does not fill the memory.
+ * A write that is not committed yet. When a commit fails, SQLite drops the whole
+ * transaction, so all its writes are kept here and repeated. Only the last write
+ * of each row is kept: so a full disk does not fill the memory.
  */
 struct pending {
 	char *key;
 	enum row_type type;
 	enum row_statement what; /* PUT or DELETE */
 	void *row;
-	bool applied; /* within the transaction that is open now */
+	bool applied; /* done in the transaction that is open now */
 	UT_hash_handle hh;
 };
 
@@ -137,10 +138,11 @@ struct store {
 	sqlite3_stmt *rows[ROW_TYPES][ROW_STATEMENTS];
 	sqlite3_stmt *queries[QUERIES];
 	struct pending *pending;
-	struct event *timer; /* commits at the loop's next turn, or tries again later; NULL without a base */
+	struct event *timer; /* commits in the loop's next turn, or retries later; NULL without a base */
 	int64_t last_event_id;
-	int64_t trim_at_id; /* the event with which old ones are looked for; it takes too long for each */
-	char *trouble;
+	int64_t trim_at_id; /* old events are dropped when this id is reached: the query is too slow to run
+			       for each event */
+	char *trouble;      /* see store_trouble() */
 };
 
 static const struct timeval soon = {0, 0};
@@ -181,8 +183,8 @@ static void close_db(struct store *store)
 	store->db = NULL;
 }
 
-/* Runs to the end; a row's values, if any, are dropped. Bindings are taken off: they point into rows that go.
- */
+/* Runs the statement to its end and ignores the rows that it returns. Bindings are cleared, since they point
+ * into rows that are about to be freed. */
 static int run(sqlite3_stmt *stmt)
 {
 	int rc;
@@ -195,7 +197,7 @@ static int run(sqlite3_stmt *stmt)
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-/* The first column of the first row; 0 when there is none, or NULL. */
+/* The first column of the first row; 0 if there is no row, or the value is NULL. */
 static int64_t query_int(sqlite3_stmt *stmt)
 {
 	int64_t value = sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
@@ -224,12 +226,12 @@ static void forget_all(struct store *store)
 
 static void set_timer(struct store *store, const struct timeval *delay)
 {
-	/* An attempt that is due already is not put off, nor hurried while the disk is in trouble. */
+	/* A pending attempt stays when it is: new writes neither delay a commit nor hurry a retry. */
 	if (store->timer && !event_pending(store->timer, EV_TIMEOUT, NULL))
 		event_add(store->timer, delay);
 }
 
-/* The one end of every failed write: nothing stays half done, all of it is tried again. */
+/* Every failed write ends here: the transaction is rolled back, and the timer retries all of it. */
 static int fail_write(struct store *store, struct err *err)
 {
 	store_db_error(store->db, NULL, err);
@@ -261,7 +263,7 @@ static int trim(struct store *store)
 	return 0;
 }
 
-/* Brings everything pending into the open transaction, where readers see it. */
+/* Applies all pending writes in the open transaction, where reads see them. */
 static int apply_all(struct store *store, struct err *err)
 {
 	bool began = sqlite3_get_autocommit(store->db);
@@ -301,7 +303,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* A failure is kept as the store's trouble, and has set the timer again. */
+	/* After a failure fail_write() has recorded the error and set the timer for a retry. */
 	store_flush(arg, &err);
 }
 
@@ -365,7 +367,7 @@ void store_close(struct store *store)
 	close_db(store);
 	if (store->timer)
 		event_free(store->timer);
-	/* The file stays: to remove it would let two daemons lock two files of one name. */
+	/* The lock file stays: if it were removed, two daemons could each lock a file of this name. */
 	if (store->lock >= 0)
 		close(store->lock);
 	free(store->trouble);
@@ -433,12 +435,13 @@ int64_t store_add_event(struct store *store, const struct store_event *event)
 
 	row.id = ++store->last_event_id;
 	add_pending(store, ROW_EVENT, PUT, &row);
-	/* While nothing can be committed, the oldest go here as they would go there. */
+	/* While commits fail, events pile up here, where trim() does not see them: drop the oldest. */
 	forget_row(store, ROW_EVENT, &(struct store_event){.id = row.id - STORE_MAX_EVENTS});
 	return row.id;
 }
 
-/* Without what is pending. The statement's own parameters, if any, are bound already. */
+/* Reads rows without the pending writes that are not applied. The caller has bound the statement's own
+ * parameters, if any. */
 static int load_written(struct store *store, enum row_type type, void **v, size_t *n, struct err *err)
 {
 	sqlite3_stmt *stmt = store->rows[type][LOAD];
@@ -484,7 +487,7 @@ int store_load_instances(struct store *store, struct store_instance **v, size_t 
 	return load(store, ROW_INSTANCE, (void **)v, n, err);
 }
 
-/* SQLite counts in int64_t. */
+/* SQLite's numbers are int64_t. */
 static int64_t clamp(size_t n)
 {
 	return n > INT64_MAX ? INT64_MAX : (int64_t)n;

@@ -16,8 +16,8 @@
 #include "common/mem.h"
 
 /*
- * The schema, as the steps that led to it: step n takes a file of user_version
- * n to n + 1. What has been released is never edited, only added to.
+ * The schema, as the steps that led to it: step n (from 0) takes a file of
+ * user_version n to n + 1. Released steps are never edited: add new ones.
  */
 static const char *const steps[] = {
 	"CREATE TABLE spec (name TEXT PRIMARY KEY NOT NULL, file TEXT, text BLOB);"
@@ -41,8 +41,8 @@ static const char *const steps[] = {
 };
 
 /*
- * secure_delete: rows hold keys and passwords. cache_spill: what is not yet
- * committed stays in memory, so that a full disk is met by COMMIT alone.
+ * secure_delete: rows hold keys and passwords. cache_spill: writes stay in memory
+ * until the commit, so that only COMMIT can fail for a full disk.
  */
 static const char settings[] = "PRAGMA journal_mode = WAL;"
 			       "PRAGMA synchronous = FULL;"
@@ -75,7 +75,7 @@ static int dir_error(struct err *err, const char *dir, int error)
 	}
 }
 
-/* What goes wrong with any file there, and has words of its own. */
+/* Errors that concern all of the directory: dir_error() words them. */
 static bool is_of_dir(int error)
 {
 	return error == EROFS || error == EACCES || error == EPERM || error == ENOSPC || error == EDQUOT;
@@ -142,7 +142,7 @@ int store_dir_lock(const char *dir, struct err *err)
 		close(fd);
 		return -1;
 	}
-	/* The lock counts, not the number: a disk that is too full for it is no reason to fail here. */
+	/* The pid is for people only: that the disk is too full for it is no reason to fail. */
 	if (fchmod(fd, 0600) == 0 && ftruncate(fd, 0) == 0)
 		dprintf(fd, "%ld\n", (long)getpid());
 	return fd;
@@ -155,7 +155,8 @@ int store_db_error(sqlite3 *db, bool *damaged, struct err *err)
 	int error = sqlite3_system_errno(db);
 
 	if (damaged) {
-		/* SQLITE_ERROR: our own statements do not fit its schema, so it is not what it says. */
+		/* SQLITE_ERROR: our own statements do not fit the schema, so the file is not what its
+		 * user_version says. */
 		*damaged = code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_ERROR;
 		if (*damaged)
 			return err_set(err, ERR_PERMANENT, "%s", sqlite3_errmsg(db));
@@ -176,7 +177,8 @@ int store_db_error(sqlite3 *db, bool *damaged, struct err *err)
 	return err_set(err, ERR_PERMANENT, "store %s: %s", file, sqlite3_errmsg(db));
 }
 
-/* SQLite gives -wal and -shm the mode of the file itself; what an earlier life left open is closed here. */
+/* SQLite gives -wal and -shm the mode of the store's file. Files that are there already get mode 0600 here.
+ */
 static int make_private(const char *path, struct err *err)
 {
 	struct err why;
@@ -206,7 +208,7 @@ static char *query_text(sqlite3 *db, const char *sql)
 
 	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW)
 		text = xstrdup((const char *)sqlite3_column_text(stmt, 0));
-	/* Keeps the connection's error code when the step failed. */
+	/* If the step failed, this keeps the connection's error code. */
 	sqlite3_finalize(stmt);
 	return text;
 }

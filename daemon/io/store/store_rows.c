@@ -32,7 +32,8 @@ static bool is_pointer(const struct column *column)
 	return column->type == COLUMN_TEXT || column->type == COLUMN_BYTES;
 }
 
-/* Joins one piece of text a column: "a, b, c" from `%s` and ", ". */
+/* Joins the columns' names, each followed by fmt; where fmt begins with "?", joins fmt alone, once a column.
+ */
 static char *join(const struct table *table, bool key_only, const char *fmt, const char *separator)
 {
 	char *list = NULL;
@@ -82,7 +83,7 @@ char *table_load_sql(const struct table *table)
 	return sql;
 }
 
-/* The values are bound without a copy: the row outlives the statement's step. */
+/* Values are bound without a copy, since the row outlives the statement's step. */
 void row_bind(const struct table *table, const void *row, bool key_only, sqlite3_stmt *stmt)
 {
 	int n = 0;
@@ -133,7 +134,7 @@ void row_read(const struct table *table, void *row, sqlite3_stmt *stmt)
 			break;
 		}
 		case COLUMN_BYTES: {
-			/* The blob first: asking for it may convert it, and so change its size. */
+			/* The blob first: reading it may convert the value, and so change its size. */
 			const void *blob = sqlite3_column_blob(stmt, i);
 			size_t len = sqlite3_column_bytes(stmt, i);
 
@@ -163,7 +164,7 @@ char *row_key(const struct table *table, const void *row)
 
 		if (!column->key)
 			continue;
-		/* A unit separator: in no URL, path or name, so that no two keys run together. */
+		/* No URL, path or name has a unit separator, so the key is unambiguous. */
 		if (is_pointer(column))
 			fprintf(out, "\x1f%s", *text_at(column, row));
 		else

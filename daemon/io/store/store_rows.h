@@ -1,6 +1,6 @@
 /*
- * Rows of the store as tables of columns: from one description come the SQL
- * and the copying, binding, reading and freeing of a row. Internal to store.c.
+ * Rows of the store, described as tables of columns: the SQL, and how a row is
+ * copied, bound, read and freed, follow from the description. Internal to store.c.
  */
 #ifndef APILB_IO_STORE_ROWS_H
 #define APILB_IO_STORE_ROWS_H
@@ -11,7 +11,7 @@
 
 enum column_type {
 	COLUMN_TEXT,  /* char *; NULL is SQL's NULL */
-	COLUMN_BYTES, /* char * and, at len_offset, its size_t */
+	COLUMN_BYTES, /* char *, and its length, a size_t, at len_offset */
 	COLUMN_INT,   /* int */
 	COLUMN_INT64, /* int64_t */
 };
@@ -23,7 +23,7 @@ struct column {
 	size_t len_offset;
 	bool key;    /* part of the primary key */
 	bool secret; /* overwritten before it is freed */
-	bool needed; /* never NULL for who reads it: a row that somebody else wrote without it has "" */
+	bool needed; /* never NULL when read: a NULL that somebody else wrote is read as "" */
 };
 
 struct table {
@@ -31,17 +31,17 @@ struct table {
 	size_t row_size;
 	const struct column *columns;
 	size_t columns_n;
-	const char *load_clause; /* what follows FROM <table> when rows are loaded */
+	const char *load_clause; /* the SQL after "FROM <table>" when rows are loaded */
 };
 
-/* Each SQL text is the caller's to free. */
+/* The caller frees each SQL text. */
 char *table_put_sql(const struct table *table);    /* binds every column, in order */
 char *table_delete_sql(const struct table *table); /* binds the key's columns, in order */
 char *table_load_sql(const struct table *table);
 
 void row_bind(const struct table *table, const void *row, bool key_only, sqlite3_stmt *stmt);
 void row_read(const struct table *table, void *row, sqlite3_stmt *stmt);
-/* What tells this row from all others, its table's name included; the caller frees. */
+/* The row's key and its table's name in one text, different for every row; the caller frees. */
 char *row_key(const struct table *table, const void *row);
 
 void *row_copy(const struct table *table, const void *row);

@@ -32,25 +32,25 @@ struct opening {
 	struct event_base *events;
 	stream_open_cb *cb;
 	void *arg;
-	char *name; /* "PATH" or "HOST port N", for messages */
+	char *name; /* "PATH" or "HOST port N": what its errors begin with */
 	int64_t deadline_ms;
 
 	struct lookup *lookup; /* set while the name is being resolved */
 	int lookup_error;
-	struct evutil_addrinfo *addresses; /* of the look-up; NULL for a Unix socket */
-	struct evutil_addrinfo *next;
+	struct evutil_addrinfo *addresses; /* from the look-up; NULL for a Unix socket */
+	struct evutil_addrinfo *next;      /* the address to try, or being tried */
 	struct sockaddr_un unix_address;
 	bool path_too_long;
 
-	int fd;              /* of the attempt under way, or -1 */
-	struct event *begin; /* first step, and the end of the look-up: never from within a call */
+	int fd;              /* the socket of the attempt under way, or -1 */
+	struct event *begin; /* runs begin_event from the loop, never from within a call */
 	struct event *attempt;
-	struct err failure; /* what the attempts came to so far */
+	struct err failure; /* the failures of all attempts so far */
 };
 
 /*
- * evdns calls back even for what was cancelled, later. So it gets this little
- * thing, which outlives the opening.
+ * evdns calls back, later, even for a cancelled look-up. So it is given this
+ * small object, which outlives the opening.
  */
 struct lookup {
 	struct opening *opening; /* NULL: cancelled */
@@ -102,7 +102,7 @@ static void succeed(struct opening *o)
 	struct bufferevent *stream = bufferevent_socket_new(o->events, o->fd, BEV_OPT_CLOSE_ON_FREE);
 
 	if (!stream)
-		abort(); /* only for want of memory */
+		abort(); /* out of memory */
 	o->fd = -1;
 	opening_free(o);
 	cb(arg, stream, NULL);
@@ -119,7 +119,7 @@ static void fail(struct opening *o, const struct err *err)
 	cb(arg, NULL, &copy);
 }
 
-/* The words that people look for; the rest as the system says it. */
+/* Common errors in the words that people search for; the others as the system words them. */
 static const char *error_text(int error)
 {
 	switch (error) {
@@ -142,7 +142,7 @@ static const char *error_text(int error)
 	}
 }
 
-/* Of several addresses each failure is told, with its address. */
+/* Where a name has several addresses, the error lists each address with its failure. */
 static void note_failure(struct opening *o, const struct evutil_addrinfo *address, int error)
 {
 	const char *reason = error_text(error);
@@ -194,7 +194,7 @@ static void attempt_event(evutil_socket_t fd, short what, void *arg)
 	attempt_over(arg, error);
 }
 
-/* An address that swallows packets must not eat the time of those behind it. */
+/* An address that drops packets must not use up the time of the addresses after it. */
 static int64_t share_of_time(const struct opening *o)
 {
 	int64_t left_ms = o->deadline_ms - clock_ms();
@@ -241,7 +241,7 @@ static int lookup_failure(int error, struct err *err)
 		       evutil_gai_strerror(error));
 }
 
-/* Runs first, when the look-up has ended, and when it has taken too long. */
+/* Runs at the start if no look-up is needed, else when the look-up has ended or has taken too long. */
 static void begin_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct opening *o = arg;
@@ -335,7 +335,7 @@ struct stream_opening *stream_open_tcp(struct event_base *base, struct evdns_bas
 	o->lookup = lookup = xcalloc(1, sizeof(*lookup));
 	lookup->opening = o;
 	event_add(o->begin, &timeout);
-	/* NULL: it has called back already (a name in /etc/hosts), and lookup is gone. */
+	/* NULL: evdns has called back already (for a name in /etc/hosts), and lookup is freed. */
 	request = evdns_getaddrinfo(dns, host, service, &hints, lookup_done, lookup);
 	if (request)
 		lookup->request = request;

@@ -1,6 +1,6 @@
 /*
- * What every kind of stream opening begins with (internal to floor 2): stream.c
- * makes sockets of them, ssh_open.c channels. Who cancels need not know which.
+ * The common beginning of all kinds of stream openings (internal to daemon/io): stream.c opens sockets,
+ * ssh_open.c channels. stream_open_cancel() and stream_open_phase() work for both.
  */
 #ifndef APILB_IO_STREAM_OPENING_H
 #define APILB_IO_STREAM_OPENING_H
