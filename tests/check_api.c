@@ -87,10 +87,10 @@ static const struct {
 	{"/v1/resume", 400, "which spec?"},
 	{"/v1/pause?spec=none", 404, "no spec is named"},
 	{"/v1/resume?spec=none", 404, "no spec is named"},
-	{"/v1/resume?spec=prod", 409, "nothing is to be resumed"},
+	{"/v1/resume?spec=prod", 409, "there is nothing to resume"},
 	{"/v1/reconcile?spec=none", 404, "no spec is named"},
 	{"/v1/reconcile?spec=none&plan=0123456789abcdef", 404, "no spec is named"},
-	{"/v1/reconcile?plan=0123456789abcdef", 409, "is no longer what would be done"},
+	{"/v1/reconcile?plan=0123456789abcdef", 409, "is out of date"},
 	{"/v1/status", 405, "error"},
 };
 

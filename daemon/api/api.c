@@ -22,7 +22,7 @@ void api_reply_json(struct control_request *request, int status, struct json_obj
 	json_object_put(object);
 }
 
-/* ?spec= names it, or is not there. */
+/* True when ?spec= names the spec, or is absent. */
 static bool asks_for(const struct control_request *request, const char *spec)
 {
 	const char *asked = control_param(request, "spec");
@@ -51,10 +51,10 @@ bool api_knows_spec(const struct api *api, struct control_request *request)
 
 	if (!asked || is_known(api->fleet, asked))
 		return true;
-	/* People name the file. */
+	/* People often give the name of the file instead. */
 	named = spec_name_from_file(strrchr(asked, '/') ? strrchr(asked, '/') + 1 : asked);
 	if (named && is_known(api->fleet, named))
-		control_error(request, 404, "no spec is named \"%s\"; that of this file is named \"%s\"",
+		control_error(request, 404, "no spec is named \"%s\"; the spec of this file is named \"%s\"",
 			      asked, named);
 	else
 		control_error(request, 404, "no spec is named \"%s\"", asked);
@@ -92,7 +92,7 @@ struct api_balancer *api_balancers(const struct api *api, const struct control_r
 			.instance = walk.instance,
 		};
 	}
-	if (*n) /* qsort takes no NULL, not even for nothing */
+	if (*n) /* qsort takes no NULL, not even for 0 elements */
 		qsort(all, *n, sizeof(*all), api_by_order);
 	return all;
 }
@@ -114,9 +114,9 @@ static struct json_object *instances_json(const struct api *api, struct control_
 	return array;
 }
 
-/* How many balancers a spec has, and how many are as wanted. */
+/* Counts a spec's balancers, and how many of them are converged. */
 struct tally {
-	const char *spec; /* the instances' string */
+	const char *spec; /* owned by an instance */
 	size_t instances, converged;
 	UT_hash_handle hh;
 };
@@ -189,7 +189,7 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 	return array;
 }
 
-/* What is wrong with the daemon itself, as opposed to a balancer. */
+/* Troubles of the daemon itself, not of a balancer. */
 static struct json_object *troubles_json(const struct api *api)
 {
 	struct json_object *array = json_object_new_array();
@@ -202,7 +202,7 @@ static struct json_object *troubles_json(const struct api *api)
 	return array;
 }
 
-/* What may not be meant as it is. */
+/* Files whose names may be a mistake. */
 static struct json_object *warnings_json(const struct api *api)
 {
 	struct json_object *array = json_object_new_array();
@@ -271,7 +271,7 @@ static void answer_spec(const struct api *api, struct control_request *request)
 	api_reply_json(request, 202, reply);
 }
 
-/* Paused is what is asked for: to be so already is no error. */
+/* To pause a spec that is paused already is no error. */
 static void post_pause(void *arg, struct control_request *request)
 {
 	const struct api *api = arg;
@@ -294,8 +294,8 @@ static void post_resume(void *arg, struct control_request *request)
 	else
 		control_error(
 			request, 409,
-			"nothing is to be resumed: the changes of \"%s\" are not paused, and no rollout "
-			"of it has stopped",
+			"there is nothing to resume: the changes of \"%s\" are not paused, and its rollout "
+			"has not stopped",
 			spec);
 }
 
@@ -319,7 +319,7 @@ static void get_healthz(void *arg, struct control_request *request)
 		control_reply(request, 200, "text/plain", "ok\n", 3);
 }
 
-/* Every answer knows what was written before it was asked for. */
+/* The gate: every answer takes into account all spec files that were written before its request. */
 
 struct question {
 	struct api *api;
@@ -360,7 +360,7 @@ void api_gate(void *arg, struct control_request *request,
 		.handle = handle,
 		.waiter = {.loaded = on_loaded, .arg = question},
 	};
-	/* Whether it is alive is told at once. */
+	/* /healthz must answer at once. */
 	if (handle != get_healthz && fleet_wait(api->fleet, &question->waiter)) {
 		control_on_gone(request, on_gone, question);
 		return;

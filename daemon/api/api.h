@@ -1,5 +1,5 @@
 /*
- * What the control socket answers: the table of its endpoints.
+ * The endpoints of the control socket: one handler for each.
  */
 #ifndef APILB_API_H
 #define APILB_API_H
@@ -18,13 +18,14 @@ struct api {
 
 /* The argument of the handlers is a struct api. */
 extern const struct control_route api_routes[];
-/* For control_set_gate: the request is handled when all that was written before it has been read. */
+/* For control_set_gate: a request is handled when all spec files that were written before it have been read.
+ */
 void api_gate(void *arg, struct control_request *request,
 	      void (*handle)(void *arg, struct control_request *request));
 
 /* api_plan.c, api_state.c, api_metrics.c */
 void api_plan(void *arg, struct control_request *request);
-/* A reconcile request with ?plan=: kicks the hosts if that plan is what would be done now, else answers 409.
+/* Answers POST /v1/reconcile?plan=ID: kicks the hosts if a plan made now has the same id, else answers 409.
  */
 void api_apply_plan(const struct api *api, struct control_request *request);
 void api_state(void *arg, struct control_request *request);
@@ -33,7 +34,7 @@ void api_metrics(void *arg, struct control_request *request);
 /* Kicks the hosts that the request asks for, and answers it. */
 void api_answer_reconcile(const struct api *api, struct control_request *request);
 
-/* The order of rows in a reply: by spec, in each one's own order. A row begins with it. */
+/* The order of rows in a reply: by spec, and within a spec in the spec's order. Each row begins with one. */
 struct api_order {
 	const char *spec;
 	size_t index;
@@ -47,13 +48,13 @@ struct api_balancer {
 	const struct host *host;
 	const struct instance *instance;
 };
-/* In that order. The caller frees. */
+/* All balancers that the request asks about, in the order of api_by_order. The caller frees. */
 struct api_balancer *api_balancers(const struct api *api, const struct control_request *request, size_t *n);
 
 struct json_object;
-/* Sends the object and puts it. */
+/* Sends the object and releases it. */
 void api_reply_json(struct control_request *request, int status, struct json_object *object);
-/* Answers 404 when ?spec= names one that nobody knows. */
+/* False: ?spec= names an unknown spec, and the request has been answered with 404. */
 bool api_knows_spec(const struct api *api, struct control_request *request);
 
 #endif

@@ -31,7 +31,7 @@ static void counter(FILE *out, const char *name, const char *help, uint64_t valu
 	fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-/* A label's value, with what the format wants escaped. */
+/* Prints NAME="VALUE", escaped as the format demands. */
 static void label(FILE *out, const char *name, const char *value)
 {
 	fprintf(out, "%s=\"", name);
@@ -112,10 +112,11 @@ static void servers(FILE *out, const struct instance *instance, void *arg)
 	}
 }
 
-/* A server of a spec, as all its balancers see it: a series for each pair would be thousands. */
+/* A server of a spec, and how many of the spec's balancers see it in each state: a series for each pair of
+ * server and balancer would make thousands. */
 struct server_row {
 	char *key;
-	const char *spec; /* an instance's string */
+	const char *spec; /* owned by an instance */
 	char *address;
 	size_t states[SERVER_DOWN + 1];
 	UT_hash_handle hh;
@@ -223,7 +224,7 @@ static void rollout_hosts(FILE *out, const char *spec, const char *state, size_t
 	fprintf(out, ",state=\"%s\"} %zu\n", state, n);
 }
 
-/* Of each spec that has a rollout, or is paused. */
+/* For each spec that has a rollout or is paused. */
 static void rollouts(const struct api *api, FILE *out)
 {
 	size_t n;

@@ -1,6 +1,6 @@
 /*
- * GET /v1/plan, and POST /v1/reconcile?plan=ID: every host is looked at now; the
- * answer comes when all have been.
+ * GET /v1/plan, and POST /v1/reconcile?plan=ID: both look at every host now, and
+ * answer when all hosts have been looked at.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -16,26 +16,26 @@
 #include "daemon/core/status.h"
 #include "daemon/rollout/rollouts.h"
 
-/* The name of a plan is so much of the SHA-256 of what it says, and of what it says that of. */
+/* The id of a plan: the first characters of a SHA-256 of its actions and of the state that they follow from.
+ */
 #define PLAN_ID_CHARS 16
 
 struct row {
-	struct api_order order; /* spec: of the JSON, "" for what no spec has; id: the ground */
+	struct api_order order; /* spec: owned by json, "" for an orphan; id: the basis */
 	struct json_object *json;
-	char *ground; /* what it was made from: another container, another plan */
+	char *basis; /* a text of the actions and of the state that they follow from, see basis_of() */
 };
 
 struct plan_request {
 	const struct api *api;
 	struct control_request *request;
-	char *spec;     /* NULL: all */
-	char *expected; /* the plan that is to be what would be done, and then is done; NULL: it is to be
-			   shown */
+	char *spec;     /* NULL: all specs */
+	char *expected; /* the id that the plan must have to be applied; NULL: the plan is only shown */
 	struct row *rows;
 	size_t rows_n;
 	struct waiting {
 		struct plan_request *owner;
-		struct host_plan *plan; /* NULL: has answered */
+		struct host_plan *plan; /* NULL: the host has answered */
 	} * waiting;
 	size_t waiting_n, missing;
 };
@@ -47,7 +47,7 @@ static void plan_request_free(struct plan_request *plan)
 			host_plan_cancel(plan->waiting[i].plan);
 	for (size_t i = 0; i < plan->rows_n; i++) {
 		json_object_put(plan->rows[i].json);
-		free(plan->rows[i].ground);
+		free(plan->rows[i].basis);
 	}
 	free(plan->rows);
 	free(plan->waiting);
@@ -61,7 +61,7 @@ static void on_gone(void *arg)
 	plan_request_free(arg);
 }
 
-/* The same for the same actions on the same containers. */
+/* Plans with the same actions on the same containers have the same id. */
 static void plan_id(const struct plan_request *plan, char id[PLAN_ID_CHARS + 1])
 {
 	char *text, sha256[SHA256_HEX_SIZE];
@@ -69,7 +69,7 @@ static void plan_id(const struct plan_request *plan, char id[PLAN_ID_CHARS + 1])
 	FILE *out = text_open(&text, &len);
 
 	for (size_t i = 0; i < plan->rows_n; i++)
-		fprintf(out, "%s\n", plan->rows[i].ground);
+		fprintf(out, "%s\n", plan->rows[i].basis);
 	text_close(out);
 	sha256_hex(text, len, sha256);
 	memcpy(id, sha256, PLAN_ID_CHARS);
@@ -89,7 +89,7 @@ static void answer_plan(const struct plan_request *plan, const char *id)
 	api_reply_json(plan->request, 200, reply);
 }
 
-/* One whose actions wait for something else than a run; NULL: there is none. */
+/* A row whose actions are held; NULL: there is none. */
 static struct json_object *held_row(const struct plan_request *plan)
 {
 	for (size_t i = 0; i < plan->rows_n; i++) {
@@ -109,7 +109,7 @@ static void answer_apply(const struct plan_request *plan, const char *id)
 	held = held_row(plan);
 	if (strcmp(id, plan->expected) == 0 && held) {
 		control_error(plan->request, 409,
-			      "plan %s has changes that are held, and a run does not do them. Nothing was "
+			      "plan %s has changes that are held: a run does not make them. Nothing was "
 			      "done. %s: %s",
 			      id, json_text(held, "id", ""), json_text(held, "held", ""));
 		return;
@@ -122,8 +122,8 @@ static void answer_apply(const struct plan_request *plan, const char *id)
 		actions += json_length(json_list(plan->rows[i].json, "actions"));
 	control_error(
 		plan->request, 409,
-		"plan %s is no longer what would be done: something has changed since it was made. Nothing "
-		"was done. Now it would be plan %s, with %zu action%s; have a look at it first",
+		"plan %s is out of date: something has changed since it was made. Nothing was done. The plan "
+		"is now %s, with %zu action%s; look at it first",
 		plan->expected, id, actions, actions == 1 ? "" : "s");
 }
 
@@ -131,14 +131,15 @@ static void answer(struct plan_request *plan)
 {
 	char id[PLAN_ID_CHARS + 1];
 
-	if (plan->rows_n) /* qsort takes no NULL, not even for nothing */
+	if (plan->rows_n) /* qsort takes no NULL, not even for 0 elements */
 		qsort(plan->rows, plan->rows_n, sizeof(*plan->rows), api_by_order);
 	plan_id(plan, id);
 	(plan->expected ? answer_apply : answer_plan)(plan, id);
 	plan_request_free(plan);
 }
 
-/* What cannot be seen counts as not there: then all of the config is new. */
+/* The difference between the config on the host and the wanted config; NULL: it cannot be shown. If nothing
+ * is known of the config on the host it counts as missing: then all of the wanted config is new. */
 static char *config_diff(const struct job_target *target)
 {
 	const struct observed_instance *observed = &target->result.observed;
@@ -146,15 +147,15 @@ static char *config_diff(const struct job_target *target)
 
 	if (!target->order.wanted || (!is && observed->config_known && observed->config_exists))
 		return NULL;
-	/* Somebody else's, and not for everybody: what is in it may be a secret. */
+	/* Somebody else's file that not everybody may read: it may hold a secret. */
 	if (is && is == observed->file.text && !(observed->file.mode & 0004))
 		return NULL;
 	path = target->order.wanted->instance.config_path;
 	return diff_unified(is ? is : "", target->order.wanted->config, is ? path : "/dev/null", path);
 }
 
-/* There is something to do, or would be if the file were not somebody else's. */
-static bool writes_over_something(const struct job_target *target)
+/* The plan has actions, or is in conflict with somebody else's file, whose difference is of interest. */
+static bool has_diff(const struct job_target *target)
 {
 	return target->result.plan.n > 0 ||
 	       (target->result.plan.trouble.kind == ERR_CONFLICT && target->result.observed.file.text);
@@ -173,15 +174,17 @@ static void print_container(FILE *out, const struct observed_container *containe
 {
 	if (!container)
 		return;
-	/* One that ends as soon as it is started is both in turn. */
+	/* A container that ends as soon as it is started is running and restarting in turn: both count as
+	 * running, so that its plan keeps its id. */
 	fprintf(out, " %s %s", container->id,
 		container_status_name(container->status == CONTAINER_RESTARTING ? CONTAINER_RUNNING
 										: container->status));
 }
 
-/* All that the actions follow from, and the actions; not how often something was tried. */
-static char *ground(const char *id, const struct job_target *target, const struct err *error,
-		    struct json_object *row)
+/* The actions and the state that they follow from, as text; without the number of attempts, which grows. The
+ * caller frees. */
+static char *basis_of(const char *id, const struct job_target *target, const struct err *error,
+		      struct json_object *row)
 {
 	static const char *const said[] = {"actions", "later", "configDiff"};
 	char *text;
@@ -206,13 +209,13 @@ static char *ground(const char *id, const struct job_target *target, const struc
 	return text;
 }
 
-/* target NULL: it was not looked at. */
+/* target NULL: the instance was not looked at. */
 static struct json_object *row_json(const char *id, const char *host, const char *name,
 				    const struct job_target *target, const struct err *error)
 {
 	const struct plan none = {.n = 0}, *plan = target ? &target->result.plan : &none;
 	struct json_object *row = json_object_new_object();
-	char *diff = target && writes_over_something(target) ? config_diff(target) : NULL;
+	char *diff = target && has_diff(target) ? config_diff(target) : NULL;
 
 	json_object_object_add(row, "id", text_json(id));
 	json_object_object_add(row, "spec", NULL);
@@ -230,7 +233,7 @@ static struct json_object *row_json(const char *id, const char *host, const char
 static void add_row(struct plan_request *plan, struct row row)
 {
 	plan->rows = xreallocarray(plan->rows, plan->rows_n + 1, sizeof(*plan->rows));
-	row.order.id = row.ground;
+	row.order.id = row.basis;
 	plan->rows[plan->rows_n++] = row;
 }
 
@@ -248,7 +251,7 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 				       instance, rollouts_hold(fleet_rollouts(plan->api->fleet), instance))));
 	add_row(plan, (struct row){.order = {.spec = json_text(row, "spec", NULL), .index = identity->index},
 				   .json = row,
-				   .ground = ground(identity->id, target, error, row)});
+				   .basis = basis_of(identity->id, target, error, row)});
 }
 
 static const struct job_target *find_target(const struct job_target *targets, size_t n, const char *name)
@@ -259,7 +262,7 @@ static const struct job_target *find_target(const struct job_target *targets, si
 	return NULL;
 }
 
-/* Of which spec a container says that it is. */
+/* True when the label of one of the target's containers names the spec. */
 static bool is_of_spec(const struct job_target *target, const char *spec)
 {
 	const struct observed_instance *observed = &target->result.observed;
@@ -272,7 +275,7 @@ static bool is_of_spec(const struct job_target *target, const char *spec)
 	return false;
 }
 
-/* Containers that a run would remove although no instance of ours stands for them. */
+/* Adds a row for containers that a run would remove, and that belong to no instance we know. */
 static void add_orphan(struct plan_request *plan, const struct host *host, const struct job_target *target)
 {
 	struct json_object *row;
@@ -284,7 +287,7 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 	id = xasprintf("-/%s/%s", host_settings(host)->label, target->order.name);
 	row = row_json(id, host_url(host), target->order.name, target, error_of(target, NULL));
 	add_row(plan,
-		(struct row){.order = {.spec = ""}, .json = row, .ground = ground(id, target, NULL, row)});
+		(struct row){.order = {.spec = ""}, .json = row, .basis = basis_of(id, target, NULL, row)});
 	free(id);
 }
 

@@ -1,6 +1,6 @@
 /*
- * GET /v1/state: what flexkube would call the state, as YAML; with ?format=json
- * as JSON, and with it which balancer each entry is of.
+ * GET /v1/state: flexkube's "state" as YAML; with ?format=json as JSON, together
+ * with the id of each entry's balancer.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static void add_entry(struct json_object *state, struct json_object *ids, const 
 	const struct wanted *wanted = instance_revision(instance)->in_force;
 	char key[24];
 
-	/* What was never seen has no container that could be handed over. */
+	/* An instance that was never seen on its host has no container to hand over. */
 	if (!wanted || !shown.container_id)
 		return;
 	snprintf(key, sizeof(key), "%d", json_object_object_length(state));
@@ -29,7 +29,7 @@ static void add_entry(struct json_object *state, struct json_object *ids, const 
 	json_object_object_add(ids, key, text_json(shown.id));
 }
 
-/* In a spec's own order, so that the keys are flexkube's when one spec is asked for. */
+/* In the spec's order, so that the keys are flexkube's if the request asks for one spec. */
 static void add_instances(struct json_object *state, struct json_object *ids, const struct api *api,
 			  const struct control_request *request)
 {

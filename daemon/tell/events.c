@@ -22,10 +22,10 @@ struct follower {
 	TAILQ_ENTRY(follower) entry;
 	struct events *events;
 	struct control_request *request;
-	char *spec; /* NULL: all */
+	char *spec; /* NULL: follows the events of all specs */
 };
 
-/* So often what was left out is told. */
+/* How often events say how many others were left out. */
 #define SWEEP_S 60
 
 struct events {
@@ -55,7 +55,7 @@ static void follower_free(struct follower *follower)
 	free(follower);
 }
 
-/* One line of the reply, with its newline. The caller frees. */
+/* The event as a line of the reply, with its newline. The caller frees. */
 static char *event_line(const struct store_event *event)
 {
 	struct json_object *object = json_object_new_object();
@@ -82,14 +82,14 @@ static void send_to_followers(struct events *events, const struct store_event *e
 	if (TAILQ_EMPTY(&events->followers))
 		return;
 	line = event_line(event);
-	/* A write does not call back, so nobody leaves the list meanwhile. */
+	/* control_stream_write never calls on_gone, so no follower leaves the list meanwhile. */
 	TAILQ_FOREACH (follower, &events->followers, entry)
 		if (!follower->spec || text_equal(follower->spec, event->spec))
 			control_stream_write(follower->request, line, strlen(line));
 	free(line);
 }
 
-/* level, spec, instance, host, type and message are set. */
+/* event has spec, instance, host, type and message; time, level and id are set here. */
 static void tell(struct events *events, enum log_level level, struct store_event *event)
 {
 	event->time_ms = clock_now_ms();
@@ -127,11 +127,11 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 		await_sweep(events);
 }
 
-/* spec, instance, host and type are set. */
+/* event has spec, instance, host and type. */
 __attribute__((format(printf, 4, 0))) static void add(struct events *events, enum log_level level,
 						      struct store_event *event, const char *fmt, va_list ap)
 {
-	struct err text; /* as long as an error may be */
+	struct err text; /* limits a message to the length of an error */
 
 	await_sweep(events);
 	if (!event_limits_pass(events->limits, event->spec, event->host, clock_ms()))
@@ -141,7 +141,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct events *events, enu
 	tell(events, level, event);
 }
 
-/* What stands between its spec and its name. The caller frees. */
+/* The host's label in an instance's id, "SPEC/LABEL/NAME"; NULL if there is none. The caller frees. */
 static char *host_of(const char *instance)
 {
 	const char *begin = instance ? strchr(instance, '/') : NULL;
@@ -218,7 +218,7 @@ static size_t limit_of(const struct control_request *request)
 	return n < 0 ? 0 : n > STORE_MAX_EVENTS ? STORE_MAX_EVENTS : (size_t)n;
 }
 
-/* The newest of the lines that are no longer than max bytes together. */
+/* The index from which on the last lines have at most max bytes together. */
 static size_t first_to_fit(char *const *lines, size_t n, size_t max)
 {
 	while (n > 0 && strlen(lines[n - 1]) <= max)
@@ -226,7 +226,7 @@ static size_t first_to_fit(char *const *lines, size_t n, size_t max)
 	return n;
 }
 
-/* The caller frees. */
+/* The newest rows that fit into max bytes, as lines. The caller frees. */
 static char *lines_of(const struct store_event *rows, size_t n, size_t max, size_t *len)
 {
 	char **lines = xcalloc(n, sizeof(*lines));
@@ -261,7 +261,8 @@ void events_answer(struct events *events, struct control_request *request)
 		control_error(request, 500, "%s", err.message);
 		return;
 	}
-	/* Whoever has too much waiting for him is dropped: that must not happen to all who ask for much. */
+	/* A follower with more than CONTROL_MAX_BACKLOG bytes unsent is dropped: its first answer must not be
+	 * enough for that. */
 	text = lines_of(rows, n, follows ? CONTROL_MAX_BACKLOG / 2 : SIZE_MAX, &len);
 	store_events_free(rows, n);
 	if (follows) {

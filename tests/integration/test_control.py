@@ -83,7 +83,7 @@ def test_a_file_is_not_the_name_of_its_spec(daemon):
     daemon.wait_invalid("prod")
     for named in ("prod.yaml", "prod.yml", "/etc/apilb.d/prod.yaml"):
         said = daemon.ctl("status", named, expect=1).stderr
-        assert said == f'apilbctl: no spec is named "{named}"; that of this file is named "prod"\n'
+        assert said == f'apilbctl: no spec is named "{named}"; the spec of this file is named "prod"\n'
     assert daemon.ctl("status", "other.yaml", expect=1).stderr == 'apilbctl: no spec is named "other.yaml"\n'
 
 

@@ -364,11 +364,11 @@ def test_nothing_that_others_named_reaches_the_screen_raw(fake):
     ],
 )
 def test_pause_and_resume(fake, command, said):
-    refusal = Reply({"error": "nothing is to be resumed"}, 409)
+    refusal = Reply({"error": "there is nothing to resume"}, 409)
     daemon = fake({f"POST /v1/{command}": [Reply({"specs": []}, 202), refusal]})
     assert daemon.ctl(command, "prod") == (0, "", said)
     assert daemon.requests == [(f"POST /v1/{command}", {"spec": "prod"})]
-    assert daemon.ctl(command, "prod") == (1, "", "apilbctl: nothing is to be resumed\n")
+    assert daemon.ctl(command, "prod") == (1, "", "apilbctl: there is nothing to resume\n")
     assert daemon.ctl(command).code == 2
 
 

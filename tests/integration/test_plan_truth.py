@@ -275,7 +275,7 @@ def test_a_plan_that_is_out_of_date_is_not_run(make_daemon, hosts, servers):
     hosts[1].engine.act(NAME, "pause")
     with EngineEvents(hosts[0].engine) as first, EngineEvents(hosts[1].engine) as second:
         said = daemon.ctl("reconcile", f"--plan={plan}", expect=1).stderr
-        assert f"plan {plan} is no longer what would be done" in said and "Nothing was done" in said
+        assert f"plan {plan} is out of date" in said and "Nothing was done" in said
         assert first.mutating() + second.mutating() == []
     hosts[1].engine.act(NAME, "unpause")
 
