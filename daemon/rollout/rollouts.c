@@ -10,10 +10,11 @@
 #include "daemon/io/clock.h"
 #include "daemon/rollout/rollouts_internal.h"
 
-/* Hosts end their runs in swarms: one decision for all of a swarm, since each goes over all units. */
+/* Many hosts end their runs at about the same time: one decision is made for all of them, since each decision
+ * goes over all units. */
 #define GATHER_MS 10
 
-/* What the store keeps of a spec's rollout. */
+/* A spec's rollout in the store. */
 
 static char *meta_name(const char *spec)
 {
@@ -42,7 +43,7 @@ static void recall(struct spec_rollout *spec_rollout)
 	char *name = meta_name(spec_rollout->spec);
 	char *text = store_get_meta(spec_rollout->rollouts->options.store, name);
 	static const struct json_limits limits = {.values = 100};
-	struct err damaged; /* what cannot be read was never stopped */
+	struct err damaged; /* ignored: a rollout that cannot be read counts as never stopped */
 	struct json_object *json = text ? json_parse(text, strlen(text), &limits, &damaged) : NULL;
 
 	spec_rollout->rollout.paused = json_flag(json, "paused");
@@ -140,7 +141,7 @@ void seat_store(const struct seat *seat)
 	instance_store(seat->instance, seat->spec_rollout->rollouts->options.store);
 }
 
-/* Of all instances the worst: the first in this order that is among them. */
+/* Finds the worst verdict of all instances: the first in this order. */
 static void add_verdict(struct seat *seat, void *arg)
 {
 	static const int order[] = {
@@ -153,7 +154,7 @@ static void add_verdict(struct seat *seat, void *arg)
 		*worst = verdict;
 }
 
-static void write_down(struct seat *seat, void *arg)
+static void store_unit_state(struct seat *seat, void *arg)
 {
 	const struct rollout_unit *unit = arg;
 
@@ -170,13 +171,13 @@ void spec_rollout_note(struct spec_rollout *spec_rollout, size_t i)
 	spec_rollout_each(spec_rollout, i, add_verdict, &verdict);
 	if (!rollout_note(unit, verdict, spec_rollout->rollout.settings.settle_ms, clock_ms()))
 		return;
-	/* A restart begins to settle anew. */
+	/* That a unit settles is not stored: after a restart it settles from the beginning. */
 	if (unit->state != before && !(unit->state == UNIT_SETTLING && before == UNIT_CHANGING))
-		spec_rollout_each(spec_rollout, i, write_down, unit);
+		spec_rollout_each(spec_rollout, i, store_unit_state, unit);
 	schedule(spec_rollout, GATHER_MS);
 }
 
-/* What is decided. */
+/* Carrying decisions out. */
 
 /* Of several balancers on a host one has failed, and others may be in the middle of something. */
 
@@ -197,7 +198,7 @@ static void find_lost(struct seat *seat, void *arg)
 
 	if (!*text && wanted && (verdict == VERDICT_LOST || verdict == VERDICT_UNSURE))
 		*text = xasprintf(
-			"%s: with the change it sees none of its %zu API servers up, and did before",
+			"%s: since the change it sees none of its %zu API servers up; before, it saw some",
 			instance_identity(seat->instance)->id, wanted->instance.servers_n);
 }
 
@@ -220,10 +221,11 @@ static void revert_seat(struct seat *seat, void *arg)
 	seat_store(seat);
 }
 
-/* That many of those that keep the change are told by name. */
+/* The most hosts that an event lists. */
 #define MAX_KEEPERS 10
 
-/* How many have nothing to go back to, and keep the change. *names: the first of them; the caller frees. */
+/* Gives back the former version to all hosts that have the change. Returns the number of hosts without a
+ * former version, which keep the change; *names lists the first of them, and the caller frees it. */
 static size_t revert(struct spec_rollout *spec_rollout, char **names)
 {
 	const struct rollouts_options *options = &spec_rollout->rollouts->options;
@@ -251,8 +253,8 @@ static size_t revert(struct spec_rollout *spec_rollout, char **names)
 	return kept;
 }
 
-/* What becomes of the hosts that were let in. The caller frees. */
-static char *stop_all(struct spec_rollout *spec_rollout)
+/* Reverts a rollout that is to be reverted. Returns what to add to the event; the caller frees. */
+static char *revert_if_asked(struct spec_rollout *spec_rollout)
 {
 	size_t kept;
 	char *names, *text;
@@ -260,9 +262,8 @@ static char *stop_all(struct spec_rollout *spec_rollout)
 	if (spec_rollout->rollout.stop != ROLLOUT_REVERTED)
 		return xstrdup("");
 	kept = revert(spec_rollout, &names);
-	text = xasprintf("; all get back what they had%s%s",
-			 kept ? ", but for hosts with nothing to go back to, which keep the change: " : "",
-			 names);
+	text = xasprintf("; all get their former version back%s%s",
+			 kept ? ", except hosts that have none, which keep the change: " : "", names);
 	free(names);
 	return text;
 }
@@ -274,7 +275,7 @@ static void fail(struct spec_rollout *spec_rollout, const struct rollout_unit *u
 	char *why = failure_of(spec_rollout, (size_t)(unit - spec_rollout->rollout.units)), *then;
 
 	spec_rollout_stop(spec_rollout, reverts ? ROLLOUT_REVERTED : ROLLOUT_HALTED, why);
-	then = stop_all(spec_rollout);
+	then = revert_if_asked(spec_rollout);
 	events_add(events, LOG_LEVEL_ERROR, spec_rollout->spec, NULL,
 		   reverts ? "rollout-reverted" : "rollout-halted", "%zu of %zu hosts were done: %s%s",
 		   spec_rollout->outcome.done, spec_rollout->rollout.n, why, then);
@@ -323,7 +324,7 @@ static void set_hold(struct spec_rollout *spec_rollout)
 	free(spec_rollout->hold.why);
 	spec_rollout->hold.stopped = rollout->paused || halted;
 	if (halted)
-		/* Why is said once, of the rollout: it may be long. */
+		/* The reason may be long: it is said once, for the rollout, not for each balancer. */
 		spec_rollout->hold.why =
 			xasprintf("the rollout was %s, see there", rollout_stop_name(rollout->stop));
 	else
@@ -340,7 +341,6 @@ static void end_seat(struct seat *seat, void *arg)
 	seat_store(seat);
 }
 
-/* All hosts are done, or what is wanted is what they have. */
 void spec_rollout_end(struct spec_rollout *spec_rollout, const char *how)
 {
 	for (size_t i = 0; i < spec_rollout->rollout.n; i++)
@@ -402,7 +402,7 @@ void rollouts_ran(struct rollouts *rollouts, struct host *host)
 	}
 }
 
-/* What people say. */
+/* Pause and resume. */
 
 bool rollouts_is_paused(struct rollouts *rollouts, const char *spec)
 {
@@ -431,7 +431,7 @@ static void acknowledge(struct spec_rollout *spec_rollout)
 		if (unit->state != UNIT_FAILED)
 			continue;
 		unit->state = UNIT_ACKNOWLEDGED;
-		spec_rollout_each(spec_rollout, i, write_down, unit);
+		spec_rollout_each(spec_rollout, i, store_unit_state, unit);
 	}
 }
 
@@ -442,7 +442,8 @@ bool rollouts_resume(struct rollouts *rollouts, const char *spec)
 	if (!spec_rollout->rollout.paused && spec_rollout->rollout.stop == ROLLOUT_RUNS)
 		return false;
 	events_add(rollouts->options.events, LOG_LEVEL_INFO, spec, NULL, "resumed", "%s",
-		   spec_rollout->rollout.stop == ROLLOUT_HALTED ? "the rollout goes on past what has failed"
+		   spec_rollout->rollout.stop == ROLLOUT_HALTED
+			   ? "the rollout goes on past the hosts that have failed"
 		   : spec_rollout->rollout.stop == ROLLOUT_REVERTED ? "the rollout starts over"
 								    : "changes go on");
 	spec_rollout->rollout.paused = false;
@@ -489,7 +490,7 @@ bool rollouts_status(struct rollouts *rollouts, const char *spec, struct status_
 	return true;
 }
 
-/* Its life. */
+/* Making and freeing. */
 
 struct rollouts *rollouts_new(const struct rollouts_options *options)
 {
@@ -508,6 +509,6 @@ void rollouts_free(struct rollouts *rollouts)
 	HASH_ITER (hh, rollouts->by_spec, spec_rollout, tmp)
 		spec_rollout_free(spec_rollout);
 	HASH_CLEAR(hh, rollouts->seats);
-	free(rollouts->memory);
+	free(rollouts->all_seats);
 	free(rollouts);
 }

@@ -1,12 +1,12 @@
 /*
- * Changes that go over the hosts of a spec one after the other, for all specs:
- * what waits for its turn, what has been let in and is watched, and why it
- * stopped. What is decided is in core/rollout.h; here it is done, told and
- * written down, so that it goes on after a restart.
+ * The rollouts of all specs. A rollout brings a change of a spec to the spec's
+ * hosts, one after the other. core/rollout.h decides whose turn it is; this
+ * module carries the decisions out, tells of them, and stores them, so that a
+ * rollout goes on after a restart.
  *
- * Only changes of what is in force are held, and with them what is new on a host
- * where one waits. Repairs never are. All that is new or removed is held only
- * while the spec is paused.
+ * A rollout holds changes of versions in force, and new balancers on a host where
+ * such a change is held. A pause holds all new balancers and all removals of its
+ * spec as well. Repairs are never held.
  */
 #ifndef APILB_ROLLOUTS_H
 #define APILB_ROLLOUTS_H
@@ -25,9 +25,9 @@ struct rollouts_options {
 	struct event_base *base;
 	struct store *store;
 	struct events *events;
-	/* Something else is in force on the host: it is to run. From the event loop. */
+	/* Another version is in force on the host, so the host must run. From the event loop. */
 	void (*changed)(void *arg, struct host *host);
-	/* A rollout has gone on, or stopped. From the event loop. */
+	/* A rollout has decided anew: it may have gone on, stopped or ended. From the event loop. */
 	void (*moved)(void *arg);
 	void *arg;
 };
@@ -36,47 +36,48 @@ struct rollouts *rollouts_new(const struct rollouts_options *options);
 void rollouts_free(struct rollouts *rollouts); /* NULL is fine */
 
 enum rollout_part_kind {
-	PART_WANTED,   /* by a spec in force */
-	PART_LEFT_OUT, /* the same, but it waits for a valid version of its file: no rollout ends without it
-			*/
-	PART_KEPT,     /* no spec wants it any more, and it stays for now, since its spec is paused */
+	PART_WANTED,   /* a spec in force wants the balancer */
+	PART_LEFT_OUT, /* a spec in force wants it, but its change is held until the spec file has a valid
+			  version; the rollout does not end before */
+	PART_KEPT,     /* no spec wants it any more, but its removal is held, since its spec is paused */
 };
 
-/* A balancer, once what its spec says of it is in force, or held. */
+/* A balancer whose wanted version has been put in force or held. */
 struct rollout_part {
 	enum rollout_part_kind kind;
-	const struct spec *spec; /* of what is wanted */
-	struct host *host;       /* likewise */
+	const struct spec *spec; /* NULL for PART_KEPT */
+	struct host *host;       /* NULL for PART_KEPT */
 	struct instance *instance;
-	bool edited; /* its spec says something else than what waited: its rollout starts over */
+	bool edited; /* its next revision is another one than before: the rollout starts over */
 };
 
 /*
- * What the specs in force want, in their order: finds out what is to be rolled
- * out, and goes on with it. Whoever has part in it is wanted, or held, and so
- * is not freed before this is called again.
+ * Takes the balancers of all specs in force, in the specs' order: finds the
+ * changes to roll out, and starts the rollouts or goes on with them. The
+ * instances must live until the next call; they do, since only instances that are
+ * neither wanted nor kept are freed.
  */
 void rollouts_set(struct rollouts *rollouts, const struct rollout_part *parts, size_t n);
-/* Why a change of it waits; NULL: it does not, or nobody knows. The strings live until the event loop goes
- * on.
- */
+/* Why changes of the instance are held, or would be if it had one; NULL: it had no part in the last
+ * rollouts_set. The strings live until the event loop goes on. */
 const struct hold *rollouts_hold(const struct rollouts *rollouts, const struct instance *instance);
 
 bool rollouts_is_paused(struct rollouts *rollouts, const char *spec);
 
-/* The host has run to a verdict. */
+/* A run of the host has ended with a verdict. */
 void rollouts_ran(struct rollouts *rollouts, struct host *host);
 
-/* Holds all changes of the spec until resumed. False: they are held already. */
+/* Holds all changes of the spec until rollouts_resume. False: the spec is paused already. */
 bool rollouts_pause(struct rollouts *rollouts, const char *spec);
-/* Goes on: after a pause, after a halt past what has failed so far, after a revert from the beginning. False:
- * nothing was stopped. After it the specs are to be gone through: what was removed or added waits, too. */
+/* Ends a pause; lets a halted rollout go on past the hosts that have failed, and a reverted one start over.
+ * False: the spec is not paused, and its rollout has not stopped. The caller must then apply the specs again
+ * (rollouts_set), since a pause also holds removals and new balancers. */
 bool rollouts_resume(struct rollouts *rollouts, const char *spec);
 
-/* No rollout gets any further by itself. */
+/* True when no rollout can go on by itself. */
 bool rollouts_are_idle(const struct rollouts *rollouts);
 
-/* False: there is no rollout, and no pause. The strings live until the event loop goes on. */
+/* False: the spec has no rollout, and is not paused. The strings live until the event loop goes on. */
 bool rollouts_status(struct rollouts *rollouts, const char *spec, struct status_rollout *status);
 
 #endif

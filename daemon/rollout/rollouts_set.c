@@ -1,4 +1,4 @@
-/* What the specs want has been told: what is to be rolled out. */
+/* Finds out which hosts are to change, from what the specs want, and starts rollouts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,10 +14,10 @@ static void begin(struct rollouts *rollouts, size_t n)
 		spec_rollout->partial = false;
 		spec_rollout->rollout.n = spec_rollout->rollout.hosts = 0;
 	}
-	/* Whom they were for may be gone. */
+	/* The instances of the last seats may have been freed. */
 	HASH_CLEAR(hh, rollouts->seats);
-	free(rollouts->memory);
-	rollouts->memory = xcalloc(n + 1, sizeof(*rollouts->memory));
+	free(rollouts->all_seats);
+	rollouts->all_seats = xcalloc(n + 1, sizeof(*rollouts->all_seats));
 }
 
 static bool has_part(const struct instance *instance)
@@ -27,8 +27,8 @@ static bool has_part(const struct instance *instance)
 	return state != UNIT_OUT && state != UNIT_REVERTING;
 }
 
-/* The host's unit, which another instance of it may have; NOT_A_UNIT: none yet. *is_new: none of the spec's
- * instances has a seat on this host yet. */
+/* The host's unit, if an instance on the host has joined the rollout; else NOT_A_UNIT. *is_new: no instance
+ * of the spec on this host has a seat yet. */
 static size_t unit_on(const struct spec_rollout *spec_rollout, const struct host *host, bool *is_new)
 {
 	size_t n, unit = NOT_A_UNIT;
@@ -58,7 +58,7 @@ static size_t add_unit(struct spec_rollout *spec_rollout, struct host *host)
 	return rollout->n++;
 }
 
-/* Something of it that still waits makes the whole unit wait: it is let in as a whole. */
+/* A unit changes as a whole: if one of its instances waits for its turn, the unit waits. */
 static void join_unit(struct rollout_unit *unit, const struct instance *instance)
 {
 	enum unit_state state = instance_unit_state(instance);
@@ -85,7 +85,8 @@ static void take_part(struct spec_rollout *spec_rollout, struct seat *seat, cons
 	join_unit(&spec_rollout->rollout.units[seat->unit], part->instance);
 }
 
-/* Its newest version may be what such a host has; the last good one that the store knows may be older. */
+/* Such a host may have the newest version already, from before the store was lost; the last good version that
+ * the store knows may be older. */
 static const struct hold waits_for_file = {
 	.stopped = true,
 	.why = (char *)"its host has another version than the store knows, and the newest one of the spec is "
@@ -122,7 +123,7 @@ static void start_over_seat(struct seat *seat, void *arg)
 	seat_store(seat);
 }
 
-/* From the beginning, with the hosts that wait; who is on the way already is let go. */
+/* Starts over with the hosts that wait for their turn; a host that has been let in leaves the rollout. */
 static void start_over(struct spec_rollout *spec_rollout)
 {
 	struct rollout *rollout = &spec_rollout->rollout;
@@ -162,12 +163,12 @@ static void go_on(struct spec_rollout *spec_rollout)
 	spec_rollout->edited = false;
 	if (spec_rollout->rollout.n > 0 && starts)
 		tell_start(spec_rollout);
-	/* Hosts may turn out to have other versions than the store knows. */
+	/* A rollout may also begin without an edit: hosts were found to have other versions than the store
+	 * knows. */
 	if (spec_rollout->rollout.n > 0 && !spec_rollout->since_ms)
 		spec_rollout->since_ms = clock_now_ms();
 	if (spec_rollout->rollout.n == 0 && was_under_way && !spec_rollout->partial)
-		spec_rollout_end(spec_rollout,
-				 "what is wanted is what all hosts have: nothing is left to change");
+		spec_rollout_end(spec_rollout, "all hosts have what is wanted: nothing is left to change");
 	spec_rollout_store(spec_rollout);
 	for (size_t i = 0; i < spec_rollout->rollout.n; i++)
 		spec_rollout_note(spec_rollout, i);
@@ -180,7 +181,7 @@ void rollouts_set(struct rollouts *rollouts, const struct rollout_part *parts, s
 
 	begin(rollouts, n);
 	for (size_t i = 0; i < n; i++)
-		seat_part(rollouts, &rollouts->memory[i], &parts[i]);
+		seat_part(rollouts, &rollouts->all_seats[i], &parts[i]);
 	HASH_ITER (hh, rollouts->by_spec, spec_rollout, tmp)
 		if (spec_rollout->rollout.hosts > 0 || spec_rollout->partial || spec_rollout->since_ms ||
 		    spec_rollout->rollout.paused)
