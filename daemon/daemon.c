@@ -1,5 +1,5 @@
 /*
- * Puts the parts together, and ends them in order.
+ * Puts the parts of the daemon together, and frees them in order.
  */
 #include "daemon/daemon.h"
 
@@ -28,7 +28,7 @@
 #include "daemon/specs/specs.h"
 #include "daemon/specs/specs_check.h"
 
-/* The contract's exit codes. */
+/* The exit codes of apilbd(8). */
 enum { EXIT_CONVERGED = 0, EXIT_NOT_CONVERGED = 1, EXIT_USAGE = 2 };
 
 struct daemon {
@@ -48,11 +48,12 @@ struct daemon {
 	struct event *signals[3];
 	struct event *watchdog;
 	struct fleet_waiter loaded, reload;
-	bool settings_read; /* at the last reload; else they stayed as they were */
-	bool reloading;     /* settings are read, specs are not yet */
-	bool reload_due;    /* asked for before the start was through */
-	bool through;       /* --once had nothing to do, or could not */
-	unsigned stops;
+	bool settings_read; /* the last reload took the settings file; else the settings stayed as they were
+			     */
+	bool reloading;     /* the settings have been read, the specs not yet */
+	bool reload_due;    /* a reload was asked for before the start was complete */
+	bool nothing_to_do; /* --once ends without a run, see once_has_nothing_to_do() */
+	unsigned stops;     /* SIGTERM and SIGINT so far */
 	int exit_code;
 };
 
@@ -69,11 +70,11 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	}
 	log_info(NULL, "%s: stopping", sig == SIGTERM ? "SIGTERM" : "SIGINT");
 	sd_notify(0, "STOPPING=1");
-	/* What is under way on a host is safe to leave: the next start observes anew. */
+	/* A run may be interrupted anywhere: the next start observes the host again. */
 	event_base_loopbreak(daemon->base);
 }
 
-/* false: nothing has changed, and the log says why. */
+/* False: the settings stay as they were, and the log says why. */
 static bool reload_settings(struct daemon *daemon)
 {
 	char *restart = NULL;
@@ -104,7 +105,7 @@ static void log_reloaded(const struct daemon *daemon, size_t hosts)
 		NULL,
 		"read again: settings (%s%s) and %zu specs, %zu of them not valid (%s); looking at %zu hosts",
 		file,
-		!daemon->settings_read    ? ": not taken, see above"
+		!daemon->settings_read    ? ": not used, see above"
 		: access(file, F_OK) == 0 ? ""
 					  : " is not there",
 		n, invalid, daemon->settings.spec_dir, hosts);
@@ -164,7 +165,7 @@ static void drop_signals(struct daemon *daemon)
 	}
 }
 
-/* systemd: sd_watchdog_enabled(3). A loop that hangs does not come here. */
+/* systemd's watchdog, see sd_watchdog_enabled(3): a loop that hangs sends no more signs of life. */
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
@@ -213,7 +214,7 @@ static void report_instance(const struct fleet *fleet, const struct instance *in
 		  held && err->kind == ERR_NONE ? held : err->message);
 }
 
-/* One line for each that is not as wanted: nobody is there to ask for status. */
+/* Logs a line for each balancer that is not converged, since nobody can ask for its status later. */
 static void report_once(const struct daemon *daemon)
 {
 	struct fleet_walk walk = {.fleet = daemon->fleet};
@@ -226,20 +227,20 @@ static void report_once(const struct daemon *daemon)
 	log_info(NULL, "%zu of %zu balancers are as wanted", all - bad, all);
 }
 
-/* Its life. */
+/* Start, run and stop. */
 
-/* A core, or what another process of our user reads out of our memory, would hold keys and passwords. Root
- * may still attach a debugger. */
+/* Our memory holds keys and passwords: there is no core dump, and no other process of our user can read the
+ * memory. Root may still attach a debugger. */
 static void keep_memory_private(void)
 {
 	const struct rlimit none = {0, 0};
 
 	setrlimit(RLIMIT_CORE, &none);
-	/* A core that goes to a program (systemd-coredump) is not held back by the limit. */
+	/* The limit does not stop a core dump that goes to a program (systemd-coredump). */
 	prctl(PR_SET_DUMPABLE, 0);
 }
 
-/* Every host costs a descriptor, the engine of the local one and each client another. */
+/* Each host takes a descriptor, and so do the local engine and each client. */
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -290,7 +291,7 @@ static int open_fleet(struct daemon *daemon, struct err *err)
 
 static int open_control(struct daemon *daemon, struct err *err)
 {
-	/* One run, and gone: nobody could ask. */
+	/* The daemon ends after one run: nobody could ask it anything. */
 	if (daemon->settings.once)
 		return 0;
 	daemon->api = (struct api){
@@ -307,8 +308,8 @@ static int open_control(struct daemon *daemon, struct err *err)
 }
 
 /*
- * A daemon that was killed may be a moment in going, a backup in letting go of
- * the store: what is somebody else's now is tried again for a while.
+ * Another process may still hold the lock, the store or the socket for a moment:
+ * a daemon that is ending, or a backup. So a conflict is retried for a while.
  */
 #define PATIENCE_MS 10000
 #define ATTEMPT_INTERVAL_MS 100
@@ -328,7 +329,7 @@ static int open_patiently(struct daemon *daemon, open_fn *open, struct err *err)
 		if (!told)
 			log_info(NULL, "waits for up to %d s: %s", PATIENCE_MS / 1000, err->message);
 		told = true;
-		/* Signals are seen meanwhile. */
+		/* The loop runs meanwhile, so that signals are handled. */
 		event_base_loopexit(daemon->base, &interval);
 		event_base_dispatch(daemon->base);
 		if (daemon->stops > 0)
@@ -342,7 +343,7 @@ static int start(struct daemon *daemon, struct err *err)
 	static open_fn *const opens[] = {open_store, open_fleet, open_control};
 
 	daemon->base = event_base_new();
-	/* Without nameservers addresses and /etc/hosts still work. */
+	/* Without name servers, addresses and names in /etc/hosts still work. */
 	daemon->dns = evdns_base_new(daemon->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
 							   EVDNS_BASE_DISABLE_WHEN_INACTIVE |
 							   EVDNS_BASE_NAMESERVERS_NO_DEFAULT);
@@ -355,7 +356,7 @@ static int start(struct daemon *daemon, struct err *err)
 	return 0;
 }
 
-/* Within the 5 s that an end may take. */
+/* Retries for a while, but stays within the 5 s that stopping may take. */
 static void close_store(struct daemon *daemon)
 {
 	static const struct timespec interval = {.tv_nsec = ATTEMPT_INTERVAL_MS * 1000000L};
@@ -363,7 +364,7 @@ static void close_store(struct daemon *daemon)
 
 	for (int i = 0; daemon->store && store_flush(daemon->store, &err) != 0; i++) {
 		if (err.kind != ERR_CONFLICT || i == CLOSING_ATTEMPTS) {
-			log_error(NULL, "what happened last is not written down: %s", err.message);
+			log_error(NULL, "the last changes could not be stored: %s", err.message);
 			break;
 		}
 		nanosleep(&interval, NULL);
@@ -375,9 +376,9 @@ static void stop(struct daemon *daemon)
 {
 	control_end(daemon->control);
 	/*
-	 * The fleet first: what waits for it in a client's request gets its answer,
-	 * and a turn of the loop later that is sent, and the streams that the fleet
-	 * has freed are gone (bufferevents end deferred).
+	 * The fleet first: requests that wait for it are answered. The turn of the
+	 * loop sends these answers, and ends the streams that the fleet has freed
+	 * (libevent frees bufferevents in a later turn).
 	 */
 	fleet_free(daemon->fleet);
 	events_free(daemon->events);
@@ -397,13 +398,13 @@ static void stop(struct daemon *daemon)
 	settings_clear(&daemon->settings);
 }
 
-/* --once has nothing to do, or cannot. */
-static bool is_through(struct daemon *daemon, size_t hosts)
+/* --once is to end without a run: a spec cannot be used, or there are no hosts. Sets the exit code. */
+static bool once_has_nothing_to_do(struct daemon *daemon, size_t hosts)
 {
 	if (!daemon->settings.once)
 		return false;
 	if (fleet_directory_error(daemon->fleet) || !specs_all_valid(fleet_specs(daemon->fleet))) {
-		fleet_tell_all(daemon->fleet); /* nobody is there to ask for status */
+		fleet_tell_all(daemon->fleet); /* nobody can ask for status later */
 		daemon->exit_code = EXIT_USAGE;
 		return true;
 	}
@@ -418,8 +419,8 @@ static void on_loaded(void *arg, bool loaded)
 	if (!loaded)
 		return;
 	fleet_hosts(daemon->fleet, &hosts);
-	if (is_through(daemon, hosts)) {
-		daemon->through = true;
+	if (once_has_nothing_to_do(daemon, hosts)) {
+		daemon->nothing_to_do = true;
 		event_base_loopbreak(daemon->base);
 		return;
 	}
@@ -437,9 +438,9 @@ static int run(struct daemon *daemon)
 	fleet_wait(daemon->fleet, &daemon->loaded);
 	add_watchdog(daemon);
 	event_base_dispatch(daemon->base);
-	/* From here on nobody looks at signals: the next one is to end it at once. */
+	/* The loop has ended, so nothing handles signals any more: the next one must end the process. */
 	drop_signals(daemon);
-	if (!daemon->settings.once || daemon->through)
+	if (!daemon->settings.once || daemon->nothing_to_do)
 		return daemon->exit_code;
 	if (daemon->stops > 0)
 		daemon->exit_code = EXIT_NOT_CONVERGED;
@@ -447,7 +448,8 @@ static int run(struct daemon *daemon)
 	return daemon->exit_code;
 }
 
-/* Before there is a log. A message may have words of the command line in it. */
+/* Reports an error before the log is set up. The message may quote the command line, so it is made printable.
+ */
 static int refuse(const struct err *err)
 {
 	char *safe = text_printable(err->message, TEXT_LINE);

@@ -1,4 +1,4 @@
-/* Applying: the actions of a plan, one engine request after the other. */
+/* Applying: carries out the actions of a plan, one engine request after the other. */
 #include <event2/util.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -26,11 +26,11 @@ static void await_nothing(struct job *job)
 	job->reloaded_again = false;
 }
 
-/* The rest of this target's plan is dropped; the other targets go on, and are looked at again. */
+/* Drops the rest of this target's plan. The other targets go on, and the run looks again at all of them. */
 static void target_failed(struct job *job, const struct err *err)
 {
-	/* A name is taken that was free at the last look (a daemon that was killed may have had a request
-	 * under way), or a container is not as it was: another look tells. */
+	/* A conflict may be over by the next look: a name is taken that was free (by a request of a daemon
+	 * that was killed, say), or a container has changed meanwhile. */
 	if (err->kind != ERR_CONFLICT || job->foreign || job->rounds + 1 >= JOB_MAX_ROUNDS)
 		job_current(job)->result.err = *err;
 	job->foreign = false;
@@ -40,18 +40,17 @@ static void target_failed(struct job *job, const struct err *err)
 	job->acted = true;
 }
 
-/* The action cannot be carried out. What it leaves behind is tidied up first, while the engine can be talked
- * to. */
+/* The action has failed. While the engine can be reached, the rows of undo_rows run next. */
 void job_action_failed(struct job *job, const struct err *err)
 {
 	if (!job->undoing)
 		job->failure = *err;
 	if (!docker_usable(job->docker)) {
-		/* What became of the request is not known: it is left to the next run. */
+		/* Nobody knows whether the request took effect: the next run looks. */
 		job->lost = *err;
 		target_failed(job, &job->failure);
 	} else if (job->undoing) {
-		job->step++; /* the rest of it may still work */
+		job->step++; /* this row has failed; the others may still work */
 	} else {
 		job->failed_step = job->step;
 		job->undoing = true;
@@ -90,7 +89,7 @@ static void pull(struct job *job, struct job_target *target, const struct action
 	docker_pull(job->docker, action->container, on_progress, job_on_step, job);
 }
 
-/* What is one request each. */
+/* Actions that are one request each. */
 
 void job_make_token(char token[TOKEN_HEX_SIZE])
 {
@@ -171,7 +170,7 @@ static void on_reload_sent(void *arg, const struct docker_reply *reply, const st
 {
 	struct job *job = arg;
 
-	/* An image without a shell: the engine's signal is better than none. */
+	/* The image may have no shell: the engine's signal is better than none. */
 	if (err && docker_usable(job->docker))
 		docker_kill(job->docker, job_action(job)->container, "SIGUSR2", job_on_step, job);
 	else
@@ -190,8 +189,8 @@ static void stop(struct job *job, struct job_target *target, const struct action
 	docker_stop(job->docker, action->container, STOP_TIMEOUT_S, job_on_step, job);
 }
 
-/* An engine that is just tidying it up, or starting it again (Podman), cannot: another look tells what it is
- * by then. */
+/* An engine that is busy with the container (Podman, while it restarts or cleans it up) cannot remove it: as
+ * a conflict, the error makes the run look again. */
 static void on_removed(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
@@ -219,7 +218,7 @@ static void rename_container(struct job *job, struct job_target *target, const s
 	docker_rename(job->docker, action->container, action->argument, job_on_step, job);
 }
 
-/* What is done when an action has failed: a row each, in this order, where it applies. */
+/* After a failed action: the rows of undo_rows, in their order, as far as they apply. */
 
 static void on_reason(void *arg, const struct docker_reply *reply, const struct err *err)
 {
@@ -258,7 +257,7 @@ static bool is_of_successor(const struct job *job, const struct job_target *targ
 	return is;
 }
 
-/* It has just been started, beside a balancer that serves on under another name. */
+/* The container has just been started beside another balancer, which still serves. */
 static bool is_beside_another(const struct job *job, const struct job_target *target,
 			      const struct action *action)
 {
@@ -267,14 +266,15 @@ static bool is_beside_another(const struct job *job, const struct job_target *ta
 	       target->result.observed.relieves && strcmp(action->name, target->order.name) == 0;
 }
 
-/* The successor, whether of the same name or not. */
+/* The container was to take over, from a container of this balancer or from another balancer. */
 static bool takes_over(const struct job *job, const struct job_target *target, const struct action *action)
 {
 	return is_of_successor(job, target, action) || is_beside_another(job, target, action);
 }
 
-/* The successor is told to leave; it has just started. */
-static bool is_told(const struct job *job, const struct job_target *target, const struct action *action)
+/* The failed successor was told to drain. It has just started, and may not have heard the signal. */
+static bool may_not_have_heard(const struct job *job, const struct job_target *target,
+			       const struct action *action)
 {
 	return takes_over(job, target, action) && job_leaver_can_be_asked(job);
 }
@@ -292,7 +292,8 @@ static bool has_log(const struct job *job, const struct job_target *target, cons
 	return action->kind == ACTION_AWAIT || has_helper(job, target, action);
 }
 
-/* It was loaded, and sees no server: the former one, which is in the file again, is to be loaded again. */
+/* HAProxy has loaded the new config, and sees no server up: it must load the former config, which the rows
+ * before have put back. */
 static bool runs_unhealthy(const struct job *job, const struct job_target *target,
 			   const struct action *action)
 {
@@ -300,9 +301,8 @@ static bool runs_unhealthy(const struct job *job, const struct job_target *targe
 	       job_has_former(job, target, action);
 }
 
-/* What a balancer that does not run lacks is the new version's: it goes on as what it was, unless another
- * serves in its place. */
-
+/* The stopped container is fine as it was; only the new version could not be prepared. It is started again,
+ * unless another balancer serves in its place. */
 static bool waits_stopped(const struct job *job, const struct job_target *target, const struct action *action)
 {
 	const struct observed_container *current = target->result.observed.current;
@@ -332,7 +332,7 @@ static const struct {
 } undo_rows[] = {
 	{has_log, explain},
 	{takes_over, job_retire_successor},
-	{is_told, job_hear_leaver},
+	{may_not_have_heard, job_hear_leaver},
 	{has_helper, job_remove_helper},
 	{job_has_former, job_create_helper},
 	{job_has_former, job_put_former},
@@ -356,12 +356,12 @@ static enum step undo(struct job *job, struct job_target *target, const struct a
 	return STEP_NEXT;
 }
 
-/* What each action is made of. */
+/* The steps of each action. */
 static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_PULL] = {pull},
 	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_beside, job_put_candidate, start,
 				 job_wait_for_verdict, job_note_image, remove_container},
-	/* The directory of its socket first: the balancer may be somebody else's, and have none. */
+	/* The directory of the stats socket comes first: a balancer that was not made by apilb has none. */
 	[ACTION_REHEARSE] = {job_create_helper, job_put_run_dir, job_remove_helper, job_create_rehearsal,
 			     job_put_rehearsal, start, job_await, remove_container},
 	[ACTION_WRITE_CONFIG] = {job_create_helper, job_look_at_place, job_read_place, job_put_run_dir,
@@ -405,7 +405,7 @@ static void begin(struct job *job, struct job_target *target, const struct actio
 {
 	char *text = action_text(action);
 
-	/* A plan that nobody comes to, because the daemon ends, say, is no try. */
+	/* An attempt counts only when its first action begins: the daemon may end before. */
 	if (target->result.plan.for_silence && job->action == 0)
 		silence_tried(&target->memory.silence, job_clock());
 	job_tell(job, JOB_PROGRESS, action_name(action->kind), "%s", text);
@@ -439,7 +439,7 @@ enum step job_apply(struct job *job, struct job_target *target)
 	return STEP_NEXT;
 }
 
-/* explain: what no action could mend, in HAProxy's own words */
+/* explain: adds lines of HAProxy's log to a trouble that no action can repair */
 
 enum step job_explain(struct job *job, struct job_target *target)
 {
@@ -448,7 +448,8 @@ enum step job_explain(struct job *job, struct job_target *target)
 
 	if (target->result.plan.trouble.kind == ERR_NONE || job->options.observe_only)
 		return STEP_NEXT;
-	/* That one has been explained already; and the lines of one that is silent change all the time. */
+	/* A refused version has been explained before; and the log of a silent HAProxy changes all the time.
+	 */
 	if ((wanted && refused_why(&target->memory.refused, wanted->version)) ||
 	    target->result.observed.silence || target->result.observed.hurried) {
 		target->result.err = target->result.plan.trouble;

@@ -1,4 +1,5 @@
-/* Applying: waiting until HAProxy has loaded the wanted version, and serves no worse than the former one. */
+/* Applying: waits until HAProxy has loaded the wanted version, and serves no worse than the former version.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,16 +9,17 @@
 #include "daemon/run/job_internal.h"
 
 #define AWAIT_INTERVAL_MS 100
-/* So long one that does not answer, or not what is wanted, is asked again. By the clock: each question may
- * take long. */
+/* How long a HAProxy is asked again that does not answer, or has not loaded the wanted version. A time, not a
+ * count, since each question may take long. */
 #define AWAIT_MS 10000
 #define AWAIT_TIMEOUT_MS 2000
-/* A reload that is not seen to have happened is repeated after this part of that time. */
+/* A reload that shows no effect is repeated after 1 / RELOAD_AGAIN_AFTER of that time. */
 #define RELOAD_AGAIN_AFTER 4
-/* So long one that sees no server up is; the second where it may still be resolving their names. */
+/* How long a HAProxy is asked again that sees no server up. The second, if servers are given by name: it may
+ * still be resolving the names. */
 #define UNHEALTHY_MS 3000
 #define UNHEALTHY_NAME_MS 10000
-/* In a message. */
+/* The most servers that a message lists. */
 #define SHOWN_SERVERS 3
 
 enum { AWAIT_INSPECT, AWAIT_ASK, AWAIT_PAUSE };
@@ -27,8 +29,8 @@ static void await_failed(struct job *job, enum err_kind kind, const char *what)
 	struct job_target *target = job_current(job);
 	struct err err;
 
-	/* So that the next plan knows. But there is nothing wrong with the version of one that is only
-	 * silent. */
+	/* The next plan must know that this version failed; unless the container was replaced only because
+	 * its HAProxy was silent: then the version is not to blame. */
 	if (!target->result.plan.for_silence)
 		refused_note(&target->memory.refused, target->order.wanted->version);
 	err_set(&err, kind, "%s", what);
@@ -40,7 +42,7 @@ static size_t names(struct job *job)
 	return haproxy_names(&job_current(job)->order.wanted->instance);
 }
 
-/* Whether it goes on like that for so long already. since: when it began; 0: now. */
+/* True when limit_ms have passed since *since_ms; sets *since_ms to now if it is 0. */
 static bool for_long(int64_t *since_ms, int64_t limit_ms)
 {
 	int64_t now = clock_ms();
@@ -108,7 +110,7 @@ static void await_done(struct job *job)
 	job_run(job);
 }
 
-/* What was never checked has another reason. */
+/* The result of the server's last check; if it was never checked, the reason why. */
 static const char *verdict(const struct observed_server *server)
 {
 	return server->check[0] || !server->why ? server->check : server->why;
@@ -127,7 +129,7 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 			verdict(&answer->servers[i]));
 	fprintf(out, "%s)", answer->servers_n > SHOWN_SERVERS ? ", ..." : "");
 	if (observed_servers_in(former, SERVER_UP) > 0)
-		fprintf(out, ", but %zu of those that it has now", observed_servers_in(former, SERVER_UP));
+		fprintf(out, ", but %zu of its former servers", observed_servers_in(former, SERVER_UP));
 	else if (former->relieves)
 		fprintf(out, ", and %s, which serves until this balancer does in its place, may have one",
 			former->relieves);
@@ -140,9 +142,9 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 }
 
 /*
- * It runs the wanted version. Where the former one sees a server up, it has to
- * see one as well. What it has not checked yet within this time is given the
- * benefit of the doubt: checks may be far apart.
+ * HAProxy runs the wanted version. If the former version sees a server up, this
+ * one must see a server up as well. Servers that are still not checked after the
+ * limit get the benefit of the doubt: checks may be far apart.
  */
 static void judge_health(struct job *job, const struct observed_instance *answer)
 {
@@ -161,7 +163,8 @@ static void judge_health(struct job *job, const struct observed_instance *answer
 	}
 }
 
-/* Only then the names have been looked up anew: what was unpaused, say, may go on as it was. */
+/* Only a reload makes HAProxy look up names again: if the plan had none (the container was only unpaused,
+ * say), names that were not found stay so. */
 static bool was_reloaded(const struct job *job)
 {
 	const struct plan *plan = &job->targets[job->target].result.plan;
@@ -172,7 +175,7 @@ static bool was_reloaded(const struct job *job)
 	return false;
 }
 
-/* A signal may have been lost (job_drain.c): once, it is sent anew. */
+/* The signal to reload may have been lost (see job_drain.c), so it is repeated once. */
 static bool reload_again(struct job *job)
 {
 	const struct plan *plan = &job_current(job)->result.plan;
@@ -201,7 +204,8 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		return;
 	}
 	observed_stats_parse(&answer, text);
-	/* A rehearsal is of nothing else; and who was to be loaded once more may still be the one before. */
+	/* A rehearsal can run nothing but the wanted version. A reload that is only to look up names keeps
+	 * the generation: while names must be looked up, the process of before still answers. */
 	if (answer.stats != STATS_ANSWERED)
 		await_again(job, answer.stats_error);
 	else if (job_action(job)->kind == ACTION_REHEARSE ||
@@ -209,7 +213,7 @@ static void on_await_answer(void *arg, const char *text, size_t len, const struc
 		  !(was_reloaded(job) && plan_must_look_up(&answer))))
 		judge_health(job, &answer);
 	else if (!reload_again(job))
-		await_again(job, "it goes on with the former one");
+		await_again(job, "it goes on with the former config");
 	observed_instance_clear(&answer);
 }
 

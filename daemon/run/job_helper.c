@@ -1,6 +1,6 @@
 /*
- * Applying: what goes through a helper, a container of the wanted image that is
- * there only for this: files for the host, and the check of a config.
+ * Applying: the steps that need a helper, a temporary container of the wanted
+ * image. Helpers carry files to the host, check a config, and rehearse.
  */
 #include <json-c/json.h>
 #include <stdlib.h>
@@ -14,19 +14,20 @@
 #include "daemon/io/archive.h"
 #include "daemon/run/job_internal.h"
 
-/* What a file is called, after a dot and its name, until all of it is there; it stays as a second name. */
+/* A file NAME is written as .NAME.apilb-new; when all of it is there it gets the name NAME as well, and keeps
+ * both. */
 #define UNFINISHED ".apilb-new"
 
 /*
- * Entries into one of the helper's mounts. Not all at once through "/": Podman
- * would write beside the mounts.
+ * The entries of a tar that is unpacked into one of the helper's mounts. One tar
+ * for "/" cannot serve all mounts: Podman would write beside them.
  */
 struct parcel {
 	struct archive_entry_spec *entries;
 	size_t n;
 };
 
-/* path: taken over. */
+/* path is taken over. */
 static struct archive_entry_spec *pack(struct parcel *parcel, char *path, unsigned mode)
 {
 	struct archive_entry_spec *entry;
@@ -38,10 +39,10 @@ static struct archive_entry_spec *pack(struct parcel *parcel, char *path, unsign
 }
 
 /*
- * A file that is there whole or not at all: the engine unpacks one entry after
- * the other, and ends at the first that it cannot (no space, half a request). So
- * the text goes under a name that nobody reads, and what it is to be called comes
- * after it, as a second name of the same. dir: "", or ends in a slash.
+ * Packs a file so that the host gets all of it or nothing. The engine unpacks one
+ * entry after the other, and stops at the first that fails (no space, half a
+ * request). So the text is written under a name that nobody reads, and the next
+ * entry adds the real name, as a hard link. dir: "", or ends in a slash.
  */
 static void pack_file(struct parcel *parcel, const char *dir, const char *name, unsigned mode,
 		      const char *text, size_t len)
@@ -70,7 +71,7 @@ static void send_parcel(struct job *job, struct job_target *target, const char *
 	free(helper);
 }
 
-/* For a container that goes at once: into its own "/". */
+/* Puts the text into the helper's own "/", so that it is gone when the helper is removed. */
 static void put_checked_config(struct job *job, struct job_target *target, const char *text)
 {
 	struct parcel parcel = {0};
@@ -81,8 +82,8 @@ static void put_checked_config(struct job *job, struct job_target *target, const
 	send_parcel(job, target, "/", &parcel, job_on_step);
 }
 
-/* The files that the config refers to, in the balancer's own directory, which is in `mount` under `dir`; and
- * that directory itself before them, if it is given. */
+/* Puts the files that the config refers to into the balancer's own directory, which is `dir` in `mount`. If
+ * dir is not "", the directory itself is made first. */
 static void put_beside(struct job *job, struct job_target *target, const char *mount, const char *dir)
 {
 	const struct wanted *wanted = target->order.wanted;
@@ -118,7 +119,7 @@ void job_create_from(struct job *job, const char *name, const char *image_id, st
 	json_object_put(request);
 }
 
-/* check-config: haproxy -c in a container that is there for nothing else */
+/* check-config: runs haproxy -c in a helper */
 
 void job_create_checker(struct job *job, struct job_target *target, const struct action *action)
 {
@@ -133,9 +134,9 @@ void job_put_candidate(struct job *job, struct job_target *target, const struct 
 }
 
 /*
- * Whoever checks the config has to find what it refers to, where the balancer
- * will: so that is on the host before the config is. Nobody looks at it until
- * a config names it.
+ * The check must find the files that the config refers to, at the paths that the
+ * balancer will use. So the files are on the host before the config is; no
+ * HAProxy reads them until a config names them.
  */
 void job_put_beside(struct job *job, struct job_target *target, const struct action *action)
 {
@@ -146,7 +147,7 @@ void job_put_beside(struct job *job, struct job_target *target, const struct act
 	free(mount);
 }
 
-/* rehearse: a HAProxy that only checks servers */
+/* rehearse: runs a HAProxy that only checks the servers */
 
 void job_create_rehearsal(struct job *job, struct job_target *target, const struct action *action)
 {
@@ -194,7 +195,7 @@ void job_wait_for_verdict(struct job *job, struct job_target *target, const stru
 		    on_verdict, job);
 }
 
-/* Which image it was is known only now, when it had to be pulled. */
+/* If the image had to be pulled, its ID is known only now. */
 static void on_checker(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
@@ -212,7 +213,7 @@ void job_note_image(struct job *job, struct job_target *target, const struct act
 	docker_inspect(job->docker, action->container, on_checker, job);
 }
 
-/* write-config: a container that is never started carries the files */
+/* write-config: puts the files on the host through a helper that is never started */
 
 void job_create_helper(struct job *job, struct job_target *target, const struct action *action)
 {
@@ -254,8 +255,9 @@ bool job_revives_former(const struct job *job, const struct job_target *target, 
 	       strcmp(target->order.former->container_sha256, current->container_sha256) == 0;
 }
 
-/* The text of the version before; NULL: not known. It is in the file at the look, or what was in force before
- * the change; the one that HAProxy has loaded, or, when it does not run, had. */
+/* The config that HAProxy has loaded, or had loaded before it stopped; NULL: its text is not known. The text
+ * comes from the file, as it was observed, or from the former version of this balancer or of the one whose
+ * config file it shares (order.displaced). */
 static const char *former_text(const struct job *job, const struct job_target *target,
 			       const struct action *action)
 {
@@ -273,7 +275,8 @@ static const char *former_text(const struct job *job, const struct job_target *t
 	return known && is_generation(known, observed->loaded.generation) ? known : NULL;
 }
 
-/* What comes between the writing and the proof: if it fails, nobody has loaded the new version. */
+/* The actions between the writing of the config and the proof that HAProxy takes it: if one of them fails,
+ * the former config is put back. */
 static bool is_before_proof(const struct action *action)
 {
 	return action->kind == ACTION_CREATE || action->kind == ACTION_START ||
@@ -300,8 +303,9 @@ static const char *config_name(const struct job_target *target)
 }
 
 /*
- * All of it has got there, but not its name: a file system without hard links,
- * from which the engine has taken the former file already. Then directly.
+ * If all of the text was written, only the link has failed: the file system has
+ * no hard links, and the engine has removed the former file already. Then the
+ * text is written under the real name.
  */
 static void on_unfinished(void *arg, const struct docker_reply *reply, const struct err *err)
 {
@@ -350,7 +354,7 @@ static void put_config(struct job *job, struct job_target *target)
 	const char *text = text_in_hand(job, target);
 	struct parcel parcel = {0};
 
-	/* Whatever it was before: it is to be read again. */
+	/* Whatever comes of this, the file must be read again. */
 	memory_doubt_config(&target->memory);
 	pack_file(&parcel, "", config_name(target), CONFIG_MODE, text, strlen(text));
 	send_parcel(job, target, HELPER_CONFIG_DIR, &parcel, on_config_put);

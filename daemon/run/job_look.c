@@ -1,7 +1,7 @@
 /*
- * Looking at what stands where a config is to be written, through a container
- * that is never started: where no container of the balancer shows it, it may be
- * somebody else's.
+ * Looks at the path where a config is to be written, through a helper that is
+ * never started. It is needed if no container of the balancer shows this path:
+ * then a file there may be somebody else's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,8 @@
 #include "daemon/io/archive.h"
 #include "daemon/run/job_internal.h"
 
-/* A container of ours says so, whatever it is called by now: it was made by the very request that would make
- * ours, so it mounts this file. */
+/* True when a container of ours, whatever its name, was made by the same request as the wanted container:
+ * then it mounts this file, so the file is ours. */
 static bool label_says(const struct job *job, const struct wanted *wanted)
 {
 	for (const struct listed *listed = job_first_listed(job); listed; listed = listed->next)
@@ -60,7 +60,7 @@ static void take_stat(struct job_target *target, const struct docker_reply *repl
 		file->kind = HOST_FILE_MISSING;
 }
 
-/* Whether its text, or what is in the directory, makes a difference. */
+/* True when the file's text, or the directory's content, decides whether the path may be written. */
 static bool is_to_be_read(const struct job_target *target)
 {
 	const struct observed_instance *observed = &target->result.observed;
@@ -85,11 +85,11 @@ static void take_text(struct job_target *target, const struct docker_reply *repl
 	else if (file->kind == HOST_FILE_REGULAR &&
 		 archive_first_file(reply->body, reply->body_len, HOST_FILE_MAX_BYTES, &file->text,
 				    &file->len, &err) != 0)
-		/* It has become something else meanwhile: it is not read, and so not ours. */
+		/* The path has become something else meanwhile: without a text it does not count as ours. */
 		FREE(file->text);
 }
 
-/* Before it is written over: the last moment to see whose it is. */
+/* Before a file is overwritten: the last chance to see whose it is. */
 
 static void judge(struct job *job)
 {
@@ -152,16 +152,16 @@ bool job_has_seen_place(const struct job_target *target)
 }
 
 /*
- * For a plan: it is to say what a run would find. No container of the balancer
- * shows the file, so one that can only look is made, and removed at once. Without
- * the image there can be none, and what could not be looked at stays unknown.
+ * For `apilbctl plan`, which must say what a run would find: if no container of
+ * the balancer shows the file, a helper is made to look at it, and removed at
+ * once. Without the image no helper can be made, and the file stays unknown.
  *
- * A run does so, too, where the engine has only errors to say of a file that the
- * balancer's container has mounted: a file that is gone is no reason to take the
- * engine's own trouble for one.
+ * A run does the same if the engine answers with errors about a file that the
+ * balancer's container mounts: the file may be gone, or the engine may have
+ * another trouble, and the helper tells these apart.
  */
 
-/* Steps of the phase, which has others, too. */
+/* Steps of the phase `plan`; its other steps come before PLAN_HEAD. */
 enum { PLAN_CREATE, PLAN_HEAD = 100, PLAN_GET, PLAN_REMOVE, PLAN_LOOKED };
 
 static void plan_step(struct job *job, int step)
@@ -178,7 +178,7 @@ static void looked(struct job *job)
 
 	if (observed->config_in_doubt && file->kind == HOST_FILE_UNKNOWN) {
 		err_set(&target->result.err, ERR_TRANSIENT,
-			"the engine has only errors to say of %s, through whatever container",
+			"the engine cannot look at %s through any container: it answers with errors",
 			target->order.wanted->instance.config_path);
 	} else if (observed->config_in_doubt) {
 		observed->config_known = true;
@@ -202,7 +202,7 @@ static void on_plan_look(void *arg, const struct docker_reply *reply, const stru
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 	} else if (job->step < PLAN_HEAD) {
-		/* Also where the directory is not there: then nor is the file. */
+		/* Without the config's directory the helper cannot be made: then there is no file either. */
 		if (err)
 			looked(job);
 		else

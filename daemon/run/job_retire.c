@@ -1,4 +1,4 @@
-/* Applying: a successor that is not to take over. */
+/* Applying: removes a successor that has failed to take over. */
 #include <stdlib.h>
 
 #include "common/mem.h"
@@ -7,12 +7,12 @@
 #include "daemon/run/job_internal.h"
 
 /*
- * It has taken connections since it listens, and those live until they end: it
- * leaves as any other does (plan.c, add_leaving). One that does not run, or that
- * somebody has removed meanwhile, has none.
+ * The successor has taken connections since it began to listen. They must not be
+ * cut off, so it drains, as former containers do (add_leaving in plan.c). Only a
+ * successor that does not run has no connections, and is removed at once.
  */
 
-static void remove_it(struct job *job)
+static void remove_successor(struct job *job)
 {
 	docker_remove(job->docker, job_action(job)->container, true, job_on_step, job);
 }
@@ -21,7 +21,7 @@ static void on_told(void *arg, const struct docker_reply *reply, const struct er
 {
 	struct job *job = arg;
 
-	/* By ID: it has another name by now. */
+	/* By ID, since it has been renamed. */
 	if (err) {
 		docker_remove(job->docker, job->leaver_id, true, job_on_step, job);
 		return;
@@ -36,13 +36,13 @@ static void on_renamed(void *arg, const struct docker_reply *reply, const struct
 
 	(void)reply;
 	if (err)
-		remove_it(job);
+		remove_successor(job);
 	else
 		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told, job);
 }
 
-/* Of a handover that was interrupted: what it was to succeed is gone, or down. */
-static bool serves_alone(const struct job_target *target)
+/* The container that was to hand over is gone or down: the handover was interrupted. */
+static bool is_all_that_serves(const struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
 
@@ -63,9 +63,9 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 		next = observed_from_inspect(reply->json, &bad);
 	job_note_leaver(job, NULL);
 	if (!next || next->status != CONTAINER_RUNNING) {
-		remove_it(job);
-	} else if (serves_alone(job_current(job))) {
-		/* Whatever is the matter with it, nothing else takes connections. */
+		remove_successor(job);
+	} else if (is_all_that_serves(job_current(job))) {
+		/* Whatever is wrong with the successor, nothing else takes connections. */
 		job_on_step(job, reply, NULL);
 	} else {
 		job_note_leaver(job, next);

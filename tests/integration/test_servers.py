@@ -201,7 +201,7 @@ def test_sighup_does_not_claim_to_have_read_settings_that_it_refused(make_daemon
     daemon = make_daemon(f"--config={settings}").start()
     settings.write_text("concurrency: none\n")
     os.kill(daemon.process.pid, signal.SIGHUP)
-    wait_for("the line", lambda: f"settings ({settings}: not taken, see above) and 0 specs" in daemon.log(), patience(10))
+    wait_for("the line", lambda: f"settings ({settings}: not used, see above) and 0 specs" in daemon.log(), patience(10))
     assert f"{settings}:1:1: concurrency: " in daemon.log()
 
 
