@@ -13,10 +13,10 @@
 #include "daemon/core/schedule.h"
 #include "daemon/io/clock.h"
 
-/* A host has more containers that nobody wants than a run takes on. */
+/* When the next run is due if the host has more unwanted containers than one run takes on. */
 #define FOUND_AGAIN_MS 1000
 
-/* Values of a host. */
+/* The state of a host. */
 
 const char *host_url(const struct host *host)
 {
@@ -54,7 +54,7 @@ unsigned host_failures(const struct host *host)
 	return host->failures;
 }
 
-/* When it runs. */
+/* When the host runs. */
 
 uint32_t host_random_u32(void)
 {
@@ -104,12 +104,12 @@ static int64_t until_due_ms(const struct host *host)
 	return left > 0 ? left : 0;
 }
 
-/* The one place where a run ends, however it went. */
+/* Every run ends here. */
 static void run_ended(struct host *host, int64_t delay_ms, bool settled)
 {
 	const struct host_context *context = host->context;
 
-	/* Something was wanted while it ran: the verdict on that is still to come. */
+	/* The host was kicked during the run: the verdict on what is wanted now is still to come. */
 	if (host->again) {
 		delay_ms = 0;
 		settled = false;
@@ -119,7 +119,7 @@ static void run_ended(struct host *host, int64_t delay_ms, bool settled)
 	if (!TAILQ_EMPTY(&host->plans))
 		evtimer_add(host->timer, &(struct timeval){0});
 	context->idle(context->arg, host, settled);
-	/* The host may be gone now. */
+	/* The host may have been freed. */
 }
 
 /* Plans. */
@@ -146,7 +146,7 @@ void host_plan_cancel(struct host_plan *plan)
 			return;
 		}
 	}
-	/* Its job is under way: the list is walked when that ends. */
+	/* The plan's job is under way: answer_plans() frees the plan when the job ends. */
 	plan->cb = NULL;
 }
 
@@ -169,7 +169,8 @@ int64_t host_retry_first_ms(const struct host *host)
 	return host->settings.ssh ? host->settings.ssh->retry_interval_ms : RETRY_FIRST_MS;
 }
 
-/* Within retryTimeout it is tried each retryInterval; then it counts as unreachable, and backoff begins. */
+/* Within ssh.retryTimeout connecting is retried each ssh.retryInterval; after that the host counts as
+ * unreachable, and backoff begins. */
 static bool may_be_a_blip(const struct host *host, const struct err *err)
 {
 	return host->settings.ssh && err->kind == ERR_UNREACHABLE &&
@@ -257,8 +258,8 @@ static void note_read_configs(struct host *host, const struct job_target *target
 	}
 }
 
-/* When it is others than last time. Takes them over (NULL: none). */
-static void tell_others(struct host *host, char **told, char *now, const char *type, const char *what)
+/* Tells of containers (NULL: none) if they are not those that were last told of. Takes `now` over. */
+static void tell_if_new(struct host *host, char **told, char *now, const char *type, const char *what)
 {
 	if (now && !text_equal(*told, now))
 		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, type,
@@ -269,15 +270,15 @@ static void tell_others(struct host *host, char **told, char *now, const char *t
 
 static void tell_found(struct host *host, const struct job *job)
 {
-	tell_others(host, &host->lookalikes, job_lookalikes(job), "lookalike",
+	tell_if_new(host, &host->lookalikes, job_lookalikes(job), "lookalike",
 		    "copies of our labels, from somebody or from an image that was committed from a "
 		    "balancer: left alone, unless a balancer is to have that name");
-	tell_others(host, &host->waiting, job_waiting(job), "stays",
+	tell_if_new(host, &host->waiting, job_waiting(job), "stays",
 		    "no spec has it; it goes when what takes its place on this host is as wanted, and has a "
 		    "server that is up");
 }
 
-/* A run that ends early has done something all the same, unless it was to look only. */
+/* Keeps what a run has learned that ended early, unless it only observed. */
 static void keep(struct host *host, struct job *job)
 {
 	struct job_target *targets;
@@ -329,9 +330,10 @@ static void on_job_done(void *arg, const struct err *err)
 }
 
 /*
- * From here on something of them may be on the host: written down before anything
- * is asked for. Not earlier: what was never reached was never made. Also of one
- * that its spec has given up since the job began.
+ * The engine has answered: from here on containers of these instances may be on
+ * the host, so this is stored before the first request. Not earlier: an instance
+ * whose engine was never reached needs no removal. It is also stored of an
+ * instance that its spec has given up since the job began.
  */
 static void note_reached(void *arg, const struct job_target *targets, size_t n)
 {
@@ -345,8 +347,8 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	}
 }
 
-/* One whose clients go to others on the host, of its spec or where it listened, is not cut off; see struct
- * order. */
+/* order.drain_ms of an instance that is removed: if another balancer on the host serves its clients (of the
+ * same spec, or with the same bind addresses), its connections are not cut off. */
 static int64_t drain_ms(const struct host *host, const struct instance *instance, const struct order *order)
 {
 	const char *binds = instance_binds(instance), *spec = instance_identity(instance)->spec;
@@ -364,7 +366,8 @@ static int64_t drain_ms(const struct host *host, const struct instance *instance
 	return 0;
 }
 
-/* Counted. What is put back into the file when that one's successor under another name does not come up. */
+/* order.displaced, with a reference: the former version of a balancer that leaves and whose config file this
+ * instance takes over. It is put back into the file if this instance does not come up. */
 static struct wanted *displaced_by(const struct host *host, const struct instance *instance)
 {
 	const struct wanted *wanted = instance_revision(instance)->in_force;
@@ -379,7 +382,8 @@ static struct wanted *displaced_by(const struct host *host, const struct instanc
 	return NULL;
 }
 
-/* Whether permission bits stop this process: root may have been left without that right (capabilities(7)). */
+/* True when permission bits do not stop this process. Root may have been left without this right
+ * (capabilities(7)). */
 static bool passes_modes(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -395,7 +399,7 @@ static bool is_root(const struct host *host)
 	return ssh ? strcmp(ssh->user, "root") == 0 : passes_modes();
 }
 
-/* It is not wanted any more, and may not go yet. removal: see host_may_go. */
+/* The instance is not wanted any more, but may not be removed yet. removal: see host_may_go. */
 static bool has_to_stay(struct host *host, struct instance *instance, const struct removal **removal)
 {
 	const struct instance_revision *revision = instance_revision(instance);
@@ -404,11 +408,11 @@ static bool has_to_stay(struct host *host, struct instance *instance, const stru
 	bool stays = may != REMOVAL_ALLOWED;
 
 	instance_stay(instance, stays ? removal_why(may) : NULL);
-	host->deferred |= stays;
+	host->removal_held |= stays;
 	return stays;
 }
 
-/* What the run is to do for this balancer; false: it leaves it alone. */
+/* Gives the run its order for an instance; false: the run leaves the instance alone. */
 static bool give_order(struct host *host, struct instance *instance, const struct removal **removal,
 		       struct job_target *target)
 {
@@ -440,7 +444,8 @@ static void start_job(struct host *host)
 		.as_root = is_root(host),
 		.draining = &host->draining,
 		.silent_after_ms = context->silent_after_ms,
-		/* A plan goes first: it tells what the run that is due will do. But not twice in a row. */
+		/* Plans go before the run that is due, since they show what that run will do; but not twice
+		 * in a row. */
 		.observe_only = !TAILQ_EMPTY(&host->plans) && (until_due_ms(host) > 0 || !host->observing),
 		.open = open_stream,
 		.reached = note_reached,
@@ -454,7 +459,7 @@ static void start_job(struct host *host)
 	host->observing = options.observe_only;
 	if (host->observing)
 		TAILQ_CONCAT(&host->plans_running, &host->plans, entry);
-	host->deferred = false;
+	host->removal_held = false;
 	for (size_t i = 0; i < host->instances_n; i++)
 		n += give_order(host, host->instances[i], &removal, &targets[n]);
 	host->job = job_start(&options, targets, n);
@@ -483,8 +488,8 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		connect_failed(host, &copy);
 		return;
 	}
-	/* Lost while idle: look soon whether the host is still there; not so soon where somebody has to do
-	 * something about it. */
+	/* Lost while idle: run soon, to see whether the host is still there; but back off after an error that
+	 * only a person can resolve. */
 	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, "connection-lost",
 			"%s: %s", host->settings.url, copy.message);
 	if (host->state != HOST_WAITING)
@@ -515,7 +520,7 @@ void host_run(struct host *host)
 	host->ssh = ssh_connect(host->context->ssh, host->settings.ssh, &callbacks);
 }
 
-/* Its life. */
+/* Making and freeing. */
 
 struct host *host_new(const struct host_context *context, const struct spec_host *settings)
 {

@@ -1,4 +1,4 @@
-/* The balancers of a host: what is wanted of them, and what its runs have found. */
+/* The balancers of a host: what is wanted of them, and what runs have found. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,14 +52,14 @@ struct instance *host_wish(struct host *host, const char *name, struct wanted *w
 		instance = add(host,
 			       instance_new_at(&host->settings, wanted->spec, name, wanted->instance.image));
 	*change = hold ? instance_hold(instance, wanted) : instance_want(instance, wanted);
-	/* Written down before anything is made, so that nothing can be made and forgotten; and what is in
-	 * force, so that it is known after a restart. */
+	/* Stored before any container is made, so that none can be made and forgotten; and so that the
+	 * version in force is known after a restart. */
 	if (change->differs)
 		instance_store(instance, host->context->store);
 	return instance;
 }
 
-/* A mistyped address, say, or a mistyped path of the engine's socket. */
+/* The spec had a mistyped address, say, or a mistyped path of the engine's socket. */
 void host_forget(struct host *host, struct instance *instance)
 {
 	instance_tell(instance, host->context->events, LOG_LEVEL_INFO, "removed",
@@ -92,18 +92,17 @@ void host_configure(struct host *host, const struct spec_host *settings)
 	spec_host_copy(&host->settings, settings);
 	for (size_t i = 0; i < host->instances_n; i++)
 		instance_move(host->instances[i], settings, host->context->store);
-	/* The session was opened with what does not count any more. */
+	/* The session was opened with the former settings. */
 	host->reconnect = true;
 	host_kick(host);
 }
 
-/* What the runs find. */
+/* What runs find. */
 
-/* A HAProxy that has just started or reloaded has not checked all servers yet; its first checks take about
- * this long. */
+/* How long a HAProxy that has just started or reloaded takes to check all servers for the first time. */
 #define FIRST_CHECKS_MS 3000
 
-/* Nobody's any more: told as the host's. */
+/* Of a container that no instance stands for: told as news of the host. */
 static void tell_orphan(const struct host *host, const struct job_target *target, enum job_news news,
 			const char *type, const char *text)
 {
@@ -140,7 +139,8 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 
 static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
 {
-	/* As long as the spec has its `state` it is looked for at each start: not worth a word each time. */
+	/* A container that `state` names is looked for at each start: if it is gone already, nothing is told.
+	 */
 	if (target->result.changed || !target->order.drop_id)
 		instance_tell(instance, host->context->events, LOG_LEVEL_INFO, "removed",
 			      target->result.changed ? "nothing of it is left on the host but its files"
@@ -158,7 +158,8 @@ enum removal_verdict host_may_go(const struct host *host, const struct instance 
 	return removal_of_balancer(*removal, &leaving);
 }
 
-/* Of those that had to stay: others that leave may take minutes, and are not worth a run after the other. */
+/* True when an instance whose removal was held may go now. Without such an instance another run at once would
+ * be of no use: the others may take minutes to drain. */
 static bool may_any_go(const struct host *host)
 {
 	const struct removal *removal = NULL;
@@ -184,7 +185,7 @@ static void tell_found(struct host *host, const struct instance *instance, enum 
 		instance_tell(instance, host->context->events, LOG_LEVEL_WARNING, "found", words[look]);
 }
 
-/* Before the verdict: that is on what is in force then. */
+/* Takes in the first look. Before the verdict, which is about the version in force after it. */
 static void note_found(struct host *host, struct instance *instance, const struct job_target *target)
 {
 	const struct instance_revision *revision = instance_revision(instance);
@@ -206,7 +207,7 @@ static void note_found(struct host *host, struct instance *instance, const struc
 	host->context->found(host->context->arg);
 }
 
-/* Not later than when one of those that are silent is to get its successor. */
+/* The delay, but not beyond the time when a silent HAProxy is to get its successor. */
 static int64_t before_a_successor(const struct host *host, int64_t delay_ms)
 {
 	int64_t now = clock_ms();
@@ -253,14 +254,14 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		}
 		note_found(host, instance, target);
 		if (!wanted_same_work(revision->in_force, target->order.wanted))
-			host->again = true; /* the world has moved on meanwhile */
+			host->again = true; /* another version was put in force during the run */
 		else if (target->order.wanted && target->result.observed.stats == STATS_ANSWERED)
 			server_news_look(context->server_news, instance, &target->result.observed);
 		instance_settle(instance, target, &target->result.err, context->store, context->events);
 		observed = instance_observed(instance);
 		if (!revision->in_force && observed->old_n > 0)
 			instance_progress(instance,
-					  "drains: goes with its last connection, or at the drain timeout");
+					  "drains: ends with its last connection, or at the drain timeout");
 		soon |= target->result.changed &&
 			(observed_servers_in(observed, SERVER_UNKNOWN) > 0 || observed->old_n > 0);
 		if (target->result.err.kind == ERR_TRANSIENT &&
@@ -268,10 +269,10 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 			attempts = (unsigned)instance_verdict(instance)->attempts;
 		failing |= target->result.err.kind != ERR_NONE;
 	}
-	/* What had to stay may go now; or it does when the others, which are well, have been seen elsewhere.
-	 */
-	host->again |= host->deferred && may_any_go(host);
-	soon |= host->deferred && !failing;
+	/* Held removals: run again at once if one may go now. Else, if all is well here, run again soon: the
+	 * balancers that a removal waits for may be on other hosts. */
+	host->again |= host->removal_held && may_any_go(host);
+	soon |= host->removal_held && !failing;
 	if (attempts > 0)
 		return before_a_successor(
 			host, schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_random_u32()));
@@ -291,7 +292,7 @@ void host_keep(struct host *host, struct job_target *targets, size_t n)
 
 void host_settle_all(struct host *host, const struct err *err)
 {
-	/* From the end: the last one takes the place of one that is forgotten. */
+	/* From the end: host_forget() moves the last instance into the place that becomes free. */
 	for (size_t i = host->instances_n; i-- > 0;) {
 		struct instance *instance = host->instances[i];
 

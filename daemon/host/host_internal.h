@@ -1,7 +1,7 @@
 /*
- * What the files of a host share; nobody else includes this. host.c has its
- * runs: timer, connection, job. host_instances.c has its balancers: what is
- * wanted of them, and what the runs have found.
+ * Shared by the files of this folder; nobody else includes it. host.c has a
+ * host's runs: timer, connection, job. host_instances.c has its balancers: what
+ * is wanted of them, and what runs have found.
  */
 #ifndef APILB_HOST_INTERNAL_H
 #define APILB_HOST_INTERNAL_H
@@ -10,14 +10,14 @@
 
 #include "daemon/host/host.h"
 
-/* The local engine has no settings for this; the same as SSH's defaults. */
+/* For the local engine, which has no ssh.retryInterval: SSH's default. */
 #define RETRY_FIRST_MS 1000
 
 enum host_state {
-	HOST_WAITING,    /* for its timer */
-	HOST_DUE,        /* for a place to run */
-	HOST_CONNECTING, /* the SSH session */
-	HOST_RUNNING,    /* a job */
+	HOST_WAITING,    /* waits for its timer */
+	HOST_DUE,        /* waits for a place to run */
+	HOST_CONNECTING, /* opens its SSH session */
+	HOST_RUNNING,    /* a job is under way */
 };
 
 struct host_plan {
@@ -36,22 +36,22 @@ struct host {
 	enum host_state state;
 	struct event *timer;
 	int64_t next_run_ms; /* Unix time, for people */
-	int64_t due_ms;      /* monotonic: when it is to be reconciled, whatever plans are asked for before */
-	bool again;          /* kicked while it ran */
-	bool reconnect;      /* before the next run: the settings have changed */
-	bool deferred;       /* a removal had to wait for others */
+	int64_t due_ms;      /* monotonic: when the next run is due; runs for plans may come before */
+	bool again;          /* another run is due at once after this one */
+	bool reconnect;      /* the settings have changed: the next run opens a new SSH session */
+	bool removal_held;   /* the removal of an instance was held in the last run */
 
 	struct ssh *ssh;
 	struct job *job;
-	bool observing; /* the job is, or the last one was, for the plans, nothing else */
+	bool observing; /* the job only observes, for plans; without a job: the last one did */
 	TAILQ_HEAD(, host_plan) plans;
 	TAILQ_HEAD(, host_plan) plans_running;
 
-	char *lookalikes; /* what was last told of containers that have copies of our labels; NULL: nothing */
-	char *waiting;    /* the same of containers that were found and stay */
-	struct leaving draining; /* of those that were found, what drains */
+	char *lookalikes; /* the containers with copies of our labels that were last told of; NULL: none */
+	char *waiting;    /* the found containers that must stay for now and were last told of; NULL: none */
+	struct leaving draining; /* the found containers that drain */
 
-	unsigned failures; /* in a row, to reach it */
+	unsigned failures; /* failed attempts in a row to reach the host */
 	int64_t failing_since_ms;
 };
 
@@ -61,19 +61,19 @@ int64_t host_retry_first_ms(const struct host *host);
 
 /* host_instances.c */
 
-/* Whom the target was for; NULL: for nobody that the host still has, or it was found. */
+/* The instance that the target is for; NULL: the host no longer has it, or the run has found the target. */
 struct instance *host_instance_of(struct host *host, const struct job_target *target);
-/* What a job tells while it runs; see struct job_options. */
+/* Takes news from a running job: job_options.tell. */
 void host_news(void *arg, const struct job_target *target, enum job_news news, const char *type,
 	       const char *text);
-/* The verdicts of a run; returns when to look again. */
+/* Takes in the verdicts of a run. Returns the time, in ms, until the next run. */
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n);
-/* Whether one that is not wanted any more may go, or why not. *removal: asked for when it is NULL. */
+/* Whether an instance that is not wanted any more may be removed. Fills in *removal if it is NULL. */
 enum removal_verdict host_may_go(const struct host *host, const struct instance *instance,
 				 const struct removal **removal);
-/* Of a run that ended without verdicts: what its targets have learned. */
+/* The run has ended without verdicts: keeps what its targets have learned. */
 void host_keep(struct host *host, struct job_target *targets, size_t n);
-/* The same verdict for all: they could not be looked at. */
+/* All instances get this verdict: they could not be looked at. */
 void host_settle_all(struct host *host, const struct err *err);
 
 #endif
