@@ -8,7 +8,7 @@
 #include "daemon/instance/server_news.h"
 #include "daemon/io/watch/watch.h"
 
-/* The user does not count: another login on a machine finds the same containers. */
+/* The SSH user is not part of the key: another login on a machine finds the same containers. */
 char *fleet_host_key(const struct spec_host *settings)
 {
 	return xasprintf("%s %s", settings->label, settings->engine);
@@ -22,7 +22,7 @@ static struct fleet_host *find_host(struct fleet *fleet, const struct host *host
 	return fleet_host;
 }
 
-/* In the array that others read: at its end, or out of it, the last one taking its place. */
+/* Into the array for readers, at its end; and out of it, where the last host takes the free place. */
 
 static void list_host(struct fleet *fleet, struct fleet_host *fleet_host)
 {
@@ -169,7 +169,8 @@ static void on_idle(void *arg, struct host *host, bool settled)
 	if (instances == 0)
 		fleet_host_free(fleet, fleet_host);
 	fleet_fill_places(fleet);
-	/* Twenty hosts at once leave a megabyte of holes, which nobody needs until they are due again. */
+	/* Twenty hosts that ran at once leave a megabyte of free memory, not needed until they are due again:
+	 * give it back. */
 	if (fleet_running(fleet) == 0)
 		malloc_trim(0);
 	tell_if_quiet(fleet);
@@ -187,7 +188,7 @@ static void on_moved(void *arg)
 	tell_if_quiet(arg);
 }
 
-/* Hosts are seen in swarms: once for all of a swarm, since it goes over all specs. */
+/* Many first looks end at about the same time: the specs are applied once for all of them. */
 static void on_found(void *arg)
 {
 	struct fleet *fleet = arg;
@@ -222,7 +223,7 @@ void fleet_settings_changed(struct fleet *fleet)
 	fleet_fill_places(fleet);
 }
 
-/* What others ask. */
+/* For the other parts of the daemon. */
 
 bool fleet_touches(const struct host *host, const char *spec)
 {
@@ -334,7 +335,7 @@ static void visit_all(void *arg, server_news_visit *visit, struct server_news *n
 		visit(news, walk.instance);
 }
 
-/* Its life. */
+/* Making and freeing. */
 
 static void recall_instance(struct fleet *fleet, const struct spec_host *settings, struct store_instance *row)
 {

@@ -1,5 +1,5 @@
 /*
- * All hosts and all specs: who is wanted where, and how many run at a time.
+ * All hosts and all specs: which balancers are wanted on which host, and which hosts run now.
  */
 #ifndef APILB_FLEET_H
 #define APILB_FLEET_H
@@ -17,80 +17,82 @@ struct rollouts;
 
 struct fleet_options {
 	struct event_base *base;
-	const struct settings *settings; /* outlives the fleet; see fleet_settings_changed */
+	const struct settings *settings; /* outlives the fleet; after a change call fleet_settings_changed */
 	const struct ssh_context *ssh;
 	struct store *store;
 	struct events *events;
-	/* Nothing is due any more that has not had its verdict since the start, and no rollout gets
-	 * any further by itself: for --once. From the event
-	 * loop; may come again. */
+	/* Every host has had its verdict since the start, and no rollout can go on by itself: for --once.
+	 * From the event loop; may come more than once. */
 	void (*quiet)(void *arg);
 	void *arg;
 };
 
-/* Recalls what the store knows; no host is touched before fleet_load. */
+/* Reads the store. No host is contacted before fleet_load. */
 struct fleet *fleet_new(const struct fleet_options *options, struct err *err);
 void fleet_free(struct fleet *fleet); /* NULL is fine */
 
 /*
- * Has the spec directory read, beside the loop, and makes due what has changed; fleet_wait tells when. When
- * it cannot be read everything stays as it is. While something in it is just changing, a file may be half
- * written and be a shorter spec so far: then everything stays as well, and it is
- * read when it has settled, within WATCH_SETTLE_MAX_MS.
+ * Begins to read the spec directory, beside the loop. When it has been read, what has changed is applied, and
+ * the hosts concerned are due; fleet_wait tells when. If it cannot be read, everything stays as it is. While
+ * its files are changing, a half written file may look like a shorter spec: so the directory is read when it
+ * is quiet, within WATCH_SETTLE_MAX_MS.
  */
 void fleet_load(struct fleet *fleet);
 
-/* Of whoever has to know that all that was in the directory has been read. */
+/* Waits until the spec directory has been read. The caller owns it, and sets loaded and arg; the other
+ * members are the fleet's. */
 struct fleet_waiter {
-	void (*loaded)(void *arg, bool loaded); /* false: the fleet ends before */
+	void (*loaded)(void *arg, bool loaded); /* false: the fleet is freed first */
 	void *arg;
-	struct fleet_waiters *queue; /* the fleet's, like the entry */
+	struct fleet_waiters *queue;
 	TAILQ_ENTRY(fleet_waiter) entry;
 };
-/* False: all that was written so far has been read, also in files that specs name; true: loaded comes, once,
- * from the event loop, when that has settled and been read, or could not be (fleet_directory_error): also
- * when the look hangs, and then false until it goes on. */
+/*
+ * False: there is nothing to wait for: all that was written so far has been read, also in files that specs
+ * name; or reading hangs. True: loaded comes, once, from the event loop, when it has been read, could not be
+ * read, or hangs: see fleet_directory_error for the last two.
+ */
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter);
 void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loaded does not come */
-/* resync_ms, silent_after_ms and concurrency have changed. */
+/* Takes over new values of resync_ms, silent_after_ms and concurrency. */
 void fleet_settings_changed(struct fleet *fleet);
-/* Makes due every host that has to do with the spec (NULL: all). Returns how many hosts. */
+/* Makes due every host that the spec touches (NULL: every host). Returns the number of hosts. */
 size_t fleet_kick(struct fleet *fleet, const char *spec);
 
-/* Holds all changes of a spec, but no repairs; goes on with what was held or has stopped. False: there was
- * nothing to do. See rollouts.h. */
+/* fleet_pause holds all changes of a spec, but no repairs; fleet_resume ends the pause, or a stop of its
+ * rollout. False: the spec is paused already, or there is nothing to resume. See rollouts.h. */
 bool fleet_pause(struct fleet *fleet, const char *spec);
 bool fleet_resume(struct fleet *fleet, const char *spec);
 struct rollouts *fleet_rollouts(const struct fleet *fleet);
 
-/* Tells all that the last look has found, for who ends now. */
+/* Tells at once all errors of specs that are still to be told: before the daemon ends. */
 void fleet_tell_all(struct fleet *fleet);
 
-/* True once the directory, or without it the store, has said what is wanted. */
+/* True once the specs have been applied: those of the directory, or, if it cannot be read, of the store. */
 bool fleet_is_ready(const struct fleet *fleet);
 /* Why the spec directory could not be read at the last attempt; NULL when it could. */
 const char *fleet_directory_error(const struct fleet *fleet);
-/* Why changes in it are seen at the next resync only, or NULL. */
+/* Why changes in the spec directory are seen at the next resync only; NULL: they are seen at once. */
 const char *fleet_watch_trouble(const struct fleet *fleet);
 const struct specs *fleet_specs(const struct fleet *fleet);
 struct host *const *fleet_hosts(const struct fleet *fleet, size_t *n);
 
-/* Goes over all balancers: begin with {.fleet = fleet}, go on while fleet_next() is true. Meanwhile none is
- * added or dropped. */
+/* Walks over all balancers: begin with {.fleet = fleet}, go on while fleet_next() is true. No balancer may be
+ * added or dropped meanwhile. */
 struct fleet_walk {
 	const struct fleet *fleet;
-	struct host *host; /* of this balancer: */
+	struct host *host; /* the host of `instance` */
 	struct instance *instance;
-	size_t hosts, instances; /* where to go on */
+	size_t hosts, instances; /* where the walk goes on; private */
 };
 bool fleet_next(struct fleet_walk *walk);
 
-size_t fleet_running(const struct fleet *fleet); /* hosts that have a place */
+size_t fleet_running(const struct fleet *fleet); /* number of hosts that have a place to run */
 
-/* Every instance is as wanted, none is on its way out, and every spec is valid. */
+/* True when every instance is converged, none is still to be removed, and every spec is valid. */
 bool fleet_is_converged(const struct fleet *fleet);
 
-/* Whether an instance of the spec (NULL: any) is, or was, on the host. */
+/* True when the host has an instance of the spec (NULL: of any spec), wanted or still to be removed. */
 bool fleet_touches(const struct host *host, const char *spec);
 
 #endif

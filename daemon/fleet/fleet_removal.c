@@ -1,4 +1,5 @@
-/* What is known of all balancers, for core/removal to decide what may go. */
+/* Collects what is known of all balancers, so that core/removal can decide which containers may be removed.
+ */
 #include "daemon/core/removal.h"
 #include "daemon/fleet/fleet_internal.h"
 #include "daemon/specs/specs.h"

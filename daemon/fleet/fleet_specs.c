@@ -1,4 +1,4 @@
-/* What the specs in force want of the hosts: core/assign decides, here it is carried out. */
+/* Applies the specs in force: core/assign decides what follows from them, and this file carries it out. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,20 +7,20 @@
 #include "daemon/core/spec/spec_state.h"
 #include "daemon/fleet/fleet_internal.h"
 
-/* What assign is told of, item by item. */
+/* The items that assign is told of. */
 
 struct wish {
 	struct fleet_host *fleet_host;
 	const struct spec *spec;
 	const struct spec_instance *said;
 	struct wanted *wanted;
-	/* When it is carried out. */
-	struct instance *instance; /* NULL: somebody else has its place */
+	/* Set when the decision is carried out. */
+	struct instance *instance; /* NULL: another wish has the host and name */
 	bool edited, left_out;
 };
 
 struct leftover {
-	char *host; /* its key: it is no host of the fleet unless something is done there */
+	char *host; /* the key of its host, which is added to the fleet only if there is something to do */
 	const struct spec *spec;
 	const struct spec_state_entry *entry;
 };
@@ -31,7 +31,7 @@ struct known {
 	bool kept;
 };
 
-/* The specs are applied. Each item is told to assign at the same place of the array below it. */
+/* One application of the specs. wishes[i] is told to assign as told_wishes[i], and so are the others. */
 struct application {
 	struct fleet *fleet;
 	struct wish *wishes;
@@ -43,7 +43,7 @@ struct application {
 	struct assign_world world;
 };
 
-/* What there is. */
+/* Telling assign. */
 
 /* Most of what is wanted stays as it was when specs change: then it need not be rendered anew. */
 static struct wanted *wanted_for(struct fleet *fleet, struct fleet_host *fleet_host, const struct spec *spec,
@@ -189,7 +189,7 @@ static void application_clear(struct application *all)
 	free(all->told_known);
 }
 
-/* What is decided. Each returns the host if there is something to do on it. */
+/* Carrying the decisions out. Each function returns the host if there is something to do on it, else NULL. */
 
 typedef struct fleet_host *carry_out(struct application *all, const struct assign_decision *decision);
 
@@ -275,7 +275,7 @@ static void carry_all_out(struct application *all)
 	free(decisions);
 }
 
-/* In the specs' order, which is the order of their turns. */
+/* Tells the rollouts of all balancers, in the specs' order, which is the order of turns. */
 static void roll_out(const struct application *all)
 {
 	struct rollout_part *parts = xcalloc(all->world.wishes_n + all->world.known_n + 1, sizeof(*parts));
