@@ -5,7 +5,7 @@
 
 #include "common/mem.h"
 
-/* Notes down what the parser asks. */
+/* The argument of the parser's callbacks, which record its questions in the verdict. */
 struct parsing {
 	struct verdict *verdict;
 	const struct verdict_context *context;
@@ -82,7 +82,8 @@ bool verdict_stands(const struct verdict *verdict, const struct verdict_context 
 	if (strcmp(sha256, verdict->text_sha256) != 0 ||
 	    !named_files_unchanged(context->named, verdict->read, verdict->read_n))
 		return false;
-	/* An empty list that is in force has removed what was recorded: that is what it was for. */
+	/* An empty list is valid only while containers are recorded. Once in force it stays valid, although
+	 * it has removed them. */
 	return valid || !verdict->asked ||
 	       verdict->recorded == context->has_recorded(context->arg, context->name);
 }

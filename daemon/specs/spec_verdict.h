@@ -1,8 +1,8 @@
 /*
- * What a spec's text was found to be, and all else that this followed from: the
- * files that it names, and whether containers of it are recorded. As long as
- * those are as they were the text need not be parsed again, which takes its
- * time for a large one.
+ * A verdict records what the parser's result for a spec's text followed from: the
+ * text, the files that it names, and whether containers of the spec are recorded.
+ * While these are unchanged the text need not be parsed again: to parse a large
+ * text takes long.
  */
 #ifndef APILB_SPEC_VERDICT_H
 #define APILB_SPEC_VERDICT_H
@@ -15,16 +15,17 @@
 #include "daemon/specs/named_files.h"
 
 struct verdict {
-	char text_sha256[SHA256_HEX_SIZE]; /* "": there is no verdict */
-	struct spec_source *read;          /* sha256 of the text, or of why it could not be read */
+	char text_sha256[SHA256_HEX_SIZE]; /* of the spec's text; "": there is no verdict */
+	struct spec_source *read;          /* the named files: sha256 of the content, or of the error */
 	size_t read_n;
-	bool asked, recorded; /* whether containers are recorded, if that mattered */
+	bool asked;    /* the parser asked whether containers are recorded */
+	bool recorded; /* the answer */
 };
 
 void verdict_clear(struct verdict *verdict);
-void verdict_copy(struct verdict *to, const struct verdict *from); /* `to` is empty */
+void verdict_copy(struct verdict *to, const struct verdict *from); /* `to` must be empty */
 
-/* The surroundings of a text. */
+/* What the parser may ask about while it parses a text. */
 struct verdict_context {
 	const char *name; /* the spec's */
 	bool have_agent;
@@ -35,11 +36,11 @@ struct verdict_context {
 	bool recalled; /* see struct spec_context */
 };
 
-/* spec_parse, with the verdict that it comes to. */
+/* Calls spec_parse, and records its verdict. */
 struct spec *verdict_parse(struct verdict *verdict, const struct verdict_context *context, const char *path,
 			   const char *text, size_t len, struct spec_errors *errors);
 
-/* Whether verdict_parse would find the same again. valid: it found a spec. */
+/* True when verdict_parse would have the same result again. valid: the result was a spec. */
 bool verdict_stands(const struct verdict *verdict, const struct verdict_context *context, const char *text,
 		    size_t len, bool valid);
 

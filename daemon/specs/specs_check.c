@@ -1,4 +1,4 @@
-/* apilbd --check: the spec directory, and nothing else. */
+/* apilbd --check: checks the spec directory, and does nothing else. */
 #include "daemon/specs/specs_check.h"
 
 #include <stdatomic.h>
@@ -9,7 +9,7 @@
 #include "daemon/specs/spec_look.h"
 #include "daemon/specs/specs.h"
 
-/* Names of files come from whoever may write to the directory. */
+/* Made printable: the names of files come from anybody who may write to the directory. */
 static void complain(const char *prefix, const char *text)
 {
 	char *safe = text_printable(text, TEXT_LINE);

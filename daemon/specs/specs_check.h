@@ -4,8 +4,9 @@
 
 #include <stdbool.h>
 
-/* Reads a spec directory, waiting for the disk, and prints a summary (stdout), or each error and each file
- * with another name than a spec's (stderr). Returns whether it can be read and all of it is valid. */
+/* Reads a spec directory, and waits for the disk meanwhile. Prints a summary to stdout, or to stderr each
+ * error and each file whose name is not a spec's. True: the directory can be read, and all its specs are
+ * valid. */
 bool specs_check(const char *dir);
 
 #endif
