@@ -138,17 +138,17 @@ END_TEST
 static const struct {
 	const char *line, *message;
 } bad_lines[] = {
-	{"--nonsense", "unknown option, or one that takes no value: --nonsense; see --help"},
-	{"--once=yes", "unknown option, or one that takes no value: --once=yes; see --help"},
-	{"-x", "unknown option, or one that takes no value: -x; see --help"},
-	{"--log", "unknown option, or one that takes no value: --log; see --help"},
+	{"--nonsense", "unknown option, or a value for an option that takes none: --nonsense; see --help"},
+	{"--once=yes", "unknown option, or a value for an option that takes none: --once=yes; see --help"},
+	{"-x", "unknown option, or a value for an option that takes none: -x; see --help"},
+	{"--log", "unknown option, or a value for an option that takes none: --log; see --help"},
 	{"--owner", "--owner needs a value; see --help"},
 	{"file.yaml", "unexpected argument \"file.yaml\"; see --help"},
 	{"--once --check", "--once and --check exclude each other"},
 	{"--spec-dir=", "--spec-dir : must not be empty"},
 	{"--config=", "--config: must not be empty"},
 	{"--owner -x",
-	 "--owner -x: must be a label's value: a letter or digit, then at most 62 letters, digits, \".\", "
+	 "--owner -x: must be a label value: a letter or digit, then at most 62 letters, digits, \".\", "
 	 "\"_\" or \"-\""},
 	{"--resync 999ms", "--resync 999ms: must be 1s or more"},
 	{"--silent-after 0s", "--silent-after 0s: must be 1s or more"},
@@ -193,7 +193,7 @@ static const struct {
 	{"\n  once: true\n", "2:3: once: unknown key; allowed are specDir, stateDir, socket, owner, resync, "
 			     "silentAfter, concurrency, "
 			     "logLevel, logFormat"},
-	{"owner: a\nresync: 30s\nowner: b\n", "3:1: owner: stands here a second time"},
+	{"owner: a\nresync: 30s\nowner: b\n", "3:1: owner: is given twice"},
 	{"owner: a\nconcurrency: many\n", "2:1: concurrency: must be a whole number from 1 to 1000"},
 	{"specDir: [a, b]\n", "1:10: specDir: must be a single value, not a list or a map"},
 	{"specDir:\n  a: b\n", "2:3: specDir: must be a single value, not a list or a map"},

@@ -444,8 +444,9 @@ START_TEST(what_instances_share_is_bounded)
 		items = more;
 	}
 	text = xasprintf("bindAddress: '*'\nservers:\n%sapiLoadBalancers:\n%s", items, instances);
-	refused_soon(text, strlen(text),
-		     "too large: what instances share may take at most 64 MiB and 250000 list items");
+	refused_soon(
+		text, strlen(text),
+		"too large: the values that instances share may take at most 64 MiB and 250000 list items");
 	free(text);
 	free(items);
 	free(instances);

@@ -14,7 +14,7 @@
 #define LETTERS_AND_DIGITS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #define OWNER_MAX 63
 
-/* How a value is read: into the field, or not at all. */
+/* Parsers of single values. On an error the field keeps its value. */
 
 static int parse_path(void *field, const char *text, struct err *err)
 {
@@ -34,7 +34,7 @@ static int parse_owner(void *field, const char *text, struct err *err)
 	if (len == 0 || len > OWNER_MAX || !strchr(LETTERS_AND_DIGITS, text[0]) ||
 	    strspn(text, LETTERS_AND_DIGITS "._-") != len)
 		return err_set(err, ERR_SPEC,
-			       "must be a label's value: a letter or digit, then at most %d letters, digits, "
+			       "must be a label value: a letter or digit, then at most %d letters, digits, "
 			       "\".\", \"_\" "
 			       "or \"-\"",
 			       OWNER_MAX - 1);
@@ -58,7 +58,7 @@ static int parse_concurrency(void *field, const char *text, struct err *err)
 	size_t len = strlen(text);
 	int n = 0;
 
-	/* So short that it cannot overflow. */
+	/* Nine digits always fit an int. */
 	if (len > 0 && len <= 9 && strspn(text, "0123456789") == len)
 		n = atoi(text);
 	if (n < 1 || n > SETTINGS_MAX_CONCURRENCY)
@@ -92,13 +92,13 @@ static int parse_flag(void *field, const char *text, struct err *err)
 
 static const struct row {
 	const char *option;
-	const char *key;   /* in the settings file; NULL: not there */
+	const char *key;   /* in the settings file; NULL: an option only */
 	const char *value; /* what --help calls it; NULL: the option has none */
 	const char *fallback;
 	const char *help;
 	int (*parse)(void *field, const char *text, struct err *err);
 	size_t offset, size;
-	bool restart; /* a char *, on which others stand: it cannot change while the daemon runs */
+	bool restart; /* a char * to which others point: a new value needs a restart */
 } rows[] = {
 #define FIELD(name) offsetof(struct settings, name), sizeof(((struct settings *)NULL)->name)
 	{"config", NULL, "FILE", APILB_DEFAULT_SETTINGS, "settings file", parse_path, FIELD(config_file),
@@ -113,8 +113,8 @@ static const struct row {
 	{"resync", "resync", "DURATION", "30s", "how often every host is looked at", parse_seconds,
 	 FIELD(resync_ms), false},
 	{"silent-after", "silentAfter", "DURATION", "1m",
-	 "how long a HAProxy may not answer before another takes over", parse_seconds, FIELD(silent_after_ms),
-	 false},
+	 "how long a HAProxy may be silent before a successor takes over", parse_seconds,
+	 FIELD(silent_after_ms), false},
 	{"concurrency", "concurrency", "N", "64", "how many hosts are worked on at once", parse_concurrency,
 	 FIELD(concurrency), false},
 	{"once", NULL, NULL, NULL, "converge everything once, and exit", parse_flag, FIELD(once), false},
@@ -149,11 +149,13 @@ static void print_help(void)
 		putchar('\n');
 		free(option);
 	}
-	printf("\nAn option wins over the settings file, which has the same settings, written like specDir.\n"
+	printf("\nOptions override the settings file, whose keys are the same names written like specDir.\n"
 	       "See apilbd(8) and apilb-spec(5).\n");
 }
 
-/* Collects what is given, without judging it; the last one wins. Returns 1 when that was all there is to do.
+/*
+ * Collects the options without judging their values; of a repeated option the last value counts.
+ * Returns 1 when --help or --version has been printed.
  */
 static int read_options(int argc, char **argv, const char **given, struct err *err)
 {
@@ -163,16 +165,17 @@ static int read_options(int argc, char **argv, const char **given, struct err *e
 	for (size_t i = 0; i < ROWS; i++)
 		options[i] = (struct option){rows[i].option, rows[i].value ? required_argument : no_argument,
 					     NULL, i + 1};
-	/* 0 makes glibc begin anew: a reload comes here a second time. */
+	/* 0 makes glibc's getopt start over: a reload parses a second time. */
 	optind = 0;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
 		if (c == ':')
 			return err_set(err, ERR_SPEC, "%s needs a value; see --help", argv[optind - 1]);
 		if (c < 1 || c > (int)ROWS)
-			return err_set(err, ERR_SPEC,
-				       "unknown option, or one that takes no value: %s; see --help",
-				       argv[optind - 1]);
+			return err_set(
+				err, ERR_SPEC,
+				"unknown option, or a value for an option that takes none: %s; see --help",
+				argv[optind - 1]);
 		given[c - 1] = optarg ? optarg : "";
 	}
 	if (optind < argc)
@@ -215,7 +218,7 @@ static int set_from_file(void *arg, const char *key, const char *value, struct e
 		if (!rows[i].key || strcmp(rows[i].key, key) != 0)
 			continue;
 		if (context->seen[i])
-			return err_set(err, ERR_SPEC, "stands here a second time");
+			return err_set(err, ERR_SPEC, "is given twice");
 		context->seen[i] = true;
 		return rows[i].parse(field_of(context->settings, &rows[i]), value, err);
 	}

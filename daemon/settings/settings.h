@@ -30,17 +30,18 @@ struct settings {
 };
 
 /*
- * 0: go on. 1: done, --help or --version has been printed to stdout. -1: err
- * (ERR_SPEC) names the option, or the file, line, column and key, and what is
- * allowed. The settings are the caller's to clear only on 0. A settings file
- * that does not exist is fine unless --config named it.
+ * Returns 0: go on. 1: done, --help or --version has been printed to stdout.
+ * -1: err (ERR_SPEC) names the option, or the file, line, column and key, and
+ * says what is allowed. Only after 0 must the caller clear the settings. A
+ * settings file that does not exist is fine unless --config named it.
  */
 int settings_parse(struct settings *settings, int argc, char **argv, struct err *err);
 
 /*
- * The same again, for SIGHUP: takes over what can change while the daemon runs. What
- * cannot stays as it is, the strings that others stand on among it; *restart (caller frees) then names it
- * ("specDir, socket"), else it is NULL. On failure nothing changes.
+ * Parses options and file again, for SIGHUP, and takes over the settings that can change while the
+ * daemon runs. The others keep their value, and their strings, to which others point; *restart
+ * (caller frees) then lists the keys of those that differ ("specDir, socket"), else it is NULL.
+ * After a failure nothing has changed.
  */
 int settings_reload(struct settings *settings, int argc, char **argv, char **restart, struct err *err);
 

@@ -18,7 +18,7 @@ struct reader {
 	struct err *err;
 };
 
-/* Puts "FILE:LINE:COLUMN: " in front; libyaml counts from 0. */
+/* Prefixes the error with FILE:LINE:COLUMN; libyaml counts from 0. */
 static int at_mark(struct reader *reader, const yaml_mark_t *mark)
 {
 	return err_prefix(reader->err, "%s:%zu:%zu", reader->file, mark->line + 1, mark->column + 1);
@@ -39,7 +39,9 @@ static int next_event(struct reader *reader)
 	return at_mark(reader, &reader->parser.problem_mark);
 }
 
-/* A scalar of this event; NULL for anything else, and for one with a NUL byte inside. */
+/*
+ * The text of the current event; NULL if that is no scalar, or holds a NUL byte.
+ */
 static const char *scalar(const struct reader *reader)
 {
 	const char *value = (const char *)reader->event.data.scalar.value;
@@ -71,7 +73,10 @@ static int read_pair(struct reader *reader,
 	return rc;
 }
 
-/* stream, document, map, pairs, and the ends of these; an empty file has no document. */
+/*
+ * The events: stream, document and map begin, pairs follow, all three end. An empty file has no
+ * document.
+ */
 static int read_document(struct reader *reader,
 			 int (*set)(void *arg, const char *key, const char *value, struct err *err),
 			 void *arg)
@@ -82,7 +87,7 @@ static int read_document(struct reader *reader,
 		return 0;
 	if (next_event(reader) < 0)
 		return -1;
-	/* All comments, or a lone "---": an empty scalar. */
+	/* A lone "---", also with comments, is an empty scalar. */
 	if (scalar(reader) && !*scalar(reader))
 		return 0;
 	if (reader->event.type != YAML_MAPPING_START_EVENT)
@@ -101,7 +106,7 @@ static int read_document(struct reader *reader,
 							   : fail(reader, "a second document is not allowed");
 }
 
-/* NULL with errno set; what is not a regular file could block. */
+/* Opens regular files only: to read another kind could block. Returns NULL with errno set. */
 static FILE *open_file(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -1,4 +1,4 @@
-/* The settings file's form: a flat YAML map of scalars. Internal to settings.c. */
+/* The format of the settings file: a flat YAML map of scalars. Used by settings.c only. */
 #ifndef APILB_SETTINGS_FILE_H
 #define APILB_SETTINGS_FILE_H
 
@@ -7,8 +7,9 @@
 #include "common/err.h"
 
 /*
- * Calls set for each key; its error is given the file, line, column and key in
- * front. must_exist: a file that is not there is an error, not an empty one.
+ * Calls set for each key; an error of set gets the file, line, column and key
+ * in front. must_exist: a missing file is an error; without it, the same as an
+ * empty file.
  */
 int settings_file_read(const char *file, bool must_exist,
 		       int (*set)(void *arg, const char *key, const char *value, struct err *err), void *arg,

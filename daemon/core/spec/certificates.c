@@ -17,7 +17,7 @@ static int no_passphrase(char *buf, int size, int writing, void *arg)
 	return -1;
 }
 
-/* Whether the reading ended because there is no further certificate. */
+/* Whether reading ended because there is no further certificate. */
 static bool is_at_end(void)
 {
 	unsigned long code = ERR_peek_last_error();
@@ -55,9 +55,7 @@ static int check(const char *text, struct err *err)
 	return 0;
 }
 
-/* In a large fleet it is the same CA thousands of times, and to parse it takes twenty times as long as to
- * hash it.
- */
+/* A large fleet has the same CA thousands of times, and parsing takes twenty times as long as hashing. */
 int certificates_check(const char *text, struct err *err)
 {
 	static char last_good[SHA256_HEX_SIZE];

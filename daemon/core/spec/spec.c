@@ -18,7 +18,7 @@
 #include "daemon/core/spec/spec_syntax.h"
 #include "daemon/core/spec/yaml_tree.h"
 
-/* What the instances say about a host, for entries of `state` that say less. */
+/* The SSH settings that instances give for an address, for entries of `state` that give fewer. */
 struct known_host {
 	UT_hash_handle hh;
 	char *address;
@@ -39,18 +39,19 @@ struct reader {
 
 static bool merged_too_large(struct reader *r, const struct yaml_value *at)
 {
-	size_t times = r->context->recalled ? SPEC_RECALLED_TIMES : 1;
+	size_t factor = r->context->recalled ? SPEC_RECALLED_TIMES : 1;
 
-	if (r->merge.bytes <= times * SPEC_MAX_MERGED_BYTES &&
-	    r->merge.items <= times * SPEC_MAX_MERGED_ITEMS)
+	if (r->merge.bytes <= factor * SPEC_MAX_MERGED_BYTES &&
+	    r->merge.items <= factor * SPEC_MAX_MERGED_ITEMS)
 		return false;
 	report_at(r->report, at,
-		  "too large: what instances share may take at most %u MiB and %u list items in all of them",
+		  "too large: the values that instances share may take at most %u MiB and %u list items in "
+		  "total",
 		  SPEC_MAX_MERGED_BYTES >> 20, SPEC_MAX_MERGED_ITEMS);
 	return true;
 }
 
-/* Whether to go on to the next of them. */
+/* Whether to read the next item. */
 static bool has_room(struct reader *r, const struct yaml_value *at)
 {
 	return !report_is_full(r->report) && !merged_too_large(r, at);
@@ -84,7 +85,7 @@ static void forget_hosts(struct reader *r)
 	}
 }
 
-/* One that was in force once stays so: it serves, whatever can be said of it. */
+/* A spec from the store is not judged by size: it serves already. */
 static void check_size(struct reader *r, const struct spec_instance *instance, const struct yaml_value *at)
 {
 	size_t most;
@@ -99,7 +100,7 @@ static void check_size(struct reader *r, const struct spec_instance *instance, c
 			  most >> 10, HOST_FILE_MAX_BYTES >> 10);
 }
 
-/* flexkube's propagateInstance: what the instance gives, else the top level, else the default. */
+/* flexkube's propagateInstance: the instance's value, else the top level's, else the default. */
 static void read_instance(struct reader *r, struct spec_instance *instance, struct yaml_value *map)
 {
 	struct spec_layers layers = {{map, r->root}};
@@ -109,7 +110,7 @@ static void read_instance(struct reader *r, struct spec_instance *instance, stru
 	r->merge.at = map;
 	spec_health_check(r->files, map, r->report);
 	fields_fill(&spec_instance_fields, instance, &layers, &r->merge);
-	spec_health_settle(r->files, &instance->health_check, &layers, &r->merge);
+	spec_health_finish(r->files, &instance->health_check, &layers, &r->merge);
 	spec_host_merge(&instance->host, map, NULL, r->top_ssh, r->context, &r->merge);
 	if (instance->host.label && instance->name)
 		instance->id = xasprintf("%s/%s/%s", r->spec->name, instance->host.label, instance->name);
@@ -138,7 +139,7 @@ static void read_instances(struct reader *r, const struct yaml_value *list)
 	report_up(r->report, before);
 }
 
-/* The instance with the same address has what an entry leaves out, such as the key. */
+/* What the entry leaves out, such as the key, the instance with the same address has. */
 static struct yaml_value *known_ssh(const struct reader *r, struct yaml_value *entry)
 {
 	const struct yaml_value *address = given(spec_host_own_ssh(entry), "address");
@@ -164,7 +165,7 @@ static void read_files(struct spec_state_entry *entry, const struct yaml_value *
 		entry->files[entry->files_n++] = xstrdup(files->pairs[i].key->text);
 }
 
-/* flexkube also keeps entries of containers that are gone. */
+/* flexkube keeps entries of containers that are gone, without an ID. */
 static bool has_container(const struct yaml_value *entry)
 {
 	return given(given(given(entry, "container"), "status"), "id") != NULL;
@@ -198,19 +199,18 @@ static void read_state_entry(struct reader *r, const char *key, struct yaml_valu
 }
 
 /*
- * Nothing is made of such an entry, and its host is not connected to for it: that
- * something is missing, such as an image or a password, is no error. It only says
- * where, and under which name, its files are.
+ * An entry without a container only says where, and under which name, its files are. No connection
+ * is made for it, so a missing image or password is no error.
  */
 static void read_files_only(struct reader *r, const char *key, struct yaml_value *map)
 {
 	struct spec_state_entry *entry = &r->spec->state[r->spec->state_n];
-	struct report unheard = {.file = r->report->file};
+	struct report dropped = {.file = r->report->file};
 
-	r->merge.report = &unheard;
+	r->merge.report = &dropped;
 	read_state_entry(r, key, map);
 	r->merge.report = r->report;
-	spec_errors_clear(&unheard.errors);
+	spec_errors_clear(&dropped.errors);
 	if (entry->host.label) {
 		if (!entry->name)
 			entry->name = xstrdup("");
@@ -249,9 +249,8 @@ static bool has_recorded(const struct spec_context *context)
 }
 
 /*
- * Nothing wanted means that everything is removed, so it must be said in so
- * many words: a file that was cut short, or a state file that was put in the
- * wrong directory, does not say it.
+ * An empty list removes everything, so the file must say it explicitly: a file
+ * that was cut short, or a state file in the wrong directory, does not.
  */
 static void check_empty(struct reader *r, const struct yaml_value *list, const struct yaml_value *state)
 {
@@ -315,7 +314,7 @@ static void read_document(struct reader *r)
 	check_clashes(r);
 }
 
-/* The base name, also where it is not one that a spec directory would accept. */
+/* The base name; where a spec directory would not accept that, with '_' for other characters. */
 static char *name_of(const char *file)
 {
 	const char *slash = strrchr(file, '/');
@@ -346,16 +345,17 @@ static void read_tree(struct reader *r, const struct yaml_tree *tree)
 struct spec *spec_parse(const char *file, const char *text, size_t len, const struct spec_context *context,
 			struct spec_errors *errors)
 {
-	static const struct yaml_limits now = {SPEC_MAX_BYTES, SPEC_MAX_NODES, SPEC_MAX_DEPTH};
-	static const struct yaml_limits once = {(size_t)SPEC_RECALLED_TIMES * SPEC_MAX_BYTES,
-						(size_t)SPEC_RECALLED_TIMES * SPEC_MAX_NODES, SPEC_MAX_DEPTH};
+	static const struct yaml_limits today = {SPEC_MAX_BYTES, SPEC_MAX_NODES, SPEC_MAX_DEPTH};
+	static const struct yaml_limits recalled = {(size_t)SPEC_RECALLED_TIMES * SPEC_MAX_BYTES,
+						    (size_t)SPEC_RECALLED_TIMES * SPEC_MAX_NODES,
+						    SPEC_MAX_DEPTH};
 	struct report *report;
 	struct reader r = {.context = context};
 	struct yaml_tree *tree;
 	size_t line, column;
 	struct err err;
 
-	tree = yaml_tree_parse(text, len, context->recalled ? &once : &now, &line, &column, &err);
+	tree = yaml_tree_parse(text, len, context->recalled ? &recalled : &today, &line, &column, &err);
 	if (!tree) {
 		spec_errors_add(errors, file, line, column, "", "%s", err.message);
 		return NULL;
@@ -403,7 +403,10 @@ void spec_free(struct spec *spec)
 	free(spec);
 }
 
-/* The engine is a field of the instance (`runtime`) and of its host; each may clear or copy it first. */
+/*
+ * host.engine is a field of the instance (`runtime`) and of the host: the first copy is freed
+ * before the second is made.
+ */
 void spec_instance_copy(struct spec_instance *to, const struct spec_instance *from)
 {
 	*to = (struct spec_instance){.index = from->index,

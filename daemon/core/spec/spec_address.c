@@ -1,4 +1,4 @@
-/* Addresses: of hosts, of servers, of binds. */
+/* Addresses of hosts, servers and binds. */
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #define MAX_DNS_NAME 253
 #define MAX_DNS_LABEL 63
 
-/* Only ASCII: isalnum() would ask the locale. */
+/* ASCII only: isalnum() depends on the locale. */
 static bool is_name_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -18,8 +18,8 @@ static bool is_name_char(char c)
 }
 
 /*
- * RFC 1123, and underscores, which real networks have. A name whose last label
- * is all digits is a mistyped IPv4 address.
+ * RFC 1123, plus underscores, which real networks use. If the last label is all
+ * digits, the name is a mistyped IPv4 address.
  */
 static bool is_dns_name(const char *text)
 {
@@ -45,7 +45,7 @@ static bool is_dns_name(const char *text)
 	return label != text && !digits;
 }
 
-/* The shortest form of an address of this family; NULL: it is none. */
+/* The shortest form of an address of this family; NULL: text is not such an address. */
 static char *canonical_ip(int family, const char *text)
 {
 	char buf[INET6_ADDRSTRLEN];
@@ -65,7 +65,7 @@ static char *lower(const char *text)
 	return copy;
 }
 
-/* A host without brackets: name, IPv4 or IPv6; NULL: it is none of them. */
+/* A host without brackets: name, IPv4 or IPv6 address; NULL: text is none of these. */
 static char *canonical_host(const char *text, bool *ipv6)
 {
 	char *host = canonical_ip(AF_INET6, text);
@@ -78,7 +78,10 @@ static char *canonical_host(const char *text, bool *ipv6)
 	return host;
 }
 
-/* "[inside]rest": the inside, which the caller frees, and where the rest begins; NULL: not so. */
+/*
+ * Splits "[inside]rest": returns the inside, which the caller frees; *rest is what follows. NULL:
+ * no brackets.
+ */
 static char *in_brackets(const char *text, const char **rest)
 {
 	const char *end = text[0] == '[' ? strchr(text, ']') : NULL;
@@ -129,9 +132,9 @@ int syntax_port(const char *text, struct err *err)
 }
 
 /*
- * Splits "host:port" and "[IPv6]:port". *port points at the text after the
- * colon, and is NULL when there is none; the caller frees the host. Returns
- * NULL when brackets are not as they must be.
+ * Splits "host:port" and "[IPv6]:port". Returns the host, which the caller
+ * frees, or NULL if the brackets are malformed. *port: the text after the
+ * colon; NULL: there is no colon.
  */
 static char *split_port(const char *text, const char **port, bool *bracketed)
 {
@@ -169,7 +172,10 @@ int server_parse(const char *text, struct spec_server *server, struct err *err)
 		       "\"[2001:db8::1]:6443\", with a port from 1 to 65535");
 }
 
-/* The host of a bind: all addresses, or one; never a name, which could change its meaning. */
+/*
+ * The IP of a bind: "*" for all addresses, or one address. Not a name: what it stands for could
+ * change.
+ */
 static char *bind_ip(const char *host, bool bracketed, bool *ipv6)
 {
 	*ipv6 = bracketed;
@@ -197,7 +203,7 @@ int bind_parse(const char *text, struct spec_bind *bind, struct err *err)
 		return 0;
 	bind_clear(bind);
 	if (strchr(text, ','))
-		return err_set(err, ERR_SPEC, "must be one address: several are written as a list");
+		return err_set(err, ERR_SPEC, "must be one address; write several as a list");
 	return err_set(
 		err, ERR_SPEC,
 		"must be an IP address, or IP:PORT, such as \"127.0.0.1\", \"0.0.0.0:6443\" or "

@@ -1,4 +1,4 @@
-/* What is wrong with a document by itself: kinds, keys, and the syntax of values. */
+/* Checks that need no other part of the document: kinds, keys, and the syntax of values. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,10 @@ static const char *const kind_names[YAML_KINDS] = {
 	[YAML_MAP] = "a map",
 };
 
-/* Part of a key is nearer than its length says: "keyfile" means "privateKeyFile". */
+/*
+ * If one key is part of the other, they are nearer than the edit distance says: "keyfile" means
+ * "privateKeyFile".
+ */
 static unsigned likeness(const char *key, const char *known)
 {
 	unsigned d = text_distance(key, known);
@@ -56,23 +59,22 @@ static void report_unknown_key(const struct spec_fields *fields, struct yaml_val
 	size_t len = 0;
 
 	if (fields->n == 0) {
-		report_value(report, key, "unknown key: none is known here, write {}");
+		report_value(report, key, "unknown key: no key is allowed here, write {}");
 		return;
 	}
 	for (size_t i = 0; i < fields->n && len < sizeof(known); i++)
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
 					fields->v[i].key);
 	if (fields->above && find_field(fields->above, key->text))
-		report_value(
-			report, key,
-			"unknown key here: it belongs to the top level, for all of the spec. Known here: %s",
-			known);
+		report_value(report, key,
+			     "unknown key here: it belongs to the top level of the spec. Known here: %s",
+			     known);
 	else
 		report_value(report, key, "unknown key; did you mean \"%s\"? Known here: %s",
 			     nearest_key(fields, key->text), known);
 }
 
-/* Whether the value is there and of the right kind; the wrong kind is reported. */
+/* Whether the value is given and of this kind; reports a wrong kind. */
 static bool expect(enum yaml_kind kind, struct yaml_value *value, struct report *report)
 {
 	if (value->null)
@@ -99,7 +101,10 @@ static void check_text(const struct spec_field *f, struct yaml_value *value, str
 		check_syntax(f->type, value, report);
 }
 
-/* The elements of a list by what they mean, so that two spellings of one address are seen. */
+/*
+ * An element of a list, stored by its canonical text, so that two spellings of one address are seen
+ * as equal.
+ */
 struct element {
 	UT_hash_handle hh;
 	const struct yaml_value *value;
@@ -191,9 +196,9 @@ static void check_maps(const struct spec_field *f, struct yaml_value *value, str
 	for (size_t i = 0; i < value->n && !report_is_full(report); i++) {
 		size_t before = report_index(report, i);
 
-		/* "- " with nothing after it is a file cut in two rather than a wish. */
+		/* A "- " with nothing after it is more likely a truncated file than an empty map. */
 		if (value->items[i]->null)
-			report_value(report, value->items[i], "must be a map; {} is one with nothing in it");
+			report_value(report, value->items[i], "must be a map; an empty map is written {}");
 		else if (expect(YAML_MAP, value->items[i], report))
 			fields_check(f->fields, value->items[i], report);
 		report_up(report, before);
@@ -207,7 +212,7 @@ static void report_twice(const struct yaml_pair *pair, struct report *report)
 			     pair->first_line);
 }
 
-/* A map with any keys. */
+/* Checks a map that may have any keys. */
 static void check_values(const struct spec_field *f, struct yaml_value *map, struct report *report,
 			 void (*check)(const struct spec_field *, struct yaml_value *, struct report *))
 {
@@ -249,16 +254,16 @@ static void check_pair(const struct spec_field *f, struct yaml_value *map, const
 	};
 
 	report_twice(pair, report);
-	/* One error for the two of them, at the second in the alphabet. */
+	/* Both rivals get here; the one that is later in the alphabet is reported. */
 	if (f->rival && strcmp(f->key, f->rival) > 0 && given(map, f->key) && given(map, f->rival))
-		report_value(report, pair->key, "%s and %s are both given: only one of them may be", f->rival,
-			     f->key);
+		report_value(report, pair->key, "%s and %s are both given: only one of them may be given",
+			     f->rival, f->key);
 	check[f->type->shape](f, pair->value, report);
 }
 
 /*
- * Unknown keys are taken out of the map once reported: later look-ups, of which
- * there are many for the top level of a large fleet, need not pass them again.
+ * Removes unknown keys from the map once they are reported: later look-ups, of
+ * which the top level of a large fleet has many, need not pass over them again.
  */
 void fields_check(const struct spec_fields *fields, struct yaml_value *map, struct report *report)
 {

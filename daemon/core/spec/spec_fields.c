@@ -1,4 +1,4 @@
-/* What a table of fields does with a struct that has been filled. */
+/* Copies, clears and compares structs by their table of fields. */
 #include "daemon/core/spec/spec_fields.h"
 
 #include <stdlib.h>
@@ -26,7 +26,7 @@ void *field_member(const void *base, const struct spec_field *f)
 	return (char *)base + f->offset;
 }
 
-/* Pointers of any type are read and written as bytes: that keeps the compiler's aliasing rules. */
+/* A member may be a pointer of any type: memcpy keeps to C's aliasing rules. */
 void *field_pointer(const void *base, const struct spec_field *f)
 {
 	void *p;

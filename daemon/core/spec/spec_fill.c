@@ -1,4 +1,4 @@
-/* Merging: from maps of the document, and defaults, to a struct. */
+/* Merges maps of the document, and defaults, into a struct. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +36,7 @@ const struct yaml_value *layers_first(const struct spec_layers *layers)
 	return NULL;
 }
 
-/* The first layer that gives the field decides, also when it says it in the other way. */
+/* The first layer that gives the field, or its rival, decides. */
 static const struct yaml_value *pick(const struct spec_field *f, const struct spec_layers *layers)
 {
 	for (size_t i = 0; i < SPEC_MAX_LAYERS; i++) {

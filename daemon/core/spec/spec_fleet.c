@@ -7,23 +7,23 @@
 
 #include "common/mem.h"
 
-/* An instance that has what the key says. */
+/* The claim of one instance to one key. */
 struct claim {
-	struct claim *prev, *next; /* of the same key */
-	struct claim *more;        /* of the same spec */
+	struct claim *prev, *next; /* claims to the same key */
+	struct claim *more;        /* next claim of the same spec */
 	struct claimed *key;
 	const struct spec *spec;
 	const struct spec_instance *instance;
 };
 
-/* Something on a host, and who has it: the first came first. */
+/* Something that a host has only once, and the claims to it, the earliest first. */
 struct claimed {
 	UT_hash_handle hh;
 	struct claim *holders;
 	char key[];
 };
 
-/* Whoever is in, and all that it claims. */
+/* A spec and all its claims. */
 struct claimant {
 	UT_hash_handle hh;
 	const struct spec *spec;
@@ -35,7 +35,7 @@ struct spec_claims {
 	struct claimant *specs;
 };
 
-/* An instance on its way in. */
+/* The instance whose claims are being checked and added. */
 struct search {
 	struct spec_claims *claims;
 	struct claimant *claimant;
@@ -45,7 +45,7 @@ struct search {
 	size_t clashes;
 };
 
-/* Somebody else who has this. */
+/* A claim of another instance to this key. */
 static const struct claim *find(const struct search *s, const char *key)
 {
 	struct claimed *claimed;
@@ -54,14 +54,14 @@ static const struct claim *find(const struct search *s, const char *key)
 	HASH_FIND_STR(s->claims->keys, key, claimed);
 	if (!claimed)
 		return NULL;
-	/* An instance may well listen on one port of several addresses. */
+	/* One instance may listen on the same port of several addresses. */
 	DL_FOREACH (claimed->holders, claim)
 		if (claim->instance != s->instance)
 			return claim;
 	return NULL;
 }
 
-/* Takes the key. */
+/* Claims the key, which it frees. */
 static void claim_key(struct search *s, char *key)
 {
 	struct claimed *claimed;
@@ -95,8 +95,8 @@ static void report_clash(struct search *s, const struct claim *other, const char
 			 other->spec->file, other->instance->line));
 }
 
-/* Takes the key and what it is for. */
-static void claim_or_report(struct search *s, char *key, char *what)
+/* Claims the key; reports another claim to it, which `what` names. Frees both texts. */
+static void claim_unique(struct search *s, char *key, char *what)
 {
 	const struct claim *other = find(s, key);
 
@@ -116,8 +116,10 @@ static char *bind_key(const struct spec_instance *instance, const struct spec_bi
 	return xasprintf("bind %d %s %u %s", bind->ipv6, instance->host.label, bind->port, ip);
 }
 
-/* The IPv6 wildcard takes the IPv4 side of its port as well (bindv6only is 0 on Linux), unless the same
- * instance has that by itself (haproxy.c, needs_v6only). */
+/*
+ * An IPv6 wildcard listens on the IPv4 side of its port as well (bindv6only is 0 on Linux), unless
+ * the instance has an IPv4 bind of that port itself (haproxy.c, needs_v6only).
+ */
 static bool takes_ipv4_too(const struct spec_instance *instance, const struct spec_bind *bind)
 {
 	if (!bind->ipv6 || !is_wildcard(bind))
@@ -129,11 +131,12 @@ static bool takes_ipv4_too(const struct spec_instance *instance, const struct sp
 }
 
 /*
- * A wildcard clashes with every address of its family, so every bind also
- * claims "any", which a wildcard asks for, and a wildcard "all", which every
- * other bind asks for. shown: what to call it.
+ * A wildcard clashes with every address of its family. So every bind also
+ * claims "any", and a wildcard looks for that; a wildcard claims "all", and
+ * every other bind looks for that. shown: the bind as the spec gives it, for
+ * the message.
  */
-static void check_address(struct search *s, const struct spec_bind *bind, const struct spec_bind *shown)
+static void claim_address(struct search *s, const struct spec_bind *bind, const struct spec_bind *shown)
 {
 	const struct spec_instance *i = s->instance;
 	char *own = bind_key(i, bind, is_wildcard(bind) ? "all" : bind->ip);
@@ -155,18 +158,18 @@ static void check_address(struct search *s, const struct spec_bind *bind, const 
 	claim_key(s, any);
 }
 
-static void check_bind(struct search *s, const struct spec_bind *bind)
+static void claim_bind(struct search *s, const struct spec_bind *bind)
 {
 	static char any_ipv4[] = "0.0.0.0";
 	const struct spec_bind ipv4 = {.ip = any_ipv4, .port = bind->port};
 
-	check_address(s, bind, bind);
+	claim_address(s, bind, bind);
 	if (takes_ipv4_too(s->instance, bind))
-		check_address(s, &ipv4, bind);
+		claim_address(s, &ipv4, bind);
 }
 
-/* There is one connection to a host, so there is one way to make it. */
-static void check_host(struct search *s)
+/* apilbd has one connection to a host, so all instances must agree on how to make it. */
+static void claim_host(struct search *s)
 {
 	const struct spec_host *host = &s->instance->host;
 	char *key = xasprintf("host %s %s", host->label, host->engine);
@@ -180,21 +183,21 @@ static void check_host(struct search *s)
 	claim_key(s, key);
 }
 
-static void check_instance(struct search *s)
+static void claim_instance(struct search *s)
 {
 	const struct spec_instance *i = s->instance;
 
-	/* Its host or name is wrong, and was reported. */
+	/* Without an id the host or name is wrong, which was reported. */
 	if (!i->id)
 		return;
-	check_host(s);
-	claim_or_report(s, xasprintf("name %s %s", i->host.label, i->name),
-			xasprintf("container name %s", i->name));
+	claim_host(s);
+	claim_unique(s, xasprintf("name %s %s", i->host.label, i->name),
+		     xasprintf("container name %s", i->name));
 	if (i->config_path)
-		claim_or_report(s, xasprintf("path %s %s", i->host.label, i->config_path),
-				xasprintf("hostConfigPath %s", i->config_path));
+		claim_unique(s, xasprintf("path %s %s", i->host.label, i->config_path),
+			     xasprintf("hostConfigPath %s", i->config_path));
 	for (size_t b = 0; b < i->binds_n; b++)
-		check_bind(s, &i->binds[b]);
+		claim_bind(s, &i->binds[b]);
 }
 
 struct spec_claims *spec_claims_new(void)
@@ -211,7 +214,7 @@ size_t spec_claims_add(struct spec_claims *claims, const struct spec *spec, spec
 	HASH_ADD_PTR(claims->specs, spec, s.claimant);
 	for (size_t i = 0; i < spec->instances_n && s.clashes < SPEC_MAX_ERRORS; i++) {
 		s.instance = &spec->instances[i];
-		check_instance(&s);
+		claim_instance(&s);
 	}
 	return s.clashes;
 }
@@ -275,7 +278,7 @@ static int by_file(const void *a, const void *b)
 	return strcmp((*x)->file, (*y)->file);
 }
 
-/* prod.yaml and prod.yml: their instances would have the same ids. */
+/* Of prod.yaml and prod.yml only one can be in force: their instances would have the same ids. */
 static void check_names(const struct spec *const *specs, size_t n, struct spec_errors *errors)
 {
 	struct claimant *names = NULL, *claim, *tmp;

@@ -1,5 +1,4 @@
-/* Values of a spec that become part of HAProxy's config: none of them may say more there than it is meant to.
- */
+/* Values that become part of HAProxy's config: none may mean more there than in the spec. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +10,15 @@
 
 #define MAX_CHECK_PATH 512
 #define MAX_EXTRA_TEXT 65536
-#define MAX_EXTRA_WORD 64
+#define MAX_KEYWORD 64
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-/* RFC 3986, 3.3 and 3.4, but for the single quote: none of these means anything to HAProxy outside of quotes
- * (C 2.2). */
+/*
+ * RFC 3986, 3.3 and 3.4, without the single quote: none of these means anything to HAProxy outside
+ * of quotes (HAProxy's manual, 2.2).
+ */
 int syntax_check_path(const char *text, struct err *err)
 {
 	size_t len = strspn(text, LETTERS DIGITS "-._~%!$&()*+,;=:@/?");
@@ -26,7 +27,7 @@ int syntax_check_path(const char *text, struct err *err)
 		return 0;
 	return err_set(err, ERR_SPEC,
 		       "must be the path of a URL, such as \"/readyz\": a \"/\" and letters, digits and "
-		       "-._~%%!$&()*+,;=:@/? behind it, at most %d",
+		       "-._~%%!$&()*+,;=:@/? after it, at most %d characters",
 		       MAX_CHECK_PATH);
 }
 
@@ -59,7 +60,7 @@ int syntax_certificates(const char *text, struct err *err)
 	return err_set(err, ERR_SPEC, "must be the certificates of CAs: it %s", why.message);
 }
 
-/* HAProxy compares it with the names of a certificate, not with its IP addresses (ssl_sock.c). */
+/* HAProxy compares the name with the names in a certificate, not with its IP addresses (ssl_sock.c). */
 int syntax_server_name(const char *text, struct err *err)
 {
 	char *address = NULL;
@@ -88,7 +89,7 @@ int syntax_balance(const char *text, struct err *err)
 		"\"random\"");
 }
 
-/* Three digits. */
+/* Reads three digits. */
 static bool take_status(const char *text, uint16_t *status)
 {
 	if (strspn(text, DIGITS) < 3)
@@ -117,10 +118,12 @@ int statuses_parse(const char *text, struct spec_statuses *statuses, struct err 
 		       "must be HTTP statuses: \"200\", \"2xx\" or \"200-299\", from 100 to 599");
 }
 
-/* A line of extraConfig. */
+/* Lines of extraConfig. */
 
-/* What begins another section in any HAProxy from 2.4 to 3.5 (its cfg_register_section and
- * REGISTER_CONFIG_SECTION). */
+/*
+ * The keywords that begin a section in any HAProxy from 2.4 to 3.5 (its cfg_register_section and
+ * REGISTER_CONFIG_SECTION).
+ */
 static const char *const sections[] = {
 	"acme",        "backend",    "cache",       "crt-store",      "defaults",     "fcgi-app",
 	"frontend",    "global",     "healthcheck", "http-errors",    "listen",       "log-forward",
@@ -130,7 +133,7 @@ static const char *const sections[] = {
 
 struct extra {
 	size_t line; /* counts from 1 */
-	size_t open; /* .if without an .endif yet */
+	size_t open; /* number of .if without an .endif so far */
 };
 
 static int check_condition(struct extra *extra, const char *word, struct err *err)
@@ -152,11 +155,11 @@ static int check_word(struct extra *extra, const char *word, struct err *err)
 {
 	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
 		if (strcmp(word, sections[i]) == 0)
-			return err_set(
-				err, ERR_SPEC,
-				"line %zu begins another section (\"%s\"): it must be a line of this one",
-				extra->line, word);
-	/* HAProxy repeats it, and it tells us what runs (haproxy.h). */
+			return err_set(err, ERR_SPEC,
+				       "line %zu begins another section (\"%s\"): only lines of this section "
+				       "are allowed",
+				       extra->line, word);
+	/* apilbd puts a hash there, and HAProxy's answer then shows which config runs (haproxy.h). */
 	if (strcmp(word, "description") == 0)
 		return err_set(err, ERR_SPEC, "line %zu: \"description\" is apilbd's own", extra->line);
 	return check_condition(extra, word, err);
@@ -164,7 +167,7 @@ static int check_word(struct extra *extra, const char *word, struct err *err)
 
 static int check_line(struct extra *extra, const char *line, size_t len, struct err *err)
 {
-	char word[MAX_EXTRA_WORD];
+	char word[MAX_KEYWORD];
 	size_t begin = 0, word_len = 0;
 
 	for (size_t i = 0; i < len; i++)
@@ -178,7 +181,10 @@ static int check_line(struct extra *extra, const char *line, size_t len, struct 
 	while (begin + word_len < len && line[begin + word_len] != ' ' && line[begin + word_len] != '\t' &&
 	       line[begin + word_len] != '#')
 		word_len++;
-	/* Quotes, escapes and variables could make a section's name of what does not look like one. */
+	/*
+	 * Quotes, escapes and variables could spell a section's keyword in a way that is not
+	 * recognised here.
+	 */
 	snprintf(word, sizeof(word), "%.*s", (int)word_len, line + begin);
 	if (word_len >= sizeof(word) || strspn(word, LETTERS DIGITS "._-") != word_len)
 		return err_set(err, ERR_SPEC,

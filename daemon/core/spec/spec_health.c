@@ -8,11 +8,11 @@
 #include "daemon/core/hash.h"
 #include "daemon/core/spec/certificates.h"
 
-/* A file, as it was read. */
+/* A file that was read, or an attempt to. */
 struct named_file {
 	UT_hash_handle hh;
 	char *path;
-	char *text; /* NULL: it cannot be used, and err says why */
+	char *text; /* NULL: the file cannot be used, and err says why */
 	struct err err;
 };
 
@@ -68,7 +68,7 @@ static const struct named_file *find(const struct spec_files *files, const char 
 	return file;
 }
 
-/* Reads it, if that has not been done. */
+/* The file at the path; reads it at the first call. */
 static const struct named_file *file_at(struct spec_files *files, const char *path)
 {
 	const struct spec_context *context = files->context;
@@ -134,14 +134,14 @@ void spec_health_check(struct spec_files *files, const struct yaml_value *map, s
 		size_t key = report_key(report, "insecure");
 
 		report_value(report, given(health, "insecure"),
-			     "insecure: true and a CA are both given: only one of them may be");
+			     "insecure: true and a CA are both given: only one of them may be given");
 		report_up(report, key);
 	}
 	check_ca_file(files, given(health, "caFile"), report);
 	report_up(report, before);
 }
 
-void spec_health_settle(const struct spec_files *files, struct spec_health_check *health,
+void spec_health_finish(const struct spec_files *files, struct spec_health_check *health,
 			const struct spec_layers *layers, struct spec_merge *merge)
 {
 	const struct named_file *file = health->ca_file ? find(files, health->ca_file) : NULL;
@@ -150,7 +150,7 @@ void spec_health_settle(const struct spec_files *files, struct spec_health_check
 		health->ca = xstrdup(file->text);
 		merge->bytes += strlen(health->ca);
 	}
-	/* The first layer that says anything about certificates decides. */
+	/* The first layer that gives a CA or `insecure` decides. */
 	for (size_t i = 0; i < SPEC_MAX_LAYERS; i++) {
 		const struct yaml_value *own = given(layers->map[i], "healthCheck");
 

@@ -22,7 +22,10 @@ static bool gives_any(const struct spec_layers *layers, const char *const *keys)
 	return false;
 }
 
-/* Looks at what was written, not at what was filled: a key that does not parse is not missing too. */
+/*
+ * Looks at the document, not at the filled struct: a key that does not parse is wrong, but not
+ * missing.
+ */
 static void check_authentication(const struct spec_layers *layers, const struct spec_context *context,
 				 struct spec_merge *merge)
 {
@@ -79,7 +82,7 @@ void spec_host_merge(struct spec_host *host, struct yaml_value *owner, struct ya
 	bool by_ssh = layers.map[0] || (top_ssh && !given(own, "direct"));
 	size_t before;
 
-	/* Not a map, which was reported: nothing more can be said about the host. */
+	/* A value that is not a map was reported; nothing more can be said about the host. */
 	if ((own && own->marked) || (by_ssh && layers_broken(&layers)))
 		return;
 	before = report_key(merge->report, "host");
@@ -89,7 +92,7 @@ void spec_host_merge(struct spec_host *host, struct yaml_value *owner, struct ya
 	spec_host_name(host);
 }
 
-/* In brackets when it is IPv6. */
+/* IPv6 addresses get brackets. */
 static char *for_url(const char *address)
 {
 	return xasprintf(strchr(address, ':') ? "[%s]" : "%s", address);
@@ -105,12 +108,12 @@ void spec_host_name(struct spec_host *host)
 		host->label = xstrdup("direct");
 		return;
 	}
-	/* Something was wrong with them, and was reported. */
+	/* A missing address or user was reported. */
 	if (!ssh->address || !ssh->user)
 		return;
 	address = for_url(ssh->address);
 	host->url = xasprintf("ssh://%s@%s:%u", ssh->user, address, ssh->port);
-	/* A machine that is really called "direct" must not pass for the local one. */
+	/* A machine whose name is "direct" must not be taken for the local one. */
 	if (ssh->port == SSH_PORT && strcmp(ssh->address, "direct") != 0)
 		host->label = xstrdup(ssh->address);
 	else

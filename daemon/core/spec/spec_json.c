@@ -1,4 +1,4 @@
-/* A host, or an instance, as JSON, with the keys that a spec has. */
+/* A host or an instance as JSON, with the keys of a spec. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +8,10 @@
 #include "daemon/core/spec/spec_host.h"
 #include "daemon/core/spec/spec_schema.h"
 
-/* NULL: it was not given. That is so as well where a member holds what no spec can say, such as a duration of
- * 0: it would not be taken back. */
+/*
+ * NULL: not given. A value that no spec can have, such as a duration of 0, counts as not given: to
+ * read it back would fail.
+ */
 static struct json_object *text_to_json(const struct spec_type *type, const void *member)
 {
 	char *text = type->storage->text(member);
@@ -72,7 +74,7 @@ static int text_from_json(const struct spec_field *f, void *member, struct json_
 	return 0;
 }
 
-/* It is the base's from the start, so that what is read of it before an error is cleared with it. */
+/* base owns the elements from the start, so that those before an error are cleared with it. */
 static int list_from_json(const struct spec_field *f, void *base, struct json_object *json, struct err *err)
 {
 	size_t n = json_length(json), size = f->type->storage->size;
@@ -93,7 +95,7 @@ static int nothing_from_json(const struct spec_field *f, void *base, struct err 
 		return err_set(err, ERR_PERMANENT, "%s", f->missing);
 	if (f->fallback)
 		field_store_fallback(f, base);
-	/* A field that is newer than what was stored has its defaults. */
+	/* A group that is newer than the stored text gets its defaults. */
 	return f->type->shape == SHAPE_GROUP ? fields_from_json(f->fields, field_member(base, f), NULL, err)
 					     : 0;
 }
@@ -132,7 +134,7 @@ int fields_from_json(const struct spec_fields *fields, void *base, struct json_o
 	return 0;
 }
 
-/* The text of the object, which is put. */
+/* Prints the object, and frees it. */
 static char *text_of(struct json_object *json)
 {
 	char *text = xstrdup(json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN));
@@ -141,10 +143,10 @@ static char *text_of(struct json_object *json)
 	return text;
 }
 
-/* NULL with an error: not an object. */
+/* Parses an object; NULL after setting err. */
 static struct json_object *object_of(const char *text, struct err *err)
 {
-	/* As deep as a spec can nest one jump in another. */
+	/* A spec can nest jumps this deep. */
 	static const struct json_limits limits = {.depth = SPEC_MAX_DEPTH};
 	struct json_object *json = json_parse(text, strlen(text), &limits, err);
 
@@ -183,10 +185,10 @@ int spec_host_from_json(struct spec_host *host, const char *text, struct err *er
 	return 0;
 }
 
-/* What is no field of the spec, beside those that are. */
+/* Members that are no fields of the spec. */
 #define KEY_ID "id"
 
-/* Numbers that do not come from the instance's own map. What its version depends on must be here. */
+/* Numbers that do not come from the instance's map. All that its config depends on must be stored. */
 static const struct {
 	const char *key;
 	size_t offset; /* of a size_t */
@@ -241,7 +243,10 @@ int spec_instance_from_json(struct spec_instance *instance, const struct spec_ho
 	if (rc == 0) {
 		instance->id = xstrdup(id);
 		counts_from_json(instance, json);
-		/* `runtime` is a field of both. */
+		/*
+		 * host.engine is a field of the instance (`runtime`) and of the host:
+		 * fields_from_json has set it.
+		 */
 		FREE(instance->host.engine);
 		spec_host_copy(&instance->host, host);
 	}

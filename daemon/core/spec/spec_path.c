@@ -14,8 +14,10 @@ static const char engine[] = "which is a container engine's";
 static const char kubernetes[] = "which is Kubernetes'";
 static const char own[] = "which is apilb's own";
 
-/* Directories with all that is below them; the first that matches counts. A row may have the wildcards of
- * fnmatch(3), none of which matches a slash. NULL: allowed. */
+/*
+ * Directories, with everything below them. The first row that matches counts. A row may have the
+ * wildcards of fnmatch(3), which do not match slashes. is: NULL: a config may be there.
+ */
 static const struct {
 	const char *place;
 	const char *is;
@@ -94,19 +96,22 @@ static const struct {
 	{"/var/lib/apilbd", own},
 };
 
-/* A file may stand directly here only if its name says that it is no part of the system. */
+/* Directly in / or /etc, only such a name shows that the file is no part of the system. */
 static bool is_named_as_config(const char *path)
 {
 	return fnmatch("*.cfg", path, 0) == 0;
 }
 
-/* How much of the path the place is, if the path is in it or is it; 0: it is not. */
+/*
+ * The length of the path's beginning that matches the place; 0: the path is neither the place nor
+ * in it.
+ */
 static size_t match(const char *path, const char *place)
 {
 	char head[64];
 	const char *end = path;
 
-	/* So many parts as the place has. */
+	/* Take as many parts of the path as the place has. */
 	for (const char *p = place; *p; p++)
 		if (*p == '/' && *end)
 			end += 1 + strcspn(end + 1, "/");
@@ -129,6 +134,6 @@ const char *spec_path_objection(const char *path, const char **place, int *len)
 	}
 	*len = slash == path ? 1 : (int)(slash - path);
 	if ((slash == path || fnmatch("/etc/*", path, FNM_PATHNAME) == 0) && !is_named_as_config(path))
-		return "where only a file whose name ends in \".cfg\" is no part of the system";
+		return "unless its name ends in \".cfg\"";
 	return NULL;
 }

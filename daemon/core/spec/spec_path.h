@@ -1,12 +1,15 @@
 /*
- * Where on a host a balancer's config must not be: in places of the system, of
- * the engine, of Kubernetes and of apilb itself (hier(7), file-hierarchy(7)).
+ * Where on a host a balancer's config must not be: in places that belong to the
+ * system, the engine, Kubernetes or apilb itself (hier(7), file-hierarchy(7)).
  */
 #ifndef APILB_CORE_SPEC_PATH_H
 #define APILB_CORE_SPEC_PATH_H
 
-/* path: absolute, every part of it a name. What that place is, in words that follow "in PLACE, ", or
- * NULL: no such place. *place (of *len bytes): the beginning of the path that is meant. */
+/*
+ * path: absolute, without "", "." and ".." as parts. Returns why the config must not be there,
+ * worded to follow "must not be in PLACE, ", or NULL: it may. *place: the *len bytes of path that
+ * are PLACE.
+ */
 const char *spec_path_objection(const char *path, const char **place, int *len);
 
 #endif

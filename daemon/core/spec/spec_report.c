@@ -11,7 +11,7 @@
 
 #define MAX_KEY_SHOWN 64
 
-/* A key that could be mistaken for something else, or hold a newline, is shown as ["key"]. */
+/* Other keys are shown as ["key"]: they could be misread, or hold a newline. */
 static bool is_simple_key(const char *key)
 {
 	size_t len = strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
@@ -126,7 +126,7 @@ static int by_place(const void *a, const void *b)
 		return x->line < y->line ? -1 : 1;
 	if (x->column != y->column)
 		return x->column < y->column ? -1 : 1;
-	/* Any fixed order will do: qsort is not stable. */
+	/* qsort is not stable, so equal places need an order, too. */
 	return strcmp(x->path, y->path) != 0 ? strcmp(x->path, y->path) : strcmp(x->message, y->message);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The errors of one file while it is being read: knows where in the document
- * the reader is, keeps the first SPEC_MAX_ERRORS, and knows whether there are more.
+ * Collects the errors of one file while it is read: tracks the reader's path in the document, keeps
+ * the first SPEC_MAX_ERRORS, and knows whether there were more.
  */
 #ifndef APILB_CORE_SPEC_REPORT_H
 #define APILB_CORE_SPEC_REPORT_H
@@ -8,39 +8,43 @@
 #include "daemon/core/spec/spec.h"
 #include "daemon/core/spec/yaml_tree.h"
 
-/* A key, or the place in a list. Most steps are never shown, so they are put in words only for an error. */
+/*
+ * A key, or an index of a list. Most steps are never shown, so the text of a path is made only for
+ * an error.
+ */
 struct report_step {
-	const char *key; /* not owned: it stays until report_up */
+	const char *key; /* NULL: an index. Not owned: it must live until report_up */
 	size_t index;
 };
 
-/* The document's levels, and what a merged host may add. */
+/* The levels of a document, and some for a merged host. */
 #define REPORT_MAX_STEPS (SPEC_MAX_DEPTH + 16)
 
 struct report {
 	const char *file;
 	struct spec_errors errors;
-	bool more;     /* than are kept */
+	bool more;     /* there were more errors than are kept */
 	bool recalled; /* see struct spec_context */
 	struct report_step steps[REPORT_MAX_STEPS];
 	size_t depth;
 };
 
-/* No more errors are kept: it is not worth the time to look for any. */
+/* Whether further errors would be dropped, so that it is not worth looking for them. */
 bool report_is_full(const struct report *report);
 
-/* One step down; the result is for report_up, which goes back to where the reader was. */
+/* One step down. Pass the result to report_up to return to the current path. */
 size_t report_key(struct report *report, const char *key);
 size_t report_index(struct report *report, size_t index);
 void report_up(struct report *report, size_t before);
 
-/* An error in the document at `at`, with the current path. */
+/* Adds an error at the line of `at`, with the current path. */
 void report_at(struct report *report, const struct yaml_value *at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /*
- * The same for what a value is by itself. A value that several aliases stand
- * for is reported once; marked, it is not missed by later rules either.
+ * Adds an error about the value itself and marks the value: one that several
+ * aliases stand for is reported once, and later rules do not report it as
+ * missing.
  */
 void report_value(struct report *report, struct yaml_value *value, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

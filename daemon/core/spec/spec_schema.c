@@ -8,7 +8,7 @@
 		.v = (rows), .n = sizeof(rows) / sizeof((rows)[0]), .size = (bytes), \
 	}
 
-/* A row with a member at an offset, a row without one, and what else there is to say. */
+/* KEPT: a row with a member at an offset. CHECKED: a row without a member. Further members may follow. */
 #define KEPT(name, kind, member_offset, ...)                                             \
 	{                                                                                \
 		.key = (name), .type = &(kind), .offset = (member_offset), ##__VA_ARGS__ \
@@ -18,7 +18,7 @@
 		.key = (name), .type = &(kind), ##__VA_ARGS__ \
 	}
 
-/* `ssh`, at the top level, in a host, and as the `jump` of another. */
+/* `ssh`: at the top level, in a host, and as the `jump` of another `ssh`. */
 
 #define SSH(member) offsetof(struct ssh_settings, member)
 
@@ -41,7 +41,10 @@ static const struct spec_field ssh_rows[] = {
 
 const struct spec_fields spec_ssh_fields = FIELDS(ssh_rows, sizeof(struct ssh_settings));
 
-/* `runtime`, at the top level, in an instance and in a container of `state`: part of struct spec_host. */
+/*
+ * `runtime`: at the top level, in an instance, and in a container of `state`. Part of struct
+ * spec_host.
+ */
 
 static const struct spec_field docker_rows[] = {
 	KEPT("host", type_engine, offsetof(struct spec_host, engine),
@@ -54,7 +57,7 @@ static const struct spec_field runtime_rows[] = {
 };
 static const struct spec_fields runtime_fields = FIELDS(runtime_rows, 0);
 
-/* `host`: which of the two it is depends on the top level, so it is read by spec_host.c. */
+/* `host`: whether it is direct or ssh depends on the top level, too, so spec_host.c reads it. */
 
 static const struct spec_fields no_fields = {.n = 0};
 
@@ -89,7 +92,7 @@ static const struct spec_field rollout_rows[] = {
 };
 const struct spec_fields spec_rollout_fields = FIELDS(rollout_rows, sizeof(struct rollout_settings));
 
-/* `healthCheck`. What `interval` is without one: spec_sharers.h. */
+/* `healthCheck`. For the default of `interval` see spec_sharers.h. */
 
 #define HEALTH(member) offsetof(struct spec_health_check, member)
 
@@ -122,7 +125,7 @@ static const struct spec_field extra_rows[] = {
 };
 static const struct spec_fields extra_fields = FIELDS(extra_rows, 0);
 
-/* An instance. The same fields, but for `host`, are known at the top level, as defaults. */
+/* An instance. The top level has the same fields, except `host`, as defaults. */
 
 #define INSTANCE(member) offsetof(struct spec_instance, member)
 
@@ -153,7 +156,7 @@ const struct spec_fields spec_instance_fields = {
 	.above = &spec_document_fields,
 };
 
-/* `state`: what flexkube, or `apilbctl state export`, says about one container. */
+/* `state`: an entry is what flexkube, or `apilbctl state export`, says about one container. */
 
 #define STATE(member) offsetof(struct spec_state_entry, member)
 
@@ -219,7 +222,7 @@ static const struct spec_field document_rows[] = {
 };
 const struct spec_fields spec_document_fields = FIELDS(document_rows, 0);
 
-/* A host in the store. */
+/* A host, as the store keeps it. */
 
 static const struct spec_field host_rows[] = {
 	KEPT("engine", type_engine, offsetof(struct spec_host, engine), .missing = "engine must be set"),

@@ -1,4 +1,4 @@
-/* The grammar of a spec, as tables: see spec_fields.h for what a row says. */
+/* The grammar of a spec as tables: spec_fields.h says what a row means. */
 #ifndef APILB_CORE_SPEC_SCHEMA_H
 #define APILB_CORE_SPEC_SCHEMA_H
 

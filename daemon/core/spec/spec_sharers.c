@@ -14,13 +14,13 @@ static size_t *sharers_of(struct words **servers, const struct spec_server *serv
 	return sharers;
 }
 
-static void count(struct words **servers, const struct spec_instance *instance)
+static void count_servers(struct words **servers, const struct spec_instance *instance)
 {
 	for (size_t i = 0; i < instance->servers_n; i++)
 		++*sharers_of(servers, &instance->servers[i]);
 }
 
-static void tell(struct words **servers, struct spec_instance *instance)
+static void set_sharers(struct words **servers, struct spec_instance *instance)
 {
 	instance->sharers = 0;
 	for (size_t i = 0; i < instance->servers_n; i++) {
@@ -37,10 +37,10 @@ void spec_count_sharers(struct spec *const *specs, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < specs[i]->instances_n; j++)
-			count(&servers, &specs[i]->instances[j]);
+			count_servers(&servers, &specs[i]->instances[j]);
 	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; j < specs[i]->instances_n; j++)
-			tell(&servers, &specs[i]->instances[j]);
+			set_sharers(&servers, &specs[i]->instances[j]);
 	words_clear(&servers);
 }
 

@@ -1,7 +1,8 @@
 /*
- * How often a server may be checked. Each balancer asks each of its servers
- * once an interval, so what arrives at a server grows with the fleet: at most
- * SPEC_MAX_CHECKS_PER_S a second shall, unless the spec says otherwise.
+ * How often balancers check their servers. Each balancer checks each of its
+ * servers once per interval, so the load on a server grows with the fleet.
+ * Unless the spec gives an interval, a server gets at most
+ * SPEC_MAX_CHECKS_PER_S checks a second.
  */
 #ifndef APILB_CORE_SPEC_SHARERS_H
 #define APILB_CORE_SPEC_SHARERS_H
@@ -14,15 +15,18 @@
 #define SPEC_MAX_CHECKS_PER_S 50
 
 /*
- * Tells each instance of all these specs how many of them, itself included,
- * check the busiest of its servers. A server is known by its address as it is
- * written: a name and its IP address are two.
+ * Sets `sharers` of all instances: how many instances, itself included, check
+ * the most checked of its servers. Servers are told apart by the address as
+ * written: a name and its IP address count as two servers.
  */
 void spec_count_sharers(struct spec *const *specs, size_t n);
 
-/* 1, 2 or 5 times a power of ten seconds: steps, so that few changes of the fleet change a config. */
+/*
+ * 1, 2 or 5 times a power of ten seconds: in steps, so that a growing fleet rarely changes its
+ * configs.
+ */
 int64_t spec_interval_for_ms(size_t sharers);
-/* The spec's own, or else the one for its sharers. */
+/* The interval that the spec gives, else the one for the instance's sharers. */
 int64_t spec_check_interval_ms(const struct spec_instance *instance);
 
 #endif

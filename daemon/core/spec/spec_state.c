@@ -1,4 +1,4 @@
-/* Which balancer each container of `state` is handed over to. */
+/* Matches the containers of `state` with balancers. */
 #include "daemon/core/spec/spec_state.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 
 #include "common/mem.h"
 
-/* An instance by where it is and what it is called. */
+/* An instance, found by host, engine and name. */
 struct place {
 	UT_hash_handle hh;
 	char *key;
@@ -55,7 +55,9 @@ static struct spec_instance *in_place(struct place *places, const struct spec_st
 	return place ? place->instance : NULL;
 }
 
-/* flexkube's own way: the key is a place in the list. It may be a coincidence, so something else must agree.
+/*
+ * flexkube's rule: the key is an index of the list. That may be a coincidence, so host or name must
+ * agree as well.
  */
 static struct spec_instance *by_key(const struct spec *spec, const struct spec_state_entry *entry)
 {

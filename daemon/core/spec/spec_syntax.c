@@ -17,7 +17,7 @@
 #define FINGERPRINT_PREFIX "SHA256:"
 #define FINGERPRINT_CHARS 43 /* base64 of 32 bytes, without padding */
 #define ENGINE_PREFIX "unix://"
-/* More hosts than anybody has. */
+/* 999,999 hosts: more than anybody has. */
 #define MAX_COUNT_DIGITS 6
 #define MAX_HAPROXY_TIME_MS (INT64_C(576) * 60 * 60 * 1000)
 #define MAX_SOCKET_PATH 107 /* unix(7) */
@@ -50,8 +50,9 @@ int syntax_text(const char *text, struct err *err)
 }
 
 /*
- * Docker's grammar (https://pkg.go.dev/github.com/distribution/reference).
- * A reference that Docker would refuse is found here, not on the host.
+ * The grammar of Docker's image references
+ * (https://pkg.go.dev/github.com/distribution/reference). What Docker would
+ * refuse is refused here already, not on the host.
  */
 #define DOMAIN_PART "([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 #define DOMAIN "(" DOMAIN_PART "(\\." DOMAIN_PART ")*|\\[[a-fA-F0-9:]+\\])(:[0-9]+)?"
@@ -100,7 +101,7 @@ int syntax_container_name(const char *text, struct err *err)
 		return err_set(
 			err, ERR_SPEC,
 			"must not end in \"-apilb-next\", \"-apilb-helper\" or \"-apilb-old-\" and 8 digits: "
-			"apilbd names its own containers so");
+			"these names are reserved for apilbd's own containers");
 	return 0;
 }
 
@@ -113,7 +114,7 @@ int syntax_container_id(const char *text, struct err *err)
 	return 0;
 }
 
-/* Absolute, and every part is a name: no "//", "/./", "/../", and no "/" at the end. */
+/* Absolute, without "//", "/./", "/../" and a "/" at the end. */
 static bool is_normal_path(const char *path)
 {
 	if (*path != '/')
@@ -190,7 +191,7 @@ int syntax_delay(const char *text, struct err *err)
 	return 0;
 }
 
-/* The digits at the beginning, as a number; UINT32_MAX: none, or too many. */
+/* The number that text begins with; UINT32_MAX: no digits, or too many. */
 static uint32_t leading_count(const char *text, const char **end)
 {
 	size_t len = strspn(text, "0123456789");
@@ -249,7 +250,8 @@ int syntax_haproxy_time(const char *text, struct err *err)
 		return -1;
 	duration_parse_ms(text, &ms, err);
 	if (ms > MAX_HAPROXY_TIME_MS)
-		return err_set(err, ERR_SPEC, "must be at most 576h (24 days), as long as HAProxy can count");
+		return err_set(err, ERR_SPEC,
+			       "must be at most 576h (24 days), the longest that HAProxy can count");
 	return 0;
 }
 

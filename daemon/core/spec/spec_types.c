@@ -50,7 +50,7 @@ static const struct spec_storage storage_secret = {
 	sizeof(char *), string_store, string_copy, secret_clear, string_equal, string_text,
 };
 
-/* Texts that are kept in another form. */
+/* Texts that are stored in another form. */
 
 static void address_store(void *member, const char *text)
 {

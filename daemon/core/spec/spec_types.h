@@ -1,10 +1,10 @@
-/* The types that rows of the grammar have. */
+/* The types of rows in the grammar. */
 #ifndef APILB_CORE_SPEC_TYPES_H
 #define APILB_CORE_SPEC_TYPES_H
 
 #include "daemon/core/spec/spec_fields.h"
 
-/* Kept in a member. */
+/* Types with a member. */
 extern const struct spec_type type_image;
 extern const struct spec_type type_container_name;
 extern const struct spec_type type_container_id;
@@ -38,7 +38,7 @@ extern const struct spec_type type_extra_lines;
 extern const struct spec_type type_group;
 extern const struct spec_type type_pointer;
 
-/* Checked only. */
+/* Types that are checked only. */
 extern const struct spec_type type_any_text;
 extern const struct spec_type type_texts;
 extern const struct spec_type type_bool;

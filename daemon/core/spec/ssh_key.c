@@ -12,15 +12,15 @@
 #define PEM_OPENSSH "OPENSSH PRIVATE KEY"
 #define PEM_SUFFIX "PRIVATE KEY"
 
-/* Part of a key in SSH's wire format (RFC 4251, 5). */
+/* What is left to read of a key in SSH's wire format (RFC 4251, 5). */
 struct wire {
 	const unsigned char *p;
 	size_t left;
 };
 
 /*
- * How many strings follow the type's name, in a public and in a private key
- * (OpenSSH's PROTOCOL.key; the private one has the public values in it again).
+ * How many strings follow the type's name in a public and in a private key. A
+ * private key repeats the public values (OpenSSH's PROTOCOL.key).
  */
 static const struct algorithm {
 	const char *name;
@@ -65,7 +65,7 @@ static bool wire_string(struct wire *wire, struct wire *string)
 	return true;
 }
 
-/* n strings, none of them empty. */
+/* Skips n strings, none of which may be empty. */
 static bool wire_skip(struct wire *wire, int n)
 {
 	struct wire string;
@@ -100,7 +100,7 @@ static int encrypted(struct err *err)
 		"(ssh-keygen -p) or use an agent");
 }
 
-/* The part of the file that a passphrase would have encrypted. */
+/* Checks the part of the file that a passphrase would encrypt. */
 static int check_openssh_private(struct wire blob, struct err *err)
 {
 	const struct algorithm *algorithm;
@@ -142,7 +142,7 @@ static int check_openssh(const unsigned char *data, size_t len, struct err *err)
 		return damaged(err);
 	if (check_openssh_private(private_key, err) < 0)
 		return -1;
-	/* What it is called again, for who has no passphrase: io/ssh_key.c goes by that. */
+	/* The unencrypted part repeats the type; io/ssh/ssh_key.c reads it there. */
 	return wire_string(&public_key, &type) && find_algorithm(type.p, type.left) ? 0 : damaged(err);
 }
 
@@ -178,7 +178,7 @@ static int check_block(const char *name, const char *header, const unsigned char
 	return check_der(data, len, err);
 }
 
-/* Takes the first private key; an elliptic curve's parameters may stand in front of it. */
+/* Checks the first private key. The parameters of an elliptic curve may precede it. */
 static int check_pem(BIO *bio, struct err *err)
 {
 	unsigned char *data;
@@ -209,7 +209,7 @@ int ssh_key_check(const char *pem, struct err *err)
 	int rc = check_pem(bio, err);
 
 	BIO_free(bio);
-	/* What OpenSSL has to say is less than what we said. */
+	/* Our message says more than OpenSSL's errors. */
 	ERR_clear_error();
 	return rc;
 }

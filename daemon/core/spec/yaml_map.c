@@ -6,7 +6,7 @@
 
 #include "common/mem.h"
 
-/* The keys of one map by text, only while it is being finished. */
+/* A key of the map that is being finished. */
 struct seen {
 	UT_hash_handle hh;
 	const struct yaml_pair *pair;
@@ -24,7 +24,7 @@ static bool is_merge_key(const struct yaml_value *key)
 	return key->plain && strcmp(key->text, "<<") == 0;
 }
 
-/* Returns the pair that had the key first, or NULL. */
+/* Adds the pair, unless the key was seen: then returns the first pair that has it, else NULL. */
 static const struct yaml_pair *add(struct merge *m, const struct yaml_pair *pair)
 {
 	const char *text = pair->key->text;
@@ -41,7 +41,7 @@ static const struct yaml_pair *add(struct merge *m, const struct yaml_pair *pair
 	return NULL;
 }
 
-/* How many pairs a merge key's value brings; -1: it is neither a map nor a list of maps. */
+/* How many pairs the value of a merge key has; -1: it is neither a map nor a list of maps. */
 static long pairs_in(const struct yaml_value *value)
 {
 	long sum = 0;
@@ -66,8 +66,8 @@ static void add_all(struct merge *m, const struct yaml_value *map)
 }
 
 /*
- * The map's own keys are in already, so they win; of several merged maps the
- * first one wins. A merged map was finished before, merge keys and all.
+ * The map's own keys were added before, so they win; of several merged maps the
+ * first wins. A merged map is finished already, with its own merge keys.
  */
 static void add_merged(struct merge *m, const struct yaml_value *value)
 {
@@ -86,7 +86,7 @@ static void resolve(struct yaml_value *map, size_t room)
 		const struct yaml_pair *first =
 			is_merge_key(map->pairs[i].key) ? NULL : add(&m, &map->pairs[i]);
 
-		/* Kept, so that whoever reads the map can report it with its path. */
+		/* Keep the duplicate: the reader of the map knows its path, and reports it. */
 		if (first) {
 			m.pairs[m.n] = map->pairs[i];
 			m.pairs[m.n++].first_line = first->key->line;
@@ -127,7 +127,7 @@ const struct yaml_value *yaml_map_finish(struct yaml_value *map, struct err *err
 		}
 		room += (size_t)more;
 	}
-	/* One key needs no look; this is most maps of a large file. */
+	/* Most maps of a large file have one key, which needs no resolving. */
 	if (map->n > 1 || merge_key)
 		resolve(map, room);
 	return NULL;

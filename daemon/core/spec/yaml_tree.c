@@ -9,11 +9,11 @@
 #include "daemon/core/spec/yaml_map.h"
 
 /*
- * libyaml looks through all %TAG directives for each new one. Nobody needs
- * one; a file of them must not keep us busy for hours.
+ * For each %TAG directive libyaml searches all earlier ones. Nobody needs any,
+ * and a file of them must not keep us busy for hours.
  */
 #define MAX_DIRECTIVES 16
-/* More than any file needs that a person or a template has written. */
+/* More than any person or template writes. */
 #define MAX_ANCHORS 10000
 
 struct anchor {
@@ -30,7 +30,7 @@ struct yaml_tree {
 /* A list or map that is still open. */
 struct frame {
 	struct yaml_value *value;
-	struct yaml_value *key; /* of the map's pair whose value comes next */
+	struct yaml_value *key; /* the key whose value comes next */
 };
 
 struct builder {
@@ -39,9 +39,9 @@ struct builder {
 	struct anchor *anchors;
 	struct frame *stack;
 	unsigned depth;
-	size_t values; /* as if every alias were copied out */
+	size_t values; /* counted as if every alias were copied out */
 	const yaml_event_t *event;
-	size_t line, column; /* of what is wrong */
+	size_t line, column; /* of the error */
 	struct err *err;
 };
 
@@ -126,7 +126,7 @@ static int append_to_map(struct builder *b, struct frame *top, struct yaml_value
 	return 0;
 }
 
-/* A complete value goes to its place in the open list or map, or becomes the root. */
+/* Adds a complete value to the open list or map, or makes it the root. */
 static int append(struct builder *b, struct yaml_value *value)
 {
 	struct frame *top;
@@ -175,7 +175,7 @@ static int close_value(struct builder *b)
 	return append(b, value);
 }
 
-/* The tags that YAML itself defines change nothing that the text would not say without them. */
+/* Tags that YAML defines change nothing that the text would not mean without them. */
 static bool tag_is(const yaml_char_t *tag, const char *name)
 {
 	return tag && strcmp((const char *)tag, name) == 0;
@@ -282,7 +282,7 @@ static int (*const handlers[])(struct builder *b) = {
 	[YAML_MAPPING_END_EVENT] = close_value,
 };
 
-/* libyaml gives a byte's place, not a line's, for what is not even a character. */
+/* For bytes that are no UTF-8, libyaml gives an offset, but no line. */
 static void find_byte(struct builder *b, const char *text, size_t offset)
 {
 	b->line = 1;
@@ -297,7 +297,7 @@ static void find_byte(struct builder *b, const char *text, size_t offset)
 	}
 }
 
-/* The line that the parser has stumbled over is indented with a tab, which an editor shows as blanks. */
+/* Whether the line of the error is indented with a tab, which an editor shows as blanks. */
 static bool is_at_tab(const struct builder *b, const char *text, size_t len)
 {
 	const char *end = text + len;
@@ -313,8 +313,10 @@ static bool is_at_tab(const struct builder *b, const char *text, size_t len)
 	return false;
 }
 
-/* What begins like an alias, an anchor, a tag or a reserved character ("*:6443", "@home") was meant as a
- * text. */
+/*
+ * Whether a text was meant that begins like an alias, an anchor, a tag or a reserved character
+ * ("*:6443", "@home").
+ */
 static bool needs_quotes(const yaml_parser_t *parser)
 {
 	static const char *const contexts[] = {"while scanning an alias", "while scanning an anchor",
@@ -384,8 +386,10 @@ static int check_bytes(struct builder *b, const char *text, size_t len)
 	return 0;
 }
 
-/* Some editors begin a file with a byte order mark. libyaml would count it as a column, and so see an
- * indented key. */
+/*
+ * Some editors write a byte order mark at the beginning. libyaml would count it as a column, and
+ * take the first key for indented.
+ */
 static size_t byte_order_mark(const char *text, size_t len)
 {
 	return len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
@@ -401,7 +405,7 @@ static int build(struct builder *b, const char *text, size_t len)
 		return -1;
 	if (!yaml_parser_initialize(&parser))
 		abort(); /* out of memory */
-	/* Without this, libyaml would read UTF-16 as well. */
+	/* Else libyaml would read UTF-16 as well. */
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text + mark, len - mark);
 	rc = read_events(b, &parser, text + mark, len - mark);
