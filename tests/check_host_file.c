@@ -73,14 +73,14 @@ static const struct {
 	{"apilb", "# written by apilbd",
 	 NOT_OURS "19 bytes that does not begin with \"# Written by apilbd.\")"},
 	{"apilb", "##", NOT_OURS "2 bytes that does not begin with \"# Written by apilbd.\")"},
-	{"apilb", BLUES, "is of the apilbd whose owner is \"blue\""},
-	{"apilb", "# Written by apilbd (owner blue", "is of the apilbd whose owner is \"blue\""},
+	{"apilb", BLUES, "belongs to the apilbd whose owner is \"blue\""},
+	{"apilb", "# Written by apilbd (owner blue", "belongs to the apilbd whose owner is \"blue\""},
 	{"blue", BLUES "global\n", NULL},
 	{"blue", "# Written by apilbd (owner blu", NULL},
 	{"blue", "# Written by", NULL},
-	{"blue", BLUE_ONES, "is of the apilbd whose owner is \"blue-2\""},
-	{"blue-2", BLUES, "is of the apilbd whose owner is \"blue\""},
-	{"blue", OURS, "is of the apilbd whose owner is \"apilb\""},
+	{"blue", BLUE_ONES, "belongs to the apilbd whose owner is \"blue-2\""},
+	{"blue-2", BLUES, "belongs to the apilbd whose owner is \"blue\""},
+	{"blue", OURS, "belongs to the apilbd whose owner is \"apilb\""},
 };
 
 START_TEST(a_text_tells_whose_it_is)
@@ -122,7 +122,7 @@ static const struct {
 	{{.kind = HOST_FILE_DIRECTORY}, "is a directory", "is a directory"},
 	{{.kind = HOST_FILE_EMPTY_DIRECTORY}, "is a directory", NULL},
 	{{.kind = HOST_FILE_LINK}, "is a symbolic link", NULL},
-	{{.kind = HOST_FILE_SPECIAL}, "is no regular file", NULL},
+	{{.kind = HOST_FILE_SPECIAL}, "is not a regular file", NULL},
 };
 
 START_TEST(a_kind_tells_what_may_be_written_over)

@@ -33,7 +33,7 @@ static void run_in_silence(struct place *place)
 	ck_assert_int_le(turned_clock_ms() - began, 10000);
 	ck_assert_int_eq(place->last.result.err.kind, ERR_TRANSIENT);
 	ck_assert_msg(
-		strstr(place->last.result.err.message, "does not answer on its stats socket since 20") &&
+		strstr(place->last.result.err.message, "has not answered on its stats socket since 20") &&
 			strstr(place->last.result.err.message, "a successor follows at 20"),
 		"%s", place->last.result.err.message);
 }

@@ -19,13 +19,13 @@ static const struct {
 } reasons[] = {
 	{{"DOWN", "L4CON", -1, 0, "Connection refused"}, "connection refused"},
 	{{"DOWN", "L4CON", -1, 0, "No route to host"}, "no route to host"},
-	{{"DOWN", "L4CON", -1, 0, ""}, "cannot be connected"},
+	{{"DOWN", "L4CON", -1, 0, ""}, "connection failed"},
 	{{"DOWN", "L4TOUT", -1, 2001, ""}, "no connection within 2s"},
 	{{"DOWN", "L6TOUT", -1, 1503, ""}, "no TLS handshake within 1.5s"},
 	{{"DOWN", "L6RSP", -1, 3, "SSL handshake failure"}, "the TLS handshake failed"},
 	{{"DOWN", "L7TOUT", -1, 1001, ""}, "no answer to the check within 1s"},
 	{{"DOWN", "L7TOUT", -1, -1, ""}, "no answer to the check"},
-	{{"DOWN", "L7RSP", -1, 4, ""}, "what answers the check does not speak HTTP"},
+	{{"DOWN", "L7RSP", -1, 4, ""}, "the answer to the check is not HTTP"},
 	{{"DOWN", "L7STS", 500, 4, "Internal Server Error"}, "not ready: HTTP 500"},
 	{{"DOWN", "SOCKERR", -1, 0, "Connection reset by peer"}, "connection reset by peer"},
 	{{"DOWN", "HANA", -1, 0, "x"}, "too many connections to it failed"},
@@ -113,7 +113,7 @@ START_TEST(four_columns_are_enough)
 	ck_assert_uint_eq(observed.servers_n, 1);
 	ck_assert_int_eq(observed.servers[0].state, SERVER_DOWN);
 	ck_assert_int_eq(observed.servers[0].changed_s, -1);
-	ck_assert_str_eq(observed.servers[0].why, "cannot be connected");
+	ck_assert_str_eq(observed.servers[0].why, "connection failed");
 	observed_instance_clear(&observed);
 }
 END_TEST
@@ -245,7 +245,7 @@ START_TEST(a_change_is_told_once)
 	look(0, 500, "uu", 500, 500, false);
 	ck_assert_str_eq(told, "");
 	look(30, 530, "du", 10, 530, false);
-	ck_assert_str_eq(told, "server-down a:1|a:1 is down: cannot be connected\n");
+	ck_assert_str_eq(told, "server-down a:1|a:1 is down: connection failed\n");
 	ck_assert_int_eq(since_s("a:1"), 20);
 	look(30, 560, "du", 40, 560, false);
 	ck_assert_str_eq(told, "");
@@ -264,14 +264,14 @@ START_TEST(not_ready_is_told_before_down)
 			 "server-draining a:1|a:1 gets no new connections: not ready: HTTP 500; connections "
 			 "in use go on\n");
 	look(30, 560, "du", 20, 560, false);
-	ck_assert_str_eq(told, "server-down a:1|a:1 is down: cannot be connected\n");
+	ck_assert_str_eq(told, "server-down a:1|a:1 is down: connection failed\n");
 }
 END_TEST
 
 START_TEST(what_is_down_at_first_sight_is_told)
 {
 	look(0, 500, "du", 30, 500, false);
-	ck_assert_str_eq(told, "server-down a:1|a:1 is down: cannot be connected\n");
+	ck_assert_str_eq(told, "server-down a:1|a:1 is down: connection failed\n");
 	ck_assert_int_eq(since_s("a:1"), -30);
 }
 END_TEST
@@ -298,11 +298,11 @@ START_TEST(no_server_up_is_told_loudly_and_once)
 {
 	look(0, 500, "uu", 500, 500, false);
 	look(30, 530, "dd", 10, 9, false);
-	ck_assert_str_eq(
-		told, "server-down a:1|a:1 is down: cannot be connected\n"
-		      "server-down b:2|b:2 is down: cannot be connected\n"
-		      "no-server-up |no server is up: no connection gets through; a:1: cannot be connected; "
-		      "b:2: cannot be connected\n");
+	ck_assert_str_eq(told,
+			 "server-down a:1|a:1 is down: connection failed\n"
+			 "server-down b:2|b:2 is down: connection failed\n"
+			 "no-server-up |no server is up: no connection gets through; a:1: connection failed; "
+			 "b:2: connection failed\n");
 	ck_assert(memory.none_up);
 	look(30, 560, "dd", 40, 39, false);
 	ck_assert_str_eq(told, "");
@@ -328,7 +328,7 @@ START_TEST(some_unknown_is_not_none_up)
 {
 	look(0, 2, "?d", 2, 1, false);
 	ck_assert(!memory.none_up);
-	ck_assert_str_eq(told, "server-down b:2|b:2 is down: cannot be connected\n");
+	ck_assert_str_eq(told, "server-down b:2|b:2 is down: connection failed\n");
 }
 END_TEST
 

@@ -242,14 +242,14 @@ START_TEST(the_words_stay_the_same)
 	silence_met(&silence, "a", at(0), AFTER);
 	silence_met(&silence, "a", at(30 * SECOND), AFTER);
 	words = silence_words(&silence, "connection refused");
-	ck_assert_str_eq(words,
-			 "HAProxy does not answer on its stats socket since 2026-01-02T03:04:05Z (connection "
-			 "refused); it may serve all the same; a successor follows at 2026-01-02T03:05:05Z");
+	ck_assert_str_eq(
+		words, "HAProxy has not answered on its stats socket since 2026-01-02T03:04:05Z (connection "
+		       "refused); it may serve all the same; a successor follows at 2026-01-02T03:05:05Z");
 	free(words);
 	silence_tried(&silence, at(MINUTE));
 	words = silence_words(&silence, "x");
 	ck_assert_str_eq(words,
-			 "HAProxy does not answer on its stats socket since 2026-01-02T03:04:05Z, nor did a "
+			 "HAProxy has not answered on its stats socket since 2026-01-02T03:04:05Z, nor did a "
 			 "successor for long (x); it may serve all the same; a successor follows at "
 			 "2026-01-02T03:07:05Z");
 	free(words);

@@ -8,25 +8,28 @@
 #include "common/text.h"
 #include "common/words.h"
 
-/* A container's name on a host: what wishes, leftovers and known balancers meet at. */
+/*
+ * A container's name on a host: wishes, leftovers and known balancers with the same place belong
+ * together.
+ */
 struct place {
 	char *key;
 	const struct assign_known *known; /* NULL: none */
-	bool taken;                       /* by a wish or a leftover */
+	bool taken;                       /* a wish or a leftover has it */
 	UT_hash_handle hh;
 };
 
 struct assignment {
 	const struct assign_world *world;
 	struct place *places;
-	struct place **wished, **known; /* of the world's, in their order */
+	struct place **wished, **known; /* of the world's arrays, in their order */
 	struct words *reached;          /* hosts */
-	struct words *waiting;          /* specs on hosts */
+	struct words *waiting;          /* specs on hosts, where a change is held */
 	struct assign_decision *decisions;
 	size_t n;
 };
 
-/* Words of two parts, neither of which has a line feed in it. */
+/* A key of two parts, neither of which contains a line feed. */
 static char *key_of(const char *a, const char *b)
 {
 	return xasprintf("%s\n%s", a, b);
@@ -78,7 +81,7 @@ static void places_free(struct assignment *all)
 	free(all->known);
 }
 
-/* All have a wish, a leftover, or neither; and what is known of the place, if anything. */
+/* Adds a decision; the caller sets wish or leftover. known: the balancer in that place; NULL: none. */
 static struct assign_decision *decide(struct assignment *all, enum assign_kind kind,
 				      const struct assign_known *known)
 {
@@ -111,7 +114,7 @@ static enum assign_why held_because(const struct assignment *all, const struct a
 		return ASSIGN_PAUSED;
 	if (!is_new(known))
 		return ASSIGN_TURN;
-	/* It may need what the change gives up, a port or a path. */
+	/* It may need a port or a path that the held change gives up. */
 	return is_waiting(all, wish) ? ASSIGN_HOST_WAITS : ASSIGN_NOT_HELD;
 }
 
@@ -131,7 +134,7 @@ static void take_wish(struct assignment *all, size_t i, struct place *place)
 	place->taken = true;
 }
 
-/* What is there already comes first: what is new on its host may have to wait with it. */
+/* Balancers that exist come first: a new one on their host may have to wait for them. */
 static void take_wishes(struct assignment *all, bool new_ones)
 {
 	for (size_t i = 0; i < all->world->wishes_n; i++) {
@@ -142,7 +145,7 @@ static void take_wishes(struct assignment *all, bool new_ones)
 	}
 }
 
-/* Leftovers: that is how flexkube is told to remove a container. */
+/* Leftovers. (In flexkube, too, an entry of `state` without an instance means: remove the container.) */
 
 static void take_leftover(struct assignment *all, size_t i)
 {
@@ -153,15 +156,17 @@ static void take_leftover(struct assignment *all, size_t i)
 		return;
 	if (words_add(&all->reached, leftover->host))
 		decide(all, ASSIGN_REACH, NULL)->leftover = i;
-	/* What is in force leaves as a balancer first, if at all. One that is only remembered was wanted
-	 * before the restart, and is not any more. */
+	/*
+	 * A balancer in force is removed as a balancer, if at all. One that is only known from the
+	 * store was wanted before the restart, and no spec wants it any more.
+	 */
 	if (place->taken || (place->known && place->known->version && !place->known->unasked))
 		return;
 	decide(all, ASSIGN_REMOVE_CONTAINER, place->known)->leftover = i;
 	place->taken = true;
 }
 
-/* What no spec in force names any more. */
+/* Balancers that no spec in force names any more. */
 
 static enum assign_kind fate_of(const struct assign_known *known)
 {
@@ -172,7 +177,7 @@ static enum assign_kind fate_of(const struct assign_known *known)
 	return known->made || known->busy ? ASSIGN_REMOVE : ASSIGN_FORGET;
 }
 
-static void take_rest(struct assignment *all)
+static void take_unwanted(struct assignment *all)
 {
 	for (size_t i = 0; i < all->world->known_n; i++) {
 		const struct assign_known *known = &all->world->known[i];
@@ -199,7 +204,7 @@ static void find_places(struct assignment *all)
 struct assign_decision *assign(const struct assign_world *world, size_t *n)
 {
 	struct assignment all = {.world = world};
-	/* Each wish and leftover may be the first to name its host. */
+	/* Each wish and leftover may add an ASSIGN_REACH. */
 	size_t room = 2 * (world->wishes_n + world->leftovers_n) + world->known_n;
 
 	all.decisions = xcalloc(room + 1, sizeof(*all.decisions));
@@ -208,7 +213,7 @@ struct assign_decision *assign(const struct assign_world *world, size_t *n)
 	take_wishes(&all, true);
 	for (size_t i = 0; i < world->leftovers_n; i++)
 		take_leftover(&all, i);
-	take_rest(&all);
+	take_unwanted(&all);
 	words_clear(&all.reached);
 	words_clear(&all.waiting);
 	places_free(&all);

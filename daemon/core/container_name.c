@@ -7,7 +7,7 @@
 
 #define ID_DIGITS 8
 
-/* What follows the balancer's name, and how many hexadecimal digits after that. */
+/* What is appended to the balancer's name: a text, and a number of hexadecimal digits. */
 static const struct {
 	const char *text;
 	size_t digits;
@@ -32,7 +32,7 @@ char *container_old_name(const char *name, const char *id)
 	return xasprintf("%s%s%.*s", name, suffixes[CONTAINER_OLD].text, ID_DIGITS, id);
 }
 
-/* How much of the name is the balancer's; 0 when it has not this suffix. */
+/* The length of the balancer's name in front of this suffix; 0: the name does not have the suffix. */
 static size_t balancer_length(const char *name, enum container_role role)
 {
 	size_t len = strlen(name), suffix_len = strlen(suffixes[role].text), digits = suffixes[role].digits;

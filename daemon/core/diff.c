@@ -40,7 +40,7 @@ static bool same(const struct lines *a, size_t i, const struct lines *b, size_t 
 /* One line of the result: ' ', '-' or '+'. */
 struct edit {
 	char mark;
-	size_t line; /* in the old text for ' ' and '-', in the new one for '+' */
+	size_t line; /* index in the old text for ' ' and '-', in the new text for '+' */
 };
 
 /* length[i][j] of the longest common subsequence of a from i and b from j. */
@@ -83,8 +83,7 @@ static struct edit *compare(const struct lines *a, const struct lines *b, size_t
 	return edits;
 }
 
-/* End of the hunk that begins with the change at `at`: further changes belong to it while their contexts
- * touch. */
+/* The end of the hunk whose first change is at `at`. Changes share a hunk if their contexts touch. */
 static size_t hunk_end(const struct edit *edits, size_t n, size_t at)
 {
 	size_t last = at;
@@ -139,7 +138,7 @@ char *diff_unified(const char *from, const char *to, const char *from_name, cons
 		begin = at > done + CONTEXT ? at - CONTEXT : done;
 		end = hunk_end(edits, n, at);
 		for (; done < begin; done++, old_line++, new_line++)
-			; /* only lines that both have lie between two hunks */
+			; /* between two hunks the texts are the same */
 		print_hunk(out, edits, begin, end, old_line, new_line, &a, &b);
 		for (; done < end; done++) {
 			old_line += edits[done].mark != '+';

@@ -4,8 +4,10 @@
 #ifndef APILB_CORE_DIFF_H
 #define APILB_CORE_DIFF_H
 
-/* NULL when they are equal. Texts of more than some thousand lines are shown as wholly replaced. The caller
- * frees. */
+/*
+ * Returns NULL if the texts are equal. If one has more than 2000 lines, all lines are shown as
+ * replaced. The caller frees.
+ */
 char *diff_unified(const char *from, const char *to, const char *from_name, const char *to_name);
 
 #endif

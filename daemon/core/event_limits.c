@@ -6,14 +6,14 @@
 
 #include "common/mem.h"
 
-/* In thousandths of an event, so that no time is lost to rounding: a millisecond gives so many. */
+/* One event costs COST; each millisecond adds EVENT_RATE_PER_MIN. So no time is lost to rounding. */
 #define COST (60 * 1000)
 #define FULL ((int64_t)EVENT_BURST * COST)
 
 struct bucket {
 	char *key, *spec, *host;
-	int64_t level; /* what may still be told, times COST */
-	int64_t at_ms; /* when that was so */
+	int64_t level; /* events that may still pass, times COST */
+	int64_t at_ms; /* when level was true */
 	uint64_t left_out;
 	UT_hash_handle hh;
 };
@@ -50,7 +50,7 @@ void event_limits_free(struct event_limits *limits)
 static struct bucket *bucket_of(struct event_limits *limits, const char *spec, const char *host,
 				int64_t now_ms)
 {
-	/* Neither holds a blank. */
+	/* Neither part contains a blank. */
 	char *key = xasprintf("%s %s", spec ? spec : "", host ? host : "");
 	struct bucket *bucket;
 
@@ -70,7 +70,7 @@ static void refill(struct bucket *bucket, int64_t now_ms)
 {
 	int64_t passed_ms = now_ms > bucket->at_ms ? now_ms - bucket->at_ms : 0;
 
-	/* Long before an overflow it is full. */
+	/* The bucket is full long before this could overflow. */
 	if (passed_ms > FULL / EVENT_RATE_PER_MIN)
 		bucket->level = FULL;
 	else

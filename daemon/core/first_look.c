@@ -2,9 +2,12 @@
 
 #include <string.h>
 
-/* What the running HAProxy has loaded counts more than the file, which somebody may have edited. */
-static const char *config_that_is_there(const struct observed_instance *observed,
-					const struct wanted *version, const char **config_of_version)
+/*
+ * The config that the running HAProxy has loaded, else the hash of the file, which somebody may
+ * have edited. NULL: unknown. *config_of_version: what to compare it with.
+ */
+static const char *found_config(const struct observed_instance *observed, const struct wanted *version,
+				const char **config_of_version)
 {
 	if (observed->stats == STATS_ANSWERED && observed->loaded.generation[0]) {
 		*config_of_version = version->description.generation;
@@ -21,13 +24,15 @@ static bool has_container_of(const struct observed_instance *observed, const str
 	return hash && strcmp(hash, version->container_sha256) == 0;
 }
 
-/* unless: what is told apart from this by its container alone, when nobody can say which config is there;
- * NULL: nothing is. */
+/*
+ * Whether the host has this version. If its config is unknown, the container decides, but only
+ * where it differs from the container of `unless`. NULL: then no.
+ */
 static bool has(const struct observed_instance *observed, const struct wanted *version,
 		const struct wanted *unless)
 {
 	const char *config_of_version;
-	const char *config = config_that_is_there(observed, version, &config_of_version);
+	const char *config = found_config(observed, version, &config_of_version);
 
 	if (!has_container_of(observed, version))
 		return false;
@@ -35,7 +40,10 @@ static bool has(const struct observed_instance *observed, const struct wanted *v
 		      : unless && !has_container_of(observed, unless);
 }
 
-/* Not only a file, or a container, that somebody has made by hand: that is drift. */
+/*
+ * Whether the host has another version of ours. A file or a container that somebody has made by
+ * hand is drift instead.
+ */
 static bool is_another_version(const struct observed_instance *observed, const struct wanted *in_force)
 {
 	return observed->current->container_sha256 &&

@@ -60,7 +60,7 @@ void host_file_clear(struct host_file *file)
 	*file = (struct host_file){0};
 }
 
-/* What all versions begin with. The caller frees. */
+/* The beginning of our first line, the same in all versions of apilbd. The caller frees. */
 static char *mark_of(const char *owner)
 {
 	if (strcmp(owner, APILB_DEFAULT_OWNER) == 0)
@@ -94,10 +94,10 @@ static char *text_objection(const struct host_file *file, const char *owner)
 	if (ours)
 		return NULL;
 	if (file->len > strlen(OWNED_BY) && begins_alike(file->text, file->len, OWNED_BY))
-		return xasprintf("is of the apilbd whose owner is \"%.*s\"", (int)strcspn(other, ")\n"),
+		return xasprintf("belongs to the apilbd whose owner is \"%.*s\"", (int)strcspn(other, ")\n"),
 				 other);
 	if (file->len > strlen(WRITTEN_BY) && begins_alike(file->text, file->len, WRITTEN_BY "."))
-		return xstrdup("is of the apilbd whose owner is \"" APILB_DEFAULT_OWNER "\"");
+		return xstrdup("belongs to the apilbd whose owner is \"" APILB_DEFAULT_OWNER "\"");
 	return xasprintf("is not ours (a file of %zu bytes that does not begin with \"" WRITTEN_BY ".\")",
 			 file->len);
 }
@@ -123,7 +123,7 @@ char *host_file_objection(const struct host_file *file, const char *owner, bool 
 	case HOST_FILE_LINK:
 		return said_ours ? NULL : xstrdup("is a symbolic link");
 	case HOST_FILE_SPECIAL:
-		return said_ours ? NULL : xstrdup("is no regular file");
+		return said_ours ? NULL : xstrdup("is not a regular file");
 	case HOST_FILE_REGULAR:
 		return said_ours ? NULL : regular_objection(file, owner);
 	default:

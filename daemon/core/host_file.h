@@ -1,6 +1,6 @@
 /*
- * What stands at a path of a host where we want a file of ours, and whose it
- * is. The engine's archive endpoints tell: a stat (Engine API,
+ * What exists at a path of a host where we want a file of ours, and whose it
+ * is. Known from the engine's archive endpoints: a stat (Engine API,
  * X-Docker-Container-Path-Stat), and the text.
  */
 #ifndef APILB_CORE_HOST_FILE_H
@@ -14,7 +14,7 @@ enum host_file_kind {
 	HOST_FILE_UNKNOWN, /* not looked at */
 	HOST_FILE_MISSING,
 	HOST_FILE_REGULAR,
-	HOST_FILE_DIRECTORY, /* with something in it, as far as anybody knows */
+	HOST_FILE_DIRECTORY, /* not empty, as far as we know */
 	HOST_FILE_EMPTY_DIRECTORY,
 	HOST_FILE_LINK,
 	HOST_FILE_SPECIAL, /* a device, a pipe, a socket */
@@ -22,35 +22,42 @@ enum host_file_kind {
 
 struct host_file {
 	enum host_file_kind kind;
-	int64_t size; /* -1: not told */
-	int mode;     /* permission bits; -1: not told */
-	char *mtime;  /* the engine's words; NULL: not told */
-	char *text;   /* of a regular file, NUL behind it; NULL: not read */
+	int64_t size; /* -1: unknown */
+	int mode;     /* permission bits; -1: unknown */
+	char *mtime;  /* as the engine prints it; NULL: unknown */
+	char *text;   /* of a regular file, ends in a NUL; NULL: not read */
 	size_t len;
 };
 
-/* What is larger is not read, and so none of ours. A spec whose config would be is refused: it could not be
- * compared. */
+/*
+ * A larger file is not read, and not ours. A spec whose config could get larger is refused: its
+ * file could not be compared.
+ */
 #define HOST_FILE_MAX_BYTES ((size_t)4 << 20)
 
-/* path_stat: the decoded JSON. What says nothing (NULL, garbage) counts as a regular file of which no more is
- * known. Clears what was there before. */
+/*
+ * Fills the struct, whatever it held before. path_stat: the header, base64 decoded. NULL or
+ * nonsense counts as a regular file of unknown size.
+ */
 void host_file_stat(struct host_file *file, const char *path_stat);
-/* A regular file that can be one of ours by its size: its text has to tell. */
+/* Whether the file is regular and small enough to be ours: then its text must be read. */
 bool host_file_is_readable(const struct host_file *file);
 void host_file_clear(struct host_file *file);
 
-/* The first line of what we write. Of another owner than the default one it says whose. The caller frees. */
+/*
+ * The first line of each file that we write. It names the owner unless that is the default. The
+ * caller frees.
+ */
 char *host_file_head(const char *owner);
 
 /*
- * Why a config of this owner must not take the place of what is there, in words
- * that follow "PATH on the host "; NULL: it may. said_ours: something else than
- * the text says that it is this balancer's. The caller frees.
+ * Why a config of this owner must not replace the file, in words that follow
+ * "PATH on the host "; NULL: it may. said_ours: something other than the text
+ * says that the file is this balancer's. The caller frees.
  *
- * Where there is nothing (also an empty file, or the beginning of our own first
- * line, which a write left that did not get far), nobody loses anything. A
- * directory is never replaced: the engine would remove all that is in it.
+ * Nothing is lost where there is no file, an empty one, or only the beginning
+ * of our first line, which an interrupted write leaves. A directory with
+ * something in it is never replaced: the engine would remove all of that.
  */
 char *host_file_objection(const struct host_file *file, const char *owner, bool said_ours);
 

@@ -5,7 +5,7 @@
 
 #include "common/mem.h"
 
-/* Until the checks of a HAProxy that has just started are through. */
+/* After this time a HAProxy that has just started may have checked its servers. */
 #define LOOK_AGAIN_MS 1000
 
 static const char *const stop_names[ROLLOUT_STOPS] = {
@@ -27,8 +27,6 @@ enum rollout_stop rollout_stop_parse(const char *name)
 	return ROLLOUT_RUNS;
 }
 
-/* A unit and its verdicts. */
-
 static bool is_under_way(const struct rollout_unit *unit)
 {
 	return unit->state == UNIT_CHANGING || unit->state == UNIT_SETTLING;
@@ -39,7 +37,7 @@ static bool has_settled(const struct rollout_unit *unit, int64_t settle_ms, int6
 	return unit->state == UNIT_SETTLING && now_ms - unit->since_ms >= settle_ms;
 }
 
-/* It was found as wanted, by a look at the host. */
+/* A look has found the host as wanted. */
 static void note_well(struct rollout_unit *unit, int64_t settle_ms, int64_t now_ms)
 {
 	if (unit->state != UNIT_SETTLING) {
@@ -84,8 +82,6 @@ bool rollout_note(struct rollout_unit *unit, enum rollout_verdict verdict, int64
 	       unit->look_at_ms != before.look_at_ms;
 }
 
-/* The decision. */
-
 static size_t parallel(const struct rollout *rollout)
 {
 	const struct spec_share *share = &rollout->settings.parallel;
@@ -110,7 +106,7 @@ static void count(const struct rollout *rollout, struct rollout_outcome *outcome
 	outcome->canary = outcome->done < rollout->settings.canary;
 }
 
-/* How many more may change now. */
+/* How many more hosts may change now. */
 static size_t places(const struct rollout *rollout, const struct rollout_outcome *outcome)
 {
 	size_t all = outcome->canary ? rollout->settings.canary - outcome->done : parallel(rollout);
@@ -120,12 +116,14 @@ static size_t places(const struct rollout *rollout, const struct rollout_outcome
 	return all > outcome->changing ? all - outcome->changing : 0;
 }
 
-/* After a restart hosts are seen one by one: the canary is the first of those that can be reached, not the
- * first that answers. Returns whether somebody has to be seen first. */
+/*
+ * After a restart hosts are looked at one by one. The canary is the first host that can be reached,
+ * not the first that answers. Returns whether a host must be looked at first.
+ */
 static bool admit(struct rollout *rollout, struct rollout_outcome *outcome)
 {
 	size_t left = places(rollout, outcome);
-	/* Nobody has to wait for anybody, whoever can be reached when. */
+	/* There is room for all hosts: none waits for another, reachable or not. */
 	bool all_at_once = !outcome->canary && parallel(rollout) >= rollout->hosts;
 	bool unseen = false;
 

@@ -1,6 +1,6 @@
 #include "daemon/core/schedule.h"
 
-/* A value of 0 to range, range included. */
+/* A value from 0 to range, inclusive. */
 static int64_t pick(int64_t range, uint32_t random)
 {
 	return (int64_t)((uint64_t)range * random / UINT32_MAX);

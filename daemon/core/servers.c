@@ -8,7 +8,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-/* HAProxy counts in whole seconds, and the answer takes its time. */
+/* HAProxy counts in whole seconds, and its answer takes a moment. */
 #define JITTER_MS 2000
 
 const char *server_change_name(enum server_change change)
@@ -62,8 +62,6 @@ enum traffic servers_traffic(const struct spec_server *wanted, size_t n,
 		return TRAFFIC_UNKNOWN;
 	return fallback ? TRAFFIC_UNTESTED : TRAFFIC_NONE;
 }
-
-/* Memory. */
 
 static void forget(struct servers *servers, size_t i)
 {
@@ -122,8 +120,6 @@ static void forget_unwanted(struct servers *servers, const struct spec_server *w
 	free(names);
 }
 
-/* A look. */
-
 struct look {
 	struct servers *servers;
 	const struct observed_instance *observed;
@@ -140,13 +136,16 @@ static int64_t began_ms(const struct observed_instance *observed, const struct o
 	return (seen->changed_s < 0 ? now_s : now_s - seen->changed_s) * 1000;
 }
 
-/* Whether HAProxy has been reloaded or restarted since that look. */
+/* Whether HAProxy was reloaded or restarted after that look. */
 static bool is_newer_process(const struct observed_instance *observed, int64_t looked_ms)
 {
 	return observed->uptime_s >= 0 && observed->asked_at_ms - observed->uptime_s * 1000 > looked_ms;
 }
 
-/* It is as it was: since when? */
+/*
+ * The server is as it was before. If HAProxy now gives another time, that counts, but not from a
+ * newer process, which knows nothing of before.
+ */
 static void keep_time(const struct look *look, struct server_memory *memory, int64_t began)
 {
 	if (llabs(began - memory->began_ms) <= JITTER_MS)
@@ -201,7 +200,7 @@ static void note_server(const struct look *look, const struct spec_server *wante
 	memory->looked_ms = look->observed->asked_at_ms;
 }
 
-/* Of the whole balancer. */
+/* News of the balancer as a whole. */
 
 static void tell_none_up(const struct look *look)
 {
@@ -237,7 +236,7 @@ static void tell_some_up(const struct look *look)
 	free(text);
 }
 
-static void note_all(const struct look *look)
+static void note_balancer(const struct look *look)
 {
 	enum traffic traffic = servers_traffic(look->wanted, look->wanted_n, look->observed->servers,
 					       look->observed->servers_n, look->observed->fallback);
@@ -265,5 +264,5 @@ void servers_note(struct servers *servers, const struct spec_server *wanted, siz
 		if (seen && seen->state != SERVER_UNKNOWN)
 			note_server(&look, &wanted[i], seen);
 	}
-	note_all(&look);
+	note_balancer(&look);
 }

@@ -13,7 +13,7 @@ static void add(struct json_object *object, const char *key, struct json_object 
 	json_object_object_add(object, key, value);
 }
 
-/* Go's way to write a duration is not needed: it reads this one as well. */
+/* Go reads this form of a duration, too. */
 static void add_duration(struct json_object *object, const char *key, int64_t ms)
 {
 	char *text = xasprintf("%lldms", (long long)ms);

@@ -98,7 +98,7 @@ static const char *traffic_of(const struct status_instance *instance)
 					    instance->servers, instance->servers_n, instance->fallback));
 }
 
-/* null: no spec says so any more. */
+/* null: no spec names the instance any more. */
 static struct json_object *verifies_json(const struct spec_health_check *health_check)
 {
 	return health_check ? json_object_new_boolean(health_check->ca != NULL) : NULL;

@@ -1,7 +1,7 @@
 /*
- * What the control socket tells, as JSON. Plain values in, objects out; the
- * caller puts the objects. Times are Unix times in ms; 0 becomes null.
- * No field of these can hold a secret.
+ * The replies of the control socket as JSON. Plain values in, objects out; the
+ * caller puts the objects. Times are Unix times in ms; 0 becomes null. No field
+ * can hold a secret.
  */
 #ifndef APILB_CORE_STATUS_H
 #define APILB_CORE_STATUS_H
@@ -18,7 +18,7 @@
 
 enum phase {
 	PHASE_PENDING,     /* not looked at yet */
-	PHASE_RECONCILING, /* a run is under way that has found something to do */
+	PHASE_RECONCILING, /* a run has found something to do, and is doing it */
 	PHASE_CONVERGED,
 	PHASE_FAILED,
 	PHASE_UNREACHABLE,
@@ -30,25 +30,25 @@ enum phase {
 
 const char *phase_name(enum phase phase);
 
-/* Which version has the HAProxy loaded that answers? */
+/* The version that the answering HAProxy has loaded. */
 enum serves { SERVES_UNKNOWN, SERVES_WANTED, SERVES_FORMER };
 
 struct status_instance {
 	const char *id, *spec, *host, *name;
 	size_t index;
 	enum phase phase;
-	const char *progress; /* what is going on right now ("pulling ...: 2/5 layers"); NULL: nothing */
-	const char *container_id, *image; /* container_id NULL: there is none, as far as is known */
+	const char *progress; /* what a run is doing now ("pulling ...: 2/5 layers"); NULL: nothing */
+	const char *container_id, *image; /* container_id NULL: no container is known */
 	enum container_status container_status;
-	size_t draining; /* former containers that still have connections */
+	size_t draining; /* how many containers drain */
 	const char *config_path, *config_sha256;
-	const struct spec_server *wanted_servers; /* what servers are shown, in the spec's order */
+	const struct spec_server *wanted_servers; /* the servers to show, in the spec's order */
 	size_t wanted_servers_n;
-	const struct observed_server *servers; /* how HAProxy sees them */
+	const struct observed_server *servers; /* as HAProxy sees them */
 	size_t servers_n;
-	const struct spec_health_check *health_check; /* as it is wanted; NULL: not known */
-	const struct haproxy_description *loaded;     /* by the HAProxy that runs; NULL: it did not say */
-	const struct servers *servers_known;          /* since when; NULL: not known */
+	const struct spec_health_check *health_check; /* the wanted one; NULL: unknown */
+	const struct haproxy_description *loaded;     /* by the running HAProxy; NULL: it did not say */
+	const struct servers *servers_known;          /* since when they are in their states; NULL: unknown */
 	bool fallback;                                /* see struct observed_instance */
 	enum serves serves;
 	const struct err *error; /* kind ERR_NONE or NULL: none */
@@ -57,13 +57,13 @@ struct status_instance {
 	int64_t observed_at_ms, changed_at_ms, next_run_at_ms;
 };
 
-/* How far a change is (rollout.h); phase: "rolling", "paused", "halted", "reverted". */
+/* The progress of a rollout (rollout.h). phase: "rolling", "paused", "halted", "reverted". */
 struct status_rollout {
 	const char *phase;
 	size_t done, total, changing, unreachable, failed; /* hosts */
 	const char *why;
 	bool stopped; /* halted, reverted or paused */
-	bool paused;  /* also: a rollout may have been stopped before */
+	bool paused;  /* maybe also halted or reverted */
 	int64_t since_ms;
 };
 

@@ -10,13 +10,13 @@
 #include "common/text.h"
 #include "daemon/core/haproxy/haproxy.h"
 
-/* Where the official image's HAProxy looks, so that its own tools work in the container too. */
+/* Where the official image has its config, so that its tools work in the container, too. */
 #define CONFIG_DIR_IN_CONTAINER "/usr/local/etc/haproxy"
 
 /*
- * Directories that hold other things than a balancer's config (the top level
- * of the file system and the shared parts of hier(7)). Mounting one of them
- * into a container would show it all that.
+ * Directories that do not belong to one balancer (the top level of the file
+ * system, and the shared parts of hier(7)). Mounted into a container, they
+ * would show it everything in them.
  */
 static bool is_shared_directory(const char *dir)
 {
@@ -82,7 +82,7 @@ static struct json_object *create_request(const struct wanted *wanted)
 	json_add_text(request, "Image", wanted->instance.image);
 	json_add_text(request, "User", WANTED_USER);
 	json_object_object_add(request, "Cmd", strings(command, sizeof(command) / sizeof(command[0])));
-	/* HAProxy's graceful stop: it leaves when its connections have. */
+	/* HAProxy's graceful stop: it drains. */
 	json_add_text(request, "StopSignal", "SIGUSR1");
 	json_add_text(host, "NetworkMode", "host");
 	json_add_text(restart, "Name", "unless-stopped");
@@ -103,7 +103,10 @@ static struct json_object *labels(const struct wanted *wanted)
 	return object;
 }
 
-/* Neither its place in the list nor how many share its servers is what its spec says of it. */
+/*
+ * The hash of what the spec says: not of the index, nor of the sharers, which depend on other
+ * instances.
+ */
 static void hash_said(const struct spec_instance *instance, char hash[SHA256_HEX_SIZE])
 {
 	struct spec_instance said = *instance;
@@ -218,7 +221,10 @@ static struct json_object *helper_labels(const struct wanted *wanted)
 	return mine;
 }
 
-/* As the balancer's, but for what a helper is not: started again, and mounting the config file itself. */
+/*
+ * The balancer's request, except that a helper is not restarted, and does not mount the config file
+ * itself.
+ */
 static struct json_object *like_the_balancer(const struct wanted *wanted, const char *token,
 					     struct json_object *command)
 {
@@ -247,14 +253,14 @@ struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const c
 	return like_the_balancer(wanted, token, strings(command, sizeof(command) / sizeof(command[0])));
 }
 
-/* Without what it mounts. *host: its HostConfig. */
+/* The request of a helper that is never started, without mounts. *host: its HostConfig. */
 static struct json_object *never_started(const struct wanted *wanted, struct json_object **host)
 {
 	struct json_object *request = json_object_new_object();
 
 	*host = json_object_new_object();
 	json_add_text(request, "Image", wanted->instance.image);
-	/* It is never started; if somebody does, it must end at once. */
+	/* If somebody starts it anyway, it must end at once. */
 	json_object_object_add(request, "Cmd", strings((const char *const[]){"haproxy", "-v"}, 2));
 	json_object_object_add(request, "Labels", helper_labels(wanted));
 	json_add_text(*host, "NetworkMode", "none");
@@ -275,8 +281,7 @@ struct json_object *wanted_helper_create(const struct wanted *wanted)
 	return request;
 }
 
-/* A mount, not a bind: for a directory that is not there the engine then has an error, and does not make it.
- */
+/* A mount, not a bind: if the directory is missing, the engine reports an error instead of making it. */
 struct json_object *wanted_looker_create(const struct wanted *wanted)
 {
 	char *dir = directory_of(wanted->instance.config_path);

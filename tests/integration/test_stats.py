@@ -74,7 +74,7 @@ def test_a_haproxy_that_does_not_answer_gets_a_successor(make_daemon, hosts, ser
         load = stack.enter_context(LoadGenerator([endpoint(host) for host in hosts], rate=10))
         for host, kind in zip(hosts, kinds):
             stack.enter_context(impostor(host, kind, tmp_path))
-        daemon.wait_error(hosts[0].address, r"does not answer on its stats socket since \S+Z \(.*no complete answer")
+        daemon.wait_error(hosts[0].address, r"has not answered on its stats socket since \S+Z \(.*no complete answer")
         daemon.restart()
         for host in hosts:
             drained = lambda host=host: of(daemon, host.address, "drain")

@@ -1,15 +1,17 @@
--- Keeps the last known addresses of the servers that are given by name in a file, for the next start: HAProxy reads it
--- (server-state-file) where libc does not find a name, because DNS is down just then. And keeps using the address that
--- passed its check last (NAME-known) while none that DNS has now does: DNS may say what is of no use.
+-- Keeps in a file the last known addresses of servers that are given by name. When HAProxy starts and libc does not
+-- find a name, such as while DNS is down, HAProxy takes the address from that file (server-state-file). While no
+-- address that DNS now gives passes its check, this script also keeps in use the address that passed last
+-- (NAME-known).
 local BACKEND = "kube-apiserver"
 local LOOK_MS = 100
 local FILE = os.getenv("APILB_ADDRESSES")
 
--- "NAME", "NAME-2" or "NAME-known" -> address; also of names that this config does not have: another one may be put back.
+-- "NAME", "NAME-2" or "NAME-known" -> address. Names that this config does not have are kept as well: the config that
+-- has them may be put back.
 local known = {}
 
--- A server as `show servers state` has it (Management Guide 9.3): running, not checked yet, and for so long that slowstart
--- is over. Only the address counts.
+-- A server in the format of `show servers state` (Management Guide 9.3): running, not checked yet, and up for so long
+-- that slowstart is over. Only the address matters.
 local LINE = "1 " .. BACKEND .. " 1 %s %s 2 0 1 1 11 1 0 0 0 0 0 0 - %s -\n"
 
 local function read()
@@ -17,7 +19,8 @@ local function read()
 	if not file then
 		return
 	end
-	-- lines() would raise an error if reading fails, and HAProxy not start for the sake of a file that it can do without.
+	-- lines() would raise an error if reading fails, and HAProxy would not start because of a file that it can do
+	-- without.
 	for line in (file:read("a") or ""):gmatch("[^\n]+") do
 		local name, address, port = line:match("^%d+ %S+ %d+ (%S+) (%S+) .* (%d+) %-$")
 		if name then
@@ -40,7 +43,7 @@ local function text()
 	return table.concat(lines)
 end
 
--- Whole or not at all: who reads it may come at any time. False: it could not be written.
+-- Writes the file whole or not at all: HAProxy may read it at any time. False: that failed.
 local function write()
 	local new = FILE .. ".new"
 	local file = io.open(new, "w")
@@ -56,13 +59,15 @@ local function address_of(server)
 	return address:match("^%[?.-%]?:%d+$") and address
 end
 
--- Of whatever check extraConfig has put in place of ours: L4OK, L6OK, PROCOK. But not L7OKC, a conditional success.
+-- Whether the server passes its check, also one that extraConfig has put in place of ours: L4OK, L6OK, PROCOK. L7OKC,
+-- a conditional success, is not enough.
 local function passes(server)
 	local stats = server:get_stats()
 	return stats["status"]:sub(1, 2) == "UP" and (stats["check_status"] or ""):match("OK$")
 end
 
--- One name: its lines as DNS moves them, and the one (spare) that only this moves.
+-- One name: its server lines, whose addresses DNS sets, and its spare line (NAME-known), whose address only this
+-- script sets.
 local function name_of(servers, name, spare)
 	local lines = {}
 	for _, suffix in ipairs({ "", "-2", "-3" }) do
@@ -103,8 +108,9 @@ local function is_known(name, address)
 	return known[name.spare_name] == address
 end
 
--- HAProxy counts a server as up when it starts, when it gets its first address, and when it is moved. What nobody has
--- seen pass a check has to do that before it gets connections, if there is something better. True: it has.
+-- HAProxy counts a server as up when it starts, gets its first address, or is given another one. If a better address
+-- is known, an address that has never passed a check must pass one before it gets connections. Returns whether the
+-- line passes its check.
 local function judge(name, line)
 	local address, better = address_of(line.server), known[name.spare_name]
 	local trusted = not better or address and is_known(name, address)
@@ -117,8 +123,9 @@ local function judge(name, line)
 	return passing
 end
 
--- Of a name's further addresses there may be fewer than there were. One that has not passed its check is kept for a
--- name that has none which did.
+-- Remembers the address of a line. An address that has not passed its check is remembered only for a name that has
+-- none which did. Further addresses (NAME-2) are forgotten when DNS has fewer of them. Returns whether anything has
+-- changed.
 local function note(name, key, line, passing)
 	local before = known[key]
 	local further = key:match("%-%d$")
@@ -130,7 +137,7 @@ local function note(name, key, line, passing)
 	return known[key] ~= before
 end
 
--- An idle one costs no checks, and is up as soon as it is used.
+-- Puts the spare line into use, or out of use: then it costs no checks, and is up as soon as it is needed.
 local function use(name, used)
 	if used == name.used then
 		return
@@ -145,7 +152,7 @@ local function use(name, used)
 	end
 end
 
--- True: what is known has changed.
+-- Returns whether any known address has changed.
 local function look(name)
 	local before = known[name.spare_name]
 	local best, same, changed
@@ -157,7 +164,7 @@ local function look(name)
 		same = same or line.address == before
 		changed = note(name, key, line, passing) or changed
 	end
-	-- Nothing has passed a check yet: what libc found is all there is, until DNS's word has passed one.
+	-- No address has passed a check yet: use the one that libc found until one does.
 	if not before and not best then
 		best = name.first.address
 	end
@@ -184,12 +191,12 @@ core.register_init(function()
 end)
 
 core.register_task(function()
-	-- What only tries a config out keeps nothing.
+	-- A rehearsal of a config, which has no frontend, writes no file.
 	if not FILE or not core.proxies["clients"] then
 		return
 	end
 	local changed = true
-	-- A worker that a reload has left behind looks up no names any more: the file is its successor's.
+	-- A worker that drains after a reload resolves no names any more: the file belongs to the new worker.
 	while core.get_info()["Stopping"] == 0 do
 		for _, name in ipairs(all) do
 			changed = look(name) or changed

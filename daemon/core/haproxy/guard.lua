@@ -1,21 +1,23 @@
 -- Ends the connections to a server that hangs, so that their clients go to another one.
 --
--- HAProxy's own way, `on-marked-down shutdown-sessions`, does that with whatever is DOWN. It also cuts connections
--- that a server which has closed its port is still serving to their end, and those that are about to be tried with
--- another server. And a worker that a reload has left behind, with its connections, checks no server any more.
+-- HAProxy's own option, `on-marked-down shutdown-sessions`, does that to every server that is DOWN. So it also cuts
+-- connections that a server still serves after it has closed its port, and connections that HAProxy is about to retry
+-- with another server. And a worker that drains after a reload checks no server any more.
 local BACKEND = "kube-apiserver"
--- Time is counted in looks, not taken from a clock: then being stopped for a while is not taken for silence.
+-- Time is counted in looks, not taken from a clock: if HAProxy was stopped for a while, that is not taken for
+-- silence.
 local LOOK_MS = 100
 local function looks(ms) return ms / LOOK_MS end
 
--- What the config says, so that this asks no more often than HAProxy does.
+-- Times from the config, so that this script asks no more often than HAProxy does.
 local INTERVAL_MS = tonumber(os.getenv("APILB_INTERVAL_MS")) or 1000
 local CONNECT_MS = tonumber(os.getenv("APILB_CONNECT_MS")) or 800
 
--- A check that timed out, and how long its server has to be DOWN. Who is just waiting to be connected (L4) is left the
--- time to be tried elsewhere. Refused is not hanging: the kernel has told whoever had to know.
+-- Checks that timed out, and for how many looks the server must be DOWN before it counts as hanging. With L4, clients
+-- that still wait for a connection get the time to be retried elsewhere. A refused connection is no hang: the kernel
+-- has told the client.
 local HANGS = { L4TOUT = looks(CONNECT_MS + LOOK_MS), L6TOUT = 0 }
--- For checks that are made here: as long as two of HAProxy's that fail.
+-- For the checks that this script makes: as long as two failed checks of HAProxy.
 local SILENT = looks(2 * CONNECT_MS)
 
 local function ask(server)
@@ -40,7 +42,8 @@ local function check(server, state)
 	end
 end
 
--- Once for each check: cut again and again, it would have the fewest connections, and get all new ones.
+-- True only once for each check. Were its connections cut again and again, the server would have the fewest, and get
+-- all new ones.
 local function is_silent(state)
 	state.waited = state.waited and state.waited + 1
 	if not state.waited or state.waited <= SILENT then
@@ -78,8 +81,8 @@ local function guard(server, state)
 	end
 end
 
--- To be read by a person, and for what HAProxy does with the first line that it logs: from then on its stderr does not
--- block, whether anybody reads it or not. (Debug: of another level it would write the line a second time, by itself.)
+-- For people, and for a side effect: when HAProxy logs its first line, it makes its stderr non-blocking, whether
+-- anybody reads it or not. (Debug: HAProxy itself would write a line of another level a second time.)
 local function greet(n)
 	core.log(core.debug, "guard.lua watches " .. n .. " servers")
 end

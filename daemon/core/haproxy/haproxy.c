@@ -10,9 +10,12 @@
 #include "daemon/core/haproxy/haproxy_internal.h"
 #include "daemon/core/host_file.h"
 
-/* What the guard adds: see haproxy_put_guard. */
+/* The description's last word where HAProxy runs guard.lua: see haproxy_put_guard. */
 #define GUARDED_WORD "guarded"
-/* For a name, with three silent name servers and some search domains; and for all. */
+/*
+ * The longest look-up of one name, with three silent name servers and some search domains; and of
+ * all names.
+ */
 #define LOOK_UP_S 30
 #define LOOK_UP_MAX_S 300
 #define DESCRIPTION "    description \"apilb "
@@ -54,8 +57,9 @@ int haproxy_look_up_max_s(const struct spec_instance *instance)
 }
 
 /*
- * The IPv6 wildcard would take the IPv4 side of its port as well (bindv6only
- * is 0 on Linux), and then the IPv4 wildcard beside it could not be bound.
+ * An IPv6 wildcard would listen on the IPv4 side of its port as well
+ * (bindv6only is 0 on Linux), and the IPv4 wildcard beside it could not be
+ * bound.
  */
 static bool needs_v6only(const struct spec_instance *instance, const struct spec_bind *bind)
 {
@@ -81,12 +85,18 @@ static void render_global(FILE *out, const struct spec_instance *instance)
 	fprintf(out, "    max-spread-checks 1s\n");
 	fprintf(out, "    stats socket \"%s\" mode 666 level user\n", socket);
 	fprintf(out, "    stats timeout 30s\n");
-	/* Any local user may connect: a few who hold on to it must not keep apilbd out. */
+	/* Any local user may connect: a few who keep their connections open must not lock apilbd out. */
 	fprintf(out, "    stats maxconn 100\n");
-	/* They end by themselves; from 3.3 on HAProxy would end those of 50 reloads ago. */
+	/*
+	 * Draining workers end by themselves; without this line, HAProxy 3.3 and later would kill a
+	 * worker after 50 reloads.
+	 */
 	fprintf(out, "    mworker-max-reloads 1000\n");
 	if (haproxy_names(instance) > 0)
-		/* HAProxy looks names up at its start, one after the other, and nothing else meanwhile. */
+		/*
+		 * At its start HAProxy looks up one name after the other, and does nothing else
+		 * meanwhile.
+		 */
 		fprintf(out, "    setenv RES_OPTIONS \"timeout:1 attempts:2\"\n");
 	haproxy_put_guard(out, instance);
 	haproxy_put_extra(out, instance->extra_config.global, instance->extra_config.global_n);
@@ -123,7 +133,10 @@ static void render_defaults(FILE *out, const struct spec_instance *instance)
 static void render_resolvers(FILE *out, const struct spec_instance *instance)
 {
 	if (haproxy_names(instance) > 0)
-		/* What DNS does not say is no reason to give an address up: as long as HAProxy can count. */
+		/*
+		 * A missing answer of DNS is no reason to give up an address. 24 days is the
+		 * longest that HAProxy can count.
+		 */
 		fputs("\nresolvers system\n"
 		      "    parse-resolv-conf\n"
 		      "    timeout resolve 10s\n"
@@ -153,7 +166,7 @@ static bool any_own_bind(const struct spec_extra_config *extra)
 	return false;
 }
 
-/* All that says where it listens; rather too much than too little of it. */
+/* All lines that may say where HAProxy listens; rather too many than too few. */
 static void render_listeners(FILE *out, const struct spec_instance *instance)
 {
 	render_binds(out, instance);
@@ -163,7 +176,7 @@ static void render_listeners(FILE *out, const struct spec_instance *instance)
 
 static void render_frontend(FILE *out, const struct spec_instance *instance)
 {
-	/* A name of its own: from 3.3 on HAProxy refuses a frontend that is named as its backend. */
+	/* Not the name of the backend: HAProxy 3.3 and later refuses that. */
 	fprintf(out, "\nfrontend clients\n");
 	render_binds(out, instance);
 	fprintf(out, "    default_backend kube-apiserver\n");
@@ -181,7 +194,7 @@ static void render_body(FILE *out, const struct spec_instance *instance)
 	haproxy_put_backend(out, instance);
 }
 
-/* The caller frees. */
+/* Renders into a text, which the caller frees; hash: its SHA-256. */
 static char *text_of(render_fn *render, const struct spec_instance *instance, char hash[SHA256_HEX_SIZE])
 {
 	char *text = NULL;
@@ -231,7 +244,7 @@ char *haproxy_render(const struct spec_instance *instance, const char *owner)
 	return text;
 }
 
-/* Each line is indented. */
+/* What the lines take once each is indented. */
 static size_t most_extra_bytes(char *const *texts, size_t n)
 {
 	size_t most = 0;
@@ -246,7 +259,10 @@ static size_t most_extra_bytes(char *const *texts, size_t n)
 	return most;
 }
 
-/* What each bind, status and server takes beside its names, and all that is there once. */
+/*
+ * What a bind, a status and a server line take at most, without names; and everything that is there
+ * once.
+ */
 #define MOST_BIND_BYTES 80
 #define MOST_STATUS_BYTES 8
 #define MOST_LINE_BYTES 160
@@ -266,7 +282,7 @@ size_t haproxy_most_bytes(const struct spec_instance *instance)
 	       most_extra_bytes(extra->backend, extra->backend_n);
 }
 
-/* Copies a word of hexadecimal digits; returns what follows it and the blank behind it. */
+/* Copies a word of hexadecimal digits. Returns the text after it and one blank. */
 static const char *take_hex(const char *text, char *to, size_t size)
 {
 	size_t n = 0;

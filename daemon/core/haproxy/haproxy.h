@@ -1,15 +1,15 @@
 /*
- * A wanted instance -> the text of its haproxy.cfg, for HAProxy 2.4 and later.
- * docs/haproxy.md gives the reason and the source of every line.
+ * A wanted instance -> the text of its haproxy.cfg, for HAProxy 2.4 and later. docs/haproxy.md
+ * gives the reason and the source of every line.
  *
- * The text holds `description "apilb GENERATION BINDS [guarded]"`. GENERATION is the SHA-256
- * of the rest, BINDS the beginning of that of the `bind` lines. HAProxy repeats
- * them in `show info`, and so tells which version of the file the running process
- * has loaded, and whether it listens where it should.
+ * The text holds `description "apilb GENERATION BINDS [guarded]"`. GENERATION is the SHA-256 of the
+ * rest of the text, BINDS the beginning of the SHA-256 of its `bind` lines. HAProxy repeats the
+ * description in `show info`: so we see which version of the file the running process has loaded,
+ * and whether it listens where it should.
  *
- * The stats socket is named by the environment's APILB_TOKEN, which is another
- * one in each container: so a successor never takes the socket of the one that
- * it shall succeed, and what answers there is the container that was meant.
+ * The name of the stats socket holds the environment variable APILB_TOKEN, which differs from
+ * container to container. So a successor never takes over the socket of the container that it
+ * replaces, and whoever answers on a socket is the container that was asked.
  */
 #ifndef APILB_CORE_HAPROXY_H
 #define APILB_CORE_HAPROXY_H
@@ -25,25 +25,24 @@
 /* "/var/lib/apilb/NAME/TOKEN.sock"; the caller frees. */
 char *haproxy_socket_path(const char *name, const char *token);
 
-/* How many of its servers are given by name. */
+/* How many of the instance's servers are given by name. */
 size_t haproxy_names(const struct spec_instance *instance);
 /*
- * So long may HAProxy take before it does anything else, also for a check of its config: it has the system
- * look up the names of its servers, one after the other, each twice, and some name server may be silent.
+ * How long HAProxy may take before it does anything, also to check a config: libc looks up the
+ * names of its servers, one after the other, each twice, and a name server may be silent.
  */
 int haproxy_look_up_max_s(const struct spec_instance *instance);
 
-/* Which name API servers must have in their certificates, if these are verified. */
+/* The name that API servers' certificates must have, if they are verified. */
 const char *haproxy_name_in_certificates(const struct spec_health_check *health_check);
 
 /* "/var/lib/apilb/NAME/FILE"; the caller frees. */
 char *haproxy_file_path(const char *name, const char *file);
 
 /*
- * A file that the config refers to: it lies beside the stats socket, in the
- * balancer's own directory, which every container that gets the config sees at
- * the same path. Its name has the beginning of its hash in it: another content is
- * another file, and another config.
+ * A file that the config refers to. It lies beside the stats socket, in the balancer's own
+ * directory, which every container with this config has mounted at the same path. The file's name
+ * contains the beginning of its hash: other content makes another file, and another config.
  */
 struct haproxy_file {
 	char *name; /* "ca-0123456789ab.pem", "guard-0123456789ab.lua" */
@@ -51,38 +50,42 @@ struct haproxy_file {
 	size_t len;
 };
 
-/* All that the config of the instance refers to; their texts are the instance's, or constant. */
+/* All files that the instance's config refers to. Their texts belong to the instance, or are constant. */
 struct haproxy_file *haproxy_files(const struct spec_instance *instance, size_t *n);
 void haproxy_files_free(struct haproxy_file *files, size_t n);
 
-/* The config without its frontend: what has it finds out which servers are up, and is in nobody's way. The
- * caller frees. */
+/*
+ * The config without its frontend: a HAProxy with it finds out which servers are up, and listens
+ * nowhere. The caller frees.
+ */
 char *haproxy_render_rehearsal(const struct spec_instance *instance);
-/* owner: whose it is, see host_file.h. The caller frees. */
+/* owner: for the file's first line, see host_file.h. The caller frees. */
 char *haproxy_render(const struct spec_instance *instance, const char *owner);
 
-/* No config of the instance is longer; of most it is much shorter. */
+/* An upper bound of the config's length. Most configs are much shorter. */
 size_t haproxy_most_bytes(const struct spec_instance *instance);
 
 #define BINDS_HEX_SIZE 17
 
-/* "" where there is none. */
+/* The parts of a config's description; "" for those that are missing. */
 struct haproxy_description {
 	char generation[SHA256_HEX_SIZE];
 	char binds[BINDS_HEX_SIZE];
-	bool guarded; /* its HAProxy has Lua, and so guard.lua */
+	bool guarded; /* this HAProxy has Lua, and runs guard.lua */
 };
 
-/* From what HAProxy repeats: "apilb GENERATION BINDS". */
+/* From HAProxy's answer: "apilb GENERATION BINDS [guarded]". */
 struct haproxy_description haproxy_description_parse(const char *text);
-/* From a rendered text. */
+/* From the text of a config. */
 struct haproxy_description haproxy_description_of(const char *config);
 
-/* How HAProxy is told to name a server, and we find it again: "10.0.0.1:6443", IPv6 without brackets. One
- * that is given by name may have more addresses than one: the others are servers too, NAME-2 and so on. The
- * caller frees. */
+/*
+ * The name of a server in the config and in HAProxy's answers: "10.0.0.1:6443", IPv6 without
+ * brackets. The further addresses of a server that is given by name are servers, too: NAME-2 and so
+ * on. The caller frees.
+ */
 char *haproxy_server_name(const struct spec_server *server);
-/* The same for people: "10.0.0.1:6443", "[fd00::1]:6443". The caller frees. */
+/* The name for people: "10.0.0.1:6443", "[fd00::1]:6443". The caller frees. */
 char *haproxy_server_address(const struct spec_server *server);
 
 #endif

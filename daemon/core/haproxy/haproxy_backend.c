@@ -1,5 +1,7 @@
-/* The config text: how API servers are checked, which of them get connections, and what becomes of those when
- * one fails. */
+/*
+ * The backend: how API servers are checked, which of them get connections, and what happens to the
+ * connections of one that fails.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,7 @@
 #include "daemon/core/haproxy/haproxy_internal.h"
 #include "daemon/core/spec/spec_sharers.h"
 
-/* While a server is on its way up or down. */
+/* Between checks of a server that is going up or down. */
 #define FAST_INTERVAL_MS 50
 
 bool haproxy_is_address(const struct spec_server *server)
@@ -16,7 +18,7 @@ bool haproxy_is_address(const struct spec_server *server)
 	return server->ipv6 || strspn(server->host, "0123456789.") == strlen(server->host);
 }
 
-/* HAProxy takes one number and one unit. */
+/* HAProxy takes one number with one unit. */
 void haproxy_put_time(FILE *out, const char *keyword, int64_t ms)
 {
 	static const struct {
@@ -57,7 +59,9 @@ void haproxy_put_extra(FILE *out, char *const *texts, size_t n)
 		render_extra_text(out, texts[i]);
 }
 
-/* The file's name changes with its content, so that the config does, and is loaded again. The caller frees.
+/*
+ * The name changes with the content: so the config changes, too, and is loaded again. The caller
+ * frees.
  */
 static char *file_name(const char *stem, const char *suffix, const char *text)
 {
@@ -82,7 +86,7 @@ static char *addresses_name(void)
 	return file_name("addresses", "lua", haproxy_addresses);
 }
 
-/* What follows from it asks for GUARDED. */
+/* Set in the config's environment where HAProxy can load Lua; later lines test it. */
 #define GUARDED "APILB_GUARDED"
 
 static void put_lua(FILE *out, const struct spec_instance *instance, char *name)
@@ -125,7 +129,7 @@ const char *haproxy_name_in_certificates(const struct spec_health_check *health)
 	return health->server_name ? health->server_name : SPEC_DEFAULT_SERVER_NAME;
 }
 
-/* Words of default-server: what a check's TLS looks like. */
+/* Words of default-server: the TLS of checks. */
 static void put_verification(FILE *out, const struct spec_instance *instance)
 {
 	const struct spec_health_check *health = &instance->health_check;
@@ -147,7 +151,10 @@ static void put_verification(FILE *out, const struct spec_instance *instance)
 
 static void render_expect(FILE *out, const struct spec_health_check *health)
 {
-	/* A wrong status is a conditional success: no new connections, and those in use go on. */
+	/*
+	 * A wrong status is a conditional success: the server gets no new connections, and keeps
+	 * those in use.
+	 */
 	fputs("    http-check expect error-status L7OKC status ", out);
 	for (size_t i = 0; i < health->expect_n; i++) {
 		const struct spec_statuses *statuses = &health->expect[i];
@@ -190,7 +197,10 @@ static void render_check(FILE *out, const struct spec_instance *instance)
 	      out);
 }
 
-/* The family of a name's addresses, where it has both: a host without IPv4 has nowhere to listen there. */
+/*
+ * The preferred address family of a name that has both. IPv6 only if the instance listens on no
+ * IPv4 address: then its host may have no IPv4.
+ */
 static const char *family(const struct spec_instance *instance, bool other)
 {
 	bool ipv4 = false;
@@ -200,13 +210,13 @@ static const char *family(const struct spec_instance *instance, bool other)
 	return ipv4 != other ? "ipv4" : "ipv6";
 }
 
-/* What is put behind a server's name, its role, and how it gets its address if it has to be looked up. */
+/* One of the config lines that each server gets. */
 struct line {
 	const char *suffix;
 	const char *role;
-	bool further; /* none of its own: another address of the name, if it has any */
-	bool other;   /* of the other family */
-	bool shared;  /* it may be the address of another line */
+	bool further; /* for a further address of a name; not for servers given by address */
+	bool other;   /* prefers the other address family */
+	bool shared;  /* may have the same address as another line */
 };
 
 static void render_lines(FILE *out, const struct spec_instance *instance, const struct line *line)
@@ -232,8 +242,10 @@ static void render_lines(FILE *out, const struct spec_instance *instance, const 
 	}
 }
 
-/* The address that passed its check last, which DNS does not move: addresses.lua says when it is used. The
- * one that it has before there is any is nobody's (RFC 5737). */
+/*
+ * The address that passed its check last, which DNS does not change: addresses.lua decides when it
+ * is used. Until there is one, it is an address that nobody has (RFC 5737).
+ */
 static void render_known(FILE *out, const struct spec_instance *instance)
 {
 	fputs("    .if defined(" GUARDED ")\n", out);
@@ -256,7 +268,7 @@ static void render_servers(FILE *out, const struct spec_instance *instance)
 		{"", "check", .shared = true},
 		{"-2", "check", .further = true},
 		{"-3", "check", .further = true},
-		/* For when no check passes: to try is better than to refuse. */
+		/* Used while no server passes its check: trying is better than refusing. */
 		{"-untested", "backup", .shared = true},
 		{"-untested-2", "backup", .further = true, .other = true, .shared = true},
 	};
@@ -271,7 +283,7 @@ void haproxy_put_backend(FILE *out, const struct spec_instance *instance)
 {
 	fprintf(out,
 		"\nbackend kube-apiserver\n"
-		/* Here only: in the frontend it would log every connection. */
+		/* Not in the frontend: there it would log every connection. */
 		"    log global\n"
 		"    option log-health-checks\n"
 		"    balance %s\n"

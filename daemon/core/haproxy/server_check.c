@@ -9,26 +9,29 @@
 
 #define DRAINING "; connections in use go on"
 
-/* What a check found: words that may take the time it took, HTTP's code, or what HAProxy was told ("%s"). */
+/*
+ * Words for the result of a check. WITHIN adds the time that the check took, HTTP the status; SAID
+ * prefers HAProxy's own words.
+ */
 static const struct {
 	const char *check;
 	enum { PLAIN, WITHIN, HTTP, SAID } more;
 	const char *words;
 } results[] = {
 	{"L4TOUT", WITHIN, "no connection"},
-	{"L4CON", SAID, "cannot be connected"},
+	{"L4CON", SAID, "connection failed"},
 	{"SOCKERR", SAID, "the connection broke"},
 	{"L6TOUT", WITHIN, "no TLS handshake"},
 	{"L6RSP", PLAIN, "the TLS handshake failed"},
 	{"L7TOUT", WITHIN, "no answer to the check"},
-	{"L7RSP", PLAIN, "what answers the check does not speak HTTP"},
+	{"L7RSP", PLAIN, "the answer to the check is not HTTP"},
 	{"L7STS", HTTP, "not ready"},
 	{"L7OKC", HTTP, "not ready"},
 	{"HANA", PLAIN, "too many connections to it failed"},
 	{"PROCERR", PLAIN, "its check could not be run"},
 };
 
-/* Rounded to a tenth: a timeout is noticed a little later than it was set to. */
+/* Rounded to a tenth of a second: a timeout is noticed a little late. */
 static char *within(const char *words, int64_t ms)
 {
 	int64_t tenths = (ms + 50) / 100;
@@ -40,7 +43,7 @@ static char *within(const char *words, int64_t ms)
 	return xasprintf("%s within %lld.%llds", words, (long long)tenths / 10, (long long)tenths % 10);
 }
 
-/* The system's words ("Connection refused") in the middle of a sentence. */
+/* The system's words ("Connection refused"), put in lower case for the middle of a sentence. */
 static char *said(const char *words, const char *last)
 {
 	char *text = xstrdup(last[0] ? last : words);
@@ -66,7 +69,9 @@ static char *check_words(const struct server_check *check)
 			 check->last[0] ? ": " : "", check->last);
 }
 
-/* "DOWN 1/2": so many checks have passed of those that it takes. False for a server that does not come back.
+/*
+ * "DOWN 1/2": one check of the two that it takes has passed. False for a server that is not coming
+ * back.
  */
 static int comes_back(const struct server_check *check, int *passed, int *of)
 {

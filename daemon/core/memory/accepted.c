@@ -6,7 +6,10 @@
 #include "common/mem.h"
 #include "daemon/core/hash.h"
 
-/* Short words, each the beginning of a hash of its pair, newest first, a blank behind each. */
+/*
+ * The list has one word per pair, the beginning of the pair's hash, newest first, each followed by
+ * a blank.
+ */
 #define WORD 16
 
 static void word_of(const char *image_id, const char *config_sha256, char word[WORD + 2])

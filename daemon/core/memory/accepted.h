@@ -1,15 +1,17 @@
 /*
- * Which configs an image's own HAProxy has accepted: pairs of image ID and
- * config hash, the last few, as text for the store.
+ * Which configs the HAProxy of an image has accepted: the last ACCEPTED_MAX
+ * pairs of image ID and config hash, as text for the store.
  */
 #ifndef APILB_CORE_ACCEPTED_H
 #define APILB_CORE_ACCEPTED_H
 
 #include <stdbool.h>
 
-/* list: as accepted_add made it, or NULL. */
+/* Whether the pair is in the list. list: as accepted_add made it; NULL: empty. */
 bool accepted_has(const char *list, const char *image_id, const char *config_sha256);
-/* Puts the pair at the front of *list (the caller's, freed and replaced); the oldest beyond ACCEPTED_MAX go.
+/*
+ * Puts the pair first in *list, which is the caller's and is replaced; drops the oldest beyond
+ * ACCEPTED_MAX.
  */
 void accepted_add(char **list, const char *image_id, const char *config_sha256);
 

@@ -6,7 +6,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-/* Lines of files that were seen right go when they are more than that. */
+/* beside_seen starts over when it gets longer than this. */
 #define MAX_BESIDE_SEEN 1024
 
 void memory_init(struct memory *memory)
@@ -79,8 +79,6 @@ bool memory_is_recorded(const struct memory *memory, const struct memory *record
 	       strcmp(memory->config_sha256, recorded->config_sha256) == 0 &&
 	       text_equal(memory->accepted, recorded->accepted) && same_json(memory, recorded);
 }
-
-/* The config file. */
 
 void memory_turn_to_config(struct memory *memory, const char *path)
 {

@@ -1,9 +1,9 @@
 /*
- * What is remembered of a balancer from run to run, because no look at its host
- * tells it. Pure: the caller brings the clocks.
+ * What is remembered of a balancer from run to run because a look at its host
+ * does not show it. Pure: the caller brings the clocks.
  *
- * An instance has one. A run is lent a copy, learns, and gives it back, however
- * it ends; a run that only observed gives nothing back.
+ * An instance has one memory. A run gets a copy, changes it, and gives it back,
+ * however the run ends; a run that only observes gives nothing back.
  */
 #ifndef APILB_CORE_MEMORY_H
 #define APILB_CORE_MEMORY_H
@@ -20,67 +20,72 @@
 
 struct memory {
 	/*
-	 * The config file, as it was when last read: while it has the same size and
-	 * mtime it is not read again. A hash says, too, that the file at this path has
-	 * been ours.
+	 * The config file when it was last read: it is not read again while size and mtime are the
+	 * same. A hash also says that the file at config_path was ours once.
 	 */
-	char *config_path;   /* NULL: its engine was never reached, so nothing can be on the host */
-	int64_t config_size; /* as the engine's archive HEAD told; -1: not known */
-	char *config_mtime;  /* likewise, verbatim; NULL: not known */
+	char *config_path;   /* NULL: the engine was never reached, so nothing of ours is on the host */
+	int64_t config_size; /* from HEAD of the engine's archive endpoint; -1: not known */
+	char *config_mtime;  /* from there, verbatim; NULL: not known */
 	char config_sha256[SHA256_HEX_SIZE]; /* "": not known */
-	char *beside_seen; /* files beside it that were read and found right, a line each; NULL: none */
+	char *beside_seen; /* the files that the config refers to, with mtimes at which they were right; NULL:
+			      none */
 
-	char *known_id; /* the container that was last judged right: another one is looked at more closely;
-			   NULL: none was */
+	char *known_id; /* the last container that was right: another one is looked at more closely; NULL:
+			   none */
 	char *accepted; /* configs that were checked on the host (accepted.h); NULL: none */
-	struct refused refused;   /* the version that HAProxy did not take */
-	struct silence silence;   /* of its stats socket */
+	struct refused refused;   /* the version that HAProxy has refused */
+	struct silence silence;   /* since when its stats socket is silent */
 	struct replaced replaced; /* the container that was made last */
-	struct leaving leaving;   /* former containers that still have connections */
+	struct leaving leaving;   /* draining containers */
 };
 
-void memory_init(struct memory *memory); /* nothing is remembered */
+void memory_init(struct memory *memory); /* empty */
 void memory_copy(struct memory *to, const struct memory *from);
-void memory_clear(struct memory *memory); /* initializes it, too */
+void memory_clear(struct memory *memory); /* empty again, and usable */
 
-/* A copy for a run that is to make this version true; NULL: none. */
+/* A copy for a run. version: what the run brings about; NULL: nothing. */
 void memory_lend(struct memory *to, const struct memory *from, const char *version, int64_t now_ms);
-/* Back from such a run, which has ended with `err`. learned: taken over, and initialized. */
+/* Takes back the copy of a run that has ended with `err`. learned: moved out, and empty afterwards. */
 void memory_take(struct memory *memory, struct memory *learned, const char *version, const struct err *err,
 		 int64_t now_ms);
 
-/* What outlives the process of it. */
+/* The part that is stored. */
 
-/* The same in both; what has changed is to be written down at once. */
+/* Whether the stored parts of both are the same. If not, the caller stores `memory` at once. */
 bool memory_is_recorded(const struct memory *memory, const struct memory *recorded);
 /*
- * What has no column of its own in the store, as JSON: the silence, if there is
- * one, and what was replaced in vain so far. NULL: there is nothing. The caller
- * frees it.
+ * The parts without a column in the store, as JSON: the silence, and the last
+ * replacement if it did not help. NULL: there is nothing to store. The caller
+ * frees.
  */
 char *memory_to_json(const struct memory *memory);
-/* Takes it in, of which nothing is believed that cannot be: NULL, an older apilbd's, nonsense. */
+/*
+ * Reads that JSON, which may be NULL, nonsense, or from an older apilbd: values that cannot be are
+ * ignored.
+ */
 void memory_recall(struct memory *memory, const char *json, struct silence_clock now);
 
 /* The config file. */
 
-/* Its path is this one: what is known of a file at another path does not hold. */
+/* Sets the config's path; forgets what is known of a file at another path. */
 void memory_turn_to_config(struct memory *memory, const char *path);
-/* It was read. mtime may be NULL. */
+/* The config file was read. mtime may be NULL. */
 void memory_read_config(struct memory *memory, const char *sha256, int64_t size, const char *mtime);
-/* It is to be read again, whatever its size and mtime are. */
+/* The config file must be read again, whatever its size and mtime are. */
 void memory_doubt_config(struct memory *memory);
-/* It was read when it had this size and mtime. */
+/* Whether the config file was read when it had this size and mtime. */
 bool memory_has_config(const struct memory *memory, int64_t size, const char *mtime);
 
-/* Files beside it: this one was read with this mtime, and found right. mtime may be NULL, and then is in no
- * memory. */
+/*
+ * Remembers that a file beside the config was read with this mtime, and was right. mtime NULL:
+ * nothing is remembered.
+ */
 void memory_saw_beside(struct memory *memory, const char *name, const char *mtime);
 bool memory_has_beside(const struct memory *memory, const char *name, const char *mtime);
 
-/* The container has been judged, and is right. */
+/* The container was compared with what is wanted, and is right. */
 void memory_know(struct memory *memory, const char *container_id);
-/* As what it was made, or what the engine has made of that, has been judged: it was right, or we made it. */
+/* Whether the container needs no closer look: it was right before, or we made it. */
 bool memory_knows(const struct memory *memory, const char *container_id);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the store holds of a balancer's memory in one text. */
+/* The JSON part of a balancer's memory, for the store. */
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 #include "common/mem.h"
 #include "daemon/core/memory/memory.h"
 
-/* What we write is far less. */
+/* Far more than we write. */
 static const struct json_limits limits = {.bytes = 65536, .values = 64};
-/* Of the year 9999. A time beyond it is none. */
+/* The end of the year 9999. Later times are nonsense. */
 #define MAX_UNIX_MS 253402300799999
 
 static void put_number(struct json_object *map, const char *key, int64_t number)
@@ -18,7 +18,10 @@ static void put_number(struct json_object *map, const char *key, int64_t number)
 		json_object_object_add(map, key, json_object_new_int64(number));
 }
 
-/* One that has tried successors goes on with its patience when it is silent again. */
+/*
+ * Also when nobody is silent now: after successors that did not help, the wait for the next one
+ * stays long.
+ */
 static struct json_object *silence_to_json(const struct silence *silence)
 {
 	struct json_object *map;
@@ -36,7 +39,7 @@ static struct json_object *silence_to_json(const struct silence *silence)
 	return map;
 }
 
-/* What has helped is forgotten. */
+/* A replacement that has helped is not stored. */
 static struct json_object *replaced_to_json(const struct replaced *replaced)
 {
 	struct json_object *map;
@@ -69,7 +72,7 @@ char *memory_to_json(const struct memory *memory)
 	return json;
 }
 
-/* A silence without its time, or its run, is none. */
+/* A silence without a time or a run is ignored. */
 static void recall_silence(struct silence *silence, struct json_object *map, struct silence_clock now)
 {
 	const char *run = json_text(map, "run", NULL);

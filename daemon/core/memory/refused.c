@@ -35,7 +35,7 @@ void refused_lend(struct refused *lent, const char *version, int64_t now_ms)
 void refused_take(struct refused *refused, struct refused *learned, const char *version,
 		  const struct err *err, int64_t now_ms)
 {
-	/* Only a run that has tried counts. */
+	/* Only a run that has tried the version counts. */
 	bool in_vain = refused_is(learned, version) && err->kind != ERR_NONE && !learned->why;
 
 	if (strcmp(refused->version, learned->version) != 0) {
@@ -45,7 +45,7 @@ void refused_take(struct refused *refused, struct refused *learned, const char *
 	refused_clear(learned);
 	if (!in_vain)
 		return;
-	/* The first retry is at once: it goes another way (plan.c). */
+	/* The first retry is immediate: it goes another way (plan.c). */
 	refused->until_ms = now_ms;
 	if (refused->times > 0)
 		refused->until_ms += schedule_doubled_ms(REFUSED_FIRST_MS, refused->times, REFUSED_MAX_MS);

@@ -1,6 +1,6 @@
 /*
- * The version that HAProxy did not take: tried once more soon, since that is
- * another way (plan.c), and then ever more seldom. Pure: the caller brings the clock.
+ * The version that HAProxy has refused. It is retried once immediately, in another way (plan.c),
+ * and then ever more rarely. Pure: the caller brings the clock.
  */
 #ifndef APILB_CORE_REFUSED_H
 #define APILB_CORE_REFUSED_H
@@ -11,30 +11,34 @@
 #include "common/err.h"
 #include "daemon/core/hash.h"
 
-/* Between the second try and the third, doubled each time, at most. */
+/* The wait before the third try; it doubles each time, up to the maximum. */
 #define REFUSED_FIRST_MS 30000
 #define REFUSED_MAX_MS 600000
 
 struct refused {
-	char version[SHA256_HEX_SIZE]; /* of the struct wanted; "": none */
+	char version[SHA256_HEX_SIZE]; /* as in struct wanted; "": none was refused */
 	unsigned times;
-	int64_t until_ms; /* monotonic clock: not tried before */
-	char *why;        /* it is not to be tried until then, for this reason; NULL: it is */
+	int64_t until_ms; /* monotonic clock: not tried before that */
+	char *why;        /* why the version must wait until then; NULL: it need not */
 };
 
-/* HAProxy has not taken this version. */
+/* HAProxy has refused this version. */
 void refused_note(struct refused *refused, const char *version);
-/* It has taken what it was given. */
+/* HAProxy has accepted the version that it was given. */
 void refused_taken(struct refused *refused);
 bool refused_is(const struct refused *refused, const char *version);
-/* Why this version is not to be tried; NULL: it is. */
+/* Why this version must not be tried now; NULL: it may be. */
 const char *refused_why(const struct refused *refused, const char *version);
 
-/* In the copy for a run that is to make `version` true (NULL: none): it has a reason only if that is not to
- * be tried in this run. */
+/*
+ * Adapts the copy for a run that brings about `version` (NULL: none): `why` stays set only if the
+ * run must not try that.
+ */
 void refused_lend(struct refused *lent, const char *version, int64_t now_ms);
-/* Such a run has ended, with `err`: if it has tried `version` in vain, the next try has to wait. learned: the
- * run's copy, taken over. */
+/*
+ * Takes back the copy of a run that has ended with `err`. If the run has tried `version` in vain,
+ * the next try must wait. learned: the run's copy, moved out.
+ */
 void refused_take(struct refused *refused, struct refused *learned, const char *version,
 		  const struct err *err, int64_t now_ms);
 

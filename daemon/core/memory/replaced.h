@@ -1,11 +1,12 @@
 /*
- * Whether replacing a container has helped.
+ * Whether replacing a container has helped: the container that we made last,
+ * and why.
  *
- * The container that we made last, and why. When the same is still the matter
- * with it, for what it was made for, another one will be no better: the engine,
- * or something between it and us, makes of our request something else. Each
- * replacement costs connections, so there is none for the same reason until
- * something is different: the spec, the container, or once all was well with it.
+ * If the same is wrong with it again, for the same version, another container
+ * would be no better: the engine, or something in between, changes our request.
+ * Each replacement costs connections. So there is none for the same reason
+ * until the spec or the container is another one, or the container was right
+ * for once.
  */
 #ifndef APILB_CORE_REPLACED_H
 #define APILB_CORE_REPLACED_H
@@ -15,19 +16,18 @@
 #include "daemon/core/hash.h"
 
 struct replaced {
-	char *id;                      /* NULL: we have made none */
-	char *reason;                  /* NULL: it was right meanwhile */
-	char version[SHA256_HEX_SIZE]; /* of the struct wanted that it was made for */
+	char *id;                      /* the container; NULL: we have made none */
+	char *reason;                  /* why it was made; NULL: it has been right since */
+	char version[SHA256_HEX_SIZE]; /* of the struct wanted for which it was made */
 };
 
-/* This container was made for this version, for this reason. */
+/* We have made this container, for this version and this reason. */
 void replaced_note(struct replaced *replaced, const char *id, const char *reason, const char *version);
-/* It is as wanted: what comes now is something new. */
+/* The container is right: a later difference is a new reason. */
 void replaced_helped(struct replaced *replaced, const char *id);
-/* Made by us. */
+/* Whether it is the container that we made last. */
 bool replaced_is(const struct replaced *replaced, const char *id);
-/* Why that container was made for this version, which nobody has seen helping; NULL: it was not, or it did.
- */
+/* Why the container was made, if it was made for this version and has not been right since; else NULL. */
 const char *replaced_reason(const struct replaced *replaced, const char *id, const char *version);
 void replaced_copy(struct replaced *to, const struct replaced *from);
 void replaced_clear(struct replaced *replaced);

@@ -26,7 +26,7 @@ static bool is_known(const struct silence_clock *time)
 	return time->unix_ms > 0;
 }
 
-/* Counted from `from`, but not before the time that has to lie between two tries is over. */
+/* A successor is due after_ms after `from`, but not before the wait since the last one is over. */
 static void set_due(struct silence *silence, struct silence_clock from, int64_t after_ms)
 {
 	int64_t retry = schedule_doubled_ms(SILENCE_RETRY_MS, silence->tries, SILENCE_MAX_RETRY_MS);
@@ -41,7 +41,7 @@ void silence_broken(struct silence *silence, const char *run, int64_t now_ms)
 {
 	become(&silence->heard, run);
 	FREE(silence->run);
-	/* A few words between two silences are no reason to begin anew with the patience. */
+	/* A short answer between two silences does not make the waits short again. */
 	if (now_ms - silence->tried.ms > SILENCE_MAX_RETRY_MS)
 		silence->tries = 0;
 }
@@ -121,7 +121,7 @@ char *silence_words(const struct silence *silence, const char *why)
 	time_text(silence->since.unix_ms, since);
 	time_text(silence->due.unix_ms, due);
 	words = xasprintf(
-		"HAProxy does not answer on its stats socket since %s%s (%s); it may serve all the same; a "
+		"HAProxy has not answered on its stats socket since %s%s (%s); it may serve all the same; a "
 		"successor follows at %s",
 		since, nor, why, due);
 	free(nor);

@@ -1,13 +1,12 @@
 /*
- * A balancer whose HAProxy does not answer on its stats socket: since when, and
- * when a successor is due. Pure: the caller brings the clocks.
+ * A balancer whose HAProxy does not answer on its stats socket: since when, and when a successor is
+ * due. Pure: the caller brings the clocks.
  *
- * What is silent is a run of a container: its ID, and since when it runs. So
- * another container, or the same one started again, begins anew, while looking
- * twice at the same one does not. For the first few seconds it may just have
- * started. A moment of silence is no reason for a successor: connections would
- * have to move. When the successor is silent as well (somebody holds the sockets, say),
- * or the next one soon is, the tries become ever more seldom.
+ * Silence belongs to one run of a container: its ID, and when it was started. Another container, or
+ * the same one started again, counts anew. For the first few seconds HAProxy may just have started.
+ * A short silence is no reason for a successor: connections would have to move. If the successor is
+ * silent as well, or soon after (somebody holds the sockets, say), further successors follow ever
+ * more rarely.
  */
 #ifndef APILB_CORE_SILENCE_H
 #define APILB_CORE_SILENCE_H
@@ -15,9 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* So long it may just have started, if it has not been heard before. */
+/* For this long a HAProxy that has not answered yet may just have started. */
 #define SILENCE_EARLY_MS 3000
-/* Between successors: first, doubled each time, at most. */
+/* The first wait between two successors; it doubles each time, up to the maximum. */
 #define SILENCE_RETRY_MS 120000
 #define SILENCE_MAX_RETRY_MS 3600000
 
@@ -27,42 +26,47 @@ struct silence_clock {
 };
 
 struct silence {
-	char *heard; /* the run that was the last to answer; NULL: none */
-	char *run;   /* the run that is silent; NULL: none is */
+	char *heard; /* the run that answered last; NULL: none */
+	char *run;   /* the silent run; NULL: none is silent */
 	struct silence_clock since, due;
-	unsigned tries; /* successors that did not help, or not for long */
+	unsigned tries; /* successors that did not help, or only for a short time */
 	struct silence_clock tried;
 };
 
 /* The run of a container; the caller frees. started_at may be NULL. */
 char *silence_run(const char *container_id, const char *started_at);
 
-/* It has answered. */
+/* This run has answered. */
 void silence_broken(struct silence *silence, const char *run, int64_t now_ms);
-/* It has not, when asked at this time. after_ms: so long after the first time a successor is due. */
+/*
+ * This run has not answered when asked at `asked`. after_ms: a successor is due that long after the
+ * first such time.
+ */
 void silence_met(struct silence *silence, const char *run, struct silence_clock asked, int64_t after_ms);
-/* A successor is being made for it: the first action of its plan begins. */
+/* A successor is being made: the first action of its plan begins. */
 void silence_tried(struct silence *silence, struct silence_clock now);
 
 /*
- * After a restart of ours: `since` and `tried` have what was written down of
- * them, their time for people. The time in which nobody looked counts as well,
- * if whoever was silent before it is so after it. A time that is still to come
- * is now: somebody has turned the clock back. Whether it was turned forward (a
- * machine without a clock of its own has just learned the time) nobody can see:
- * so no successor is due before a second look agrees.
+ * After a restart of apilbd. `since` and `tried` hold the stored Unix times;
+ * this sets their monotonic times. The time in which nobody looked counts as
+ * silence if the same run is silent again. A time in the future becomes now:
+ * the clock was turned back. Whether the clock was turned forward (a machine
+ * without a battery has just learned the time) cannot be seen, so no successor
+ * is due before a second look agrees.
  */
 void silence_recall(struct silence *silence, struct silence_clock now);
 
-/* That run is silent since an earlier look. */
+/* Whether this run is silent, and was at an earlier look. */
 bool silence_has(const struct silence *silence, const char *run);
-/* While it is silent. */
+/* Whether a silent run may just have started; whether a successor is due. */
 bool silence_is_early(const struct silence *silence, int64_t now_ms);
 bool silence_is_due(const struct silence *silence, int64_t now_ms);
-int64_t silence_lasts_ms(const struct silence *silence, int64_t now_ms); /* 0: it is not */
+int64_t silence_lasts_ms(const struct silence *silence, int64_t now_ms); /* 0: it is not silent */
 
-/* All of it, and why nobody answers, for people. The same from look to look, so that it is told once. The
- * caller frees. */
+/*
+ * Describes the silence for people, with `why` nobody answers. The text is the same at each look,
+ * so that it is reported once. The caller frees.
+ */
 char *silence_words(const struct silence *silence, const char *why);
 
 void silence_copy(struct silence *to, const struct silence *from);
