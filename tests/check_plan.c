@@ -167,8 +167,8 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * "returned": true or absent }), and, true or absent: "silent" (stats failed, or no socket, for long),
  * "directory mode" (of the stats socket's, is not as it should be), "accepted" (the image's HAProxy has
  * checked the config), "config mode" (not what it was); "leave" (a removal that lets connections end);
- * foreign, lost, silence, relieves (texts); file (what stands at the config's path: a text, or { "mode": as
- * the engine has it, "size" }). What is remembered stands in memory.json.
+ * image drift, lost, silence, relieves (texts); file (what stands at the config's path: a text, or { "mode":
+ * as the engine has it, "size" }). What is remembered stands in memory.json.
  */
 static void observe_file(struct json_object *given, struct host_file *file)
 {
@@ -224,10 +224,10 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
 	observed->successor_due = text_of(given, "silent") != NULL;
 	observed->silence = xstrdup(text_of(given, "silence"));
-	observed->run_dir_mode = text_of(given, "directory mode") != NULL;
-	observed->config_mode = text_of(given, "config mode") != NULL;
+	observed->run_dir_mode_wrong = text_of(given, "directory mode") != NULL;
+	observed->config_mode_wrong = text_of(given, "config mode") != NULL;
 	observed->lost_file = xstrdup(text_of(given, "lost"));
-	observed->foreign = xstrdup(text_of(given, "foreign"));
+	observed->image_drift = xstrdup(text_of(given, "image drift"));
 	observed->relieves = xstrdup(text_of(given, "relieves"));
 	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
 	strcpy(observed->loaded.generation,

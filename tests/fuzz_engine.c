@@ -189,7 +189,7 @@ static void observe(const struct wanted *wanted, struct json_object *const json[
 	if (old)
 		observed_instance_add_old(&observed, old);
 	if (observed.current) {
-		observed.foreign = difference_from_image(observed.current, json[IMAGE]);
+		observed.image_drift = difference_from_image(observed.current, json[IMAGE]);
 		difference_mounts_as(observed.current, wanted->create);
 	}
 	make_plans(wanted, &observed);

@@ -19,7 +19,10 @@ static bool is_of_its_spec(const struct found *found, const struct found_peer *p
 	return !found->stray_of && strcmp(found->spec, peer->spec) == 0;
 }
 
-/* By which of them something takes its place; NULL: by none. The first that there is counts. */
+/*
+ * The relation by which a peer takes the container's place: the first that holds for any peer.
+ * NULL: none does.
+ */
 static relation *place_of(const struct found *found, const struct found_peer *peers, size_t n)
 {
 	static relation *const relations[] = {is_its_own, listens_there, is_of_its_spec};
@@ -31,7 +34,10 @@ static relation *place_of(const struct found *found, const struct found_peer *pe
 	return NULL;
 }
 
-/* Of several that may take its place some may be without servers for weeks; but none is half made. */
+/*
+ * Some of the peers that may take its place may be without servers for weeks, but all must be as
+ * wanted.
+ */
 static enum found_fate fate_beside(const struct found *found, const struct found_peer *peers, size_t n,
 				   relation *in_place)
 {

@@ -11,49 +11,47 @@
 #include "common/words.h"
 #include "daemon/core/spec/spec_state.h"
 
-/* Claims that have a word in common: a name, an id, a place. */
+/* Claims that share a word: a name, an id, a place. */
 struct group {
 	char *word;
 	LIST_HEAD(, membership) members;
 	UT_hash_handle hh;
 };
 
-/* A claim's place in a group; without a group it is in none. */
+/* A claim's membership of a group; group NULL: of none. */
 struct membership {
 	struct group *group;
 	const struct claim *claim;
 	LIST_ENTRY(membership) entry;
 };
 
-/* What claims are found by. */
+/* How claims are found. */
 enum index {
 	BY_ID,
 	BY_CONTAINER,
 	BY_PLACE,
-	BY_BINDS, /* where something takes the place of what another spec had */
-	DOUBTFUL, /* by name: nobody knows yet which container they stand for */
-	ADOPTERS, /* that take a container over: all under one word, for they are few */
+	BY_BINDS, /* for a balancer that takes the place of one of another spec */
+	DOUBTFUL, /* by name: claims of which nobody knows yet which container is theirs */
+	ADOPTERS, /* claims that take over a container; they are few, so all have one word */
 	INDEXES
 };
 
 struct entry {
 	const void *who;
-	struct claim claim; /* its strings are our own */
+	struct claim claim; /* its strings are owned by the entry */
 	struct membership memberships[INDEXES];
-	unsigned round; /* in which it was told last */
+	unsigned round; /* the last round in which it was told */
 	UT_hash_handle hh;
 };
 
 struct removal {
 	bool nothing_read;
 	unsigned round;
-	size_t told;          /* entries, in this round */
+	size_t told;          /* number of entries told in this round */
 	struct words *silent; /* specs */
 	struct entry *entries;
 	struct group *groups[INDEXES];
 };
-
-/* The table. */
 
 static void join(struct removal *removal, struct entry *entry, enum index index, const char *word)
 {
@@ -98,19 +96,19 @@ static bool may_be_twin(const struct claim *claim)
 	return has_future(claim) && (!claim->seen || !claim->made);
 }
 
-/* Those of a spec on a machine: what may take each other's place. */
+/* A spec on a machine: its balancers there may take each other's place. */
 static char *place_of(const struct claim *claim)
 {
 	return xasprintf("%s\n%s\n%s", claim->host_url, claim->engine, claim->spec);
 }
 
-/* NULL: not known. */
+/* NULL: unknown. */
 static char *binds_of(const struct claim *claim)
 {
 	return claim->binds ? xasprintf("%s\n%s\n%s", claim->host_url, claim->engine, claim->binds) : NULL;
 }
 
-/* The strings of a claim: compared, copied and freed alike. */
+/* The strings of a claim, which are compared, copied and freed in the same way. */
 static const size_t strings[] = {
 	offsetof(struct claim, host_url),     offsetof(struct claim, engine),
 	offsetof(struct claim, name),         offsetof(struct claim, id),
@@ -147,7 +145,7 @@ static void set_claim(struct removal *removal, struct entry *entry, const struct
 	*own = *claim;
 	for (size_t i = 0; i < STRINGS; i++)
 		*string_of(own, i) = xstrdup(text_of(claim, i));
-	/* Of the many that may share a name only these are asked. */
+	/* Many claims may share a name; only these need to be asked. */
 	if (may_be_twin(own))
 		join(removal, entry, DOUBTFUL, own->name);
 	join(removal, entry, BY_ID, own->id);
@@ -241,7 +239,7 @@ void removal_put_silent(struct removal *removal, const char *spec)
 	words_add(&removal->silent, spec);
 }
 
-/* The rules. Each is asked of the claims that a word leads to. */
+/* The rules. `any` asks a rule about each claim of a group. */
 
 typedef bool rule(const struct claim *claim, const void *about);
 
@@ -260,7 +258,9 @@ static bool any(const struct removal *removal, enum index index, const char *wor
 	return false;
 }
 
-/* One that has got another name by hand is not what the balancer looks for any more: that one is made anew.
+/*
+ * The claim's balancer is wanted and this is its container. If somebody has renamed the container,
+ * the balancer does not look for it any more, and gets a new one.
  */
 static bool stands_for(const struct claim *claim, const void *about)
 {
@@ -277,8 +277,10 @@ static bool takes_over(const struct claim *claim, const void *about)
 }
 
 /*
- * The same name, by another address: it may be this very container, and nobody
- * knows before it has been seen. A mistyped address never is.
+ * A balancer of the same name at another address: both addresses may be one
+ * machine, and the container this balancer's. Nobody knows before its host was
+ * reached. Once an attempt to reach it has failed, that counts only within a
+ * spec: the address may be mistyped.
  */
 static bool is_unseen_twin(const struct claim *claim, const void *about)
 {
@@ -287,19 +289,22 @@ static bool is_unseen_twin(const struct claim *claim, const void *about)
 	return may_be_twin(claim) && (!claim->seen || strcmp(claim->spec, leaving->spec) == 0);
 }
 
-/* When it was last seen: its servers may be back by now, and so may those that nobody checks. */
+/* At the last look no server was up, and none is used unchecked. The servers may be back by now. */
 static bool serves_nobody(const struct claim *claim)
 {
 	return claim->answers && claim->servers_up == 0 && !claim->fallback;
 }
 
-/* It is as wanted and serves, or serves no worse than the one that leaves. */
+/* The balancer is as wanted and serves, or serves no worse than the one to be removed. */
 static bool is_proven(const struct claim *claim, const struct claim *leaving)
 {
 	return claim->wanted && claim->converged && (claim->servers_up > 0 || serves_nobody(leaving));
 }
 
-/* What may take its place, under a new name, say, or from another spec: until that serves, this one does. */
+/*
+ * A balancer that may take the place of the one to be removed, say under a new name or from another
+ * spec: until it serves, the other one does.
+ */
 static bool is_unproven_peer(const struct claim *claim, const void *about)
 {
 	return has_future(claim) && !is_proven(claim, about);
@@ -324,7 +329,7 @@ static bool leaves(const struct claim *claim, const void *about)
 	return !claim->wanted;
 }
 
-/* Who is to listen. */
+/* The balancer that will listen. */
 struct relief {
 	const char *spec, *binds;
 };
@@ -353,8 +358,10 @@ static bool has_to_stay(const struct claim *claim, const void *about)
 	return !claim->wanted && (claim->unasked || removal_of_balancer(about, claim) != REMOVAL_ALLOWED);
 }
 
-/* One that leaves has no claim on what was made for it, whatever that is called by now; unless it has to
- * stay. */
+/*
+ * Whether the claim protects containers that were made for its balancer, whatever their names are
+ * now: if it is wanted, or has to stay itself.
+ */
 static bool keeps(const struct claim *claim, const void *about)
 {
 	return claim->wanted || has_to_stay(claim, about);
@@ -378,7 +385,10 @@ enum removal_verdict removal_of_container(const struct removal *removal,
 		return REMOVAL_SPEC_SILENT;
 	if (removal_is_wanted(removal, container))
 		return REMOVAL_WANTED;
-	/* The second for a label of other days, when the balancer's host was called something else. */
+	/*
+	 * The second rule is for a container with an old label, from when the balancer's host had
+	 * another name in the spec.
+	 */
 	if (any(removal, BY_ID, container->instance, keeps, removal) ||
 	    any(removal, BY_CONTAINER, container->id, has_to_stay, removal))
 		return REMOVAL_CLAIMED;
@@ -390,11 +400,11 @@ const char *removal_why(enum removal_verdict verdict)
 	static const char *const words[REMOVAL_VERDICTS] = {
 		[REMOVAL_ALLOWED] = "nothing needs it",
 		[REMOVAL_SPEC_SILENT] = "nobody knows yet what its spec wants",
-		[REMOVAL_WANTED] = "a balancer that is wanted stands for it",
+		[REMOVAL_WANTED] = "a wanted balancer uses it",
 		[REMOVAL_CLAIMED] = "the balancer that it was made for may need it",
 		[REMOVAL_TWIN] =
-			"one of the same name has not been seen yet, and may be this one by another address",
-		[REMOVAL_PEER] = "what takes its place does not serve yet",
+			"a balancer of the same name at another address, not seen yet, may be this one",
+		[REMOVAL_PEER] = "the balancer that takes its place does not serve yet",
 	};
 
 	return words[verdict];

@@ -1,16 +1,14 @@
 /*
- * May this container go?
+ * May this container be removed?
  *
- * Promise 6, "removal is deliberate", as a pure function: what is known of all
- * balancers, and which specs have had their say, decide about one container. A
- * container that goes is one that served; so whatever leaves doubt lets it
- * stay, and the next run asks again.
+ * Promise 6, "removal is deliberate", as a pure function. What is known of all balancers, and which
+ * specs could be read, decide about one container. A container to be removed may have served, so in
+ * case of doubt it stays, and the next run asks again.
  *
- * All balancers are asked about at once: one machine may be reached by several
- * addresses, and a container that looks like nobody's from one of them may be
- * what serves for another. The table is long-lived, since to make it anew takes
- * far longer than to find out what has changed; whoever has a question tells it
- * all first (removal_begin), so that nothing has to remember to tell of a change.
+ * All balancers matter: one machine may be reached by several addresses, and a container that seems
+ * to be nobody's from one address may serve for a balancer of another. The table lives long, since
+ * making it anew takes far longer than finding what has changed. Before it asks, the caller tells
+ * the table everything (removal_begin), so that nobody has to remember to report a change.
  */
 #ifndef APILB_CORE_REMOVAL_H
 #define APILB_CORE_REMOVAL_H
@@ -18,43 +16,43 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What one balancer stands for. Strings are the caller's. */
+/* One balancer, and the container that it needs. Strings are the caller's. */
 struct claim {
 	/* The machine, as its spec names it. */
 	const char *host_url, *engine;
-	const char *name; /* of its container */
-	const char *id;   /* of the balancer, as the label of its containers has it */
+	const char *name; /* its container's */
+	const char *id;   /* the balancer's, as in the labels of its containers */
 	const char *spec;
-	const char *binds;        /* where it listens, or did: a word for all of it; NULL: not known */
-	const char *container_id; /* seen last; NULL: none yet */
-	const char *takes_over;   /* a container that `state` hands to it, or the beginning of its ID, as
-				     long as it needs that; NULL: none */
-	bool wanted;              /* a version of it is in force */
-	bool waits;               /* a version of it waits for its turn */
-	bool unasked;   /* known from the store, and its spec has not said yet whether it wants it */
-	bool seen;      /* there has been a verdict on it since the daemon started */
-	bool made;      /* its host was reached once, so that there may be something of it */
-	bool converged; /* it is as wanted */
-	bool answers;   /* its HAProxy said which servers are up */
+	const char *binds;        /* one word for all addresses where it listens, or did; NULL: unknown */
+	const char *container_id; /* its container at the last look; NULL: none */
+	const char *takes_over; /* ID, maybe abbreviated, of a container that `state` hands to it and that it
+				   still needs; NULL: none */
+	bool wanted;            /* a version of it is in force */
+	bool waits;             /* a version of it is held until its turn */
+	bool unasked;           /* known from the store only: its spec has not been read yet */
+	bool seen;              /* a run has ended for it since the daemon started */
+	bool made;              /* its host was reached once, so containers of it may exist */
+	bool converged;         /* it is as wanted */
+	bool answers;           /* HAProxy has told which servers are up */
 	size_t servers_up;
-	bool fallback; /* unchecked servers carry its clients when none is up */
+	bool fallback; /* clients go to unchecked servers when none is up */
 };
 
-/* What is asked about. Strings are the caller's; all but id and name may be NULL. */
+/* The container in question. Strings are the caller's; all but id and name may be NULL. */
 struct removal_container {
 	const char *id, *name;
 	const char *instance; /* from its labels: the balancer's id, */
 	const char *spec;     /* and the spec's name */
 };
 
-/* Why it stays; a row each in the table of words in removal.c. */
+/* Why a container stays. Each has a row in removal_why. */
 enum removal_verdict {
 	REMOVAL_ALLOWED,
-	REMOVAL_SPEC_SILENT, /* nobody knows what its spec wants: not read yet, or never valid */
-	REMOVAL_WANTED,      /* it is what a balancer stands for */
-	REMOVAL_CLAIMED,     /* the balancer that it was made for is wanted, or may be */
-	REMOVAL_TWIN,        /* it may be what a balancer of that name stands for by another address */
-	REMOVAL_PEER,        /* what may take its place does not serve yet */
+	REMOVAL_SPEC_SILENT, /* what its spec wants is unknown: not read yet, or never valid */
+	REMOVAL_WANTED,      /* it is the container of a wanted balancer */
+	REMOVAL_CLAIMED,     /* it was made for a balancer that is wanted, or may be */
+	REMOVAL_TWIN, /* it may be the container of a wanted balancer of the same name at another address */
+	REMOVAL_PEER, /* the balancer that may take its place does not serve yet */
 	REMOVAL_VERDICTS
 };
 
@@ -63,29 +61,38 @@ struct removal;
 struct removal *removal_new(void);
 /* NULL is fine. */
 void removal_free(struct removal *removal);
-/* What is told from here to removal_end is all that there is. */
+/*
+ * Between removal_begin and removal_end the caller tells everything that is known; the rest is
+ * forgotten.
+ */
 void removal_begin(struct removal *removal);
-/* What this one stands for now. who: to know it again by, for who tells. Copies what is new. */
+/* Tells the claim of one balancer. who: identifies the balancer. Copies the claim if it has changed. */
 void removal_put(struct removal *removal, const void *who, const struct claim *claim);
-/* The directory has not been read yet: no spec has had its say. */
+/* The spec directory was not read yet: what any spec wants is unknown. */
 void removal_nothing_read(struct removal *removal);
-/* There is a file of this spec, but no version of it that could be in force. */
+/* A file of this spec exists, but none of its versions was valid. */
 void removal_put_silent(struct removal *removal, const char *spec);
 void removal_end(struct removal *removal);
 
-/* Is it what a balancer stands for that is wanted? Whoever asks wants to remove it for another reason. */
+/*
+ * Whether the container belongs to a wanted balancer. For callers that would remove it for another
+ * reason.
+ */
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container);
-/* Does one of this spec, which is to listen there, take the place of this container, which nobody wants and
- * which may have a server up? As far as is known: what nobody knows listens where its spec does. */
+/*
+ * Whether a new balancer of `spec` that will listen on `binds` takes the place of this container,
+ * which nobody wants and which may have a server up. If nobody knows where the container listens,
+ * it counts as listening where its spec's balancers do.
+ */
 bool removal_is_relieved(const struct removal *removal, const struct removal_container *container,
 			 const char *spec, const char *binds);
-/* One that carries our label and that no balancer of the host, where it was found, has by its name. */
+/* A container with our label whose name belongs to no balancer of the host on which it was found. */
 enum removal_verdict removal_of_container(const struct removal *removal,
 					  const struct removal_container *container);
-/* What a balancer that is not wanted any more has on its host. The claim may be the table's own or not. */
+/* The containers of a balancer that is not wanted any more. The claim may be the table's own. */
 enum removal_verdict removal_of_balancer(const struct removal *removal, const struct claim *leaving);
 
-/* In words, for the middle of a sentence ("it stays: ..."). */
+/* For people, in the middle of a sentence ("it stays: ..."). */
 const char *removal_why(enum removal_verdict verdict);
 
 #endif

@@ -341,7 +341,7 @@ static void plan_target(const struct job *job, struct job_target *target)
 	else
 		plan_removal(target->order.name, observed, target->order.drain_ms > 0, plan);
 	if (target->order.held || (job->options.observe_only && job_found_stays(target)))
-		plan_put_off(plan);
+		plan_hold(plan);
 }
 
 static enum step phase_plan(struct job *job, struct job_target *target)

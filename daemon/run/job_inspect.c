@@ -293,7 +293,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 		return;
 	}
 	if (reply->status != 404 && job_current(job)->order.wanted)
-		observed->foreign = difference_from_image(observed->current, reply->json);
+		observed->image_drift = difference_from_image(observed->current, reply->json);
 	else if (reply->status != 404 && observed_inherits_labels(observed->current, reply->json))
 		leave_lookalike(job, observed);
 	job->step++;

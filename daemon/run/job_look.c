@@ -183,7 +183,7 @@ static void looked(struct job *job)
 	} else if (observed->config_in_doubt) {
 		observed->config_known = true;
 		observed->config_exists = file->text != NULL;
-		observed->config_mode = file->mode >= 0 && file->mode != CONFIG_MODE;
+		observed->config_mode_wrong = file->mode >= 0 && file->mode != CONFIG_MODE;
 		if (file->text) {
 			observed->config = xcalloc(1, file->len + 1);
 			memcpy(observed->config, file->text, file->len);

@@ -150,7 +150,7 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 		return;
 	}
 	host_file_stat(&observed->file, reply->path_stat);
-	observed->config_mode = observed->file.mode >= 0 && observed->file.mode != CONFIG_MODE;
+	observed->config_mode_wrong = observed->file.mode >= 0 && observed->file.mode != CONFIG_MODE;
 	if (is_unchanged(target) && !job->options.observe_only) {
 		memcpy(observed->config_sha256, target->memory.config_sha256, SHA256_HEX_SIZE);
 		config_done(job, true);
@@ -386,7 +386,7 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 		job->step = STATS_DONE;
 	} else if (!err) {
 		host_file_stat(&dir, reply->path_stat);
-		observed->run_dir_mode = dir.mode >= 0 && dir.mode != job_run_dir_mode(job);
+		observed->run_dir_mode_wrong = dir.mode >= 0 && dir.mode != job_run_dir_mode(job);
 		host_file_clear(&dir);
 	}
 	job_run(job);

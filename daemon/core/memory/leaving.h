@@ -28,7 +28,7 @@ bool leaving_has(const struct leaving *leaving, const char *id);
 void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms, const char *started_at);
 /* Whether the engine has started the container again since it was told to drain. */
 bool leaving_returned(const struct leaving *leaving, const char *id, const char *started_at);
-/* What is known of this container, to be handed on. */
+/* Adds to `to` what `from` knows of this container, if anything. */
 void leaving_copy_of(struct leaving *to, const struct leaving *from, const char *id);
 void leaving_copy(struct leaving *to, const struct leaving *from);
 void leaving_clear(struct leaving *leaving);

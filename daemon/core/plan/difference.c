@@ -12,10 +12,10 @@
 #include "common/text.h"
 #include "daemon/core/plan/observed.h"
 
-/* The image's name. */
-
-/* Docker keeps it as it was asked for; Podman writes it out in full, and drops the tag beside a digest. The
- * caller frees. */
+/*
+ * Docker keeps an image's name as it was given. Podman writes it out in full, and drops the tag
+ * before a digest. The caller frees.
+ */
 static char *canonical_image(const char *image)
 {
 	static const char *const prefixes[] = {"docker.io/library/", "docker.io/", "localhost/"};
@@ -53,7 +53,7 @@ static char *image_difference(const struct observed_container *container, struct
 
 /* Mounts. */
 
-/* "SOURCE:TARGET:ro" is mounted so: what the engine says it mounted, whatever options it added. */
+/* Whether "SOURCE:TARGET:ro" is among the engine's mounts, whatever options it has added. */
 static bool is_mounted(struct json_object *mounts, const char *bind)
 {
 	const char *colon = strchr(bind, ':');
@@ -91,7 +91,7 @@ static char *mount_difference(const struct observed_container *container, struct
 	return NULL;
 }
 
-/* A volume may be the image's own idea (VOLUME). */
+/* Volumes do not count: the image may ask for them (VOLUME). */
 static char *more_mounts(const struct observed_container *container, struct json_object *create)
 {
 	struct json_object *mounts = json_at(container->inspect, "/Mounts");
@@ -117,7 +117,10 @@ bool difference_mounts_as(const struct observed_container *container, struct jso
 
 /* Labels and token. */
 
-/* Another spec may have it by now; but whoever finds the container must find out whose it is. */
+/*
+ * Which spec and instance it names does not matter: both may have changed. But whoever finds the
+ * container must find out whose it is.
+ */
 static char *label_difference(const struct observed_container *container, struct json_object *create)
 {
 	(void)create;
@@ -134,7 +137,7 @@ static char *token_difference(const struct observed_container *container, struct
 
 /* Single values. */
 
-/* Docker's inspect gives a signal as it was asked for, Podman's as a number. 0: none that we know. */
+/* Docker prints a signal as it was given, Podman as a number. 0: unknown. */
 static int signal_of(struct json_object *value)
 {
 	static const struct {
@@ -162,14 +165,14 @@ static int same_signal(struct json_object *is, struct json_object *wanted)
 }
 
 /*
- * Where an inspect reply shows what a create request asked for. Without a
- * place in the request the value must be absent, zero, false or empty: it
- * widens what the container may do, or limits what it needs.
+ * Where the inspect reply shows a value of the create request. Without a path
+ * in the request the value must be absent, zero, false or empty: it extends
+ * what the container may do, or limits what it needs.
  */
 static const struct value {
 	const char *what, *is, *wanted;
 	int (*same)(struct json_object *is, struct json_object *wanted); /* NULL: json_object_equal */
-	bool laid_over; /* without having been asked for, when it was made; a limit can come later */
+	bool laid_over; /* engines may add it when they make a container; a limit can also come later */
 } values[] = {
 	{.what = "user", .is = "/Config/User", .wanted = "/User"},
 	{.what = "command", .is = "/Config/Cmd", .wanted = "/Cmd"},
@@ -187,7 +190,7 @@ static const struct value {
 	{.what = "list of added hosts", .is = "/HostConfig/ExtraHosts", .laid_over = true},
 };
 
-/* Of a difference, for people. */
+/* Of each value in a message. */
 #define SHOWN_CHARACTERS 200
 
 /* The caller frees. */
@@ -239,7 +242,7 @@ static size_t key_length(const char *variable)
 	return strcspn(variable, "=");
 }
 
-/* The variable of the same name; the last one is what counts. NULL: there is none. */
+/* The last variable with the name of `like`, which is the one that counts. NULL: there is none. */
 static const char *find_variable(struct json_object *env, const char *like)
 {
 	size_t len = key_length(like);
@@ -254,9 +257,9 @@ static const char *find_variable(struct json_object *env, const char *like)
 }
 
 /*
- * What Podman adds where the image does not say it (man podman-run, "ENVIRONMENT";
- * containers.conf(5), `env` and `http_proxy`), and HAProxy does not care about. A
- * PATH decides which HAProxy it is: only that of containers.conf.
+ * Variables that Podman adds if the image does not set them (man podman-run, "ENVIRONMENT";
+ * containers.conf(5), `env` and `http_proxy`), and that HAProxy does not use. Of PATH only the
+ * value in containers.conf: PATH decides which haproxy runs.
  */
 static bool is_engines(const char *variable)
 {
@@ -271,7 +274,7 @@ static bool is_engines(const char *variable)
 	return strcmp(variable, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") == 0;
 }
 
-/* Without values: they may be secrets. */
+/* Messages leave out the values: they may be secrets. */
 static char *environment_difference(struct json_object *is, struct json_object *images)
 {
 	for (size_t i = 0; i < json_length(images); i++) {
@@ -295,7 +298,7 @@ static char *environment_difference(struct json_object *is, struct json_object *
 	return NULL;
 }
 
-/* Podman 4 keeps it as one text, and gives the words of that. The caller frees. */
+/* An entry point as one text: Podman 4 stores it so, and splits it at blanks. The caller frees. */
 static char *words(struct json_object *array)
 {
 	char *text = NULL;

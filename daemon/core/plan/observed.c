@@ -21,7 +21,7 @@ static const char *const status_names[] = {
 
 enum container_status container_status_parse(const char *text)
 {
-	/* Podman's words for the same. */
+	/* Podman's other words. */
 	if (strcmp(text, "configured") == 0 || strcmp(text, "initialized") == 0)
 		return CONTAINER_CREATED;
 	if (strcmp(text, "stopped") == 0)
@@ -48,22 +48,22 @@ const char *server_state_name(enum server_state state)
 	return names[state];
 }
 
-/* What is kept of a host stays in memory, and in each status reply. Nothing that we look at is this long. */
+/* Texts of a host stay in memory, and go into each status reply. None that we need is longer. */
 #define MAX_TEXT_BYTES 1024
 
-/* NULL: not of this world. */
+/* NULL instead of a text that is missing, empty or too long. */
 static const char *sane(const char *text)
 {
 	return text && *text && strlen(text) <= MAX_TEXT_BYTES ? text : NULL;
 }
 
-/* The text at a pointer; NULL when there is none, or it is no text, or empty. */
+/* The text at a JSON pointer; NULL if it is missing, no text, empty or too long. */
 static const char *text_at(struct json_object *object, const char *pointer)
 {
 	return sane(json_text_at(object, pointer));
 }
 
-/* Goes into paths of requests, and into names of containers. */
+/* An ID goes into paths of requests and into names of containers, so it must be well-formed. */
 static bool is_id(const char *text)
 {
 	size_t len = text ? strlen(text) : 0;
@@ -71,7 +71,7 @@ static bool is_id(const char *text)
 	return len >= 12 && len <= 64 && strspn(text, "0123456789abcdef") == len;
 }
 
-/* Docker's and Podman's rule; NULL: it is none. */
+/* The text as a container name, by Docker's and Podman's rule; NULL: it is none. */
 static const char *name_of(const char *text)
 {
 	static const char characters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
@@ -94,7 +94,7 @@ static void read_labels(struct observed_container *container, struct json_object
 		{LABEL_CONTAINER_SHA256, &container->container_sha256},
 	};
 
-	/* Labels hold slashes and dots: looked up by key, not by pointer. */
+	/* Labels contain slashes and dots, so they are looked up by key, not by JSON pointer. */
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		*rows[i].to = xstrdup(sane(json_text(labels, rows[i].label, NULL)));
 }
@@ -117,8 +117,10 @@ static bool mounts_at(struct json_object *mounts, const char *path)
 	return false;
 }
 
-/* Each of our create requests in wanted.c asks for one of these. Podman before 4.0 lists no mounts of any
- * container (podman pull request 12735): what is not told is not missing. */
+/*
+ * Each create request in wanted.c has one of these mounts. Podman before 4.0 lists no mounts at all
+ * (podman pull request 12735): missing information does not count as a missing mount.
+ */
 static bool mounts_ours(const struct observed_container *container, struct json_object *mounts)
 {
 	const char *name = observed_made_as(container);
@@ -131,8 +133,11 @@ static bool mounts_ours(const struct observed_container *container, struct json_
 	return ours;
 }
 
-/* Nobody else calls a container so, whatever its labels say by now: it would be in the way of a successor or
- * a helper. Whoever gives one the name of a former container knows the ID that it got when it was made. */
+/*
+ * Whether only we give such a name, whatever the labels say: a container with it is in the way of a
+ * successor or a helper. The name of a former container includes its ID, which nobody knows before
+ * the container is made.
+ */
 static bool is_named_by_us(const struct observed_container *container, enum container_role role,
 			   const char *balancer)
 {
@@ -163,7 +168,10 @@ bool observed_inherits_labels(const struct observed_container *container, struct
 	const char *made_as = json_text(labels, LABEL_CONTAINER_SHA256, "");
 	const char *is_made_as = container->container_sha256 ? container->container_sha256 : "";
 
-	/* The hash is of a request that names the image: what we make of this one has another. */
+	/*
+	 * LABEL_CONTAINER_SHA256 is the hash of a request with the image's name: a container that
+	 * we make from this image has another hash.
+	 */
 	return instance && container->instance && strcmp(instance, container->instance) == 0 &&
 	       strcmp(made_as, is_made_as) == 0;
 }
@@ -199,7 +207,7 @@ static void read_token(struct observed_container *container, struct json_object 
 		const char *variable = json_item_text(env, i);
 		const char *token = observed_is_token(variable) ? strchr(variable, '=') + 1 : NULL;
 
-		/* It becomes part of a path. */
+		/* The token becomes part of a path. */
 		if (token && strlen(token) < sizeof(container->token) &&
 		    strspn(token, "0123456789abcdef") == strlen(token))
 			strcpy(container->token, token);
@@ -316,7 +324,7 @@ void observed_instance_clear(struct observed_instance *instance)
 		observed_container_free(instance->old[i]);
 	free(instance->old);
 	free(instance->relieves);
-	free(instance->foreign);
+	free(instance->image_drift);
 	free(instance->lost_file);
 	free(instance->config);
 	host_file_clear(&instance->file);

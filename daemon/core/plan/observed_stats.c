@@ -1,4 +1,4 @@
-/* The answers of HAProxy's stats socket. */
+/* Parses the answers of HAProxy's stats socket. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "daemon/core/haproxy/server_check.h"
 #include "daemon/core/plan/observed.h"
 
-/* Columns of `show stat`, by the names in its first line, so that their order may change. */
+/* Columns of `show stat`, found by the names in its first line, since their order may change. */
 enum column {
 	COLUMN_PROXY,
 	COLUMN_SERVER,
@@ -30,7 +30,10 @@ static const char *const column_names[COLUMNS] = {
 	[COLUMN_LAST] = "last_chk",
 };
 
-/* The rest of a quoted field, without its quotes: what an API server said may hold commas and quotes. */
+/*
+ * Removes the quotes of a field: the words of an API server may contain commas and quotes. *rest:
+ * after the field.
+ */
 static void unquote(char *field, char **rest)
 {
 	char *from = field + 1, *to = field;
@@ -44,7 +47,7 @@ static void unquote(char *field, char **rest)
 	*rest = *from ? from + 1 : NULL;
 }
 
-/* Cuts the next field off a CSV line. */
+/* Takes the next field off a CSV line. */
 static char *next_field(char **rest)
 {
 	char *field = *rest;
@@ -56,9 +59,10 @@ static char *next_field(char **rest)
 }
 
 /*
- * Whoever has put himself in HAProxy's place may fill the whole answer with lines, fields and servers.
- * HAProxy has some 110 columns and 100 lines of info, and its lines have less than 2 KiB; no spec has more
- * servers, nor servers more rows. A longer line is not HAProxy's, and of the rest no more is looked at.
+ * Somebody who answers in HAProxy's place may fill the whole answer with lines, fields and servers.
+ * HAProxy has some 110 columns and 100 lines of info, and its lines are shorter than 2 KiB; no spec
+ * has more servers, and no server more rows. An answer with a longer line is not HAProxy's; of more
+ * lines, columns and servers the rest is ignored.
  */
 #define MAX_LINE 16384
 #define MAX_COLUMNS 256
@@ -66,13 +70,13 @@ static char *next_field(char **rest)
 #define MAX_SERVERS SPEC_MAX_ITEMS
 #define MAX_ROWS (8 * MAX_SERVERS)
 
-/* What is known while an answer is read. */
+/* The state of the parser. */
 struct reader {
 	struct observed_instance *instance;
 	bool in_table;
 	int lines, rows;
-	int columns[MAX_COLUMNS];     /* which column a field is of; COLUMNS: none that we need */
-	uint32_t prints[MAX_SERVERS]; /* of the servers' names, so that few are compared */
+	int columns[MAX_COLUMNS];     /* the column of each field; COLUMNS: one that we do not need */
+	uint32_t prints[MAX_SERVERS]; /* hashes of the servers' names, so that few names are compared */
 };
 
 static void read_header(struct reader *reader, char *line)
@@ -89,8 +93,9 @@ static void read_header(struct reader *reader, char *line)
 }
 
 /*
- * "UP", "UP 1/3" (still up while checks fail), "DOWN", "DOWN 1/2", "no check", "MAINT (resolution)". NOLB is
- * what a conditional success makes of a server, DRAIN what a person does: either gets no new connections.
+ * "UP", "UP 1/3" (still up while checks fail), "DOWN", "DOWN 1/2", "no check", "MAINT
+ * (resolution)". NOLB is the state after a conditional success, DRAIN is set by a person: both mean
+ * no new connections.
  */
 static const struct {
 	const char *status;
@@ -109,7 +114,7 @@ static void read_state(struct observed_server *server, const char *status)
 		server->state = states[i].state;
 		server->draining = states[i].draining;
 	}
-	/* Until its first check is through HAProxy counts a server as up: nobody knows yet. */
+	/* HAProxy counts a server as up before its first check has ended: it is unknown. */
 	if (server->state == SERVER_UP && server->check[0] == '\0')
 		server->state = SERVER_UNKNOWN;
 }
@@ -122,7 +127,7 @@ static const char *last_check(const char *check)
 	return strcmp(check, "INI") == 0 ? "" : check;
 }
 
-/* HAProxy counts with 32 bits: what is larger is not its answer, and as unknown as none. */
+/* HAProxy's counters have 32 bits: a larger number is not from HAProxy, and counts as missing. */
 static int64_t number(const char *field)
 {
 	long long n = field[0] >= '0' && field[0] <= '9' ? strtoll(field, NULL, 10) : -1;
@@ -142,9 +147,10 @@ static bool is_unresolved(const char *status)
 	return strncmp(status, "MAINT (resolution)", 18) == 0;
 }
 
-/* Rows without a part in what becomes of a server that has others: of an address that it does not have, and
- * the
- * "-known" one, which is not checked as long as it is not needed. */
+/*
+ * Rows that say nothing about a server that has other rows: an address that the name does not have,
+ * and the "-known" row, which is not checked while it is not needed.
+ */
 static bool is_idle(char *const fields[COLUMNS], size_t len)
 {
 	return is_unresolved(fields[COLUMN_STATUS]) || (strcmp(fields[COLUMN_SERVER] + len, "-known") == 0 &&
@@ -172,7 +178,7 @@ static struct observed_server server_of(char *const fields[COLUMNS], size_t name
 	return server;
 }
 
-/* Of several addresses of a server that tells most which gets the most of its traffic. */
+/* If a server has several addresses, the one that gets the most traffic speaks for it. */
 static int rank(const struct observed_server *server)
 {
 	static const int ranks[] = {[SERVER_UP] = 3, [SERVER_UNKNOWN] = 2, [SERVER_DOWN] = 0};
@@ -180,7 +186,7 @@ static int rank(const struct observed_server *server)
 	return ranks[server->state] + server->draining;
 }
 
-/* "cp1.example:6443-2" is another address of cp1.example:6443, if that has one. */
+/* The length of the server's name: "cp1.example:6443-2" is another address of cp1.example:6443. */
 static size_t base_length(const char *name)
 {
 	const char *colon = strrchr(name, ':');
@@ -252,7 +258,10 @@ static void read_row(struct reader *reader, char *line)
 	if (strcmp(fields[COLUMN_PROXY], "kube-apiserver") != 0 ||
 	    strcmp(fields[COLUMN_SERVER], "FRONTEND") == 0 || strcmp(fields[COLUMN_SERVER], "BACKEND") == 0)
 		return;
-	/* The same servers a second time, for when no check passes; those that have an address. */
+	/*
+	 * Backup rows are the same servers once more, for when no check passes; they count if they
+	 * have an address.
+	 */
 	if (strcmp(fields[COLUMN_BACKUP], "1") == 0)
 		reader->instance->fallback |= strncmp(fields[COLUMN_STATUS], "MAINT", 5) != 0;
 	else
@@ -310,7 +319,7 @@ void observed_stats_parse(struct observed_instance *instance, const char *text)
 			instance->stats = STATS_FAILED;
 			break;
 		}
-		/* An empty line ends each answer; this is the last one's. */
+		/* An empty line ends each answer; this one ends the last. */
 		if (reader.in_table && !*line && rest)
 			whole = true;
 		else

@@ -1,4 +1,4 @@
-/* What is to be done: the decisions. */
+/* The decisions of a plan. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,10 @@
 #include "daemon/core/plan/plan_internal.h"
 #include "daemon/core/spec/spec_state.h"
 
-/* In a throw-away container of the image that the balancer is to run. image_id: the one that it runs, where
- * it stays; the name may mean another by now. */
+/*
+ * Adds an action in a throw-away container. image_id: the image that the balancer runs, if its
+ * container stays: the image's name may mean another by now. NULL: the wanted image.
+ */
 static void add_trial(struct plan *plan, enum action_kind kind, const struct wanted *wanted,
 		      const char *image_id, const char *reason)
 {
@@ -25,8 +27,10 @@ static void add_trial(struct plan *plan, enum action_kind kind, const struct wan
 	free(helper);
 }
 
-/* Nothing is written that the HAProxy which is to load it has not accepted. stays: the container that will
- * load it; NULL: one that is made for it. */
+/*
+ * Writes the config, after the HAProxy that will load it has accepted it. stays: the container
+ * whose HAProxy that is; NULL: a new one.
+ */
 static void add_write(struct plan *plan, const struct wanted *wanted,
 		      const struct observed_instance *observed, const struct observed_container *stays,
 		      const char *reason)
@@ -59,8 +63,10 @@ static bool is_ours(const struct wanted *wanted, const struct observed_container
 	       observed_is_owned(container, wanted->owner);
 }
 
-/* Why the file on the host is not the wanted one; NULL when it is. Not known counts as wrong: writing it
- * again harms nobody. */
+/*
+ * Why the file on the host is not as wanted; NULL: it is. Unknown counts as wrong: writing the file
+ * again harms nobody.
+ */
 static const char *text_drift(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	if (!observed->config_known)
@@ -69,12 +75,15 @@ static const char *text_drift(const struct wanted *wanted, const struct observed
 		return "config file is missing";
 	if (strcmp(observed->config_sha256, wanted->config_sha256) != 0)
 		return "config file differs";
-	if (observed->config_mode)
+	if (observed->config_mode_wrong)
 		return "config file has other permissions";
 	return NULL;
 }
 
-/* The same, with the files beside it. HAProxy has read those: they are for its next start. */
+/*
+ * The same, including the files beside the config. The running HAProxy has read those: they matter
+ * at its next start.
+ */
 static const char *config_drift(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	const char *text = text_drift(wanted, observed);
@@ -84,8 +93,7 @@ static const char *config_drift(const struct wanted *wanted, const struct observ
 
 static const char socket_missing[] = "stats socket is missing";
 
-/* Why the container cannot become what is wanted; NULL when it can, by starting or reloading. The caller
- * frees. */
+/* Why the container must be replaced; NULL: a start or a reload makes it as wanted. The caller frees. */
 static char *container_drift(const struct wanted *wanted, const struct observed_instance *observed,
 			     const struct observed_container *container)
 {
@@ -99,14 +107,13 @@ static char *container_drift(const struct wanted *wanted, const struct observed_
 
 		return difference ? difference : xstrdup("container was made from other settings");
 	}
-	/* A new directory, or a new socket in it, is not what the container has mounted: it needs a
-	 * successor. */
+	/* The container does not see a new directory, or a new socket in it: it needs a successor. */
 	if ((observed->stats == STATS_DIR_MISSING ||
 	     (observed->stats == STATS_NO_SOCKET && observed->successor_due)) &&
 	    container == observed_answerer(observed))
 		return xstrdup(socket_missing);
-	if (observed->foreign && container == observed->current)
-		return xstrdup(observed->foreign);
+	if (observed->image_drift && container == observed->current)
+		return xstrdup(observed->image_drift);
 	return difference_from_request(container, wanted->create);
 }
 
@@ -119,7 +126,7 @@ static void add_start(struct plan *plan, const char *name, const char *reason)
 static void plan_create(const struct wanted *wanted, const struct observed_instance *observed,
 			struct plan *plan, const char *reason)
 {
-	/* Always: the directory of the stats socket must be there before the container. */
+	/* Always write: the directory of the stats socket must exist before the container. */
 	add_write(plan, wanted, observed, NULL, reason);
 	add_start(plan, wanted->instance.name, reason);
 	plan_add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
@@ -135,118 +142,126 @@ static void add_removal(struct plan *plan, const struct observed_container *cont
 }
 
 /*
- * Out of the way, and gone when its last connection is: the engine does not
- * restart what it was asked to signal, nor does a reboot bring it back. It is
- * renamed before it is signalled, so what has the balancer's name has not been
- * told to leave; whether what has such a name has been is not known after a
- * crash, and it is told so once more (plan_old). heir: takes the name over at
- * once; NULL: nobody does.
+ * Drains the container: renames it first, then signals it. So a container with
+ * the balancer's name was never told to drain. A container with a former
+ * container's name may or may not have been told when apilbd crashes: it is
+ * told once more (plan_draining). After the signal neither the engine nor a
+ * reboot starts it again. successor: takes over the balancer's name at once;
+ * NULL: none.
  */
-static void add_leaving(struct plan *plan, const char *balancer, const struct observed_container *container,
-			const char *heir, const char *reason)
+static void add_drain(struct plan *plan, const char *balancer, const struct observed_container *container,
+		      const char *successor, const char *reason)
 {
 	char *name = container_old_name(balancer, container->id);
 
 	if (strcmp(container->name, name) != 0)
 		plan_add(plan, ACTION_RENAME, container->name, container->id, name, reason);
-	if (heir)
-		plan_add(plan, ACTION_RENAME, heir, NULL, balancer, reason);
+	if (successor)
+		plan_add(plan, ACTION_RENAME, successor, NULL, balancer, reason);
 	plan_add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
 	plan_add_later(plan, name, container->id);
 	free(name);
 }
 
-static void add_retirement(struct plan *plan, const struct wanted *wanted,
-			   const struct observed_container *container, const char *heir, const char *reason)
+static void drain_or_remove(struct plan *plan, const struct wanted *wanted,
+			    const struct observed_container *container, const char *successor,
+			    const char *reason)
 {
 	const char *name = wanted->instance.name;
 
-	/* What is no HAProxy may take the signal for something else, and go on listening. */
+	/* A program other than HAProxy may understand the signal differently, and keep listening. */
 	if (container->status == CONTAINER_RUNNING &&
 	    (!observed_is_owned(container, wanted->owner) || observed_runs_haproxy(container))) {
-		add_leaving(plan, name, container, heir, reason);
+		add_drain(plan, name, container, successor, reason);
 		return;
 	}
 	add_removal(plan, container, reason);
-	if (heir)
-		plan_add(plan, ACTION_RENAME, heir, NULL, name, reason);
+	if (successor)
+		plan_add(plan, ACTION_RENAME, successor, NULL, name, reason);
 }
 
-/* From the moment when the successor runs. */
-static void plan_takeover(const struct wanted *wanted, const struct observed_container *old, const char *next,
-			  struct plan *plan, const char *reason)
+/* What follows once the successor runs. */
+static void plan_takeover(const struct wanted *wanted, const struct observed_container *former,
+			  const char *next, struct plan *plan, const char *reason)
 {
 	plan_add(plan, ACTION_AWAIT, next, NULL, NULL, reason);
-	if (old)
-		add_retirement(plan, wanted, old, next, reason);
+	if (former)
+		drain_or_remove(plan, wanted, former, next, reason);
 	else
 		plan_add(plan, ACTION_RENAME, next, NULL, wanted->instance.name, reason);
 }
 
-/* Those that were succeeded, when they have left, or should have. */
-static void plan_old(const char *balancer, const struct observed_instance *observed, struct plan *plan)
+/* Removes former containers that have drained, or should have. */
+static void plan_draining(const char *balancer, const struct observed_instance *observed, struct plan *plan)
 {
 	for (size_t i = 0; i < observed->old_n; i++) {
-		const struct observed_container *old = observed->old[i];
+		const struct observed_container *former = observed->old[i];
 
-		if (old->status == CONTAINER_RUNNING && old->undrained)
-			add_leaving(plan, balancer, old, NULL,
-				    "its successor has taken over; it may not have been told to drain");
-		else if (old->status == CONTAINER_RUNNING && old->returned)
-			add_removal(plan, old, "it had drained, and the engine has started it again");
-		else if (old->status == CONTAINER_RUNNING && !old->overdue)
-			plan_add_later(plan, old->name, old->id);
-		else if (old->status != CONTAINER_REMOVING)
-			add_removal(plan, old,
-				    is_up(old) ? "its successor has taken over; it has not drained within "
-						 "the drain timeout"
-					       : "its successor has taken over; it has drained");
+		if (former->status == CONTAINER_RUNNING && former->undrained)
+			add_drain(plan, balancer, former, NULL,
+				  "its successor has taken over; it may not have been told to drain");
+		else if (former->status == CONTAINER_RUNNING && former->returned)
+			add_removal(plan, former, "it had drained, and the engine has started it again");
+		else if (former->status == CONTAINER_RUNNING && !former->overdue)
+			plan_add_later(plan, former->name, former->id);
+		else if (former->status != CONTAINER_REMOVING)
+			add_removal(plan, former,
+				    is_up(former) ? "its successor has taken over; it has not drained within "
+						    "the drain timeout"
+						  : "its successor has taken over; it has drained");
 	}
 }
 
 /*
- * Two HAProxy of one user can hold the same port on the host's network, one of
+ * Two HAProxys of one user can share a port on the host's network. One of
  * another user or network cannot join (SO_REUSEPORT, socket(7)).
  */
-static bool can_share_ports(const struct observed_container *old)
+static bool can_share_ports(const struct observed_container *former)
 {
-	return old->status == CONTAINER_RUNNING && text_equal(old->user, WANTED_USER) &&
-	       text_equal(old->network_mode, "host");
+	return former->status == CONTAINER_RUNNING && text_equal(former->user, WANTED_USER) &&
+	       text_equal(former->network_mode, "host");
 }
 
-/* old: the current one, as it is when it comes to this. */
+/* former: the current container in the state that earlier actions leave it in. */
 static void plan_replace_running(const struct wanted *wanted, const struct observed_instance *observed,
-				 const struct observed_container *old, struct plan *plan, const char *reason)
+				 const struct observed_container *former, struct plan *plan,
+				 const char *reason)
 {
 	char *next;
 
-	/* First, and with it the pull, before anything is taken away. */
+	/* The write, and the pull with it, comes before anything is taken away. */
 	add_write(plan, wanted, observed, NULL, reason);
-	if (!can_share_ports(old)) {
-		add_removal(plan, old, reason);
+	if (!can_share_ports(former)) {
+		add_removal(plan, former, reason);
 		add_start(plan, wanted->instance.name, reason);
 		plan_add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 		return;
 	}
 	next = container_next_name(wanted->instance.name);
 	add_start(plan, next, reason);
-	plan_takeover(wanted, old, next, plan, reason);
+	plan_takeover(wanted, former, next, plan, reason);
 	free(next);
 }
 
-/* It was done already, and the same is still the matter: it costs connections, and would be in vain again. */
+/*
+ * Whether the container was already replaced for this reason without success: again it would cost
+ * connections in vain.
+ */
 static bool is_in_vain(const struct wanted *wanted, const struct observed_container *current,
 		       const struct memory *memory, const struct plan *plan, const char *reason)
 {
 	const char *before = replaced_reason(&memory->replaced, current->id, wanted->version);
 
-	/* Tries against silence become rare by themselves. */
+	/* Successors for a silent HAProxy have waits of their own. */
 	return !plan->for_silence && text_equal(before, reason) && current->status != CONTAINER_DEAD;
 }
 
 static void set_in_vain(const struct observed_instance *observed, struct plan *plan, const char *reason)
 {
-	/* It says more than what only waits; but what has just started may yet show that all is well. */
+	/*
+	 * This says more than a transient trouble does, but a HAProxy that has just started may yet
+	 * turn out well.
+	 */
 	if (plan->trouble.kind == ERR_NONE ||
 	    (plan->trouble.kind == ERR_TRANSIENT && observed->stats != STATS_EARLY))
 		err_set(&plan->trouble, ERR_PERMANENT,
@@ -258,31 +273,31 @@ static void set_in_vain(const struct observed_instance *observed, struct plan *p
 static void plan_replace(const struct wanted *wanted, const struct observed_instance *observed,
 			 const struct memory *memory, struct plan *plan, const char *reason)
 {
-	struct observed_container old = *observed->current;
+	struct observed_container former = *observed->current;
 
-	if (old.status == CONTAINER_RUNNING && is_in_vain(wanted, &old, memory, plan, reason)) {
+	if (former.status == CONTAINER_RUNNING && is_in_vain(wanted, &former, memory, plan, reason)) {
 		set_in_vain(observed, plan, reason);
 		return;
 	}
-	/* Its connections may still be alive: they get the time to end that those of any other have. */
-	if (old.status == CONTAINER_PAUSED) {
-		plan_add_for(plan, ACTION_UNPAUSE, &old, reason);
-		old.status = CONTAINER_RUNNING;
+	/* Connections of a paused container may still be alive: they get the usual time to end. */
+	if (former.status == CONTAINER_PAUSED) {
+		plan_add_for(plan, ACTION_UNPAUSE, &former, reason);
+		former.status = CONTAINER_RUNNING;
 	}
-	plan_replace_running(wanted, observed, &old, plan, reason);
+	plan_replace_running(wanted, observed, &former, plan, reason);
 }
 
 /*
- * A reload is not enough where the container may be looking at another inode
- * than the host's path leads to: a mounted file that is replaced, a directory
- * that was removed with the file in it, or moved away. And it is too much for
- * new binds: when one of them cannot be had, HAProxy makes the old process give
- * up its own for two seconds while it tries again.
+ * A reload is not enough if the container may see another inode than the host's
+ * path leads to: a mounted file that is replaced; a directory that was removed
+ * together with the file, or moved away. And a reload is too risky for new
+ * binds: if one of them fails, HAProxy makes the old process give up its own
+ * for two seconds while it retries.
  */
 static bool needs_successor(const struct wanted *wanted, const struct observed_instance *observed,
 			    const struct memory *memory, bool reload)
 {
-	/* A moment of silence is no reason: its connections would have to leave. */
+	/* A short silence is no reason: connections would have to move. */
 	if (observed->stats == STATS_FAILED)
 		return observed->successor_due;
 	if (observed->config_known && !observed->config_exists)
@@ -293,8 +308,10 @@ static bool needs_successor(const struct wanted *wanted, const struct observed_i
 			  strcmp(observed->loaded.binds, wanted->description.binds) != 0);
 }
 
-/* The engine has only errors to say of the mounted file, and there is no image for another container that
- * could tell: that is no reason for a successor. */
+/*
+ * The engine only reports errors for the mounted file, and without the image no other container can
+ * look at it: that is no reason for a successor.
+ */
 static bool is_out_of_sight(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	return wanted->mounts_file && observed->config_in_doubt && !observed->config_known &&
@@ -315,7 +332,7 @@ bool plan_must_look_up(const struct observed_instance *observed)
 
 static const char dir_mode[] = "directory of the stats socket has other permissions";
 
-/* What the running HAProxy is asked to do so that it holds the wanted config and shows it. */
+/* Plans how the running HAProxy gets to load and show the wanted config. */
 static void plan_running(const struct wanted *wanted, const struct observed_instance *observed,
 			 const struct memory *memory, struct plan *plan)
 {
@@ -324,7 +341,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	const char *reason = file;
 	bool reload = false;
 
-	/* What it has loaded decides what is to be done; it is about to say so. */
+	/* The next step depends on the config that HAProxy has loaded, which it is about to tell. */
 	if (observed->stats == STATS_EARLY) {
 		err_set(&plan->trouble, ERR_TRANSIENT, "HAProxy does not answer yet: %s",
 			observed->hurried
@@ -336,8 +353,8 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	    strcmp(observed->loaded.generation, wanted->description.generation) != 0) {
 		reload = true;
 		reason = reason ? reason : "HAProxy runs another config than the file's";
-	} else if (observed->run_dir_mode) {
-		/* One that does not answer may not have been able to make its socket there. */
+	} else if (observed->run_dir_mode_wrong) {
+		/* A HAProxy that does not answer may have been unable to make its socket there. */
 		reload = observed->stats != STATS_ANSWERED;
 		reason = reason ? reason : dir_mode;
 	} else if (plan_must_look_up(observed)) {
@@ -347,7 +364,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 	}
 	if (is_out_of_sight(wanted, observed)) {
 		plan_add(plan, ACTION_PULL, wanted->instance.image, NULL, NULL,
-			 "image is not on the host, and only through it the config can be seen");
+			 "image is not on the host, and the config can be seen only through it");
 		return;
 	}
 	if (needs_successor(wanted, observed, memory, reload)) {
@@ -356,7 +373,7 @@ static void plan_running(const struct wanted *wanted, const struct observed_inst
 			     reason ? reason : "stats socket does not answer");
 		return;
 	}
-	if (file || observed->run_dir_mode)
+	if (file || observed->run_dir_mode_wrong)
 		add_write(plan, wanted, observed, current, reason);
 	if (reload) {
 		plan_add_for(plan, ACTION_RELOAD, current, reason);
@@ -375,13 +392,13 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 	static const char paused[] = "container is paused";
 	const char *drift = config_drift(wanted, observed);
 
-	/* It would go on with the inode that it has mounted. */
+	/* Unpaused, it would keep the inode that it has mounted. */
 	if (text_drift(wanted, observed) &&
 	    (wanted->mounts_file || (observed->config_known && !observed->config_exists))) {
 		plan_replace(wanted, observed, memory, plan, drift);
 		return;
 	}
-	if (!drift && observed->run_dir_mode)
+	if (!drift && observed->run_dir_mode_wrong)
 		drift = dir_mode;
 	if (drift)
 		add_write(plan, wanted, observed, observed->current, drift);
@@ -392,9 +409,9 @@ static void plan_paused(const struct wanted *wanted, const struct observed_insta
 }
 
 /*
- * HAProxy ends as soon as it is started. With the right file it may lack the
- * directory of its socket, which the engine makes anew as root's; with all in
- * place, and after that was tried, nothing of ours helps.
+ * HAProxy ends as soon as it is started. If its file is right, the directory of
+ * its socket may be missing, which the engine then makes with root as its
+ * owner. If that was repaired and did not help, nothing of ours does.
  */
 static void plan_restarting(const struct wanted *wanted, const struct observed_instance *observed,
 			    const struct memory *memory, struct plan *plan)
@@ -415,7 +432,7 @@ static void plan_restarting(const struct wanted *wanted, const struct observed_i
 	}
 	reason = reason ? reason : "HAProxy ends as soon as it is started";
 	add_write(plan, wanted, observed, current, reason);
-	/* Not left to the restart policy, which waits longer each time. */
+	/* The restart policy would wait longer each time. */
 	plan_add_for(plan, ACTION_STOP, current, reason);
 	plan_add_for(plan, ACTION_START, current, reason);
 	plan_add_for(plan, ACTION_AWAIT, current, reason);
@@ -433,7 +450,9 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 	case CONTAINER_EXITED:
 		reason = current->status == CONTAINER_CREATED ? "container was not started"
 							      : "container is stopped";
-		/* Always written: with the container down its directory cannot be asked for through HAProxy.
+		/*
+		 * Always write: while the container is down, HAProxy cannot tell whether the
+		 * socket's directory is right.
 		 */
 		add_write(plan, wanted, observed, current, file ? file : reason);
 		plan_add_for(plan, ACTION_START, current, reason);
@@ -454,15 +473,15 @@ static void plan_current(const struct wanted *wanted, const struct observed_inst
 	}
 }
 
-/* The successor is the only one that takes connections: the one before it is gone, or down. */
-static bool next_serves_alone(const struct observed_instance *observed)
+/* Whether only the successor takes connections: the former container is gone, or down. */
+static bool successor_serves_alone(const struct observed_instance *observed)
 {
 	const struct observed_container *current = observed->current;
 
 	return !current || (observed->next->status == CONTAINER_RUNNING && !is_up(current));
 }
 
-/* With no successor about, the container is there and may be changed. */
+/* The container exists, without a successor, and may be changed. */
 static void plan_present(const struct wanted *wanted, const struct observed_instance *observed,
 			 const struct memory *memory, struct plan *plan)
 {
@@ -470,7 +489,7 @@ static void plan_present(const struct wanted *wanted, const struct observed_inst
 	char *drift;
 
 	if (refusal && observed->current->status == CONTAINER_RUNNING) {
-		/* The former version serves on, and is what the file holds again. */
+		/* The former version still serves, and the file holds it again. */
 		err_set(&plan->trouble, ERR_PERMANENT, "%s", refusal);
 		return;
 	}
@@ -487,28 +506,30 @@ static void plan_present(const struct wanted *wanted, const struct observed_inst
 
 static const char interrupted[] = "a replacement was interrupted";
 
-/* The successor is not what is wanted, but it serves alone: it serves on, under the balancer's name, until it
- * is replaced. */
-static void plan_keep_next(const struct wanted *wanted, const struct observed_instance *observed,
-			   const struct memory *memory, struct plan *plan)
+/*
+ * The successor is not as wanted, but it alone serves: it gets the balancer's name, and serves
+ * until it is replaced.
+ */
+static void plan_keep_successor(const struct wanted *wanted, const struct observed_instance *observed,
+				const struct memory *memory, struct plan *plan)
 {
 	struct observed_instance rest = *observed;
 	struct observed_container renamed = *observed->next;
-	/* What was in vain was so for the one before it. */
+	/* A replacement in vain was one of the former container. */
 	struct memory then = *memory;
 
 	if (observed->current)
-		add_retirement(plan, wanted, observed->current, NULL, interrupted);
+		drain_or_remove(plan, wanted, observed->current, NULL, interrupted);
 	plan_add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
 	renamed.name = wanted->instance.name;
 	rest.current = &renamed;
 	rest.next = NULL;
-	rest.foreign = NULL; /* of the one before it */
+	rest.image_drift = NULL; /* it was the former container's */
 	then.replaced = (struct replaced){.id = NULL};
 	plan_present(wanted, &rest, &then, plan);
 }
 
-/* A handover that was interrupted: finished when the successor is what is wanted, undone when it is not. */
+/* Finishes a handover that was interrupted if the successor is as wanted, else undoes it. */
 static void plan_interrupted(const struct wanted *wanted, const struct observed_instance *observed,
 			     const struct memory *memory, struct plan *plan)
 {
@@ -522,10 +543,10 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 		if (!is_up(next))
 			plan_add_for(plan, ACTION_START, next, interrupted);
 		plan_takeover(wanted, observed->current, next->name, plan, interrupted);
-	} else if (next_serves_alone(observed)) {
-		plan_keep_next(wanted, observed, memory, plan);
+	} else if (successor_serves_alone(observed)) {
+		plan_keep_successor(wanted, observed, memory, plan);
 	} else {
-		add_retirement(plan, wanted, next, NULL, interrupted);
+		drain_or_remove(plan, wanted, next, NULL, interrupted);
 		rest.next = NULL;
 		plan_present(wanted, &rest, memory, plan);
 	}
@@ -543,7 +564,7 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	}
 	if (observed->helper)
 		plan_add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
-	plan_old(wanted->instance.name, observed, plan);
+	plan_draining(wanted->instance.name, observed, plan);
 	if (plan_file_conflict(wanted, observed, &plan->trouble))
 		return;
 	if (observed->next) {
@@ -557,33 +578,35 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
 	plan_present(wanted, observed, memory, plan);
 }
 
-/* As in add_retirement; a list does not tell what it runs. Of one that is paused connections may still be
- * alive. */
-static bool can_leave(const struct observed_container *container)
+/*
+ * The rule of drain_or_remove, except that entries of a list do not tell which program runs. A
+ * paused container may still have connections.
+ */
+static bool can_drain(const struct observed_container *container)
 {
 	return (container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED) &&
 	       (!container->inspect || observed_runs_haproxy(container));
 }
 
-void plan_removal(const char *name, const struct observed_instance *observed, bool leave, struct plan *plan)
+void plan_removal(const char *name, const struct observed_instance *observed, bool drain, struct plan *plan)
 {
 	static const char reason[] = "no spec wants it any more";
 	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
 
 	memset(plan, 0, sizeof(*plan));
-	if (leave)
-		plan_old(name, observed, plan);
-	for (size_t i = 0; i < observed->old_n && !leave; i++)
+	if (drain)
+		plan_draining(name, observed, plan);
+	for (size_t i = 0; i < observed->old_n && !drain; i++)
 		add_removal(plan, observed->old[i], reason);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		if (!all[i])
 			continue;
-		if (!leave || all[i] == observed->helper || !can_leave(all[i])) {
+		if (!drain || all[i] == observed->helper || !can_drain(all[i])) {
 			add_removal(plan, all[i], reason);
 			continue;
 		}
 		if (all[i]->status == CONTAINER_PAUSED)
 			plan_add_for(plan, ACTION_UNPAUSE, all[i], reason);
-		add_leaving(plan, name, all[i], NULL, reason);
+		add_drain(plan, name, all[i], NULL, reason);
 	}
 }

@@ -1,4 +1,4 @@
-/* What is in the way of a plan and is somebody else's: in words, with the ways out. */
+/* Conflicts: describes somebody else's container or file in our way, and how to resolve it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +7,10 @@
 #include "daemon/core/plan/plan_internal.h"
 #include "daemon/core/spec/spec_state.h"
 
-/* Words to copy: what has to stand in the spec so that something is taken over. id: of the container, file: a
- * path; NULL: none. */
+/*
+ * A line for people to copy into the spec, by which it takes over a container or a file. id: the
+ * container's; file: a path; NULL: none.
+ */
 static char *state_line(const struct wanted *wanted, const char *name, const char *id, const char *file)
 {
 	const struct spec_instance *instance = &wanted->instance;
@@ -47,7 +49,7 @@ void plan_container_conflict(const struct wanted *wanted, const struct observed_
 	free(line);
 }
 
-/* The container that is taken over has read it. */
+/* Whether the container that is taken over uses the file. */
 static bool comes_with_container(const struct wanted *wanted, const struct observed_container *current)
 {
 	return current && wanted->adopt_id && spec_state_means(wanted->adopt_id, current->id) &&
@@ -58,7 +60,10 @@ bool plan_file_conflict(const struct wanted *wanted, const struct observed_insta
 			struct err *err)
 {
 	const char *path = wanted->instance.config_path;
-	/* A package that many have: its file is the default path, which flexkube has chosen. */
+	/*
+	 * Debian's haproxy package, which many have, uses the default path, too; flexkube has
+	 * chosen it.
+	 */
 	const char *hint = strcmp(path, SPEC_DEFAULT_CONFIG_PATH) == 0
 				   ? " (it is the default path, and that of Debian's haproxy package, too)"
 				   : "";

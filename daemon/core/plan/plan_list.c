@@ -1,4 +1,4 @@
-/* A plan as a list: its actions, and what they are called. */
+/* The actions of a plan as a list, and their texts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 
 static const struct {
 	const char *name;
-	const char *before, *after; /* around the name; an argument follows */
+	const char *before, *after; /* texts around the name; the argument comes last */
 } kinds[ACTION_KINDS] = {
 	[ACTION_PULL] = {"pull", "pull image ", ""},
 	[ACTION_CHECK_CONFIG] = {"check-config", "check the config with HAProxy of ", ""},
@@ -106,7 +106,7 @@ bool plan_writes_file(const struct plan *plan)
 	return has(plan, ACTION_WRITE_CONFIG);
 }
 
-void plan_put_off(struct plan *plan)
+void plan_hold(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->later_n; i++)
 		append(&plan->actions, &plan->n, plan->later[i]);

@@ -1,11 +1,11 @@
-/* Planning: whether what is to listen has to be seen to have a server up. */
+/* Decides whether a config must be rehearsed: must prove that it sees a server up before it listens. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "daemon/core/plan/plan_internal.h"
 
-/* It runs another config, and does not say what that is good for. */
+/* The running HAProxy has another config, and does not tell which servers it sees up. */
 static bool may_have_servers_up(const struct wanted *wanted, const struct observed_instance *observed)
 {
 	return observed->current && observed->current->status == CONTAINER_RUNNING &&
@@ -20,8 +20,8 @@ bool plan_must_see_a_server(const struct wanted *wanted, const struct observed_i
 }
 
 /*
- * The running HAProxy has servers that are up, and none of them is wanted any
- * more: a slip of the pen in their addresses would take the balancer down.
+ * The running HAProxy has servers that are up, but none of them is wanted any
+ * more: a typing error in their addresses would take the balancer down.
  */
 static bool leaves_all_good_servers(const struct wanted *wanted, const struct observed_instance *observed)
 {
@@ -43,7 +43,10 @@ static bool leaves_all_good_servers(const struct wanted *wanted, const struct ob
 
 char *plan_rehearsal_reason(const struct wanted *wanted, const struct observed_instance *observed)
 {
-	/* Both would listen on the same port, and share its connections. */
+	/*
+	 * Both would listen on the same port, and share its connections, before this one has proved
+	 * itself.
+	 */
 	if (observed->relieves)
 		return xasprintf("%s serves until this balancer does in its place", observed->relieves);
 	if (may_have_servers_up(wanted, observed))
