@@ -95,7 +95,7 @@ static bool reload_settings(struct daemon *daemon)
 static void log_reloaded(const struct daemon *daemon, size_t hosts)
 {
 	const char *file = daemon->settings.config_file;
-	struct spec_file *const *files;
+	const struct spec_file *const *files;
 	size_t n, invalid = 0;
 
 	files = specs_files(fleet_specs(daemon->fleet), &n);

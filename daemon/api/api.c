@@ -161,7 +161,7 @@ static struct json_object *specs_json(const struct api *api, struct control_requ
 	struct json_object *array = json_object_new_array();
 	struct tally *tallies = tallies_new(api), *tally;
 	size_t n;
-	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
+	const struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
 
 	for (size_t i = 0; i < n; i++) {
 		struct status_spec spec = {

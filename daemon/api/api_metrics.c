@@ -228,7 +228,7 @@ static void rollout_hosts(FILE *out, const char *spec, const char *state, size_t
 static void rollouts(const struct api *api, FILE *out)
 {
 	size_t n;
-	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
+	const struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
 	struct status_rollout status;
 
 	family(out, "apilb_rollout_hosts", "gauge",
@@ -255,7 +255,7 @@ static void rollouts(const struct api *api, FILE *out)
 static void specs(const struct api *api, FILE *out)
 {
 	size_t n;
-	struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
+	const struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
 
 	family(out, "apilb_spec_valid", "gauge", "1 when the newest version of the spec is in force.");
 	for (size_t i = 0; i < n; i++) {

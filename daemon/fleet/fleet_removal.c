@@ -9,7 +9,7 @@ static void put_silent_specs(const struct fleet *fleet)
 	struct removal *removal = fleet->removal;
 
 	size_t n;
-	struct spec_file *const *files = specs_files(fleet->specs, &n);
+	const struct spec_file *const *files = specs_files(fleet->specs, &n);
 
 	if (!specs_have_looked(fleet->specs))
 		removal_nothing_read(removal);

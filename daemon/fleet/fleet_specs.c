@@ -105,7 +105,7 @@ static void tell_leftover(struct application *all, const struct spec *spec,
 static void tell_specs(struct application *all)
 {
 	size_t n, wishes = 0, leftovers = 0;
-	struct spec_file *const *files = specs_files(all->fleet->specs, &n);
+	const struct spec_file *const *files = specs_files(all->fleet->specs, &n);
 
 	for (size_t i = 0; i < n; i++) {
 		wishes += files[i]->spec ? files[i]->spec->instances_n : 0;

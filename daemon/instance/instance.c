@@ -36,7 +36,7 @@ static bool is_unproven(const struct instance *instance, const struct wanted *wa
 		return false;
 	return ahead ? wanted_same_version(wanted, instance->revision.in_force) &&
 			       instance_awaits_look(instance)
-		     : !instance->revision.proven;
+		     : !instance->proven;
 }
 
 struct job_target instance_target(const struct instance *instance, bool ahead)

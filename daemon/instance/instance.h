@@ -52,13 +52,7 @@ struct instance_revision {
 	struct wanted *in_force;
 	struct wanted *next;   /* what the spec wants instead, when its turn comes; NULL: the same */
 	struct wanted *former; /* in force before the change that is being rolled out; NULL: there is none */
-	/*
-	 * What is in force is not mere record: its host was seen to have it, or to have
-	 * nothing that serves, or its turn came, since the start. Until then
-	 * the host is asked first (core/first_look.h).
-	 */
-	bool proven;
-	bool as_found; /* its host has another version, which stays until the turn of `next` */
+	bool as_found;         /* its host has another version, which stays until the turn of `next` */
 };
 const struct instance_revision *instance_revision(const struct instance *instance);
 

@@ -79,7 +79,7 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 		instance_end_rollout(instance);
 	/* Should it be wanted again, its host may not be as it was. */
 	if (!wanted)
-		revision->proven = revision->as_found = instance->edited_later = false;
+		instance->proven = revision->as_found = instance->edited_later = false;
 	/* It may have to stay for a while, with what it has. */
 	if (!wanted && revision->in_force)
 		replace(&revision->former, revision->in_force);
@@ -169,7 +169,7 @@ bool instance_found(struct instance *instance, enum first_look look, const struc
 
 	if (look == LOOK_NONE)
 		return false;
-	instance->revision.proven = look != LOOK_LEAVE;
+	instance->proven = look != LOOK_LEAVE;
 	instance->revision.as_found = look == LOOK_LEAVE;
 	if (look == LOOK_ADOPT)
 		adopt(instance, observed);
@@ -245,7 +245,7 @@ void instance_admit(struct instance *instance)
 	replace(&revision->in_force, revision->next);
 	set_next(instance, NULL);
 	instance->left_alone = revision->as_found = false;
-	revision->proven = true;
+	instance->proven = true;
 	if (instance->verdict.phase != PHASE_PENDING)
 		instance->verdict.phase = PHASE_RECONCILING;
 }
@@ -261,7 +261,7 @@ bool instance_revert(struct instance *instance)
 	replace(&revision->in_force, revision->former);
 	instance_end_rollout(instance);
 	instance->record.unit_state = UNIT_REVERTING;
-	revision->proven = true;
+	instance->proven = true;
 	instance->verdict.phase = PHASE_RECONCILING;
 	return true;
 }

@@ -32,6 +32,12 @@ struct instance {
 	struct servers servers;            /* how HAProxy has seen them, over many runs */
 	struct memory memory;              /* what runs have learned */
 
+	/*
+	 * What is in force is not mere record: its host was seen to have it, or to have
+	 * nothing that serves, or its turn came, since the start. Until then
+	 * the host is asked first (core/first_look.h).
+	 */
+	bool proven;
 	bool left_alone;
 	bool kept;               /* no spec wants it any more, but that one's changes are paused */
 	bool had_to_stay;        /* in the last run */

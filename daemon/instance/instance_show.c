@@ -46,7 +46,7 @@ bool instance_is_forgettable(const struct instance *instance)
 
 bool instance_awaits_look(const struct instance *instance)
 {
-	return instance->revision.in_force && !instance->left_alone && !instance->revision.proven &&
+	return instance->revision.in_force && !instance->left_alone && !instance->proven &&
 	       !instance->revision.as_found;
 }
 

@@ -78,10 +78,10 @@ void specs_free(struct specs *specs)
 	free(specs);
 }
 
-struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
+const struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 {
 	*n = specs->n;
-	return specs->files;
+	return (const struct spec_file *const *)specs->files;
 }
 
 static struct spec_file *find(const struct specs *specs, const char *name)

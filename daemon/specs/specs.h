@@ -21,6 +21,7 @@
 #include "daemon/specs/spec_verdict.h"
 #include "daemon/tell/events.h"
 
+/* Nobody else writes any of it. */
 struct spec_file {
 	char *name, *path;
 	bool present;      /* in the directory at the last look */
@@ -67,7 +68,7 @@ void specs_update_cancel(struct spec_update *update); /* before its end; NULL is
 #define SPECS_TOLD_AT_ONCE 200
 bool specs_tell(struct specs *specs);
 
-struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
+const struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
 /* NULL if no file has given this name. */
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
 

@@ -22,7 +22,7 @@ static void complain_of(const struct specs *specs)
 {
 	size_t n;
 	char *const *misnamed = specs_misnamed(specs, &n);
-	struct spec_file *const *files;
+	const struct spec_file *const *files;
 
 	for (size_t i = 0; i < n; i++)
 		complain("apilbd: ", misnamed[i]);
@@ -39,7 +39,7 @@ static void complain_of(const struct specs *specs)
 static void print_summary(const struct specs *specs, const char *dir)
 {
 	size_t n, instances = 0;
-	struct spec_file *const *files = specs_files(specs, &n);
+	const struct spec_file *const *files = specs_files(specs, &n);
 
 	for (size_t i = 0; i < n; i++)
 		instances += files[i]->spec->instances_n;
