@@ -86,10 +86,16 @@ bool removal_is_wanted(const struct removal *removal, const struct removal_conta
  */
 bool removal_is_relieved(const struct removal *removal, const struct removal_container *container,
 			 const char *spec, const char *binds);
-/* A container with our label whose name belongs to no balancer of the host on which it was found. */
+/*
+ * The verdict on a container with our label whose name belongs to no balancer of the host on which
+ * it was found.
+ */
 enum removal_verdict removal_of_container(const struct removal *removal,
 					  const struct removal_container *container);
-/* The containers of a balancer that is not wanted any more. The claim may be the table's own. */
+/*
+ * The verdict on the containers of a balancer that is not wanted any more. The claim may be the
+ * table's own.
+ */
 enum removal_verdict removal_of_balancer(const struct removal *removal, const struct claim *leaving);
 
 /* For people, in the middle of a sentence ("it stays: ..."). */

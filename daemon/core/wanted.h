@@ -48,10 +48,12 @@ struct wanted *wanted_new(const char *owner, const char *spec, const struct spec
 /* Whether wanted_new would make an equal struct of these arguments. Much faster than making it. */
 bool wanted_is_for(const struct wanted *wanted, const char *spec, const struct spec_instance *instance,
 		   const char *adopt_id);
-/* The same container and config, also of two renderings of it. NULL, for nothing, is the same as NULL only.
+/*
+ * Whether both mean the same container and config, even if they were rendered separately. NULL
+ * equals only NULL.
  */
 bool wanted_same_version(const struct wanted *a, const struct wanted *b);
-/* And `state` hands over the same to it: a run has the same to do. */
+/* Whether a run has the same to do for both: the same version, and `state` hands over the same. */
 bool wanted_same_work(const struct wanted *a, const struct wanted *b);
 struct wanted *wanted_ref(struct wanted *wanted);
 void wanted_unref(struct wanted *wanted); /* NULL is fine */

@@ -265,7 +265,7 @@ int settings_parse(struct settings *settings, int argc, char **argv, struct err 
 	return 0;
 }
 
-/* Of one that cannot change: *names, which grows by its key when it would have to. */
+/* Appends the key to *names if the setting, which cannot change, has another value now. */
 static void name_if_other(const struct row *row, char *is, char *wanted, char **names)
 {
 	char *before = *names;

@@ -22,7 +22,7 @@ struct leaving {
 
 /* When the container was told to drain; now_ms if it is not in the list. */
 int64_t leaving_since(const struct leaving *leaving, const char *id, int64_t now_ms);
-/* Whether a container was told to leave at this time or later. */
+/* Whether a container was told to drain at this time or later. */
 bool leaving_told_since(const struct leaving *leaving, int64_t ms);
 bool leaving_has(const struct leaving *leaving, const char *id);
 void leaving_add(struct leaving *leaving, const char *id, int64_t since_ms, const char *started_at);

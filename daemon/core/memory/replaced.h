@@ -2,11 +2,11 @@
  * Whether replacing a container has helped: the container that we made last,
  * and why.
  *
- * If the same is wrong with it again, for the same version, another container
- * would be no better: the engine, or something in between, changes our request.
- * Each replacement costs connections. So there is none for the same reason
- * until the spec or the container is another one, or the container was right
- * for once.
+ * If that container has the same fault again, for the same version, another
+ * container would be no better: the engine, or something in between, changes
+ * our request. Each replacement costs connections. So no second replacement
+ * follows for the same reason, until the spec or the container is another one,
+ * or the container was right in between.
  */
 #ifndef APILB_CORE_REPLACED_H
 #define APILB_CORE_REPLACED_H

@@ -190,7 +190,7 @@ static const struct value {
 	{.what = "list of added hosts", .is = "/HostConfig/ExtraHosts", .laid_over = true},
 };
 
-/* Of each value in a message. */
+/* At most so much of a value goes into a message. */
 #define SHOWN_CHARACTERS 200
 
 /* The caller frees. */

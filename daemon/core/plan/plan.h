@@ -77,7 +77,6 @@ void plan_instance(const struct wanted *wanted, const struct observed_instance *
  * ours. Files stay. drain: others serve in its place, so its connections may end in their own time.
  * name: the balancer's.
  */
-/* leave: others serve in its place, and its connections may end by themselves. name: of the balancer. */
 void plan_removal(const char *name, const struct observed_instance *observed, bool drain, struct plan *plan);
 /*
  * Whether the file at the config's path is somebody else's, and must not be
@@ -96,9 +95,10 @@ void plan_clear(struct plan *plan);
 
 /*
  * Whether a reload is worth trying because a server's name has no address. Only at a start or
- * reload HAProxy asks libc, which knows more than DNS (/etc/hosts, search domains). It may have
- * been started while DNS was down, and it forgets an address 24 days after DNS did
- * (docs/haproxy.md). True only if it has been up for a day: the name may be one that nobody knows.
+ * reload HAProxy asks libc, which knows more than DNS (/etc/hosts, search domains). HAProxy may
+ * have been started while DNS was down, and it forgets an address 24 days after DNS did
+ * (docs/haproxy.md). True only if HAProxy has been up for a day: the name may be one that nobody
+ * knows.
  */
 bool plan_must_look_up(const struct observed_instance *observed);
 

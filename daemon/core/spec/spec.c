@@ -139,7 +139,10 @@ static void read_instances(struct reader *r, const struct yaml_value *list)
 	report_up(r->report, before);
 }
 
-/* What the entry leaves out, such as the key, the instance with the same address has. */
+/*
+ * The SSH settings of the instance with the same address, which fill in what the entry leaves out,
+ * such as the key. NULL: no instance has them.
+ */
 static struct yaml_value *known_ssh(const struct reader *r, struct yaml_value *entry)
 {
 	const struct yaml_value *address = given(spec_host_own_ssh(entry), "address");
