@@ -438,9 +438,13 @@ static const struct {
 	void (*edit)(const char *servers);
 	enum { STAYS_UP, RESTARTS, LOSES_STORE } daemon;
 } renamings[] = {
-	{other_name, STAYS_UP},          {other_name_and_path_as_before, STAYS_UP},
-	{other_spec_and_name, STAYS_UP}, {other_name, RESTARTS},
+	{other_name, STAYS_UP},
+	{other_name_and_path_as_before, STAYS_UP},
+	{other_spec_and_name, STAYS_UP},
+	{other_name, RESTARTS},
+	{other_spec_and_name, RESTARTS},
 	{other_name, LOSES_STORE},
+	{other_spec_and_name, LOSES_STORE},
 };
 #define RENAMINGS (int)(sizeof(renamings) / sizeof(renamings[0]))
 
@@ -502,15 +506,24 @@ START_TEST(what_state_names_and_is_gone_holds_up_no_first_one)
 }
 END_TEST
 
-/* All API servers are down, or answer 401: who sees no better is no worse. */
+/* All API servers are down, or answer 401: who sees no better is no worse, as far as the daemon knows, or can
+ * find out. */
 START_TEST(who_serves_nobody_holds_up_no_new_name)
 {
+	bool down = _i / 2 != STAYS_UP;
+
 	lab_write_prod(1, LAB_OLD, "");
 	lab_start();
 	lab_converge();
 	lab_container(1, "lb")->cut_off = true;
 	lab_pass(100000);
-	(_i == 0 ? other_name : other_spec_and_name)(FAKE_DEAD_SERVER);
+	if (down)
+		lab_stop();
+	if (_i / 2 == LOSES_STORE)
+		lose_store();
+	(_i % 2 ? other_spec_and_name : other_name)(FAKE_DEAD_SERVER);
+	if (down)
+		lab_start();
 	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
 	lab_converge();
 }
@@ -522,10 +535,16 @@ START_TEST(who_listens_elsewhere_holds_up_nobody)
 	write_other("prod", "192.0.2.1", "");
 	lab_start();
 	lab_converge();
+	if (_i == 1) {
+		lab_stop();
+		lose_store();
+	}
 	lab_write("prod", "%s",
 		  "image: " LAB_OLD "\nname: lb\nservers: [\"" FAKE_DEAD_SERVER ":6443\"]\n"
 		  "bindAddress: 192.0.2.9:7444\nhostConfigPath: " CONFIG "\nssh: {password: \"%secret%\"}\n"
 		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\n");
+	if (_i == 1)
+		lab_start();
 	LAB_UNTIL(lab_container(1, "lb") && lab_container(1, "lb")->status == FAKE_RUNNING);
 	lab_pass(100000);
 	ck_assert_int_eq(lab_container(1, "other")->status, FAKE_RUNNING);
@@ -760,8 +779,8 @@ int main(void)
 	tcase_add_loop_test(tcase, a_new_name_does_not_listen_before_it_has_a_server, 0, RENAMINGS);
 	tcase_add_test(tcase, what_is_first_on_its_host_needs_no_server);
 	tcase_add_test(tcase, what_state_names_and_is_gone_holds_up_no_first_one);
-	tcase_add_loop_test(tcase, who_serves_nobody_holds_up_no_new_name, 0, 2);
-	tcase_add_test(tcase, who_listens_elsewhere_holds_up_nobody);
+	tcase_add_loop_test(tcase, who_serves_nobody_holds_up_no_new_name, 0, 6);
+	tcase_add_loop_test(tcase, who_listens_elsewhere_holds_up_nobody, 0, 2);
 	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
 	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
 	tcase_add_test(tcase, what_has_drained_soon_goes_soon);

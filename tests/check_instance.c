@@ -68,6 +68,50 @@ START_TEST(what_was_not_judged_right_is_not_known)
 }
 END_TEST
 
+/* A run has asked its HAProxy, which sees one server so. */
+static void run_and_see(enum server_state state, bool held, const char *id)
+{
+	struct job_target target = instance_target(instance, false);
+	struct observed_instance *observed = &target.result.observed;
+
+	if (id)
+		balancer_met(&target, id);
+	target.order.held = held;
+	observed->stats = STATS_ANSWERED;
+	observed->servers = xcalloc(1, sizeof(*observed->servers));
+	observed->servers_n = 1;
+	observed->servers[0] = (struct observed_server){.name = xstrdup("a:1"), .state = state};
+	instance_settle(instance, &target, &target.result.err, store, events);
+	job_target_clear(&target);
+}
+
+/* It may have servers up: nothing may take it for one that has none. */
+START_TEST(who_has_just_started_says_nothing_yet)
+{
+	run_and_see(SERVER_UNKNOWN, false, "id1");
+	ck_assert(!instance_claim(instance, false).answers);
+	run_and_see(SERVER_DOWN, false, "id1");
+	ck_assert(instance_claim(instance, false).answers);
+	run_and_see(SERVER_UP, false, "id1");
+	ck_assert(instance_claim(instance, false).answers);
+	ck_assert_uint_eq(instance_claim(instance, false).servers_up, 1);
+}
+END_TEST
+
+/* A container that has another name by now is not seen at its own. */
+START_TEST(who_has_to_stay_is_known_by_its_container)
+{
+	run_and_see(SERVER_UP, false, "id1");
+	instance_stay(instance, "of this");
+	run_and_see(SERVER_UP, true, NULL);
+	ck_assert_str_eq(instance_claim(instance, false).container_id, "id1");
+	ck_assert_str_eq(instance_verdict(instance)->progress, "stays: of this");
+	run_and_see(SERVER_UP, false, NULL);
+	ck_assert_ptr_null(instance_claim(instance, false).container_id);
+	ck_assert_ptr_null(instance_verdict(instance)->progress);
+}
+END_TEST
+
 /* What its spec says by the end of a run: the same, rendered anew; the same, and what `state` hands over has
  * changed; another version. */
 enum { SAYS_THE_SAME, SAYS_ANOTHER_CONTAINER, SAYS_ANOTHER_VERSION };
@@ -378,6 +422,8 @@ int main(void)
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
 	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);
+	tcase_add_test(tcase, who_has_just_started_says_nothing_yet);
+	tcase_add_test(tcase, who_has_to_stay_is_known_by_its_container);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

@@ -86,17 +86,25 @@ static void print(FILE *out, const char *what, enum removal_verdict verdict)
 		removal_why(verdict));
 }
 
-static void print_container(FILE *out, const struct removal *removal, const struct yaml_value *given)
+/* newcomer: NULL: nobody asks whether to wait for it. */
+static void print_container(FILE *out, const struct removal *removal, const struct yaml_value *given,
+			    const struct yaml_value *newcomer)
 {
 	const struct removal_container container = {
 		.id = text_of(given, "id"),
 		.name = text_of(given, "name"),
 		.instance = text_of(given, "of"),
 		.spec = text_of(given, "spec"),
+		.binds = text_of(given, "binds"),
+		.idle = yaml_map_get(given, "idle") != NULL,
 	};
 	char *what = xasprintf("container %s (%s)", container.name, container.id);
+	bool relieved = newcomer && removal_is_relieved(removal, &container, text_of(newcomer, "spec"),
+							text_of(newcomer, "binds"));
 
 	print(out, what, removal_of_container(removal, &container));
+	if (newcomer)
+		fprintf(out, "  the newcomer %s\n", relieved ? "has to serve before" : "waits for nothing");
 	free(what);
 }
 
@@ -158,7 +166,7 @@ static char *answers_to(const struct yaml_value *root, bool used)
 		if (leaves(&claims[i]))
 			print_balancer(out, removal, &claims[i]);
 	for (size_t i = 0; i < number_of(containers); i++)
-		print_container(out, removal, containers->items[i]);
+		print_container(out, removal, containers->items[i], yaml_map_get(root, "newcomer"));
 	fclose(out);
 	removal_free(removal);
 	for (size_t i = 0; i < n; i++)

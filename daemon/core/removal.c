@@ -348,6 +348,10 @@ bool removal_is_relieved(const struct removal *removal, const struct removal_con
 {
 	const struct relief relief = {.spec = spec, .binds = binds};
 
+	if (container->idle)
+		return false;
+	if (container->binds)
+		return strcmp(container->binds, binds) == 0;
 	if (any(removal, BY_CONTAINER, container->id, leaves, NULL))
 		return any(removal, BY_CONTAINER, container->id, is_relieved, &relief);
 	return text_equal(container->spec, spec);

@@ -33,7 +33,7 @@ struct claim {
 	bool seen;              /* a run has ended for it since the daemon started */
 	bool made;              /* its host was reached once, so containers of it may exist */
 	bool converged;         /* it is as wanted */
-	bool answers;           /* HAProxy has told which servers are up */
+	bool answers;           /* HAProxy has checked its servers, and told which are up */
 	size_t servers_up;
 	bool fallback; /* clients go to unchecked servers when none is up */
 };
@@ -43,6 +43,9 @@ struct removal_container {
 	const char *id, *name;
 	const char *instance; /* from its labels: the balancer's id, */
 	const char *spec;     /* and the spec's name */
+	/* What its HAProxy has just said, if it was asked: */
+	const char *binds; /* where it listens; NULL: not known */
+	bool idle;         /* it takes no connections any more, or has no server for them */
 };
 
 /* Why a container stays. Each has a row in removal_why. */
@@ -81,8 +84,9 @@ void removal_end(struct removal *removal);
 bool removal_is_wanted(const struct removal *removal, const struct removal_container *container);
 /*
  * Whether a new balancer of `spec` that will listen on `binds` takes the place of this container,
- * which nobody wants and which may have a server up. If nobody knows where the container listens,
- * it counts as listening where its spec's balancers do.
+ * which nobody wants and which may have a server up. What the container's HAProxy has just said
+ * counts, else what is known of its balancer. If nobody knows where the container listens, it counts
+ * as listening where its spec's balancers do.
  */
 bool removal_is_relieved(const struct removal *removal, const struct removal_container *container,
 			 const char *spec, const char *binds);

@@ -417,15 +417,11 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 		       struct job_target *target)
 {
 	struct order *order = &target->order;
-	bool stays;
-
 	if (instance_is_left_alone(instance) && !(host->observing && instance_revision(instance)->next))
 		return false;
-	stays = has_to_stay(host, instance, removal);
-	if (stays && !host->observing)
-		return false;
 	*target = instance_target(instance, host->observing);
-	order->held = stays;
+	/* Looked at all the same: only its host tells whether it serves anybody, who would be waited for. */
+	order->held = has_to_stay(host, instance, removal);
 	order->displaced = displaced_by(host, instance);
 	order->drain_ms = drain_ms(host, instance, order);
 	return true;

@@ -259,7 +259,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 			server_news_look(context->server_news, instance, &target->result.observed);
 		instance_settle(instance, target, &target->result.err, context->store, context->events);
 		observed = instance_observed(instance);
-		if (!revision->in_force && observed->old_n > 0)
+		if (!revision->in_force && observed->old_n > 0 && !instance_had_to_stay(instance))
 			instance_progress(instance,
 					  "drains: ends with its last connection, or at the drain timeout");
 		soon |= target->result.changed &&

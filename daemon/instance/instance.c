@@ -140,10 +140,14 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	struct instance_record *record = &instance->record;
 	const struct observed_container *current = target->result.observed.current;
 	const char *id = current ? current->id : NULL;
-	bool differs = !text_equal(record->container_id, id) || target->result.changed;
+	/* One that has to stay is known by its container, whatever that is called by now. */
+	bool unseen = !current && target->order.held;
+	bool differs = (!unseen && !text_equal(record->container_id, id)) || target->result.changed;
 
-	instance_set_text(&record->container_id, id);
-	instance_set_text(&record->image, current ? current->image : NULL);
+	if (!unseen) {
+		instance_set_text(&record->container_id, id);
+		instance_set_text(&record->image, current ? current->image : NULL);
+	}
 	if (target->result.changed)
 		record->changed_at_ms = clock_now_ms();
 
@@ -252,7 +256,9 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	}
 	new_error = note_error(verdict, err);
 
-	FREE(verdict->progress);
+	/* Why it has to stay is said before the run, and holds after it. */
+	if (!target || !target->order.held)
+		FREE(verdict->progress);
 	verdict->observed_at_ms = clock_now_ms();
 	verdict->phase =
 		outdated && instance->revision.in_force ? PHASE_RECONCILING : phase_after(instance, err);

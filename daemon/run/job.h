@@ -44,7 +44,7 @@ struct order {
 	bool unproven;  /* the host decides first whether `wanted` is to be made true (first_look.h) */
 	bool under_way; /* see there */
 	/* Without `wanted`: */
-	bool held;        /* what is planned for it is for later */
+	bool held;        /* it is only looked at: what is planned for it is for later */
 	int64_t drain_ms; /* others serve in its place, and its connections may go on for so long; 0: it is
 			     stopped */
 	char *drop_id;    /* `state` hands over this container, to be removed; NULL: none */

@@ -85,16 +85,26 @@ static void find_found(struct job *job, struct job_target *target)
 		[CONTAINER_NEXT] = &observed->next,
 		[CONTAINER_HELPER] = &observed->helper,
 	};
-	const struct listed *listed = job_find_listed_id(job, target->found_id);
+	struct listed *listed = job_find_listed_id(job, target->found_id);
 	enum container_role role;
 
 	if (!listed || !job_may_take(job, target, listed->container))
 		return;
+	listed->target = target - job->targets + 1;
 	role = container_role_of(listed->container->name, NULL);
 	if (role == CONTAINER_OLD)
 		add_old(target, copy_of(listed->container));
 	else
 		*places[role] = copy_of(listed->container);
+}
+
+/* Of one that has to stay its HAProxy is asked whether anybody has to wait for it. */
+static void note_who_tells(struct job *job, const struct job_target *target)
+{
+	const struct observed_container *asked = job_to_be_asked(target);
+
+	if (asked)
+		job_find_listed_id(job, asked->id)->target = target - job->targets + 1;
 }
 
 /* What is to be removed, and serves nobody while others do, needs no more than that. */
@@ -111,6 +121,7 @@ static void inspect_from_list(struct job *job, struct job_target *target)
 	if (!target->order.wanted) {
 		target->result.observed.current = copy_removable(job, target, target->order.name);
 		target->result.observed.next = copy_removable(job, target, next);
+		note_who_tells(job, target);
 	}
 	target->result.observed.helper = copy_of(job_find_listed(job, helper));
 	find_old(job, target);
@@ -306,7 +317,7 @@ static const char *adopted_elsewhere(const struct job_target *target)
 	const struct observed_container *current = target->result.observed.current;
 	const char *id = target->order.wanted ? target->order.wanted->adopt_id : target->order.drop_id;
 
-	return id && !(current && spec_state_means(id, current->id)) ? id : NULL;
+	return id && !target->order.held && !(current && spec_state_means(id, current->id)) ? id : NULL;
 }
 
 /* Such a container, when the spec has lost its `state` meanwhile; or one that runs, for since when. */

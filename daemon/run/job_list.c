@@ -291,11 +291,25 @@ static bool is_to_leave(struct job *job, const struct observed_container *contai
 	return !job_is_wanted(job, container);
 }
 
-static bool has_its_place(struct job *job, const struct observed_container *container,
-			  const struct wanted *wanted)
+/* With what it has said in this look. */
+static void add_answer(const struct job *job, const struct listed *listed, struct removal_container *asked)
 {
-	const struct removal_container asked = question(container);
+	const struct observed_instance *observed;
 
+	if (listed->target == 0)
+		return;
+	observed = &job->targets[listed->target - 1].result.observed;
+	if (observed->stats != STATS_ANSWERED)
+		return;
+	asked->idle = observed->stopping || observed_serves_nobody(observed);
+	asked->binds = observed->loaded.binds[0] ? observed->loaded.binds : NULL;
+}
+
+static bool has_its_place(struct job *job, const struct listed *listed, const struct wanted *wanted)
+{
+	struct removal_container asked = question(listed->container);
+
+	add_answer(job, listed, &asked);
 	return removal_is_relieved(removal(job), &asked, wanted->spec, wanted->description.binds);
 }
 
@@ -308,7 +322,7 @@ char *job_relieved_by(struct job *job, const struct job_target *target)
 		bool leaves;
 
 		if (container->status != CONTAINER_RUNNING ||
-		    !has_its_place(job, container, target->order.wanted))
+		    !has_its_place(job, listed, target->order.wanted))
 			continue;
 		role = container_role_of(container->name, &balancer);
 		leaves = (role == CONTAINER_BALANCER || role == CONTAINER_NEXT) &&
@@ -323,7 +337,9 @@ char *job_relieved_by(struct job *job, const struct job_target *target)
 static void learn_targets(struct job *job)
 {
 	for (size_t i = 0; i < job->n - job->found; i++) {
-		words_add(&job->list->names, job->targets[i].order.name);
+		/* What has its name, and is not its own, has not to stay with it. */
+		if (!job->targets[i].order.held)
+			words_add(&job->list->names, job->targets[i].order.name);
 		if (!job->targets[i].order.wanted)
 			continue;
 		words_add(&job->list->wishes, job->targets[i].order.wanted->instance.id);
