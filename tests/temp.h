@@ -4,61 +4,24 @@
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/mem.h"
 
-static char temp_dir[64];
+extern char temp_dir[64];
 
-static inline void temp_make(void)
-{
-	strcpy(temp_dir, "/tmp/apilb-check-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(temp_dir));
-}
-
-static inline int temp_remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static inline void temp_remove(void)
-{
-	/* What a test mounted, and a failed one left. */
-	char *mounted = xasprintf("%s/mnt", temp_dir);
-
-	while (umount2(mounted, MNT_DETACH) == 0)
-		;
-	free(mounted);
-	nftw(temp_dir, temp_remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
+void temp_make(void);
+/* Also of what a test mounted at mnt. */
+void temp_remove(void);
 
 /* temp_dir/name; the caller frees. */
-static inline char *temp_path(const char *name)
-{
-	return xasprintf("%s/%s", temp_dir, name);
-}
+char *temp_path(const char *name);
 
-static inline void write_file(const char *path, const void *text, size_t len)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(write(fd, text, len), (ssize_t)len);
-	close(fd);
-}
-
-static inline void write_text(const char *path, const char *text)
-{
-	write_file(path, text, strlen(text));
-}
+void write_file(const char *path, const void *text, size_t len);
+void write_text(const char *path, const char *text);
 
 #endif
