@@ -9,7 +9,8 @@
 
 #include "common/mem.h"
 
-/* The tar is written to memory from our own entries: only a lack of memory, or a caller's mistake, can fail.
+/* The tar is written to memory from our own entries: it can only fail for lack of memory, or by a caller's
+ * mistake.
  */
 static void must(struct archive *a, int result)
 {

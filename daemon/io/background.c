@@ -13,8 +13,9 @@
 
 #include "common/mem.h"
 
-/* Whose threads never returned: those may go on with them. */
-static struct background *left;
+/* Backgrounds whose threads have not returned: the threads may still use them. Listed so that they do not
+ * count as leaked. */
+static struct background *abandoned;
 
 struct background {
 	background_work *work;
@@ -24,9 +25,9 @@ struct background {
 	atomic_bool stop;
 	pthread_t thread;
 	bool threaded;
-	int ended; /* an eventfd(2); -1: descriptors have run out */
+	int ended; /* an eventfd(2), readable when the work has returned; -1: descriptors have run out */
 	struct event *on_ended;
-	struct background *next; /* of those that are left */
+	struct background *next; /* in the list of abandoned ones */
 };
 
 static void *run(void *arg)
@@ -35,7 +36,7 @@ static void *run(void *arg)
 	const uint64_t one = 1;
 
 	background->work(background->material, &background->stop);
-	/* A new eventfd has room for it. */
+	/* The first write to an eventfd never blocks. */
 	if (write(background->ended, &one, sizeof(one)) != sizeof(one))
 		abort();
 	return NULL;
@@ -63,7 +64,7 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
 	done(done_arg);
 }
 
-/* Signals are the loop's. */
+/* All signals are blocked in the thread: the loop handles them. */
 static bool start_thread(struct background *background)
 {
 	sigset_t all, before;
@@ -98,7 +99,7 @@ struct background *background_start(struct event_base *base, background_work *wo
 	return background;
 }
 
-/* Where no thread is, it has ended. */
+/* Waits for the thread. True: it has returned, or there is none. */
 static bool ends_soon(const struct background *background)
 {
 	struct pollfd ended = {.fd = background->ended, .events = POLLIN};
@@ -120,12 +121,12 @@ bool background_cancel(struct background *background)
 	}
 	event_free(background->on_ended);
 	pthread_detach(background->thread);
-	background->next = left;
-	left = background;
+	background->next = abandoned;
+	abandoned = background;
 	return false;
 }
 
 bool background_is_left(void)
 {
-	return left != NULL;
+	return abandoned != NULL;
 }

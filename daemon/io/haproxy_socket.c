@@ -28,8 +28,7 @@ void haproxy_query_cancel(struct haproxy_query *query)
 	free(query);
 }
 
-/* Every query that is not cancelled ends here. The query is freed before the callback, the answer after it.
- */
+/* Every query that is not cancelled ends here. The query is freed before the callback, its answer after. */
 static void finish(struct haproxy_query *query, const struct err *err)
 {
 	haproxy_query_cb *cb = query->cb;

@@ -31,8 +31,7 @@ struct control_request;
 #define CONTROL_FOR_ROOT 16
 #define CONTROL_FOR_FEW 48
 #define CONTROL_FEW 4
-/* Beyond these limits, as many connections may stay open until their clients have read why they are refused.
- */
+/* Beyond these limits, so many connections may stay open until clients have read why they are refused. */
 #define CONTROL_MAX_REFUSED 32
 #define CONTROL_MAX_HEADER (16u << 10)
 #define CONTROL_MAX_BODY (64u << 10)

@@ -36,8 +36,7 @@ struct control_request {
 	struct control_requests *all;
 	struct control *control;
 	struct bufferevent *bev;
-	/* READING: the request's deadline; STREAMING: drops the stream; CLOSING: ends the wait for the client
-	 */
+	/* READING: the request's deadline; STREAMING: drops the stream; CLOSING: ends lingering */
 	struct event *timer;
 	enum state state;
 	uid_t uid;

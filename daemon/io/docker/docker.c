@@ -273,7 +273,8 @@ static void call_free(struct docker_call *call)
 	free(call);
 }
 
-/* Every call that is not cancelled ends here. The callback may free the engine: nothing of it is used after.
+/* Every call that is not cancelled ends here. Nothing of the engine is used after the callback: it may free
+ * it.
  */
 static void on_done(void *arg, const struct http_reply *http, const struct err *http_err)
 {

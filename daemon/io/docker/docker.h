@@ -137,8 +137,7 @@ struct docker_call *docker_get_archive(struct docker *d, const char *id, const c
 struct docker_call *docker_head_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
 					void *arg);
 
-/* The last `lines` lines of stdout and stderr. The reply's body is plain text, without the engine's frames.
- */
+/* The last `lines` lines of stdout and stderr. The reply's body is plain text, without engine frames. */
 struct docker_call *docker_logs(struct docker *d, const char *id, int lines, docker_cb *cb, void *arg);
 
 #endif

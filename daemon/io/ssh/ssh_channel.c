@@ -88,13 +88,11 @@ static void channel_free(struct ssh_channel *c)
 	free(c);
 }
 
-/* Host to user. This and the next functions return whether something moved, or -1 when the session is lost.
- */
+/* Host to user. This and the next functions return whether something moved; -1: the session is lost. */
 static int read_channel(struct ssh_channel *c, struct err *err)
 {
 	struct evbuffer *output = bufferevent_get_output(c->half);
-	/* Not read straight into the evbuffer: every channel would keep the space that was reserved for it.
-	 */
+	/* Not read straight into the evbuffer: each channel would keep the space reserved for it. */
 	char bytes[SSH_PACKET_BYTES];
 	ssize_t n;
 	int moved = 0;

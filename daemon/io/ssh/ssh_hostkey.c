@@ -69,8 +69,7 @@ static int write_line(int fd, const char *line)
 		return -1;
 	if (end > 0 && pread(fd, &last, 1, end - 1) != 1)
 		return -1;
-	/* One write for the whole line: others who read or append at the same time see all of it or nothing.
-	 */
+	/* One write for the whole line: others who read or append meanwhile see all of it or nothing. */
 	whole = xasprintf("%s%s", last == '\n' ? "" : "\n", line);
 	n = write(fd, whole, strlen(whole));
 	error = n < 0 ? errno : ENOSPC;

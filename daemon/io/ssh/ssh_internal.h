@@ -43,8 +43,7 @@
 #define SSH_OUTPUT_MAX_BYTES (1 << 20)
 /* A peer that sends more than this before authentication ends is not an SSH server. */
 #define SSH_LOGIN_MAX_BYTES (1 << 20)
-/* A channel's receive window: how much the host may send ahead, and so how much memory a slow reader costs.
- */
+/* A channel's receive window: how much the host may send ahead, and so how much memory it may cost. */
 #define SSH_WINDOW_BYTES (256 << 10)
 /* Bytes that may wait in a channel's stream, in each direction, before we stop adding to them. */
 #define SSH_STREAM_HIGH_BYTES (128 << 10)

@@ -177,8 +177,7 @@ int store_db_error(sqlite3 *db, bool *damaged, struct err *err)
 	return err_set(err, ERR_PERMANENT, "store %s: %s", file, sqlite3_errmsg(db));
 }
 
-/* SQLite gives -wal and -shm the mode of the store's file. Files that are there already get mode 0600 here.
- */
+/* SQLite gives -wal and -shm the mode of the store's file. Existing files get mode 0600 here. */
 static int make_private(const char *path, struct err *err)
 {
 	struct err why;

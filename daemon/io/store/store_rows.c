@@ -32,8 +32,7 @@ static bool is_pointer(const struct column *column)
 	return column->type == COLUMN_TEXT || column->type == COLUMN_BYTES;
 }
 
-/* Joins the columns' names, each followed by fmt; where fmt begins with "?", joins fmt alone, once a column.
- */
+/* Joins the columns' names, each followed by fmt; if fmt begins with "?", joins fmt alone, once a column. */
 static char *join(const struct table *table, bool key_only, const char *fmt, const char *separator)
 {
 	char *list = NULL;

@@ -21,15 +21,14 @@ struct watch {
 	char *dir, *parent, *base_name;
 	void (*changed)(void *arg);
 	void *arg;
-	int inotify;           /* -1: no watching */
-	int dir_wd, parent_wd; /* as the view had them when it was last here */
+	int inotify;           /* -1: nothing is watched */
+	int dir_wd, parent_wd; /* copied from the view when it was last taken back */
 	struct event *readable;
 	struct event *settle;
-	int64_t unsettled_since_ms; /* the first change that no look has begun after; -1: there is none */
+	int64_t unsettled_since_ms; /* time of the first change since the last look began; -1: none */
 	struct watch_view *view;    /* NULL: it is lent */
 	char *trouble;
-	char *place; /* of the directory that last held specs; NULL: there are none that it could take along
-		      */
+	char *place; /* the directory that last held specs, see watch_place(); NULL: none did */
 };
 
 static bool is_settling(const struct watch *watch)
@@ -65,15 +64,15 @@ static void on_settled(evutil_socket_t fd, short what, void *arg)
 	watch->changed(watch->arg);
 }
 
-/* Does this event matter? Most of what happens in the parent does not. */
+/* Does this event matter? Most events of the parent do not. */
 static bool matters(const struct watch *watch, const struct inotify_event *event)
 {
 	if (event->mask & IN_Q_OVERFLOW)
 		return true;
-	/* What ends its watch is told of by an event of its own, unless we end it. */
+	/* IN_IGNORED: the watch has ended. Another event has told why, unless we have removed the watch. */
 	if (event->wd == watch->dir_wd)
 		return !(event->mask & IN_IGNORED);
-	/* A watch that was dropped; or one that a thread has just set, and has not told us of. */
+	/* A watch that was removed; or, while the view is lent, a new one whose number only the view has. */
 	if (event->wd != watch->parent_wd)
 		return watch->view == NULL;
 	return (event->mask & LOST_EVENTS) || (event->len && strcmp(event->name, watch->base_name) == 0);
@@ -102,7 +101,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	read_events(arg);
 }
 
-/* A thread that hangs may have it for ever: it has a copy of all. */
+/* The view has copies of everything, since a thread that hangs may keep it for ever. */
 static struct watch_view *view_new(const struct watch *watch)
 {
 	struct watch_view *view = xcalloc(1, sizeof(*view));
@@ -180,7 +179,7 @@ void watch_free(struct watch *watch)
 
 bool watch_settling(struct watch *watch)
 {
-	/* What has happened since the loop last looked counts as well. */
+	/* Events count that have come since the loop last read them. */
 	if (watch->inotify >= 0)
 		read_events(watch);
 	return is_settling(watch);
@@ -205,7 +204,8 @@ struct watch_view *watch_lend(struct watch *watch)
 
 void watch_take_back(struct watch *watch, struct watch_view *view)
 {
-	/* What it has set is told of by numbers that only it knows so far. */
+	/* Events of watches that the thread has set: read them before their numbers are known here, so that
+	 * all of them count. */
 	if (watch->inotify >= 0)
 		read_events(watch);
 	watch->view = view;
@@ -259,7 +259,7 @@ void watch_accept(struct watch *watch, const struct watch_listing *listing)
 
 	while (unread < listing->n && listing->files[unread].error)
 		unread++;
-	/* Names of which there are only errors do not make a directory the one that is meant. */
+	/* A directory in which no file can be read may not be the one that is meant. */
 	if (listing->n > 0 && unread == listing->n)
 		return;
 	FREE(watch->place);

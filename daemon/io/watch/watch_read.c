@@ -1,4 +1,4 @@
-/* Reading the spec directory, without watching. */
+/* Reads the spec directory. */
 #include "daemon/io/watch/watch.h"
 
 #include <dirent.h>
@@ -12,7 +12,7 @@
 #include "common/mem.h"
 #include "daemon/core/spec/spec.h"
 
-/* A file that changes while it is read is read again, so often. */
+/* How often a file is read that changes while it is read. */
 #define READ_ATTEMPTS 3
 
 enum outcome { READ_DONE, READ_FAILED, READ_CHANGED, READ_VANISHED };
@@ -40,7 +40,7 @@ static enum outcome fail(struct watch_file *file, char *message)
 	return READ_FAILED;
 }
 
-/* The file cannot be looked at. */
+/* Words an error of stat(2) or open(2). */
 static enum outcome fail_errno(struct watch_file *file, int dir, const char *name)
 {
 	char target[256];
@@ -63,7 +63,7 @@ static bool same_content(const struct stat *a, const struct stat *b)
 
 static enum outcome read_all(int fd, struct watch_file *file, size_t size)
 {
-	/* One byte more than there should be, to see whether the file grows. */
+	/* Reads one byte more than the file should have, to see whether it grows. */
 	char *text = xcalloc(1, size + 1);
 	size_t len = 0;
 	ssize_t n = 1;
@@ -89,7 +89,7 @@ static enum outcome read_open(int fd, struct watch_file *file)
 
 	if (fstat(fd, &before) < 0)
 		return fail(file, xasprintf("cannot be read: %s", strerror(errno)));
-	/* Again, on what was really opened. */
+	/* Checked again, of the file that was really opened. */
 	if (!S_ISREG(before.st_mode))
 		return fail(file, xasprintf("is %s, not a regular file", kind_name(before.st_mode)));
 	if (before.st_size > (off_t)SPEC_MAX_BYTES)
@@ -114,7 +114,7 @@ static enum outcome read_file(int dir, const char *name, struct watch_file *file
 	struct stat st;
 	int fd;
 
-	/* To open a FIFO or a device would already be felt at its other end. */
+	/* Checked before opening: to open a FIFO or a device would already be noticed at its other end. */
 	if (fstatat(dir, name, &st, 0) < 0)
 		return fail_errno(file, dir, name);
 	file->stamp = file_stamp_of(&st);
@@ -161,8 +161,8 @@ static void add_file(const struct reading *reading, const char *name)
 		outcome = read_file(dirfd(reading->dir), name, &file);
 	if (outcome == READ_CHANGED)
 		file.error = xstrdup("is being written: it changes while it is read");
-	/* It was in the list: whoever replaces it may have removed it first, as git does. If it stays away,
-	 * that is told, and looked at again. */
+	/* The file was in the list. Some programs, such as git, remove a file before they write the new one:
+	 * so it does not count as removed yet. If it stays away, an event makes us look again. */
 	if (outcome == READ_VANISHED)
 		file.error = xstrdup("is being replaced or removed: it was there a moment ago");
 	/* Room doubles: it is full when the number is a power of two. */
@@ -202,13 +202,14 @@ static int list_names(struct reading *reading, DIR *dir)
 {
 	struct dirent *entry;
 
-	/* errno is how readdir(3) tells an error from the end. */
+	/* readdir(3) tells an error from the end by errno only. */
 	while (errno = 0, (entry = readdir(dir)))
 		note_name(reading, entry->d_name);
 	return errno ? -1 : 0;
 }
 
-/* The same directory, opened once more: what rewinddir(3) gives is on some btrfs the first list again. */
+/* Lists the same directory once more. It is opened again, since rewinddir(3) repeats the first list on some
+ * versions of btrfs. */
 static int list_again(struct reading *reading)
 {
 	int fd = openat(dirfd(reading->dir), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -230,12 +231,12 @@ static int list_again(struct reading *reading)
 }
 
 /*
- * A file that is replaced (rename(2)) while its directory is listed may be in
- * the list neither as what it was nor as what it is: btrfs lists what was there
- * when the listing began, and the new one was not. What is missing is taken for
- * removed, so there are two lists, what is in either of them is looked at, and
- * before a file that is known is called missing it is asked for by its name.
- * Only ENOENT says that it is: an error of the file system becomes the file's.
+ * A file that is replaced by rename(2) while its directory is listed may be
+ * missing from the list: btrfs lists the entries from when the listing began, and
+ * the new entry was not among them. A missing file would count as removed. So the
+ * directory is listed twice, all names of both lists are read, and each known file
+ * is also asked for by its name. Only ENOENT means that it is missing: any other
+ * error becomes the error of the file.
  */
 static int list_all(struct reading *reading, const char *const *known)
 {
@@ -251,7 +252,7 @@ static int list_all(struct reading *reading, const char *const *known)
 	return 0;
 }
 
-/* Which directory it was, and that it still is one. */
+/* Notes which directory was read, and checks that it has not been removed. */
 static int identify(const struct reading *reading)
 {
 	struct watch_listing *listing = reading->listing;
@@ -260,7 +261,7 @@ static int identify(const struct reading *reading)
 	if (fstat(dirfd(reading->dir), &st) < 0)
 		return -1;
 	if (st.st_nlink == 0) {
-		/* Removed while we looked: it is empty because it is gone. */
+		/* The directory was removed meanwhile: it is empty because it is gone. */
 		errno = ENOENT;
 		return -1;
 	}

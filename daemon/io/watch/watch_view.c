@@ -1,4 +1,4 @@
-/* What is asked of the spec directory's file system, but for reading it: in a thread. */
+/* The thread's half of the watch: everything that it asks of the file system, except reading the specs. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "common/mem.h"
 #include "daemon/io/watch/watch.h"
 
-/* IN_MODIFY as well as IN_CLOSE_WRITE: a file that is still being written keeps the settling going. */
+/* IN_MODIFY as well as IN_CLOSE_WRITE: while a file is being written the directory does not settle. */
 #define DIR_EVENTS                                                                                      \
 	(IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE | IN_ATTRIB | \
 	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
@@ -22,8 +22,9 @@ static void set_trouble(struct watch_view *view, const char *what)
 }
 
 /*
- * Watches path as it is now. The same directory gives the same descriptor
- * again; another one under the old name gives a new one, and the old is dropped.
+ * Watches the directory that is at path now. For the same directory as before,
+ * inotify returns the same watch descriptor; for another directory it returns a
+ * new one, and the former watch is removed.
  */
 static void rewatch(struct watch_view *view, int *wd, const char *path, uint32_t events)
 {
@@ -53,7 +54,7 @@ static bool is_young(const char *path)
 	return age_ms >= 0 && age_ms < WATCH_SETTLE_MS;
 }
 
-/* The directory, and what is in it: also before a watch told of it, or where none does. */
+/* True when the directory, or a file in it, has changed within WATCH_SETTLE_MS: without relying on events. */
 static bool is_directory_young(const char *path)
 {
 	bool young = is_young(path);
@@ -63,7 +64,7 @@ static bool is_directory_young(const char *path)
 	while (dir && !young && (entry = readdir(dir)) != NULL) {
 		char *file = xasprintf("%s/%s", path, entry->d_name);
 
-		/* No spec is called so, but what editors keep for themselves is. */
+		/* Names with a dot are not specs, but editors' own files. */
 		young = entry->d_name[0] != '.' && is_young(file);
 		free(file);
 	}
@@ -72,7 +73,7 @@ static bool is_directory_young(const char *path)
 	return young;
 }
 
-/* What lies elsewhere is written without a word to us. */
+/* The same, for followed files elsewhere as well, of which inotify does not tell. */
 static bool is_anything_young(const struct watch_view *view)
 {
 	for (size_t i = 0; i < view->followed_n; i++)
