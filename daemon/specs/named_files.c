@@ -13,7 +13,7 @@
 struct named_file {
 	UT_hash_handle hh;
 	char *path;
-	char *text; /* NULL: it cannot be read, and err says why */
+	char *text; /* NULL: the file cannot be read, and err says why */
 	struct err err;
 	struct file_stamp stamp;
 };
@@ -53,7 +53,7 @@ void named_files_each(const struct named_files *files,
 		each(arg, file->path, &file->stamp);
 }
 
-/* NULL: it has not been read. */
+/* The file, if this look has read it; else NULL. */
 static struct named_file *find(const struct named_files *files, const char *path)
 {
 	struct named_file *file;
@@ -89,7 +89,7 @@ int named_files_read(void *arg, const char *path, char **text, struct err *err)
 	return 0;
 }
 
-/* What the store calls it. */
+/* The file's name in the store. */
 static char *key_of(const char *path)
 {
 	return xasprintf("file %s", path);
@@ -102,7 +102,7 @@ int named_files_recall(void *arg, const char *path, char **text, struct err *err
 
 	*text = files->store ? store_get_meta(files->store, key) : NULL;
 	free(key);
-	return *text ? 0 : err_set(err, ERR_PERMANENT, "%s: nobody knows what it was", path);
+	return *text ? 0 : err_set(err, ERR_PERMANENT, "%s: its content was not stored", path);
 }
 
 static bool is_unchanged(const struct named_file *file, const struct spec_source *source)

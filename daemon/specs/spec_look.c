@@ -9,14 +9,14 @@
 #include "common/text.h"
 #include "common/words.h"
 
-/* Of a spec, by its name. */
+/* What is known of a spec, by its name. */
 struct spec_known {
 	UT_hash_handle hh;
 	char *name;
-	char *path; /* NULL: there was no such file */
+	char *path; /* NULL: no file gave this name at the look before */
 	struct verdict verdict;
 	enum spec_came came;
-	bool met; /* in this look */
+	bool met; /* a file of this look gives the name */
 };
 
 struct spec_look *spec_look_new(const char *dir, bool have_agent, struct named_files *named)
@@ -117,7 +117,7 @@ static void judge(struct spec_look *look, const struct spec_known *known, struct
 	if (!finding->stands)
 		finding->spec = verdict_parse(&finding->verdict, &context, file->path, file->text, file->len,
 					      &finding->errors);
-	/* Whoever comes in force is stored. */
+	/* The text is kept only if its version may be put in force: then it is stored. */
 	if (!finding->spec && !(finding->stands && known->came == SPEC_CAME_BESIDE))
 		watch_drop_text(file);
 }
@@ -129,7 +129,7 @@ void spec_look_judge(struct spec_look *look, struct watch_file *file)
 
 	look->findings = xgrow(look->findings, n, sizeof(*look->findings));
 	look->findings[n] = (struct spec_finding){0};
-	/* Of two files that give one name the first counts. */
+	/* If two files give the same name, the first counts. */
 	if (known->met)
 		watch_drop_text(file);
 	else
@@ -153,7 +153,7 @@ static bool on_file(void *arg, struct watch_file *file)
 	return !atomic_load(reading->stop);
 }
 
-/* Base names of all that was there before, then NULL; the list is the caller's, the names are not. */
+/* The base names of all files of the look before, then NULL. The caller frees the list, not the names. */
 static const char **known_files(const struct spec_look *look)
 {
 	const char **names = xcalloc(HASH_COUNT(look->known) + 1, sizeof(*names));
@@ -186,7 +186,7 @@ void spec_look_read(void *arg, const atomic_bool *stop)
 	free(known);
 	if (reading.look->view)
 		follow_all(reading.look);
-	/* What a large file needed is to be everybody's again, not this thread's. */
+	/* The memory that a large file needed is given back: else it would stay with this thread. */
 	if (reading.parsed)
 		malloc_trim(0);
 }

@@ -16,11 +16,11 @@ struct specs {
 	struct events *events;
 	bool have_agent;
 	bool looked;              /* the directory has been read once */
-	struct spec_file **files; /* in the order that they came up */
+	struct spec_file **files; /* in the order in which they were first seen */
 	size_t n;
 	struct spec_file *by_name;
-	struct spec_claims *claims; /* of all that is in force */
-	size_t told_n;              /* files before this one have nothing to tell */
+	struct spec_claims *claims; /* of the specs in force; during an update also of candidates */
+	size_t told_n;              /* the files before this index have no errors to tell */
 	char **misnamed;
 	size_t misnamed_n;
 	struct named_files *named;
@@ -38,7 +38,7 @@ struct specs *specs_new(struct store *store, struct events *events, bool have_ag
 	return specs;
 }
 
-static void leave(struct specs *specs, const struct spec *spec)
+static void release_claims(struct specs *specs, const struct spec *spec)
 {
 	if (spec)
 		spec_claims_remove(specs->claims, spec);
@@ -47,7 +47,7 @@ static void leave(struct specs *specs, const struct spec *spec)
 static void file_free(struct specs *specs, struct spec_file *file)
 {
 	HASH_DEL(specs->by_name, file);
-	leave(specs, file->spec);
+	release_claims(specs, file->spec);
 	spec_free(file->spec);
 	spec_free(file->refused);
 	verdict_clear(&file->verdict);
@@ -118,7 +118,7 @@ static bool taken_as_recorded(void *arg, const char *name)
 
 static void recall(struct specs *specs, const struct store_spec *row)
 {
-	/* It was good once: an agent that is missing now must not make it bad. */
+	/* The text was good once: it stays good even if the agent is missing now. */
 	struct verdict_context context = {
 		.name = row->name,
 		.have_agent = true,
@@ -132,7 +132,8 @@ static void recall(struct specs *specs, const struct store_spec *row)
 	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
 	spec_errors_clear(&errors);
 	if (!file->spec) {
-		/* Nor do rules that are newer. What they have against the file is told when that is read. */
+		/* Newer rules must not make it bad either: it is parsed without them. Their errors are told
+		 * when the file is read. */
 		context.recalled = true;
 		file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
 		spec_errors_clear(&errors);
@@ -159,8 +160,8 @@ int specs_recall(struct specs *specs, struct err *err)
 struct candidate {
 	struct spec_file *file;
 	const struct watch_file *source;
-	struct spec *spec; /* valid by itself; NULL: it is in force now */
-	bool in;           /* it is among the claims, in the place of the version before it */
+	struct spec *spec; /* valid by itself; NULL: it has been put in force */
+	bool in;           /* specs->claims has its claims, in place of those of the version in force */
 	struct candidate *next;
 };
 
@@ -185,7 +186,7 @@ static void put_in_force(struct specs *specs, struct candidate *candidate)
 		   file->path, file->spec->instances_n, file->spec->instances_n == 1 ? "" : "s");
 }
 
-/* Whether there is anything in them that was not told the last time. */
+/* If the errors differ from those that were last told, all of them are to be told. */
 static void note_to_tell(struct spec_file *file)
 {
 	char sha256[SHA256_HEX_SIZE], *all;
@@ -206,7 +207,7 @@ static void note_to_tell(struct spec_file *file)
 	strcpy(file->told, sha256);
 }
 
-/* Returns how many. */
+/* Tells at most `most` errors of the file. Returns the number. */
 static size_t tell(struct specs *specs, struct spec_file *file, size_t most)
 {
 	size_t from = file->errors.n - file->to_tell;
@@ -240,19 +241,19 @@ bool specs_tell(struct specs *specs)
 }
 
 /*
- * The rules across files. All that is in force has claimed what it has on its
- * hosts; a candidate fits when it claims nothing of somebody else, its own
- * file's version before it not counted. What is in force is never displaced.
+ * * The rules across files. Each spec in force has claimed its names, files and
+ * addresses on hosts. A candidate fits if it claims nothing that another file's
+ * spec has claimed. A version in force is never displaced.
  */
 
-static bool enter(struct specs *specs, struct candidate *candidate)
+static bool claim_for(struct specs *specs, struct candidate *candidate)
 {
 	struct spec_errors *errors = &candidate->file->errors;
 
 	spec_errors_clear(errors);
 	candidate->in = spec_claims_add(specs->claims, candidate->spec, spec_clash_error, errors) == 0;
 	if (!candidate->in)
-		leave(specs, candidate->spec);
+		release_claims(specs, candidate->spec);
 	return candidate->in;
 }
 
@@ -274,44 +275,45 @@ static void on_taken(void *arg, const struct spec *spec, const struct spec_insta
 		eviction->in_the_way = candidate;
 }
 
-/* Somebody took what the version in force gives up only with its next one, and that is refused: out with him.
- */
+/* The new version of this spec was refused, so the version in force claims again. If a candidate has claimed
+ * something that only the new version would have released, the candidate is returned, to be evicted. */
 static struct candidate *take_back(struct specs *specs, const struct spec *spec)
 {
 	struct eviction eviction = {.specs = specs};
 
 	spec_claims_add(specs->claims, spec, on_taken, &eviction);
 	if (eviction.in_the_way)
-		leave(specs, spec);
+		release_claims(specs, spec);
 	return eviction.in_the_way;
 }
 
-/* An instance may move from one file to another, or two may swap: so all candidates are taken at once, and
- * whoever does not fit goes back, and with him who came in his place. */
+/* An instance may move from one file to another, or two files may swap instances: so all candidates claim at
+ * once. If a candidate does not fit, its version in force claims again, and a candidate that has claimed
+ * anything of that version is refused as well. */
 static void admit_together(struct specs *specs, struct candidate *candidates, size_t n)
 {
 	struct candidate *refused = NULL, *candidate, *evicted;
 
 	for (size_t i = 0; i < n; i++)
-		leave(specs, candidates[i].file->spec);
+		release_claims(specs, candidates[i].file->spec);
 	for (size_t i = 0; i < n; i++)
-		if (!enter(specs, &candidates[i]))
+		if (!claim_for(specs, &candidates[i]))
 			LL_PREPEND(refused, &candidates[i]);
 	while ((candidate = refused) != NULL) {
 		LL_DELETE(refused, candidate);
 		while (candidate->file->spec && (evicted = take_back(specs, candidate->file->spec)) != NULL) {
-			leave(specs, evicted->spec);
+			release_claims(specs, evicted->spec);
 			evicted->in = false;
 			LL_PREPEND(refused, evicted);
 		}
 	}
 }
 
-/* One that was refused may fit now, since whom it clashed with went back. */
+/* A refused candidate may fit now, since the candidate that it clashed with was refused, too. */
 static bool admit_alone(struct specs *specs, struct candidate *candidate)
 {
-	leave(specs, candidate->file->spec);
-	if (!enter(specs, candidate) && candidate->file->spec)
+	release_claims(specs, candidate->file->spec);
+	if (!claim_for(specs, candidate) && candidate->file->spec)
 		spec_claims_add(specs->claims, candidate->file->spec, NULL, NULL);
 	return candidate->in;
 }
@@ -336,14 +338,14 @@ static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 	return any;
 }
 
-/* What comes of one look. */
+/* A look that is being taken in. */
 struct spec_update {
 	struct specs *specs;
 	struct spec_look *look;
-	size_t next; /* of the look's files */
+	size_t next; /* index of the next of the look's files */
 	struct candidate *candidates;
 	size_t n;
-	bool fresh; /* one of them was not there at the look before */
+	bool fresh; /* a candidate is not the same as at the look before */
 };
 
 static void take_finding(struct spec_file *file, struct spec_finding *finding)
@@ -359,7 +361,8 @@ static void take_finding(struct spec_file *file, struct spec_finding *finding)
 		note_to_tell(file);
 }
 
-/* What is in force, or wrong by itself, stays so; whether one fits beside the others is asked again. */
+/* Takes in one file. A newest version that is in force, or wrong by itself, stays so. A version that is valid
+ * by itself becomes a candidate, even if it clashed with others before. */
 static void take_in(struct spec_update *update, struct spec_file *file, const struct watch_file *source,
 		    struct spec_finding *finding)
 {
@@ -402,7 +405,7 @@ static bool drop_absent(struct specs *specs)
 	return any;
 }
 
-/* "a.yaml" and "a.yml" give one name: the second stands for itself, with nothing but this error. */
+/* "a.yaml" and "a.yml" give one spec name: the second counts as a spec of its own, with only this error. */
 static void refuse_twin(struct specs *specs, const struct spec_file *first, const struct watch_file *source)
 {
 	const char *base = strrchr(source->path, '/');
@@ -438,7 +441,7 @@ static struct spec_file *file_for(struct specs *specs, const struct watch_file *
 	return file;
 }
 
-static bool is_told(const struct specs *specs, const char *text)
+static bool is_known_misnamed(const struct specs *specs, const char *text)
 {
 	for (size_t i = 0; i < specs->misnamed_n; i++)
 		if (strcmp(specs->misnamed[i], text) == 0)
@@ -452,7 +455,7 @@ static void note_misnamed(struct specs *specs, const struct watch_listing *listi
 
 	for (size_t i = 0; i < listing->misnamed_n; i++) {
 		now[i] = xstrdup(listing->misnamed[i]);
-		if (specs->store && !is_told(specs, now[i]))
+		if (specs->store && !is_known_misnamed(specs, now[i]))
 			events_add(specs->events, LOG_LEVEL_WARNING, NULL, NULL, "spec-ignored", "%s",
 				   now[i]);
 	}
@@ -533,7 +536,7 @@ bool specs_update_end(struct spec_update *update)
 	}
 	specs->looked = true;
 	changed = drop_absent(specs);
-	/* Who did not fit does not fit now, unless something is new. */
+	/* Candidates that did not fit at the last look do not fit now, unless something has changed. */
 	if (changed || update->fresh)
 		changed |= admit(specs, update->candidates, update->n);
 	for (size_t i = 0; i < update->n; i++) {

@@ -1,11 +1,10 @@
 /*
- * The specs that are in force: for each file of the spec directory its last
- * good version.
+ * * The specs in force: for each file of the spec directory its last good version.
  *
- * A new version is taken when it is valid by itself and beside the others that
- * are in force; otherwise its errors are kept for status, and the version
- * before it stays. A directory that cannot be read changes nothing. A version is
- * new as well when a file that it names has changed, such as a CA.
+ * A new version is put in force when it is valid by itself and fits beside the
+ * other specs in force. Else its errors are kept for status, and the former
+ * version stays in force. A version also counts as new when a file that it names,
+ * such as a CA, has changed. A directory that cannot be read changes nothing.
  */
 #ifndef APILB_SPECS_H
 #define APILB_SPECS_H
@@ -21,18 +20,17 @@
 #include "daemon/specs/spec_verdict.h"
 #include "daemon/tell/events.h"
 
-/* Nobody else writes any of it. */
+/* All files. Nobody else may change them. */
 struct spec_file {
 	char *name, *path;
-	bool present;      /* in the directory at the last look */
-	struct spec *spec; /* in force; NULL: there has been no good version yet */
-	struct verdict
-		verdict;      /* on the newest version by itself; as good as none when it could not be read */
-	struct spec *refused; /* the newest version, when it is valid but not beside others; or NULL */
-	struct spec_errors errors;   /* of the newest version; n is 0 when that is in force */
-	char told[SHA256_HEX_SIZE];  /* of the errors as they were last told, so that each is told once */
-	size_t to_tell;              /* so many of them are still to be told */
-	struct candidate *candidate; /* its newest version, while that is judged */
+	bool present;           /* the file was in the directory at the last look */
+	struct spec *spec;      /* the version in force; NULL: there has been no good version yet */
+	struct verdict verdict; /* on the newest version by itself; none if that could not be read */
+	struct spec *refused; /* the newest version, if it is valid but clashes with other specs; else NULL */
+	struct spec_errors errors;   /* of the newest version; n is 0 if that is in force */
+	char told[SHA256_HEX_SIZE];  /* of the errors that were last told, so that each is told once */
+	size_t to_tell;              /* the last so many errors are still to be told */
+	struct candidate *candidate; /* the newest version, while an update judges it */
 	UT_hash_handle hh;           /* by name */
 };
 
@@ -42,28 +40,29 @@ struct specs;
 struct specs *specs_new(struct store *store, struct events *events, bool have_agent);
 void specs_free(struct specs *specs); /* NULL is fine */
 
-/* The last good versions from the store; for the start, before the first look. */
+/* Puts the last good versions in force that the store has: at the start, before the first look. */
 int specs_recall(struct specs *specs, struct err *err);
 
-/* A look that knows what is known of all files, to be read beside the loop. */
+/* Makes a look that knows the verdicts of the look before, to be read beside the loop (spec_look_read). */
 struct spec_look *specs_look(const struct specs *specs, const char *dir);
 /*
- * Takes in a look whose directory could be read, and frees it, in slices: there may be many files, each with
- * many errors. Begin; then files until that is false; then end, which puts in force what fits, all at once.
- * Until then what is in force is what it was. There is one update at a time, and no look begins meanwhile.
+ * * Takes in a look whose directory could be read, and frees it. This is done in slices, since there may be
+ * many files, each with many errors: specs_update_begin; then specs_update_files until it returns false; then
+ * specs_update_end, which puts all versions that fit in force at once. Until then nothing in force changes.
+ * There is one update at a time, and no look may begin meanwhile.
  */
 struct spec_update;
 #define SPECS_TAKEN_AT_ONCE 50
 struct spec_update *specs_update_begin(struct specs *specs, struct spec_look *look);
-/* Takes in SPECS_TAKEN_AT_ONCE files at most. False: there are no more. */
+/* Takes in at most SPECS_TAKEN_AT_ONCE files. False: there are no more. */
 bool specs_update_files(struct spec_update *update);
-/* True when what is in force has changed. */
+/* True when the specs in force have changed. */
 bool specs_update_end(struct spec_update *update);
-void specs_update_cancel(struct spec_update *update); /* before its end; NULL is fine */
+void specs_update_cancel(struct spec_update *update); /* instead of specs_update_end; NULL is fine */
 
 /*
- * Tells of the files that are refused, each error once, at most SPECS_TOLD_AT_ONCE of them. False: all are
- * told; else there is more for the next turn of the loop.
+ * * Makes events of the errors of refused versions, each error once, at most SPECS_TOLD_AT_ONCE at a time.
+ * True: there are more, for the next turn of the loop.
  */
 #define SPECS_TOLD_AT_ONCE 200
 bool specs_tell(struct specs *specs);
@@ -73,22 +72,22 @@ const struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
 
 /*
- * Whether a container whose label names this spec (NULL: none) may be taken off
- * because no instance of it is wanted: the spec is gone from a directory that
- * could be read, or a version is in force that does not have it.
+ * * May containers whose label names this spec (NULL: no spec) be removed if no
+ * instance wants them? True when the spec has had its say: its file is gone from a
+ * directory that could be read, or a version of it is in force.
  */
 bool specs_may_remove(const struct specs *specs, const char *name);
 
-/* The directory has been read once. */
+/* True once the directory has been read. */
 bool specs_have_looked(const struct specs *specs);
 
-/* Files of the directory that may have been meant to be specs, in words; at the last look. */
+/* Warnings of the last look: files whose names are not a spec's, but may have been meant to be. */
 char *const *specs_misnamed(const struct specs *specs, size_t *n);
 
-/* Tells the instances of all that is in force how many of them share a server (core/spec_sharers.h). */
+/* Tells the instances of all specs in force how many of them share a server (core/spec/spec_sharers.h). */
 void specs_count_sharers(struct specs *specs);
 
-/* Every newest version is in force. */
+/* True when the newest version of every file is in force. */
 bool specs_all_valid(const struct specs *specs);
 
 #endif
