@@ -343,7 +343,8 @@ static void recall_instance(struct fleet *fleet, const struct spec_host *setting
 	struct err bad;
 
 	if (instance_recall(instance, fleet->options.settings->owner, settings, &bad) < 0) {
-		err_prefix(&bad, "which version of it is in force cannot be read, so its host decides");
+		err_prefix(&bad,
+			   "its stored version in force cannot be read, so the version on its host counts");
 		instance_tell(instance, fleet->options.events, LOG_LEVEL_ERROR, "store", bad.message);
 	}
 }

@@ -48,9 +48,9 @@ struct fleet_waiter {
 	TAILQ_ENTRY(fleet_waiter) entry;
 };
 /*
- * False: there is nothing to wait for: all that was written so far has been read, also in files that specs
- * name; or reading hangs. True: loaded comes, once, from the event loop, when it has been read, could not be
- * read, or hangs: see fleet_directory_error for the last two.
+ * True: loaded comes, once, from the event loop, when all that was written so far has been read, also in
+ * files that specs name; or when it could not be read, or hangs (fleet_directory_error says so). False:
+ * nobody waits, since the directory hangs, or fleet_load has never been called.
  */
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter);
 void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter); /* loaded does not come */

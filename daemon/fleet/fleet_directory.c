@@ -1,11 +1,11 @@
 /*
  * The fleet and the spec directory: when it is read, and who waits for that.
  *
- * Its file system may hang, so only a thread asks it anything, and there is one of those at most. First
- * it asks what has changed (watch_ask). If a look is due, and all rests, a look follows, from a thread that
- * reads (spec_look) over slices of the loop that
- * take in what was found (specs_update_files) to the specs that are in force. If none is due and nothing has
- * changed, whoever waited is served.
+ * The directory's file system may hang, so only a thread touches it, and there is at most one such thread.
+ * First a thread asks what has changed (watch_ask). If a look is due, and the directory has settled, a look
+ * follows: a thread reads the files (spec_look_read), the loop takes in what was found, in slices
+ * (specs_update_files), and then the specs are applied. If no look is due and nothing has changed, those who
+ * wait are served at once.
  */
 #include <event2/event.h>
 #include <stdlib.h>
@@ -18,19 +18,20 @@
 #include "daemon/io/clock.h"
 #include "daemon/io/watch/watch.h"
 
-/* The store's name for which directory the specs came from. */
+/* The name, in the store, of the place of the directory that the specs came from (watch_place). */
 #define META_SPEC_DIR "spec-dir"
 
-/* After so long nobody waits for an answer any more, or for the next file; nor, after the longer time, for a
- * look that gets on, with those that come because it was dropped: a thousand large files take some seconds.
- */
+/* The directory hangs if the thread has no answer, or has read no further file, for STEP_PATIENCE_MS. Nobody
+ * waits longer than LOOK_PATIENCE_MS, even for looks that get on, dropped ones included: a thousand large
+ * files take some seconds. */
 #define STEP_PATIENCE_MS 5000
 #define LOOK_PATIENCE_MS 30000
 
-/* So many looks in a row, during which something has changed, come to nothing. */
+/* The most looks in a row that are dropped since something has changed meanwhile. */
 #define LOOKS_DROPPED_MAX 3
 
-/* What an empty directory means is a question of which one it is, also after a restart. */
+/* Whether an empty directory means that all specs are gone depends on which directory it is (watch_end): so
+ * its place must survive a restart. */
 void fleet_directory_recall(struct fleet *fleet)
 {
 	char *place = store_get_meta(fleet->options.store, META_SPEC_DIR);
@@ -52,7 +53,7 @@ static void remember_directory(struct fleet *fleet)
 	free(known);
 }
 
-/* In slices: a thousand files may each have a hundred errors. */
+/* Tells errors in slices, since a thousand files may have a hundred errors each. */
 static void on_tell(evutil_socket_t fd, short what, void *arg)
 {
 	struct fleet *fleet = arg;
@@ -93,7 +94,7 @@ static void move_waiters(struct fleet_waiters *from, struct fleet_waiters *to)
 	TAILQ_CONCAT(to, from, entry);
 }
 
-/* Whoever is told may ask for the next look, and others then wait where these did. */
+/* The waiters are moved out first: their callbacks may begin the next look, for which others then wait. */
 static void end_waiting(struct fleet_waiters *waiters, bool loaded)
 {
 	struct fleet_waiters told = TAILQ_HEAD_INITIALIZER(told);
@@ -118,7 +119,7 @@ static void wait_patiently(struct fleet *fleet)
 
 	if (!fleet->awaited_since_ms)
 		fleet->awaited_since_ms = now_ms;
-	/* Nothing else is to be done, and an error would end it. */
+	/* --once has nothing else to do, and an error would end it. */
 	if (fleet->options.settings->once)
 		step_ms = LOOK_PATIENCE_MS;
 	ms = fleet->awaited_since_ms + LOOK_PATIENCE_MS - now_ms;
@@ -143,7 +144,7 @@ static void end_thread(struct fleet *fleet)
 	wait_patiently(fleet);
 }
 
-/* The directory has answered all that it was asked. */
+/* The directory has answered everything: nobody waits for it any more. */
 static void end_patience(struct fleet *fleet)
 {
 	fleet->awaited_since_ms = 0;
@@ -151,7 +152,7 @@ static void end_patience(struct fleet *fleet)
 	evtimer_del(fleet->patience);
 }
 
-/* It reads one file after the other. */
+/* True when the look has read more files since the last call, and LOOK_PATIENCE_MS are not over. */
 static bool gets_on(struct fleet *fleet)
 {
 	size_t before = fleet->read_n;
@@ -160,7 +161,8 @@ static bool gets_on(struct fleet *fleet)
 	return fleet->read_n > before && clock_ms() < fleet->awaited_since_ms + LOOK_PATIENCE_MS;
 }
 
-/* The file system hangs, say: what was in force is in force, and whoever asks is told so. */
+/* The directory could not be read in time: what was in force stays so, and those who wait are served with an
+ * error in the status. */
 static void on_hangs(evutil_socket_t fd, short what, void *arg)
 {
 	struct fleet *fleet = arg;
@@ -168,17 +170,16 @@ static void on_hangs(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* At first nobody waits, and nothing may be done. */
+	/* Before the first fleet_load() nobody waits, and nothing may be applied. */
 	if (!fleet->asked || gets_on(fleet)) {
 		wait_patiently(fleet);
 		return;
 	}
 	fleet->hangs = true;
 	err_set(&err, ERR_TRANSIENT,
-		"spec directory %s could not be read for %d s: does its file system hang, or that of a file "
-		"that a link in it leads to or a spec names, or does it never rest? See the mounts "
-		"(findmnt); "
-		"it is read as soon as it answers",
+		"spec directory %s could not be read for %d s: does its file system hang? Or that of a "
+		"link's target, or of a file that a spec names? Or does the directory never stop "
+		"changing? See the mounts (findmnt); it is read as soon as it answers",
 		fleet->options.settings->spec_dir,
 		(int)((clock_ms() - fleet->awaited_since_ms + 500) / 1000));
 	tell_directory(fleet, &err);
@@ -194,7 +195,7 @@ static void on_hangs(evutil_socket_t fd, short what, void *arg)
 
 /* A look. */
 
-/* Who waits is served before anybody runs: a plan is to show what an edit does, not that it has been done. */
+/* Waiters are served before any host runs: a plan must show what an edit will do, not what it has done. */
 static void end_look(struct fleet *fleet, bool changed)
 {
 	fleet->look = NULL;
@@ -212,7 +213,7 @@ static void end_look(struct fleet *fleet, bool changed)
 static void on_take_in(evutil_socket_t fd, short what, void *arg)
 {
 	struct fleet *fleet = arg;
-	/* Now something may be removed, also when all files are as the store had them. */
+	/* After the first look containers may be removed, even if all files are as the store had them. */
 	bool changed = !specs_have_looked(fleet->specs);
 
 	(void)fd;
@@ -228,8 +229,9 @@ static void on_take_in(evutil_socket_t fd, short what, void *arg)
 }
 
 /*
- * What has changed meanwhile may have been read half, and half of a file may be a
- * shorter spec. So another look decides, unless the directory never rests.
+ * A file that has changed meanwhile may have been read half written, and half a
+ * file may be a valid, shorter spec. So the look is dropped for another one,
+ * unless the directory never settles.
  */
 static bool drop_look(struct fleet *fleet)
 {
@@ -241,7 +243,7 @@ static bool drop_look(struct fleet *fleet)
 	spec_look_free(fleet->look);
 	fleet->look = NULL;
 	move_waiters(&fleet->served, &fleet->waiters);
-	/* If nothing is due now, it is when all has settled. */
+	/* If no look is due yet, one will be when the directory has settled (on_changed). */
 	go_on(fleet);
 	return true;
 }
@@ -288,7 +290,7 @@ static void begin_look(struct fleet *fleet)
 	start_thread(fleet, spec_look_read, fleet->look, on_read);
 }
 
-/* What comes before. */
+/* Before a look: asking what has changed. */
 
 static void on_answer(void *arg)
 {
@@ -296,7 +298,7 @@ static void on_answer(void *arg)
 	const struct watch_view *view = fleet->view;
 
 	end_thread(fleet);
-	/* What did not answer may have changed in whatever way. */
+	/* After a hang anything may have changed. */
 	fleet->due |= fleet->hangs;
 	if ((fleet->due ? view->young : view->changed) && !watch_settling(fleet->watch))
 		watch_settle(fleet->watch);
@@ -317,7 +319,8 @@ static void ask(struct fleet *fleet)
 	start_thread(fleet, watch_ask, fleet->view, on_answer);
 }
 
-/* One thing at a time, and nothing while something settles. */
+/* Starts the next thread, if one is needed: not while another thread or a look is under way, and not while
+ * the directory settles. */
 static void go_on(struct fleet *fleet)
 {
 	if (fleet->thread || fleet->look || (watch_settling(fleet->watch) && watch_is_patient(fleet->watch)))
@@ -349,7 +352,7 @@ void fleet_wait_cancel(struct fleet *fleet, struct fleet_waiter *waiter)
 	TAILQ_REMOVE(waiter->queue, waiter, entry);
 }
 
-/* It has settled; or it never does, and has to be looked at all the same. */
+/* The directory has changed, and has settled, or has not for WATCH_SETTLE_MAX_MS. */
 static void on_changed(void *arg)
 {
 	struct fleet *fleet = arg;
@@ -368,7 +371,7 @@ static void on_rescan(evutil_socket_t fd, short what, void *arg)
 		fleet_load(fleet);
 }
 
-/* Its life. */
+/* Making and freeing. */
 
 void fleet_directory_init(struct fleet *fleet)
 {
@@ -381,7 +384,7 @@ void fleet_directory_init(struct fleet *fleet)
 	fleet->patience = evtimer_new(options->base, on_hangs, fleet);
 	fleet->tell = evtimer_new(options->base, on_tell, fleet);
 	fleet->rescan = event_new(options->base, -1, EV_PERSIST, on_rescan, fleet);
-	/* What is written before the first look is told. */
+	/* Sets the watches now, so that changes before the first look are told. */
 	ask(fleet);
 }
 

@@ -1,7 +1,8 @@
 /*
- * What the files of the fleet share; nobody else includes this. fleet.c has the
- * hosts: who runs when. fleet_directory.c reads the spec directory. fleet_specs.c has what the specs
- * in force want of them.
+ * Shared by the files of this folder; nobody else includes it. fleet.c has the
+ * hosts, and which of them run. fleet_directory.c has the spec directory read.
+ * fleet_specs.c applies the specs in force. fleet_removal.c collects what is known
+ * of all balancers.
  */
 #ifndef APILB_FLEET_INTERNAL_H
 #define APILB_FLEET_INTERNAL_H
@@ -19,14 +20,14 @@ struct fleet_host {
 	bool queued;                   /* due, waiting for a place */
 	bool running;                  /* has a place */
 	struct run_queue *run_queue;   /* where it queues or runs */
-	bool settled;                  /* has had a verdict since the start, or since more was wanted */
-	size_t place;                  /* in the array of hosts */
+	bool settled;                  /* has had a verdict since it was last made due by a change */
+	size_t place;                  /* index in fleet.hosts */
 	TAILQ_ENTRY(fleet_host) entry; /* in the queue */
 	UT_hash_handle hh;             /* by key */
 	UT_hash_handle hh_host;        /* by host */
 };
 
-/* Places to run. */
+/* A queue for places to run; there are settings.concurrency places. */
 struct run_queue {
 	TAILQ_HEAD(, fleet_host) waiting;
 	size_t running;
@@ -37,69 +38,72 @@ struct fleet {
 	struct host_context context;
 	struct specs *specs;
 	struct rollouts *rollouts;
-	struct removal *removal; /* as it was told at the last question */
+	struct removal *removal; /* filled in by each fleet_removal() */
 	struct watch *watch;
-	struct event *found;  /* hosts have other versions than the store knew: the specs are gone through */
-	struct event *rests;  /* hosts were settled without a run: nothing may be left to wait for */
-	struct event *rescan; /* inotify can lose events; the directory may come back */
+	struct event *found;  /* applies the specs again: hosts have other versions than the store knew */
+	struct event *rests;  /* checks whether all is quiet: hosts were settled without a run */
+	struct event *rescan; /* reads the directory at each resync: inotify can lose events */
 	struct fleet_host *by_key, *by_host;
-	struct host **hosts; /* the same as an array, for who only reads */
+	struct host **hosts; /* the same hosts as an array, for readers */
 	size_t hosts_n;
-	size_t unsettled; /* hosts without a verdict */
-	/* Hosts that cannot be reached take long to say so: they do not hold up the others. */
+	size_t unsettled; /* number of hosts that are not settled */
+	/* Hosts that cannot be reached take long to fail: they have places of their own, so that they do not
+	 * hold up the others. */
 	struct run_queue reachable, failing;
-	/* The one thread that asks the directory's file system something, or reads it, with what it was lent.
-	 * NULL: there is none. */
+
+	/* The only thread that touches the directory's file system, and the view that is lent to it; NULL:
+	 * there is no such thread now. */
 	struct background *thread;
 	struct watch_view *view;
-	/* A look at the directory: read beside the loop, then taken in, in slices. NULL: not now. */
+	/* The look that is being read by the thread, or taken in, in slices; NULL: there is none. */
 	struct spec_look *look;
 	struct spec_update *update;
-	struct event *take_in;    /* the next slice */
-	struct event *tell;       /* the next slice of what there is to tell of it */
-	bool asked;               /* for a look, at least once */
-	bool due;                 /* a look is to come; one that is under way began too early */
-	unsigned looks_dropped;   /* in a row */
-	struct event *patience;   /* nobody waits for the thread any longer */
-	int64_t awaited_since_ms; /* 0: nothing is */
-	size_t read_n;            /* files that the look had read when that was last seen */
-	bool hangs;               /* nobody waits for it, nor for the next ones until a look is through */
-	/* Whoever asked before the thread began is served at its end; the others must know what was written
-	 * until they asked. */
+	struct event *take_in;    /* takes in the next slice of the update */
+	struct event *tell;       /* tells the next slice of errors */
+	bool asked;               /* fleet_load() has been called */
+	bool due;                 /* a look is due; one that is under way has begun too early */
+	unsigned looks_dropped;   /* looks in a row that were dropped */
+	struct event *patience;   /* on_hangs(), unless the thread gets on */
+	int64_t awaited_since_ms; /* since when the directory is awaited; 0: it is not */
+	size_t read_n;            /* files that the look had read at the last on_hangs() */
+	bool hangs;               /* the directory hangs: nobody waits for it until a look is complete */
+	/* The thread's end serves `served`, who asked before it began; `waiters` have asked since, and must
+	 * know of everything that was written until they asked. */
 	TAILQ_HEAD(fleet_waiters, fleet_waiter) waiters, served;
-	unsigned holding; /* nobody runs yet, such as on half of what the specs say */
-	bool ready;
+
+	unsigned holding; /* not 0: no host gets a place now, since the specs are only half applied, say */
+	bool ready;       /* the specs have been applied once */
 	char *directory_error;
 };
 
 /* fleet.c */
 
-/* What hosts are told apart by. The caller frees. */
+/* The text that tells hosts apart. The caller frees. */
 char *fleet_host_key(const struct spec_host *settings);
-/* The host, which is new if no spec or store has named it before. */
+/* The host with these settings' key; added if there is none yet. */
 struct fleet_host *fleet_host_for(struct fleet *fleet, const struct spec_host *settings);
-/* Something is to be done on it: now, and its verdict is still to come. */
+/* There is something to do on the host: makes it due now, and unsettled. */
 void fleet_make_due(struct fleet *fleet, struct fleet_host *fleet_host);
-/* No verdict is to come on hosts where nothing is done for any balancer. */
+/* Settles hosts all of whose balancers are left alone: they get no verdict. */
 void fleet_settle_left_alone(struct fleet *fleet);
-/* Hosts that are due run as far as there are places. */
+/* Gives free places to hosts that are due. */
 void fleet_fill_places(struct fleet *fleet);
 
 /* fleet_directory.c */
 
 void fleet_directory_init(struct fleet *fleet);
-/* The specs that are in force are those of an earlier life: which directory had them. */
+/* After specs were recalled from the store: recalls which directory they came from. */
 void fleet_directory_recall(struct fleet *fleet);
-/* Nothing is read any more, and nobody waits. */
+/* Stops reading; all waiters get loaded(false). */
 void fleet_directory_stop(struct fleet *fleet);
 void fleet_directory_clear(struct fleet *fleet);
 
-/* fleet_removal.c: what struct host_context asks for. */
+/* fleet_removal.c: host_context.removal */
 const struct removal *fleet_removal(void *arg, const struct host *ahead);
 
 /* fleet_specs.c */
 
-/* Goes through the specs in force: what they want is put in force, or waits for its turn. */
+/* Applies the specs in force: puts their versions in force on hosts, or holds them. */
 void fleet_apply_specs(struct fleet *fleet);
 
 #endif

@@ -1,5 +1,4 @@
-/* Collects what is known of all balancers, so that core/removal can decide which containers may be removed.
- */
+/* Collects what is known of all balancers, for core/removal to decide which containers may be removed. */
 #include "daemon/core/removal.h"
 #include "daemon/fleet/fleet_internal.h"
 #include "daemon/specs/specs.h"
