@@ -12,19 +12,20 @@
 #include "daemon/run/job_internal.h"
 
 #define OPEN_TIMEOUT_MS 10000
-/* An engine that goes on costing connections for so long is in trouble as a whole. */
+/* If requests cost the connection to the engine for longer than this, the run fails as a whole. */
 #define MAX_LOSING_MS 120000
-/* Something that only needs a moment is looked at again, but not for longer than this: others want the place.
- */
+/* While a state is transient (HAProxy has just started), the run observes again every LOOK_INTERVAL_MS, for
+ * at most MOMENT_MS: other hosts want its place. */
 #define MOMENT_MS 10000
 #define LOOK_INTERVAL_MS 200
-/* So often when a container was told to leave in this run, or has been for no longer than this. */
+/* The most looks while a draining container may end soon: one that this run has told to drain, or that was
+ * told within the last LEAVING_NEW_MS. */
 #define LEAVING_LOOKS 5
 #define LEAVING_NEW_MS 5000
-/* A host with many is gone through in turns of the loop. */
+/* The most targets that a run handles in one turn of the loop. */
 #define TARGETS_A_TURN 16
 
-/* In order of time. A phase runs once for the host, or once for each target. */
+/* The phases stand in the order of time. A phase runs once for the host, or once for each target. */
 struct phase {
 	enum step (*host)(struct job *job);
 	enum step (*target)(struct job *job, struct job_target *target);
@@ -80,19 +81,19 @@ static enum step run_targets(struct job *job, const struct phase *phase)
 	return STEP_NEXT;
 }
 
-/* The one place where a job ends. */
+/* Every job ends here. */
 static void finish(struct job *job)
 {
 	docker_free(job->docker);
 	job->docker = NULL;
 	job->options.done(job->options.arg, job->err.kind == ERR_NONE ? NULL : &job->err);
-	/* The job may be gone now. */
+	/* The job may have been freed. */
 }
 
 /*
- * An answer that is too large, broken, or does not come costs the connection,
- * and the target that it was about; the others get another connection. An engine
- * that answers nobody does not get beyond the ping.
+ * An answer that is too large, broken, or never comes costs the connection, and
+ * its target fails; the other targets get a new connection. With an engine that
+ * answers nothing at all, the run does not get beyond the ping.
  */
 
 static void on_ping_again(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -134,12 +135,12 @@ static bool needs_connection(const struct job *job)
 	return job->phase > PING && !docker_usable(job->docker) && has_work(job);
 }
 
-/* STEP_FAIL: this has gone on for too long. */
+/* STEP_FAIL: connections have been lost for too long. */
 static enum step connect_again(struct job *job)
 {
 	int64_t now = clock_ms();
 
-	/* One that got somewhere is no part of such a row. */
+	/* A connection over which the engine has answered more than the ping starts the count anew. */
 	if (job->lost_at_ms == 0 || docker_is_of_use(job->docker))
 		job->lost_at_ms = now;
 	if (now - job->lost_at_ms > MAX_LOSING_MS) {
@@ -168,7 +169,7 @@ void job_run(struct job *job)
 		enum step step = run_phase(job, phase);
 
 		if (step == STEP_WAIT) {
-			/* Others may ask, and much may happen meanwhile. */
+			/* Valid only until others ask, and things may change while the job waits. */
 			job->removal = NULL;
 			return;
 		}
@@ -286,7 +287,7 @@ static enum step phase_ping(struct job *job)
 
 /* plan */
 
-/* Whether `wanted` is what is to be made true; once for all rounds. */
+/* True when `wanted` is to be made true. The first look decides this, once for all rounds. */
 static bool may_plan(struct job_target *target)
 {
 	if (!target->order.unproven || target->result.look == LOOK_KEEP)
@@ -301,13 +302,14 @@ bool job_target_is_found(const struct job_target *target)
 	return target->found_id != NULL;
 }
 
-/* Paused, or ended: it has served. */
+/* The container has been started once: it may have served, even if it is paused or has ended. */
 static bool has_run(const struct observed_container *container)
 {
 	return container && container->status != CONTAINER_CREATED;
 }
 
-/* Only what is about to listen for the first time has to know: what has served comes back as what it was. */
+/* Notes the balancer whose place the target takes. Only needed before the target serves for the first time: a
+ * container that has served just comes back. */
 static void note_relieved(struct job *job, struct job_target *target)
 {
 	struct observed_instance *observed = &target->result.observed;
@@ -318,7 +320,7 @@ static void note_relieved(struct job *job, struct job_target *target)
 	observed->relieves = job_relieved_by(job, target);
 }
 
-/* What is found has a name of its own: its balancer's is part of it. */
+/* order.name of a found target is a container's name, of which the balancer's name is a part. */
 static void plan_found(const struct job *job, struct job_target *target)
 {
 	char *balancer;
@@ -354,7 +356,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (target->result.observed.current && target->result.plan.n == 0 &&
 	    target->result.plan.trouble.kind == ERR_NONE)
 		replaced_helped(&target->memory.replaced, target->result.observed.current->id);
-	/* These come back here. */
+	/* The phase runs again after each of these three. */
 	if (target->order.wanted && target->result.plan.n > 0 && !target->result.observed.image_known)
 		return job_look_at_image(job, target);
 	if (job_needs_look_for_plan(job, target))
@@ -370,8 +372,8 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 
 /* apply */
 
-/* Former containers leave one by one, each in its own time: that is not a balancer that does not become
- * right. */
+/* The plan only concerns former containers. They drain, each in its own time, so the balancer does not fail
+ * because some are left. */
 static bool only_tidies_up(const struct job_target *target)
 {
 	for (size_t i = 0; i < target->result.plan.n; i++) {
@@ -392,9 +394,9 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 		return STEP_NEXT;
 	if (job->rounds >= JOB_MAX_ROUNDS &&
 	    (job_target_is_found(target) || (target->order.wanted && only_tidies_up(target))))
-		return STEP_NEXT; /* another run does it, soon */
+		return STEP_NEXT; /* another run follows soon */
 	if (job->rounds >= JOB_MAX_ROUNDS) {
-		/* More of the same would cost connections each time: ever more seldom. */
+		/* Each repetition would cost connections, so it is retried less and less often. */
 		if (target->order.wanted)
 			refused_note(&target->memory.refused, target->order.wanted->version);
 		err_set(&target->result.err, ERR_TRANSIENT, "after %d rounds still not as wanted: %s",
@@ -404,9 +406,9 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 	return job_apply(job, target);
 }
 
-/* verify: look again after actions, and while something needs a moment (so does a plan, to be true) */
+/* verify: observes again after actions, and while a state is transient; so does a plan, to be true */
 
-/* What has been silent for longer is not waited for. */
+/* A HAProxy that has been silent for longer than MOMENT_MS is not waited for. */
 static bool has_been_silent(const struct job_target *target)
 {
 	return observed_is_silent(&target->result.observed) &&
@@ -426,7 +428,7 @@ static bool needs_a_moment(const struct job *job)
 	return false;
 }
 
-/* When it takes as long as the last look did. */
+/* True when another look ends within MOMENT_MS, if it takes as long as the last one. */
 static bool may_look_again(const struct job *job)
 {
 	int64_t now = clock_ms();
@@ -434,8 +436,8 @@ static bool may_look_again(const struct job *job)
 	return now + (now - job->look_ms) + LOOK_INTERVAL_MS <= job->moment_ms + MOMENT_MS;
 }
 
-/* Most former containers have no connections, and end at once: then the same run removes them, or, where that
- * has failed since, the next. */
+/* Most former containers have no connections, and end at once: then this run removes them, or, if it failed
+ * after it had told them to drain, the next run. */
 static bool awaits_leavers(const struct job *job)
 {
 	bool acts = job->rounds > 0;
@@ -484,7 +486,7 @@ static enum step phase_verify(struct job *job)
 	return STEP_NEXT;
 }
 
-/* Its life. */
+/* Making and freeing. */
 
 struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n)
 {

@@ -1,11 +1,11 @@
 /*
- * One reconcile run on one host: observe, plan, apply, verify.
+ * One run on one host: observe, plan, apply, verify.
  *
- * A job reads top to bottom as a table of phases (job.c); each phase issues
- * the next request or says that it is through. It knows the engine and HAProxy,
- * not where streams come from, when it is due, nor what is stored. For each
- * balancer it is given an order and a memory; a result and the memory are there
- * when it ends.
+ * A job is a table of phases (job.c); each phase sends the next request or says
+ * that it is done. A job knows the engine and HAProxy; it does not know where
+ * streams come from, when a host is due, or what is stored. For each balancer it
+ * is given an order and a memory; when it ends, its caller takes the result and
+ * the memory back.
  */
 #ifndef APILB_JOB_H
 #define APILB_JOB_H
@@ -27,49 +27,51 @@ struct event_base;
 struct job;
 
 enum job_news {
-	JOB_PROGRESS, /* a few words on what is going on; replaces the former */
-	JOB_BEGINS,   /* the same, at the beginning of what takes long */
-	JOB_DRIFT,    /* something is not as wanted, and will be mended */
-	JOB_DONE,     /* something was done */
+	JOB_PROGRESS, /* what is going on, in a few words, which replace the last ones */
+	JOB_BEGINS,   /* the same, at the beginning of something that takes long */
+	JOB_DRIFT,    /* something is not as wanted, and will be repaired */
+	JOB_DONE,     /* an action was carried out */
 };
 
-/* What a run is to do for one balancer. It is decided before the run, which only reads it. */
+/* What a run is to do for one balancer. It is made before the run, and does not change. */
 struct order {
 	char *name;
-	struct wanted *wanted; /* to be made true; NULL: remove what has this name and is ours */
-	struct wanted *former; /* in force before the change that `wanted` is; NULL: there is none */
-	struct wanted *next; /* the next revision: what its spec wants instead of `wanted`; NULL: the same */
-	struct wanted *displaced; /* of another balancer, which leaves, and whose config file this one's is;
-				     NULL: there is none */
-	bool unproven;  /* the host decides first whether `wanted` is to be made true (first_look.h) */
-	bool under_way; /* see there */
+	/* The version to make true; NULL: remove those containers of this name that are ours. */
+	struct wanted *wanted;
+	struct wanted *former; /* the version in force before the change to `wanted`; NULL: there is none */
+	struct wanted *next;   /* the next revision; NULL: it is `wanted` */
+	/* The former version of another balancer that leaves, and has the same config file; NULL: none. */
+	struct wanted *displaced;
+	bool unproven;  /* the first look at the host decides whether to make `wanted` true (first_look.h) */
+	bool under_way; /* see first_look.h */
 	/* Without `wanted`: */
-	bool held;        /* it is only looked at: what is planned for it is for later */
-	int64_t drain_ms; /* others serve in its place, and its connections may go on for so long; 0: it is
-			     stopped */
-	char *drop_id;    /* `state` hands over this container, to be removed; NULL: none */
+	bool held;     /* the removal is held: the balancer is looked at, and its plan is for later */
+	char *drop_id; /* also remove this container, which `state` names; NULL: none */
+	/* Others serve in its place, so its connections may last for so long; 0: it is stopped. */
+	int64_t drain_ms;
 };
 
-/* What a run has seen and done: the last observation, the last plan, and what went wrong. */
+/* What a run has seen and done for one balancer. */
 struct result {
-	struct observed_instance observed;
-	struct plan plan;     /* what was still to do when the run ended: empty when converged */
+	struct observed_instance observed; /* the last observation */
+	struct plan plan; /* the last plan: what was still to do when the run ended; empty when converged */
 	enum first_look look; /* LOOK_ADOPT and LOOK_LEAVE: nothing was planned */
-	struct err err;       /* kind ERR_NONE: as wanted (or gone) */
-	bool changed;         /* something was done to it in this run */
-	bool removed;         /* an order without `wanted`: nothing of it is left */
+	struct err err;       /* kind ERR_NONE: the balancer is as wanted, or gone */
+	bool changed;         /* an action was carried out */
+	bool removed;         /* no container is left, of an order without `wanted` */
 };
 
-/* One balancer on the host: order and memory are given to a run, result and memory it gives back. */
+/* One balancer on the host, or one container that the run has found. The caller sets order and memory; the
+ * run sets result and changes memory. */
 struct job_target {
-	struct order order;   /* each struct wanted is counted */
-	struct memory memory; /* lent (memory_lend): what earlier runs have learned, and then this one */
+	struct order order;   /* has a reference to each struct wanted */
+	struct memory memory; /* lent (memory_lend): what this run and earlier ones have learned */
 	struct result result;
-	/* Found by the run: the ID of the one container that it stands for (core/found.h); NULL: it was not
-	 * found. The order has the name that the container had then. */
-	char *found_id;
-	char *stray_of;  /* the balancer that it was made for; NULL: it is an orphan */
-	char *orphan_of; /* the spec by its label, "": none; NULL: it is a stray */
+	/* Only for a container that the run has found (core/found.h); order.name is the name that it had
+	 * then. */
+	char *found_id;  /* its ID; NULL: the target was not found */
+	char *stray_of;  /* the ID of the balancer that it was made for; NULL: it is an orphan */
+	char *orphan_of; /* the spec that its label names, "": none; NULL: it is a stray */
 	enum found_fate fate;
 };
 
@@ -77,63 +79,53 @@ struct job_options {
 	struct event_base *base;
 	const char *owner;  /* outlives the job */
 	const char *engine; /* path of the engine's socket; outlives the job */
-	bool observe_only;  /* `apilbctl plan`: nothing is changed; at most a helper is made to look through,
-			       and removed */
-	/* Comes to the host as root, who gets to the stats sockets when no other local user does. */
+	bool observe_only; /* for `apilbctl plan`: nothing is changed, but a helper may be made and removed */
+	/* The login on the host is root, so that stats sockets can be closed to all other users. */
 	bool as_root;
-	/* What was found by former runs, and drains. It outlives the job. */
+	/* Containers that earlier runs have found, and that drain. Outlives the job. */
 	const struct leaving *draining;
 	int64_t silent_after_ms; /* a HAProxy that has not answered for so long gets a successor */
-	/*
-	 * Opens a stream to a Unix socket of the host. Cancelled with
-	 * stream_open_cancel.
-	 */
+	/* Opens a stream to a Unix socket of the host; stream_open_cancel cancels it. */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
 				       void *cb_arg);
-	/* The engine has answered: from here on requests may change something there. The targets are those
-	 * that the job was started with. */
+	/* The engine has answered: from here on requests may change the host. targets: of job_start. */
 	void (*reached)(void *arg, const struct job_target *targets, size_t n);
-	/* What is known of all balancers, for what may go from this host. It is so until somebody else asks:
-	 * the job asks again each time that the loop comes back to it, since a run may take minutes, and what
-	 * is wanted meanwhile must not go. */
+	/* What is known of all balancers, to decide which containers may be removed. The result is valid
+	 * until somebody else asks. The job asks again each time that it waits: a run may take minutes, and a
+	 * container that has become wanted meanwhile must not be removed. */
 	const struct removal *(*removal)(void *arg);
-	/* Something to tell while it runs. target: NULL when it concerns the host. type: one word, for
-	 * events. */
+	/* News while the job runs. target NULL: about the host as a whole. type: one word, for events. */
 	void (*tell)(void *arg, const struct job_target *target, enum job_news news, const char *type,
 		     const char *text);
-	/* The end, exactly once, never from within job_start; the job is still to be freed. err: why the host
-	 * as a whole failed, or NULL. */
+	/* The end: comes exactly once, never from within job_start. The caller must still free the job. err:
+	 * why the run failed for the host as a whole; NULL: it did not. */
 	void (*done)(void *arg, const struct err *err);
 	void *arg;
 };
 
-/* Of the containers that are found, and that wait for the same, or drain, or neither, one run takes on so
- * many.
- */
+/* The most found containers that one run takes on, of each group: those that wait for the same balancer or
+ * spec, those that drain, and the others. */
 #define JOB_MAX_FOUND 100
 
-/* targets (n of them, taken over with all that they hold) may grow by containers that are found. */
+/* Takes over the n targets and all that they hold; adds targets for containers that it finds. */
 struct job *job_start(const struct job_options *options, struct job_target *targets, size_t n);
-/* Also before the end: drops what is under way, no callback comes. A request that was sent may still take
- * effect. NULL is fine. */
+/* If the job has not ended, drops it without a callback; a request that was sent may still take effect. NULL
+ * is fine. */
 void job_free(struct job *job);
 
-/* Valid until the job is freed. */
+/* All targets, found ones included; valid until the job is freed. */
 struct job_target *job_targets(struct job *job, size_t *n);
 void job_target_clear(struct job_target *target);
-/* Found by the run: nobody's, although a balancer of the host that the run has no order for may have its
- * name. */
+/* The run has found the target: it belongs to no balancer, even if one without an order has the same name. */
 bool job_target_is_found(const struct job_target *target);
-/* Containers that have our labels, and that we have not made ("container x (0123...) and 2 more"). NULL:
- * there is none. The caller frees. */
+/* Containers that have our labels, but that we have not made, as text: "container x (0123...) and 2 more".
+ * NULL: there are none. The caller frees. */
 char *job_lookalikes(const struct job *job);
-/* The same of containers that were found and stay, since what takes their place on the host does not serve
- * yet.
- */
+/* The same for found containers that stay, since what takes their place on the host does not serve yet. */
 char *job_waiting(const struct job *job);
-/* There are more to be found than one run takes on, and it has got on with some. */
+/* There are more found containers than one run takes on, and this run has changed some: another run helps. */
 bool job_left_found(const struct job *job);
-/* What drains now of all that was found: for the options of the next job. draining: of this one's. */
+/* Updates `draining`, which this job's options pointed to, for the options of the next job. */
 void job_note_draining(const struct job *job, struct leaving *draining);
 
 #endif

@@ -31,9 +31,9 @@ static void target_failed(struct job *job, const struct err *err)
 {
 	/* A conflict may be over by the next look: a name is taken that was free (by a request of a daemon
 	 * that was killed, say), or a container has changed meanwhile. */
-	if (err->kind != ERR_CONFLICT || job->foreign || job->rounds + 1 >= JOB_MAX_ROUNDS)
+	if (err->kind != ERR_CONFLICT || job->in_conflict || job->rounds + 1 >= JOB_MAX_ROUNDS)
 		job_current(job)->result.err = *err;
-	job->foreign = false;
+	job->in_conflict = false;
 	job->action = 0;
 	await_nothing(job);
 	job->undoing = false;
@@ -152,7 +152,7 @@ static void on_reload_prepared(void *arg, const struct docker_reply *reply, cons
 		job->exec_id = xstrdup(json_text_at(reply->json, "/Id"));
 	if (!err && !job->exec_id) {
 		err_set(&nameless, ERR_TRANSIENT,
-			"the engine has prepared a command and does not say its Id");
+			"the engine has prepared a command, but its reply has no Id");
 		err = &nameless;
 	}
 	job_on_step(job, reply, err);
@@ -331,7 +331,7 @@ static const struct {
 	job_step_fn *step;
 } undo_rows[] = {
 	{has_log, explain},
-	{takes_over, job_retire_successor},
+	{takes_over, job_undo_handover},
 	{may_not_have_heard, job_hear_leaver},
 	{has_helper, job_remove_helper},
 	{job_has_former, job_create_helper},
@@ -359,7 +359,7 @@ static enum step undo(struct job *job, struct job_target *target, const struct a
 /* The steps of each action. */
 static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_PULL] = {pull},
-	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_beside, job_put_candidate, start,
+	[ACTION_CHECK_CONFIG] = {job_create_checker, job_put_companions, job_put_candidate, start,
 				 job_wait_for_verdict, job_note_image, remove_container},
 	/* The directory of the stats socket comes first: a balancer that was not made by apilb has none. */
 	[ACTION_REHEARSE] = {job_create_helper, job_put_run_dir, job_remove_helper, job_create_rehearsal,
@@ -371,7 +371,7 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {job_await},
-	[ACTION_DRAIN] = {job_look_at_leaver, job_meet_leaver, job_drain, job_hear_leaver},
+	[ACTION_DRAIN] = {job_look_at_leaver, job_try_leaver_socket, job_drain, job_hear_leaver},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},
@@ -379,9 +379,9 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 
 static bool is_left_out(const struct job *job, job_step_fn *step, const struct job_target *target)
 {
-	if (step == job_meet_leaver || step == job_hear_leaver)
+	if (step == job_try_leaver_socket || step == job_hear_leaver)
 		return !job_leaver_can_be_asked(job);
-	if (step == job_put_beside)
+	if (step == job_put_companions)
 		return target->order.wanted->files_n == 0;
 	return (step == job_look_at_place || step == job_read_place) && job_has_seen_place(target);
 }
@@ -448,8 +448,7 @@ enum step job_explain(struct job *job, struct job_target *target)
 
 	if (target->result.plan.trouble.kind == ERR_NONE || job->options.observe_only)
 		return STEP_NEXT;
-	/* A refused version has been explained before; and the log of a silent HAProxy changes all the time.
-	 */
+	/* A refused version has been explained before; a silent HAProxy's log changes all the time. */
 	if ((wanted && refused_why(&target->memory.refused, wanted->version)) ||
 	    target->result.observed.silence || target->result.observed.hurried) {
 		target->result.err = target->result.plan.trouble;

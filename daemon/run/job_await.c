@@ -1,5 +1,4 @@
-/* Applying: waits until HAProxy has loaded the wanted version, and serves no worse than the former version.
- */
+/* Applying: waits until HAProxy has loaded the wanted version, and serves no worse than the former one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,10 +130,10 @@ static void no_server_up(struct job *job, const struct observed_instance *answer
 	if (observed_servers_in(former, SERVER_UP) > 0)
 		fprintf(out, ", but %zu of its former servers", observed_servers_in(former, SERVER_UP));
 	else if (former->relieves)
-		fprintf(out, ", and %s, which serves until this balancer does in its place, may have one",
+		fprintf(out, ", and %s, which serves until this balancer does in its place, may see one up",
 			former->relieves);
 	else
-		fprintf(out, ", and the balancer that runs, which does not say what it sees, may have one");
+		fprintf(out, ", and the running balancer, which does not say what it sees, may see one up");
 	if (fclose(out) != 0)
 		abort();
 	await_failed(job, ERR_PERMANENT, text);

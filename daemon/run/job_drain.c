@@ -1,4 +1,4 @@
-/* Applying: a container is told to leave. It takes no new connections, and ends with its last one. */
+/* Applying: tells a container to drain: it takes no new connections, and ends with its last one. */
 #include <event2/bufferevent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,16 +9,17 @@
 
 #define HEAR_TIMEOUT_MS 2000
 #define HEAR_INTERVAL_MS 100
-/* A HAProxy that goes on as before is told again this often, and left alone after so long; by the clock, for
- * a host may take its time for each answer. */
+/* A HAProxy that goes on as before is told again every TELL_AGAIN_MS, and no more after HEAR_MS. A time, not
+ * a count, since a host may take long for each answer. */
 #define TELL_AGAIN_MS 1000
 #define HEAR_MS 10000
-/* So long one is told again that has never listened: it may be about to, or have heard long ago. */
+/* The same for a HAProxy whose socket was never seen open: it may be about to open it, or have drained long
+ * ago. */
 #define NEVER_LISTENED_MS 5000
-/* All that one run tells to leave. Who comes later is told, but not asked. */
+/* The most time that one run spends on asking. Containers after that are told, but not asked. */
 #define HEAR_RUN_MS 30000
 
-/* Podman before 4.7 does start it again (podman issue 19889): by its start that is seen. */
+/* Its start is noted, since Podman before 4.7 starts a draining container again (podman issue 19889). */
 void job_note_leaver(struct job *job, const struct observed_container *container)
 {
 	FREE(job->leaver_id);
@@ -64,7 +65,7 @@ static void on_drain_in_vain(void *arg, const struct docker_reply *reply, const 
 
 	if (!err && reply->status != 404)
 		container = observed_from_inspect(reply->json, &bad);
-	/* It has left by itself: that is what was wanted of it. */
+	/* The container has ended by itself: so it has drained. */
 	if (!err && (!container || container->status != CONTAINER_RUNNING))
 		job_on_step(job, reply, NULL);
 	else
@@ -88,9 +89,9 @@ static void on_drained(void *arg, const struct docker_reply *reply, const struct
 }
 
 /*
- * SIGUSR1 to HAProxy's master (HAProxy management guide, 4). Here the engine's
- * own kill is right: what it has signalled it does not start again, neither when
- * it ends nor after a reboot.
+ * Sends SIGUSR1 to HAProxy's master (HAProxy management guide, 4). The engine's
+ * own kill is right here: the engine does not restart a container that it has
+ * signalled, neither when the container ends nor after a reboot.
  */
 void job_drain(struct job *job, struct job_target *target, const struct action *action)
 {
@@ -99,11 +100,12 @@ void job_drain(struct job *job, struct job_target *target, const struct action *
 }
 
 /*
- * Has it heard? A master that has just forked its worker loses signals until it
- * is in its own loop, while the worker answers already (seen with HAProxy 2.6):
- * such a HAProxy would go on taking connections until the drain timeout. One that
- * has heard closes its stats socket, or says that it is stopping. A socket that
- * is not there says nothing of one that was told before it had opened it.
+ * Has HAProxy heard the signal? A master that has just forked its worker loses
+ * signals until it is in its own loop, while the worker answers already (seen with
+ * HAProxy 2.6): such a HAProxy would go on taking connections until the drain
+ * timeout. A HAProxy that has heard closes its stats socket, or says that it is
+ * stopping. But a closed socket proves nothing if it was never seen open: HAProxy
+ * may not have opened it yet.
  */
 
 bool job_leaver_can_be_asked(const struct job *job)
@@ -120,7 +122,7 @@ static void open_socket(struct job *job, stream_open_cb *cb)
 	free(path);
 }
 
-static void on_met(void *arg, struct bufferevent *stream, const struct err *err)
+static void on_socket_tried(void *arg, struct bufferevent *stream, const struct err *err)
 {
 	struct job *job = arg;
 
@@ -131,10 +133,10 @@ static void on_met(void *arg, struct bufferevent *stream, const struct err *err)
 	job_on_step(job, NULL, NULL);
 }
 
-void job_meet_leaver(struct job *job, struct job_target *target, const struct action *action)
+void job_try_leaver_socket(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target, (void)action;
-	open_socket(job, on_met);
+	open_socket(job, on_socket_tried);
 }
 
 static void heard(struct job *job)
@@ -150,7 +152,7 @@ static void on_told_again(void *arg, const struct docker_reply *reply, const str
 	(void)reply;
 	if (!err) {
 		job_run(job);
-	} else if (docker_usable(job->docker)) { /* it has left meanwhile */
+	} else if (docker_usable(job->docker)) { /* the container has ended meanwhile */
 		heard(job);
 	} else {
 		job_note_leaver(job, NULL);

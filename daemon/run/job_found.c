@@ -1,4 +1,4 @@
-/* Those that are to go, and may be all that serves: where they listen, and what becomes of them. */
+/* Containers that are to go, but may be all that serves: where they listen, and what becomes of them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,14 +6,14 @@
 #include "daemon/io/clock.h"
 #include "daemon/run/job_internal.h"
 
-/* stats: what HAProxy says of itself, which nobody else knows. */
+/* stats: asks the HAProxy of such a container, since nobody else knows what it does. */
 
-/* Most answer at once, and who does not may have been told to leave. */
+/* Most answer at once; one that does not may be draining. */
 #define LEAVER_TIMEOUT_MS 2000
-/* All of them together, in a look: the balancers of the host wait for it. */
+/* For all such containers together, in one look: the balancers of the host wait meanwhile. */
 #define LEAVERS_PATIENCE_MS 5000
 
-/* NULL: there is none. */
+/* The container of a target that is to go; NULL: there is none. */
 static const struct observed_container *container_of(const struct job_target *target)
 {
 	const struct observed_instance *observed = &target->result.observed;
@@ -25,7 +25,7 @@ static const struct observed_container *container_of(const struct job_target *ta
 	return job_target_is_found(target) && observed->old_n > 0 ? observed->old[0] : NULL;
 }
 
-/* It was told to drain, by this daemon: that is all that there is to know. */
+/* This daemon has told the container to drain: nothing more need be asked. */
 static bool is_known_to_drain(const struct job_target *target, const struct observed_container *container)
 {
 	return leaving_has(&target->memory.leaving, container->id);
@@ -98,7 +98,7 @@ enum step job_ask_leaver(struct job *job, struct job_target *target)
 	return STEP_WAIT;
 }
 
-/* plan: what becomes of those that were found (core/found.h). */
+/* plan: what becomes of found targets (core/found.h). */
 
 bool job_is_as_wanted(const struct job_target *target)
 {
@@ -107,7 +107,7 @@ bool job_is_as_wanted(const struct job_target *target)
 	       target->result.observed.current;
 }
 
-/* The caller frees. */
+/* The wanted balancers of the host, for core/found. The caller frees. */
 static struct found_peer *peers_on_host(const struct job *job, size_t *n)
 {
 	struct found_peer *peers = xcalloc(job->n, sizeof(*peers));
@@ -139,7 +139,7 @@ static bool is_up(const struct observed_container *container)
 	       container->status == CONTAINER_RESTARTING;
 }
 
-/* Who has heard that it is to leave closes its stats socket, or says that it is stopping. */
+/* A draining HAProxy closes its stats socket, or says that it is stopping. */
 static bool drains(const struct job_target *target, const struct observed_container *container)
 {
 	const struct observed_instance *observed = &target->result.observed;
@@ -190,7 +190,7 @@ bool job_found_stays(const struct job_target *target)
 	return job_target_is_found(target) && target->result.plan.n > 0 && found_stays(target->fate);
 }
 
-/* What is told of them when the run ends, and what the next one has to know. */
+/* The end of a run: what is told of found targets, and what the next run must know. */
 
 char *job_waiting(const struct job *job)
 {
@@ -225,7 +225,7 @@ void job_note_draining(const struct job *job, struct leaving *draining)
 
 	for (size_t i = job->n - job->found; i < job->n; i++)
 		leaving_copy_of(&now, &job->targets[i].memory.leaving, job->targets[i].found_id);
-	/* Those that the run has not come to. */
+	/* Draining containers that this run has not taken on. */
 	for (size_t i = 0; i < draining->n; i++) {
 		const char *id = draining->v[i].id;
 

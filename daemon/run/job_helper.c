@@ -84,7 +84,7 @@ static void put_checked_config(struct job *job, struct job_target *target, const
 
 /* Puts the files that the config refers to into the balancer's own directory, which is `dir` in `mount`. If
  * dir is not "", the directory itself is made first. */
-static void put_beside(struct job *job, struct job_target *target, const char *mount, const char *dir)
+static void put_companions(struct job *job, struct job_target *target, const char *mount, const char *dir)
 {
 	const struct wanted *wanted = target->order.wanted;
 	struct parcel parcel = {0};
@@ -138,12 +138,12 @@ void job_put_candidate(struct job *job, struct job_target *target, const struct 
  * balancer will use. So the files are on the host before the config is; no
  * HAProxy reads them until a config names them.
  */
-void job_put_beside(struct job *job, struct job_target *target, const struct action *action)
+void job_put_companions(struct job *job, struct job_target *target, const struct action *action)
 {
 	char *mount = xasprintf(HAPROXY_RUN_DIR "/%s", target->order.name);
 
 	(void)action;
-	put_beside(job, target, mount, "");
+	put_companions(job, target, mount, "");
 	free(mount);
 }
 
@@ -230,7 +230,7 @@ void job_put_run_dir(struct job *job, struct job_target *target, const struct ac
 	char *dir = xasprintf("%s/", target->order.name);
 
 	(void)action;
-	put_beside(job, target, HELPER_RUN_DIR, dir);
+	put_companions(job, target, HELPER_RUN_DIR, dir);
 	free(dir);
 }
 

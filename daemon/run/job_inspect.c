@@ -1,4 +1,4 @@
-/* Observing: which containers of a target there are, and as what they were made. */
+/* Observing: which containers a target has, and how they were made. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +10,10 @@
 #include "daemon/io/clock.h"
 #include "daemon/run/job_internal.h"
 
-/* What has not left long after its HAProxy should have ended it. */
+/* A draining container is overdue when it has not ended so long after HAProxy's own limit. */
 #define DRAIN_GRACE_MS 30000
 
-/* What the list tells. */
+/* From the list. */
 
 static struct observed_container *copy_of(const struct observed_container *listed)
 {
@@ -53,7 +53,7 @@ static bool is_old_of(const struct job_target *target, const struct observed_con
 	return is;
 }
 
-/* Taken over. */
+/* Takes the container over. */
 static void add_old(struct job_target *target, struct observed_container *old)
 {
 	int64_t now = clock_ms();
@@ -76,7 +76,7 @@ static void find_old(struct job *job, struct job_target *target)
 	}
 }
 
-/* It is called what it is called now: it may have been renamed in this run. */
+/* By ID, since the container may have been renamed in this run; its present name tells its role. */
 static void find_found(struct job *job, struct job_target *target)
 {
 	struct observed_instance *observed = &target->result.observed;
@@ -98,7 +98,8 @@ static void find_found(struct job *job, struct job_target *target)
 		*places[role] = copy_of(listed->container);
 }
 
-/* Of one that has to stay its HAProxy is asked whether anybody has to wait for it. */
+/* If the target's removal is held, its HAProxy is asked whether it serves anybody: notes with its container
+ * in the list which target has the answer. */
 static void note_who_tells(struct job *job, const struct job_target *target)
 {
 	const struct observed_container *asked = job_to_be_asked(target);
@@ -107,7 +108,7 @@ static void note_who_tells(struct job *job, const struct job_target *target)
 		job_find_listed_id(job, asked->id)->target = target - job->targets + 1;
 }
 
-/* What is to be removed, and serves nobody while others do, needs no more than that. */
+/* Fills in what the list tells. For a target that is to be removed this is mostly enough. */
 static void inspect_from_list(struct job *job, struct job_target *target)
 {
 	char *next, *helper;
@@ -137,7 +138,7 @@ static struct observed_container *find_old_by_id(const struct observed_instance 
 	return NULL;
 }
 
-/* What has left is forgotten. */
+/* Forgets draining containers that have ended. */
 static void remember_leaving(struct job_target *target)
 {
 	struct leaving now = {0};
@@ -151,14 +152,14 @@ static void remember_leaving(struct job_target *target)
 	target->memory.leaving = now;
 }
 
-/* What has to be asked for, one after the other. */
+/* From inspecting: the steps, one request each. */
 
 enum {
 	INSPECT_CURRENT,
 	INSPECT_NEXT,
 	INSPECT_ADOPTED,
 	INSPECT_IMAGE,
-	INSPECT_LEAVING, /* from here on one for each that was leaving at the last look */
+	INSPECT_LEAVING, /* from here on a step for each container that drained at the last look */
 };
 
 bool job_is_ours(const struct job_target *target, const struct observed_container *container)
@@ -176,7 +177,7 @@ static bool is_seen(const struct observed_instance *observed, const char *id)
 	return find_old_by_id(observed, id) != NULL;
 }
 
-/* The list does not tell since when it runs. Taken over. */
+/* Checks whether a draining container was started again, which only inspecting tells. Takes it over. */
 static void take_leaving(struct job_target *target, struct observed_container *container)
 {
 	struct observed_container *old = find_old_by_id(&target->result.observed, container->id);
@@ -191,7 +192,7 @@ static void take_leaving(struct job_target *target, struct observed_container *c
 	}
 }
 
-/* The container that `state` hands over. Taken over. */
+/* Places the container that `state` hands over. Takes it over. */
 static void take_adopted(struct job *job, struct job_target *target, struct observed_container *container)
 {
 	struct observed_instance *observed = &target->result.observed;
@@ -204,13 +205,13 @@ static void take_adopted(struct job *job, struct job_target *target, struct obse
 			container->name, container->id);
 		observed_container_free(container);
 	} else if (target->order.wanted && !observed->current && !is_old_of(target, container)) {
-		observed->current = container; /* the balancer has another name now */
+		observed->current = container; /* made under another name: the balancer's name has changed */
 	} else {
 		add_old(target, container);
 	}
 }
 
-/* The list told less of it. Taken over. */
+/* Replaces the container, as the list told it, by what inspecting tells. Takes it over. */
 static void take_leaver(struct job_target *target, struct observed_container *container)
 {
 	struct observed_instance *observed = &target->result.observed;
@@ -245,7 +246,7 @@ static void take(struct job *job, struct job_target *target, struct observed_con
 		return;
 	}
 	container->known = memory_knows(&target->memory, container->id);
-	/* The engine takes the beginning of an ID for a name as well. */
+	/* Compare the name: the engine also accepts the beginning of an ID as a name. */
 	if (job->step == INSPECT_CURRENT && strcmp(container->name, target->order.name) == 0)
 		observed->current = container;
 	else if (job->step == INSPECT_NEXT)
@@ -311,7 +312,8 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 	job_run(job);
 }
 
-/* What carried connections when `state` handed it over has none of our labels: it is in no list of ours. */
+/* The ID of a container that `state` hands over, and that is not the current one: without our labels it is
+ * not in the list. NULL: there is none. */
 static const char *adopted_elsewhere(const struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
@@ -320,7 +322,8 @@ static const char *adopted_elsewhere(const struct job_target *target)
 	return id && !target->order.held && !(current && spec_state_means(id, current->id)) ? id : NULL;
 }
 
-/* Such a container, when the spec has lost its `state` meanwhile; or one that runs, for since when. */
+/* The ID of a draining container to inspect, if it runs, to see since when; or if it is in no list (`state`
+ * has handed it over, and the spec may have lost its `state` since). NULL: it need not be inspected. */
 static const char *still_leaving(const struct job_target *target, size_t i)
 {
 	const char *id = target->memory.leaving.v[i].id;
@@ -330,8 +333,9 @@ static const char *still_leaving(const struct job_target *target, size_t i)
 	return ask ? id : NULL;
 }
 
-/* Labels can be copied: a container that we have not seen before may be somebody's own idea of ours, and one
- * that is to be removed may have got them from its image. */
+/* The image to compare the container with; NULL: it need not be. Labels can be copied: a container that we
+ * have not seen before may be somebody's copy, and a container that is to be removed may have its labels from
+ * its image. */
 static const char *image_to_compare(const struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
@@ -362,7 +366,7 @@ static const char *current_or_leaver(const struct job_target *target)
 	return leaver ? leaver->id : NULL;
 }
 
-/* What this step asks for; NULL: nothing. */
+/* The ID, name or image that this step asks for; NULL: nothing. */
 static const char *subject(const struct job *job, const struct job_target *target)
 {
 	switch (job->step) {

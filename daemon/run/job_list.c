@@ -1,7 +1,7 @@
 /*
- * Observing: what there is on the host that carries our owner label. It may be
- * far more than it should be (a loop that went wrong, somebody's malice), so
- * nothing here goes over all of it for each of something, nor all at once.
+ * Observing: lists the containers of the host with our owner label. There may be
+ * far too many (a script that went wrong, or malice), so nothing here takes
+ * quadratic time, or handles all of them in one turn of the loop.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 #define LOOKED_UP_A_TURN 128
 
-/* What leaves of one balancer. */
+/* The former containers of one balancer. */
 struct family {
 	char *balancer;
 	struct listed *first_old, *last_old;
@@ -26,17 +26,17 @@ struct job_list {
 	struct listed **all; /* in the engine's order */
 	size_t n;
 	struct listed *by_name, *by_id;
-	bool whole; /* nothing of it is still to come */
+	bool complete; /* the engine has sent all of the list */
 	struct family *families;
-	size_t looked_at;     /* of all: whether they are to be found */
-	struct words *names;  /* of targets that the run was started with */
+	size_t looked_at;     /* how many of `all` were asked whether they become found targets */
+	struct words *names;  /* the names of the targets of job_start */
 	char *lookalike;      /* the first container that has copies of our labels; NULL: there is none */
 	size_t lookalikes;    /* how many there are */
-	struct words *wishes; /* IDs of the instances that are wanted here */
-	struct words *specs;  /* that want them */
-	/* From look to look: */
-	struct words *found;  /* IDs of containers that are targets by themselves */
-	struct words *groups; /* of these: how many may wait for the same, or drain */
+	struct words *wishes; /* the IDs of the instances that are wanted here */
+	struct words *specs;  /* the specs of these instances */
+	/* Kept from look to look: */
+	struct words *found;  /* the IDs of containers that are found targets */
+	struct words *groups; /* how many found targets are in each group, see group_of() */
 };
 
 void job_list_free(struct job_list *list)
@@ -84,7 +84,7 @@ struct listed *job_find_listed_id(const struct job *job, const char *id)
 
 bool job_may_be_listed(const struct job *job, const char *id)
 {
-	return !job->list || !job->list->whole || job_find_listed_id(job, id);
+	return !job->list || !job->list->complete || job_find_listed_id(job, id);
 }
 
 const struct listed *job_first_listed(const struct job *job)
@@ -100,7 +100,7 @@ const struct listed *job_first_old(const struct job *job, const char *balancer)
 	return family ? family->first_old : NULL;
 }
 
-/* Takes the name over. */
+/* Takes balancer over. */
 static void add_to_family(struct job_list *list, struct listed *listed, char *balancer)
 {
 	struct family *family;
@@ -153,7 +153,7 @@ static void on_entry(void *arg, struct json_object *entry)
 		observed_container_free(container);
 		return;
 	}
-	/* No two have one name, or ID: whoever says so is not believed the second time. */
+	/* Two containers cannot have the same name or ID: the second is ignored. */
 	if (!container || job_find_listed(job, container->name) || job_find_listed_id(job, container->id)) {
 		observed_container_free(container);
 		return;
@@ -172,8 +172,9 @@ static void on_entry(void *arg, struct json_object *entry)
 		free(balancer);
 }
 
-/* Who may have to wait for the same goes at the same time: those of one balancer, or spec, that is not as
- * wanted are in nobody else's way. Nor are those that drain. */
+/* The counter of the container's group. Found containers that wait for the same balancer or spec are a group,
+ * and so are those that drain: JOB_MAX_FOUND is for each group, so that one group does not use up the places
+ * of the others. */
 static size_t *group_of(struct job *job, const struct observed_container *container, bool stray)
 {
 	struct job_list *list = job->list;
@@ -182,11 +183,11 @@ static size_t *group_of(struct job *job, const struct observed_container *contai
 		draining && container->status == CONTAINER_RUNNING && leaving_has(draining, container->id);
 	const char *spec = container->spec && words_have(list->specs, container->spec) ? container->spec : "";
 
-	/* No ID of a balancer is "/", and no spec is called so. */
+	/* "/" is the group of draining containers: no balancer has this ID, and no spec this name. */
 	return words_number(&list->groups, drains ? "/" : stray ? container->instance : spec);
 }
 
-/* Orphans: ours, and nobody asked us about them; removed when no spec can want them. */
+/* Found containers: orphans and strays (core/found.h). */
 
 static const struct removal *removal(struct job *job)
 {
@@ -212,8 +213,8 @@ bool job_is_wanted(struct job *job, const struct observed_container *container)
 	return removal_is_wanted(removal(job), &asked);
 }
 
-/* stray: made for one of our targets; else for nobody who is known. */
-static void adopt(struct job *job, const struct observed_container *container, bool stray)
+/* Makes the container a found target: a stray, or else an orphan. */
+static void add_found(struct job *job, const struct observed_container *container, bool stray)
 {
 	size_t *alike = group_of(job, container, stray);
 	struct job_target *found;
@@ -239,7 +240,7 @@ static void adopt(struct job *job, const struct observed_container *container, b
 	++*alike;
 }
 
-/* Made for one of our targets, and called something else by now. */
+/* The container was made for one of our targets, but has another name. */
 static bool is_stray(const struct job *job, const struct observed_container *container)
 {
 	return words_have(job->list->wishes, container->instance);
@@ -263,8 +264,8 @@ bool job_may_take(struct job *job, const struct job_target *target,
 	       !job_is_wanted(job, container);
 }
 
-/* Of the next ones. */
-static void adopt_some(struct job *job)
+/* Looks for orphans and strays among the next containers of the list. */
+static void find_some(struct job *job)
 {
 	struct job_list *list = job->list;
 
@@ -273,16 +274,16 @@ static void adopt_some(struct job *job)
 		bool stray = is_stray(job, container);
 		char *balancer;
 
-		/* What has the name of a target's part goes with that. */
+		/* A container whose name belongs to a target is handled with that target. */
 		container_role_of(container->name, &balancer);
 		if (!words_have(list->names, balancer) && !words_have(list->found, container->id) &&
 		    (stray || is_orphan(job, container)))
-			adopt(job, container, stray);
+			add_found(job, container, stray);
 		free(balancer);
 	}
 }
 
-/* Whatever it is known as: of a balancer that leaves, a stray, or an orphan. */
+/* The container is to go: it is of a balancer that leaves, a stray, or an orphan. */
 static bool is_to_leave(struct job *job, const struct observed_container *container, const char *balancer)
 {
 	for (size_t i = 0; i < job->n; i++)
@@ -291,7 +292,7 @@ static bool is_to_leave(struct job *job, const struct observed_container *contai
 	return !job_is_wanted(job, container);
 }
 
-/* With what it has said in this look. */
+/* Adds to the question what the container's HAProxy has answered in this look, if it was asked. */
 static void add_answer(const struct job *job, const struct listed *listed, struct removal_container *asked)
 {
 	const struct observed_instance *observed;
@@ -337,7 +338,8 @@ char *job_relieved_by(struct job *job, const struct job_target *target)
 static void learn_targets(struct job *job)
 {
 	for (size_t i = 0; i < job->n - job->found; i++) {
-		/* What has its name, and is not its own, has not to stay with it. */
+		/* If a balancer's removal is held, a container that has its name but is not its own need not
+		 * stay with it, and so may become a found target. */
 		if (!job->targets[i].order.held)
 			words_add(&job->list->names, job->targets[i].order.name);
 		if (!job->targets[i].order.wanted)
@@ -346,7 +348,7 @@ static void learn_targets(struct job *job)
 		words_add(&job->list->specs, job->targets[i].order.wanted->spec);
 	}
 	job->more_to_find = false;
-	job->list->whole = true;
+	job->list->complete = true;
 }
 
 static void on_list(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -362,7 +364,7 @@ static void on_list(void *arg, const struct docker_reply *reply, const struct er
 	job_run(job);
 }
 
-/* Takes over what is kept from look to look. */
+/* A new list, with what is kept from look to look; frees the list before. */
 static struct job_list *list_after(struct job_list *before)
 {
 	struct job_list *list = xcalloc(1, sizeof(*list));
@@ -392,7 +394,7 @@ enum step job_list(struct job *job)
 		free(label);
 		return STEP_WAIT;
 	}
-	adopt_some(job);
+	find_some(job);
 	if (job->list->looked_at == job->list->n)
 		return STEP_NEXT;
 	job_sleep(job, 0);

@@ -96,8 +96,8 @@ static void judge(struct job *job)
 	struct job_target *target = job_current(job);
 	struct err conflict;
 
-	job->foreign = plan_file_conflict(target->order.wanted, &target->result.observed, &conflict);
-	if (job->foreign) {
+	job->in_conflict = plan_file_conflict(target->order.wanted, &target->result.observed, &conflict);
+	if (job->in_conflict) {
 		job_action_failed(job, &conflict);
 		return;
 	}

@@ -1,4 +1,4 @@
-/* Observing: config file and HAProxy of one target, a request at a time. */
+/* Observing: looks at the config file and asks the HAProxy of one target, one request at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,21 +12,23 @@
 #include "daemon/run/job_internal.h"
 
 /*
- * Who answers does so at once; who is short of CPU gets this. The others of the
- * host wait for it, ...
+ * How long a HAProxy may take to answer. Most answer at once; one that is short of CPU time needs longer, and
+ * the other balancers of the host wait for it.
  */
 #define STATS_TIMEOUT_MS 5000
 /*
- * ... but not for each of many: of those that are known to be silent one gets so
- * long in a look, and of those that are not as many as this is enough for. A
- * HAProxy of the latter that got less is not called silent for it.
+ * Many silent balancers must not hold up a host: in one look the full timeout is given to one HAProxy that is
+ * known to be silent, and to the others until they have taken STATS_PATIENCE_MS together. After that each
+ * gets STATS_HURRY_MS, and a HAProxy that was not known to be silent does not count as silent for missing
+ * that.
  */
 #define STATS_PATIENCE_MS 10000
 #define STATS_HURRY_MS 1000
 
-/* config: the file on the host, seen through a container that mounts it as we would */
+/* config: looks at the file on the host, through a container that mounts it as ours would */
 
-/* One that was made for another file of the same directory shows this one as well, but not whose it is. */
+/* A container that was made for another file in the same directory shows this file as well, but not whose the
+ * file is. */
 static bool sees_the_file(const struct job_target *target, const struct observed_container *container)
 {
 	return job_is_ours(target, container) && container->status != CONTAINER_DEAD &&
@@ -45,9 +47,9 @@ static const struct observed_container *config_view(const struct job_target *tar
 
 enum {
 	CONFIG_HEAD,
-	CONFIG_HEAD_AGAIN, /* the first was answered with an error */
+	CONFIG_HEAD_AGAIN, /* CONFIG_HEAD was answered with an error */
 	CONFIG_GET,
-	CONFIG_DONE, /* from here on two for each of the files beside it */
+	CONFIG_DONE, /* from here on two steps for each file that the config refers to: HEAD and GET */
 };
 
 static void config_done(struct job *job, bool exists)
@@ -60,7 +62,7 @@ static void config_done(struct job *job, bool exists)
 	job_run(job);
 }
 
-/* Only what was read counts as known: a look that got no further is to be repeated. */
+/* Remembers the file's size and time only now that its text was read: else the next look must read it. */
 static void take_config(struct job_target *target, size_t len, const char *path_stat)
 {
 	struct observed_instance *observed = &target->result.observed;
@@ -83,7 +85,7 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 	size_t len;
 
 	if (err) {
-		/* Size and time are of a text that nobody has read. */
+		/* The size and time that HEAD told belong to a text that was not read. */
 		memory_doubt_config(&target->memory);
 		job_request_failed(job, err);
 		return;
@@ -95,7 +97,7 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 				      &len, &bad) == 0) {
 		take_config(target, len, reply->path_stat);
 	} else if (bad.kind == ERR_TRANSIENT) {
-		/* Half of it says nothing about what is there. */
+		/* Half an answer says nothing about the file. */
 		err_prefix(&bad, "read %s", target->order.wanted->instance.config_path);
 		job_request_failed(job, &bad);
 		return;
@@ -105,7 +107,7 @@ static void on_config_get(void *arg, const struct docker_reply *reply, const str
 	config_done(job, observed->config != NULL);
 }
 
-/* Whether size and mtime are those of the last reading. */
+/* True when size and time are still those of the text that was last read. */
 static bool is_unchanged(const struct job_target *target)
 {
 	const struct host_file *file = &target->result.observed.file;
@@ -113,7 +115,7 @@ static bool is_unchanged(const struct job_target *target)
 	return file->kind == HOST_FILE_REGULAR && memory_has_config(&target->memory, file->size, file->mtime);
 }
 
-/* An engine that mounts a file which is gone leaves a directory there: that one is empty. */
+/* An engine that mounts a missing file makes a directory in its place: such a directory is empty. */
 static bool may_be_the_engines(const struct job_target *target)
 {
 	return target->order.wanted->mounts_file && target->result.observed.file.kind == HOST_FILE_DIRECTORY;
@@ -125,19 +127,18 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 	struct job_target *target = job_current(job);
 	struct observed_instance *observed = &target->result.observed;
 
-	/* An engine that cannot mount a file which is gone says so with an error (and leaves a directory
-	 * there). */
+	/* An engine that cannot mount a missing file answers with an error (and makes a directory there). */
 	if (err && !(target->order.wanted->mounts_file && docker_usable(job->docker))) {
 		job_request_failed(job, err);
 		return;
 	}
 	if (err && job->step == CONFIG_HEAD) {
-		job->step = CONFIG_HEAD_AGAIN; /* or it was another mishap: that does not take two */
+		job->step = CONFIG_HEAD_AGAIN; /* ask again: any other trouble is over by then */
 		job_run(job);
 		return;
 	}
 	if (err) {
-		/* Another container can tell (job_look.c). */
+		/* A helper can tell (job_look.c). */
 		memory_doubt_config(&target->memory);
 		observed->config_in_doubt = true;
 		job->step = CONFIG_DONE;
@@ -158,40 +159,40 @@ static void on_config_head(void *arg, const struct docker_reply *reply, const st
 		job->step = CONFIG_GET;
 		job_run(job);
 	} else {
-		/* Nothing that HAProxy would get from us, whatever is in it. */
+		/* It is no file that we would have written: its content does not matter. */
 		memory_doubt_config(&target->memory);
 		config_done(job, observed->file.kind == HOST_FILE_REGULAR);
 	}
 }
 
 /*
- * The files beside the config. Their names tell their content, but whoever has
- * the host may have changed that: they are read when they are not as they were
- * when they were last read.
+ * The files that the config refers to. Their names follow from their content, but
+ * somebody on the host may have changed the content: a file is read again when its
+ * time is not the one of the last reading.
  */
 
-static const struct haproxy_file *beside_in_hand(const struct job *job)
+static const struct haproxy_file *companion_in_hand(const struct job *job)
 {
 	return &job->targets[job->target].order.wanted->files[(job->step - CONFIG_DONE) / 2];
 }
 
-static void beside_done(struct job *job, const char *lost)
+static void companion_done(struct job *job, const char *lost)
 {
 	struct job_target *target = job_current(job);
 
 	if (lost && !target->result.observed.lost_file)
-		target->result.observed.lost_file = xasprintf("%s is %s", beside_in_hand(job)->name, lost);
+		target->result.observed.lost_file = xasprintf("%s is %s", companion_in_hand(job)->name, lost);
 	job->step += job->step % 2 == CONFIG_DONE % 2 ? 2 : 1;
 	job_run(job);
 }
 
 static const char changed[] = "not as it was written";
 
-static void on_beside_get(void *arg, const struct docker_reply *reply, const struct err *err)
+static void on_companion_get(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
 	struct job_target *target = job_current(job);
-	const struct haproxy_file *file = beside_in_hand(job);
+	const struct haproxy_file *file = companion_in_hand(job);
 	struct host_file is = {0};
 	struct err bad;
 	char *text = NULL;
@@ -213,32 +214,32 @@ static void on_beside_get(void *arg, const struct docker_reply *reply, const str
 	} else {
 		FREE(target->memory.beside_seen);
 	}
-	beside_done(job, same ? NULL : changed);
+	companion_done(job, same ? NULL : changed);
 }
 
-static void on_beside_head(void *arg, const struct docker_reply *reply, const struct err *err)
+static void on_companion_head(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
-	const struct haproxy_file *file = beside_in_hand(job);
+	const struct haproxy_file *file = companion_in_hand(job);
 	struct host_file is = {0};
 
-	/* An engine that cannot mount a directory which is gone says so with an error; whether it is gone,
-	 * its socket tells (on_stats_dir). */
+	/* An engine that cannot mount a missing directory answers with an error. Whether the directory is
+	 * missing, its stats socket tells (on_stats_dir). */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
 		return;
 	}
 	if (err || reply->status == 404) {
-		beside_done(job, err ? NULL : "missing");
+		companion_done(job, err ? NULL : "missing");
 		return;
 	}
 	host_file_stat(&is, reply->path_stat);
 	if (is.kind != HOST_FILE_REGULAR || is.size != (int64_t)file->len ||
 	    (is.mode >= 0 && is.mode != BESIDE_MODE)) {
-		beside_done(job, changed);
+		companion_done(job, changed);
 	} else if (memory_has_beside(&job_current(job)->memory, file->name, is.mtime) &&
 		   !job->options.observe_only) {
-		beside_done(job, NULL);
+		companion_done(job, NULL);
 	} else {
 		job->step++;
 		job_run(job);
@@ -246,9 +247,9 @@ static void on_beside_head(void *arg, const struct docker_reply *reply, const st
 	host_file_clear(&is);
 }
 
-/* They are of interest while the config names them: with another one they are written anyway. */
-static enum step look_beside(struct job *job, struct job_target *target,
-			     const struct observed_container *view)
+/* The files matter only if the host's file is the wanted config: if it is not, all are written anyway. */
+static enum step look_at_companion(struct job *job, struct job_target *target,
+				   const struct observed_container *view)
 {
 	const struct wanted *wanted = target->order.wanted;
 	char *path;
@@ -256,11 +257,11 @@ static enum step look_beside(struct job *job, struct job_target *target,
 	if ((job->step - CONFIG_DONE) / 2 >= (int)wanted->files_n || !target->result.observed.config_exists ||
 	    strcmp(target->result.observed.config_sha256, wanted->config_sha256) != 0)
 		return STEP_NEXT;
-	path = haproxy_file_path(target->order.name, beside_in_hand(job)->name);
+	path = haproxy_file_path(target->order.name, companion_in_hand(job)->name);
 	if (job->step % 2 == CONFIG_DONE % 2)
-		docker_head_archive(job->docker, view->id, path, on_beside_head, job);
+		docker_head_archive(job->docker, view->id, path, on_companion_head, job);
 	else
-		docker_get_archive(job->docker, view->id, path, on_beside_get, job);
+		docker_get_archive(job->docker, view->id, path, on_companion_get, job);
 	free(path);
 	return STEP_WAIT;
 }
@@ -273,7 +274,7 @@ enum step job_look_at_config(struct job *job, struct job_target *target)
 	if (!view)
 		return STEP_NEXT;
 	if (job->step >= CONFIG_DONE)
-		return look_beside(job, target, view);
+		return look_at_companion(job, target, view);
 	if (job->step < CONFIG_GET)
 		docker_head_archive(job->docker, view->id, target->order.wanted->config_in_container,
 				    on_config_head, job);
@@ -298,9 +299,10 @@ enum step job_read_config(struct job *job, struct job_target *target)
 	return STEP_WAIT;
 }
 
-/* stats: what the running HAProxy itself says; and where it says nothing, why */
+/* stats: asks the running HAProxy; if it does not answer, finds out why */
 
-/* Who can do without other users on the host keeps them out: they could hold the socket's connections. */
+/* If our login on the host is root, no other user needs the socket's directory, and all others are kept out:
+ * they could use up the socket's connections. */
 int64_t job_run_dir_mode(const struct job *job)
 {
 	return job->options.as_root ? RUN_DIR_MODE_PRIVATE : RUN_DIR_MODE;
@@ -346,7 +348,7 @@ static int64_t stats_timeout_ms(const struct job *job)
 	return patient ? STATS_TIMEOUT_MS : STATS_HURRY_MS;
 }
 
-/* It may be as slow as one may be, and have had no time for that. */
+/* The HAProxy may only be slow: it was given STATS_HURRY_MS, and used all of it. */
 static bool was_hurried(const struct job *job, int64_t waited_ms)
 {
 	return !job->known_silent && stats_timeout_ms(job) == STATS_HURRY_MS && waited_ms >= STATS_HURRY_MS;
@@ -371,9 +373,10 @@ static void on_stats_dir(void *arg, const struct docker_reply *reply, const stru
 	struct host_file dir = {0};
 
 	/*
-	 * An engine that cannot mount a directory which is gone says so with an error.
-	 * It may have had another mishap: that is no reason to replace a container, so
-	 * only when the socket cannot be had either it is gone.
+	 * An engine that cannot mount a missing directory answers with an error. But
+	 * the error may have another reason, which must not lead to the replacement of
+	 * a container: so the directory counts as missing only if the engine has an
+	 * error for the socket as well.
 	 */
 	if (err && !docker_usable(job->docker)) {
 		job_request_failed(job, err);
@@ -408,14 +411,15 @@ static void on_stats_socket(void *arg, const struct docker_reply *reply, const s
 	job_run(job);
 }
 
-/* Who is asked: the balancer, or the successor that is all that runs of it. NULL: nobody. */
+/* The container whose HAProxy is asked: the current one, or the successor if nothing else of the balancer
+ * runs. NULL: there is none to ask. */
 static const struct observed_container *answerer(const struct job_target *target)
 {
 	const struct observed_container *asked = observed_answerer(&target->result.observed);
 
 	if (!target->order.wanted || !job_is_ours(target, asked) || !asked->token[0])
 		return NULL;
-	/* One that is paused does not answer, but whether it could can be seen. */
+	/* A paused container does not answer, but its socket shows whether it could. */
 	return asked->status == CONTAINER_RUNNING || asked->status == CONTAINER_PAUSED ? asked : NULL;
 }
 
@@ -428,11 +432,13 @@ static void judge_silence(struct job *job, struct job_target *target, int64_t no
 		job->waited_for_silent = true;
 	else
 		job->waited_ms += now - job->asked.ms;
-	/* What is missing will not come back; but somebody may take it away again and again. */
+	/* A missing socket does not come back, so the first successor is due at once; not the next ones,
+	 * since somebody may remove the socket again and again. */
 	observed->successor_due =
 		silence_is_due(silence, now) || (observed->stats == STATS_NO_SOCKET && silence->tries == 0);
 	observed->silence = silence_words(silence, observed->stats_error ? observed->stats_error : "");
-	/* Before it is called missing, or broken: HAProxy opens it a moment after its start. */
+	/* HAProxy opens its socket a moment after its start: until then it does not count as missing or
+	 * broken. */
 	if (silence_is_early(silence, now))
 		observed->stats = STATS_EARLY;
 }
@@ -494,7 +500,7 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 		docker_head_archive(job->docker, asked->id, path, on_stats_socket, job);
 		break;
 	default:
-		/* One that is paused cannot answer; what it lacks it will not have when it goes on. */
+		/* A paused HAProxy cannot answer; a missing socket will still be missing when it goes on. */
 		if (asked->status == CONTAINER_RUNNING)
 			note_silence(job, target, asked);
 		else
@@ -506,7 +512,7 @@ enum step job_ask_haproxy(struct job *job, struct job_target *target)
 	return STEP_WAIT;
 }
 
-/* image: asked for only when there is something to do. The wanted one, or the one of the container that
+/* image: looked at only when the plan has actions. It is the wanted image, or the image of the container that
  * stays. */
 
 const char *job_image_id(const struct job_target *target)
@@ -529,7 +535,7 @@ static void on_image(void *arg, const struct docker_reply *reply, const struct e
 		job_request_failed(job, err);
 		return;
 	}
-	/* Engines let go of an image that a container was made from (containerd's image store does). */
+	/* Engines may drop the image of a container that still exists (containerd's image store does). */
 	if (reply->status == 404 && job_image_id(target)) {
 		observed->image_lost = true;
 		job_run(job);

@@ -76,7 +76,7 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 	observed_container_free(next);
 }
 
-void job_retire_successor(struct job *job, struct job_target *target, const struct action *action)
+void job_undo_handover(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
 	docker_inspect(job->docker, action->container, on_inspected, job);
