@@ -48,8 +48,7 @@ struct daemon {
 	struct event *signals[3];
 	struct event *watchdog;
 	struct fleet_waiter loaded, reload;
-	bool settings_read; /* the last reload took the settings file; else the settings stayed as they were
-			     */
+	bool settings_read; /* the last reload has taken over the settings file */
 	bool reloading;     /* the settings have been read, the specs not yet */
 	bool reload_due;    /* a reload was asked for before the start was complete */
 	bool nothing_to_do; /* --once ends without a run, see once_has_nothing_to_do() */
@@ -448,8 +447,7 @@ static int run(struct daemon *daemon)
 	return daemon->exit_code;
 }
 
-/* Reports an error before the log is set up. The message may quote the command line, so it is made printable.
- */
+/* Reports an error before the log is set up. Made printable, since it may quote the command line. */
 static int refuse(const struct err *err)
 {
 	char *safe = text_printable(err->message, TEXT_LINE);

@@ -18,15 +18,13 @@ struct api {
 
 /* The argument of the handlers is a struct api. */
 extern const struct control_route api_routes[];
-/* For control_set_gate: a request is handled when all spec files that were written before it have been read.
- */
+/* For control_set_gate: a request is handled when all spec files written before it have been read. */
 void api_gate(void *arg, struct control_request *request,
 	      void (*handle)(void *arg, struct control_request *request));
 
 /* api_plan.c, api_state.c, api_metrics.c */
 void api_plan(void *arg, struct control_request *request);
-/* Answers POST /v1/reconcile?plan=ID: kicks the hosts if a plan made now has the same id, else answers 409.
- */
+/* Answers POST /v1/reconcile?plan=ID: kicks the hosts if a plan made now has the same id; else 409. */
 void api_apply_plan(const struct api *api, struct control_request *request);
 void api_state(void *arg, struct control_request *request);
 void api_metrics(void *arg, struct control_request *request);

@@ -231,8 +231,7 @@ static void rollouts(const struct api *api, FILE *out)
 	const struct spec_file *const *files = specs_files(fleet_specs(api->fleet), &n);
 	struct status_rollout status;
 
-	family(out, "apilb_rollout_hosts", "gauge",
-	       "Hosts of a rollout under way by what they have come to.");
+	family(out, "apilb_rollout_hosts", "gauge", "Hosts of a rollout under way by their state in it.");
 	for (size_t i = 0; i < n; i++) {
 		if (!rollouts_status(fleet_rollouts(api->fleet), files[i]->name, &status))
 			continue;

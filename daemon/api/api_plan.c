@@ -16,8 +16,7 @@
 #include "daemon/core/status.h"
 #include "daemon/rollout/rollouts.h"
 
-/* The id of a plan: the first characters of a SHA-256 of its actions and of the state that they follow from.
- */
+/* A plan's id: the first characters of a SHA-256 of its actions and of the state that they follow from. */
 #define PLAN_ID_CHARS 16
 
 struct row {

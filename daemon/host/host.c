@@ -271,8 +271,8 @@ static void tell_if_new(struct host *host, char **told, char *now, const char *t
 static void tell_found(struct host *host, const struct job *job)
 {
 	tell_if_new(host, &host->lookalikes, job_lookalikes(job), "lookalike",
-		    "copies of our labels, from somebody or from an image that was committed from a "
-		    "balancer: left alone, unless a balancer is to have that name");
+		    "copies of our labels, made by somebody or by an image that was committed from a "
+		    "balancer; left alone, unless a balancer is to have this name");
 	tell_if_new(host, &host->waiting, job_waiting(job), "stays",
 		    "no spec has it; it goes when what takes its place on this host is as wanted, and has a "
 		    "server that is up");
@@ -420,7 +420,8 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	if (instance_is_left_alone(instance) && !(host->observing && instance_revision(instance)->next))
 		return false;
 	*target = instance_target(instance, host->observing);
-	/* Looked at all the same: only its host tells whether it serves anybody, who would be waited for. */
+	/* The run looks at it even if its removal is held: only the host tells whether it serves anybody whom
+	 * a new balancer must wait for. */
 	order->held = has_to_stay(host, instance, removal);
 	order->displaced = displaced_by(host, instance);
 	order->drain_ms = drain_ms(host, instance, order);

@@ -139,8 +139,7 @@ void host_news(void *arg, const struct job_target *target, enum job_news news, c
 
 static void drop_removed(struct host *host, struct instance *instance, const struct job_target *target)
 {
-	/* A container that `state` names is looked for at each start: if it is gone already, nothing is told.
-	 */
+	/* A container that `state` names is looked for at each start: if it is gone, nothing is told. */
 	if (target->result.changed || !target->order.drop_id)
 		instance_tell(instance, host->context->events, LOG_LEVEL_INFO, "removed",
 			      target->result.changed ? "nothing of it is left on the host but its files"
@@ -177,8 +176,8 @@ static void tell_found(struct host *host, const struct instance *instance, enum 
 		[LOOK_NONE] = NULL,
 		[LOOK_KEEP] = NULL,
 		[LOOK_ADOPT] = "its host has what the spec wants already, which the store did not know",
-		[LOOK_LEAVE] = "its host has another version than the store knows, and keeps it until it is "
-			       "its turn to change",
+		[LOOK_LEAVE] = "its host has another version than the store knows, and keeps it until its "
+			       "turn to change",
 	};
 
 	if (words[look])

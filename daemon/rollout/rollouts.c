@@ -326,7 +326,7 @@ static void set_hold(struct spec_rollout *spec_rollout)
 	if (halted)
 		/* The reason may be long: it is said once, for the rollout, not for each balancer. */
 		spec_rollout->hold.why =
-			xasprintf("the rollout was %s, see there", rollout_stop_name(rollout->stop));
+			xasprintf("the rollout was %s: see the spec", rollout_stop_name(rollout->stop));
 	else
 		spec_rollout->hold.why =
 			xasprintf("%s: %s", rollout->paused ? "changes are paused" : "waits for its turn",
