@@ -23,6 +23,7 @@
 #include "daemon/fleet/fleet.h"
 #include "daemon/io/background.h"
 #include "daemon/io/clock.h"
+#include "daemon/io/ssh/ssh_secret.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/settings/settings.h"
 #include "daemon/specs/specs.h"
@@ -39,6 +40,7 @@ struct daemon {
 	struct event_base *base;
 	struct evdns_base *dns;
 	struct ssh_context ssh;
+	struct ssh_secrets *secrets;
 	char *known_hosts;
 	struct store *store;
 	struct events *events;
@@ -283,6 +285,7 @@ static int open_fleet(struct daemon *daemon, struct err *err)
 		.dns = daemon->dns,
 		.known_hosts = daemon->known_hosts,
 		.agent = getenv("SSH_AUTH_SOCK"),
+		.secrets = daemon->secrets,
 	};
 	daemon->fleet = fleet_new(&options, err);
 	return daemon->fleet ? 0 : -1;
@@ -348,6 +351,7 @@ static int start(struct daemon *daemon, struct err *err)
 							   EVDNS_BASE_NAMESERVERS_NO_DEFAULT);
 	if (!daemon->dns)
 		daemon->dns = evdns_base_new(daemon->base, 0);
+	daemon->secrets = ssh_secrets_new(daemon->base);
 	add_signals(daemon);
 	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
 		if (open_patiently(daemon, opens[i], err) != 0)
@@ -380,6 +384,7 @@ static void stop(struct daemon *daemon)
 	 * (libevent frees bufferevents in a later turn).
 	 */
 	fleet_free(daemon->fleet);
+	ssh_secrets_free(daemon->secrets);
 	events_free(daemon->events);
 	if (daemon->base)
 		event_base_loop(daemon->base, EVLOOP_NONBLOCK);

@@ -20,6 +20,7 @@
 #include "common/mem.h"
 #include "daemon/io/clock.h"
 #include "daemon/io/ssh/ssh.h"
+#include "daemon/io/ssh/ssh_secret.h"
 
 static struct {
 	const char *what;
@@ -574,7 +575,8 @@ int main(int argc, char **argv)
 				       .dns = evdns_base_new(base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
 									   EVDNS_BASE_DISABLE_WHEN_INACTIVE),
 				       .known_hosts = opt.known_hosts,
-				       .agent = opt.agent};
+				       .agent = opt.agent,
+				       .secrets = ssh_secrets_new(base)};
 	sessions = xcalloc(opt.sessions, sizeof(struct ssh *));
 	while (thing < sizeof(things) / sizeof(things[0]) && strcmp(things[thing].name, opt.what) != 0)
 		thing++;
@@ -597,6 +599,7 @@ int main(int argc, char **argv)
 		printf("peak_kb=%ld cpu_us=%ld\n", peak_kb(), cpu_us());
 	for (long i = 0; i < opt.sessions; i++)
 		ssh_free(sessions[i]);
+	ssh_secrets_free(context.secrets);
 	free(sessions);
 	evdns_base_free(context.dns, 0);
 	/* What libevent has put off until the next turn: the last of a freed stream. */

@@ -100,22 +100,22 @@ struct background *background_start(struct event_base *base, background_work *wo
 }
 
 /* Waits for the thread. True: it has returned, or there is none. */
-static bool ends_soon(const struct background *background)
+static bool ends_within(const struct background *background, int patience_ms)
 {
 	struct pollfd ended = {.fd = background->ended, .events = POLLIN};
 	int n = 1;
 
-	while (background->threaded && (n = poll(&ended, 1, BACKGROUND_PATIENCE_MS)) < 0 && errno == EINTR)
+	while (background->threaded && (n = poll(&ended, 1, patience_ms)) < 0 && errno == EINTR)
 		continue;
 	return n != 0;
 }
 
-bool background_cancel(struct background *background)
+static bool cancel(struct background *background, int patience_ms)
 {
 	if (!background)
 		return true;
 	atomic_store(&background->stop, true);
-	if (ends_soon(background)) {
+	if (ends_within(background, patience_ms)) {
 		join(background);
 		return true;
 	}
@@ -124,6 +124,16 @@ bool background_cancel(struct background *background)
 	background->next = abandoned;
 	abandoned = background;
 	return false;
+}
+
+bool background_cancel(struct background *background)
+{
+	return cancel(background, BACKGROUND_PATIENCE_MS);
+}
+
+bool background_leave(struct background *background)
+{
+	return cancel(background, 0);
 }
 
 bool background_is_left(void)

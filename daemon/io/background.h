@@ -32,6 +32,8 @@ struct background *background_start(struct event_base *base, background_work *wo
  */
 #define BACKGROUND_PATIENCE_MS 1000
 bool background_cancel(struct background *background);
+/* The same, but does not wait for the work at all. */
+bool background_leave(struct background *background);
 /* A thread still runs after background_cancel: the process must end with _exit(2), which frees nothing that
  * the thread uses. */
 bool background_is_left(void);

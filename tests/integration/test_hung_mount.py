@@ -6,7 +6,7 @@ import pytest
 
 from lab import spec
 from lab.daemon import BUILD
-from lab.fleet import deploy_local
+from lab.fleet import NAME, deploy_local
 from lab.proc import patience, wait_for
 
 SHIM = BUILD / "tests/hung_mount.so"
@@ -39,20 +39,13 @@ def all_specs(daemon, mount, certificate):
     return {}
 
 
-def one_spec(daemon, mount, certificate):
-    """By a link from the directory, whose own file system is well."""
-    (daemon.spec_dir / "local.yaml").symlink_to(mount.path / "local.yaml")
-    daemon.drop = lambda name, content: spec.write(mount.path / f"{name}.yaml", content)
-    return {}
-
-
 def ca_file(daemon, mount, certificate):
     file = mount.path / "ca.crt"
     file.write_text(certificate[0].read_text())
     return {"healthCheck": {"caFile": str(file)}}
 
 
-@pytest.mark.parametrize("lies", [all_specs, one_spec, ca_file], ids=lambda place: place.__name__)
+@pytest.mark.parametrize("lies", [all_specs, ca_file], ids=lambda place: place.__name__)
 def test_a_mount_that_hangs(make_daemon, mount, local, servers, certificate, lies):
     daemon = make_daemon(env=mount.env)
     more = lies(daemon, mount, certificate)
@@ -85,3 +78,26 @@ def test_a_mount_that_hangs(make_daemon, mount, local, servers, certificate, lie
     mount.answer()
     daemon.wait_converged(2)
     assert not trouble() and daemon.request("GET", "/healthz")[0] == 200
+
+
+def test_a_key_file_that_hangs(make_daemon, mount, hosts, servers):
+    """Its host cannot be reached, and that is said; another one is looked after."""
+    key = mount.path / "key"
+    key.write_bytes(hosts[0].keys["ed25519"].read_bytes())
+    key.chmod(0o600)
+    daemon = make_daemon(env=mount.env).start()
+    instances = [spec.instance(host) for host in hosts[:2]]
+    instances[0]["host"]["ssh"]["privateKeyFile"] = str(key)
+    daemon.drop("prod", spec.document(instances, servers))
+    daemon.wait_converged(2)
+
+    mount.hang()
+    daemon.restart()
+    hosts[1].engine.remove(NAME)
+    wait_for("the repair", lambda: hosts[1].engine.status(NAME) == "running", patience(20))
+    said = daemon.wait_error(hosts[0].address, "timed out after 2 s")
+    assert f"reading key file {key}: does its file system hang?" in said
+    daemon.restart()
+
+    mount.answer()
+    daemon.wait_converged(2)

@@ -15,10 +15,10 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "common/secret_file.h"
 #include "daemon/io/ssh/ssh_agent.h"
 #include "daemon/io/ssh/ssh_internal.h"
 #include "daemon/io/ssh/ssh_key.h"
+#include "daemon/io/ssh/ssh_secret.h"
 #include "daemon/io/ssh/ssh_wire.h"
 
 /* sshd's default for MaxAuthTries. */
@@ -28,10 +28,13 @@
 enum outcome { ACCEPTED, WAIT, REFUSED };
 
 struct ssh_auth {
-	char *allowed;   /* the host's list: "publickey,password" */
-	size_t way;      /* index in the table below */
-	char tried[512]; /* the ways that were refused, for the message if all are */
-	char *secret;    /* key or password in use */
+	char *allowed;              /* the host's list: "publickey,password" */
+	size_t way;                 /* index in the table below */
+	char tried[512];            /* the ways that were refused, for the message if all are */
+	char *secret;               /* key or password in use */
+	struct ssh_secret *reading; /* of the file that holds the secret; NULL: it is not read now */
+	struct err unreadable;      /* why the file cannot be read; ERR_NONE: no such error */
+	char reads[256];            /* the phase while the file is read */
 	struct ssh_agent *agent;
 	size_t agent_key;
 	size_t agent_tries;
@@ -59,6 +62,37 @@ static void drop_secret(struct ssh_auth *auth)
 {
 	secret_free(auth->secret);
 	auth->secret = NULL;
+	auth->unreadable.kind = ERR_NONE;
+}
+
+static void on_secret(void *arg, char *text, const struct err *err)
+{
+	struct ssh *s = arg;
+
+	s->auth->reading = NULL;
+	s->auth->secret = text;
+	if (!text)
+		s->auth->unreadable = *err;
+	ssh_wake(s);
+}
+
+/* ACCEPTED: it is there. Its file system may hang. */
+static enum outcome read_secret(struct ssh *s, const char *what, const char *path, enum secret_kind kind)
+{
+	struct ssh_auth *auth = s->auth;
+
+	if (auth->secret)
+		return ACCEPTED;
+	if (auth->unreadable.kind != ERR_NONE) {
+		note(auth, "%s %s", what, auth->unreadable.message);
+		return REFUSED;
+	}
+	if (!auth->reading) {
+		snprintf(auth->reads, sizeof(auth->reads), "reading %s %s: does its file system hang?", what,
+			 path);
+		auth->reading = ssh_secret_read(s->context->secrets, path, kind, on_secret, s);
+	}
+	return WAIT;
 }
 
 static bool can_sign_rsa(void)
@@ -127,14 +161,11 @@ static enum outcome try_key_text(struct ssh *s)
 
 static enum outcome try_key_file(struct ssh *s)
 {
+	enum outcome outcome = read_secret(s, "key file", s->settings.private_key_file, SECRET_KEY);
 	char name[256];
-	struct err err;
 
-	if (!s->auth->secret &&
-	    secret_file_read(s->settings.private_key_file, SECRET_KEY, true, &s->auth->secret, &err) < 0) {
-		note(s->auth, "key file %s", err.message);
-		return REFUSED;
-	}
+	if (outcome != ACCEPTED)
+		return outcome;
 	snprintf(name, sizeof(name), "key file %s", s->settings.private_key_file);
 	return try_key(s, name);
 }
@@ -266,30 +297,22 @@ static bool have_password(const struct ssh *s)
 	return s->settings.password || s->settings.password_file;
 }
 
-static int load_password(struct ssh *s)
+static enum outcome load_password(struct ssh *s)
 {
 	struct ssh_auth *auth = s->auth;
-	struct err err;
 
-	if (auth->secret)
-		return 0;
-	if (s->settings.password) {
+	if (!auth->secret && s->settings.password)
 		auth->secret = xstrdup(s->settings.password);
-		return 0;
-	}
-	if (secret_file_read(s->settings.password_file, SECRET_PASSWORD, true, &auth->secret, &err) < 0) {
-		note(auth, "password file %s", err.message);
-		return -1;
-	}
-	return 0;
+	return read_secret(s, "password file", s->settings.password_file, SECRET_PASSWORD);
 }
 
 static enum outcome try_password(struct ssh *s)
 {
+	enum outcome outcome = load_password(s);
 	int rc;
 
-	if (load_password(s) < 0)
-		return REFUSED;
+	if (outcome != ACCEPTED)
+		return outcome;
 	rc = libssh2_userauth_password_ex(s->session, s->settings.user, strlen(s->settings.user),
 					  s->auth->secret, strlen(s->auth->secret), NULL);
 	if (ssh_again(rc))
@@ -319,10 +342,11 @@ static void answer_cb(const char *name, int name_len, const char *instruction, i
 
 static enum outcome try_keyboard_interactive(struct ssh *s)
 {
+	enum outcome outcome = load_password(s);
 	int rc;
 
-	if (load_password(s) < 0)
-		return REFUSED;
+	if (outcome != ACCEPTED)
+		return outcome;
 	rc = libssh2_userauth_keyboard_interactive_ex(s->session, s->settings.user, strlen(s->settings.user),
 						      answer_cb);
 	if (ssh_again(rc))
@@ -415,6 +439,8 @@ enum ssh_step ssh_auth_step(struct ssh *s, struct err *err)
 
 const char *ssh_auth_phase(const struct ssh *s)
 {
+	if (s->auth && s->auth->reading)
+		return s->auth->reads;
 	return s->auth && s->auth->allowed && s->auth->way < WAYS_N ? ways[s->auth->way].phase
 								    : "authenticating";
 }
@@ -425,6 +451,7 @@ void ssh_auth_free(struct ssh *s)
 
 	if (!auth)
 		return;
+	ssh_secret_cancel(auth->reading);
 	drop_secret(auth);
 	ssh_agent_free(auth->agent);
 	free(auth->allowed);

@@ -3,7 +3,8 @@
  *
  *   ssh.c          a session's life: stream, phases, timers, loss
  *   ssh_hostkey.c  checks the host's key
- *   ssh_auth.c     proves who we are; ssh_agent.c talks to an agent, ssh_key.c reads key files
+ *   ssh_auth.c     proves who we are; ssh_agent.c talks to an agent, ssh_key.c tells kinds of keys
+ *   ssh_secret.c   reads key and password files
  *   ssh_open.c     opens channels, one at a time; ssh_look.c finds out why an opening was refused
  *   ssh_channel.c  carries bytes between open channels and their streams
  *   ssh_methods.c  decides which key exchanges, ciphers and MACs are offered

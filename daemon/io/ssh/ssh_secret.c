@@ -1,0 +1,180 @@
+#include "daemon/io/ssh/ssh_secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/mem.h"
+#include "daemon/io/background.h"
+
+/* One thread, with what it was given and what it has found. */
+struct reading {
+	struct ssh_secrets *secrets;
+	struct ssh_secret *secret; /* NULL: nobody wants it any more */
+	struct background *background;
+	char *path;
+	enum secret_kind kind;
+	char *text;
+	struct err err;
+	TAILQ_ENTRY(reading) entry;
+};
+
+struct ssh_secret {
+	struct ssh_secrets *secrets;
+	struct reading *reading; /* NULL: it waits for its turn */
+	char *path;
+	enum secret_kind kind;
+	ssh_secret_cb *done;
+	void *arg;
+	TAILQ_ENTRY(ssh_secret) entry;
+};
+
+struct ssh_secrets {
+	struct event_base *base;
+	TAILQ_HEAD(, ssh_secret) waiting;
+	TAILQ_HEAD(, reading) readings;
+	unsigned readings_n;
+};
+
+struct ssh_secrets *ssh_secrets_new(struct event_base *base)
+{
+	struct ssh_secrets *secrets = xcalloc(1, sizeof(*secrets));
+
+	secrets->base = base;
+	TAILQ_INIT(&secrets->waiting);
+	TAILQ_INIT(&secrets->readings);
+	return secrets;
+}
+
+static void reading_free(struct reading *reading)
+{
+	secret_free(reading->text);
+	free(reading->path);
+	free(reading);
+}
+
+static void secret_drop(struct ssh_secret *secret)
+{
+	free(secret->path);
+	free(secret);
+}
+
+void ssh_secrets_free(struct ssh_secrets *secrets)
+{
+	struct reading *reading;
+
+	if (!secrets)
+		return;
+	while ((reading = TAILQ_FIRST(&secrets->readings)) != NULL) {
+		TAILQ_REMOVE(&secrets->readings, reading, entry);
+		if (background_leave(reading->background))
+			reading_free(reading);
+	}
+	free(secrets);
+}
+
+static void read_file(void *arg, const atomic_bool *stop)
+{
+	struct reading *reading = arg;
+
+	(void)stop;
+	secret_file_read(reading->path, reading->kind, true, &reading->text, &reading->err);
+}
+
+/* Length of the directory's name, with its slash. */
+static size_t directory_len(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash - path + 1 : 0;
+}
+
+static bool is_busy(const struct ssh_secrets *secrets, const char *path)
+{
+	size_t len = directory_len(path);
+	const struct reading *reading;
+
+	TAILQ_FOREACH (reading, &secrets->readings, entry)
+		if (directory_len(reading->path) == len && strncmp(reading->path, path, len) == 0)
+			return true;
+	return false;
+}
+
+static void go_on(struct ssh_secrets *secrets);
+
+static void on_read(void *arg)
+{
+	struct reading *reading = arg;
+	struct ssh_secrets *secrets = reading->secrets;
+	struct ssh_secret *secret = reading->secret;
+	char *text = reading->text;
+	struct err err = reading->err;
+
+	TAILQ_REMOVE(&secrets->readings, reading, entry);
+	secrets->readings_n--;
+	if (secret)
+		reading->text = NULL;
+	reading_free(reading);
+	go_on(secrets);
+	if (!secret)
+		return;
+	secret->done(secret->arg, text, &err);
+	secret_drop(secret);
+}
+
+static void start(struct ssh_secret *secret)
+{
+	struct ssh_secrets *secrets = secret->secrets;
+	struct reading *reading = xcalloc(1, sizeof(*reading));
+
+	reading->secrets = secrets;
+	reading->secret = secret;
+	reading->path = xstrdup(secret->path);
+	reading->kind = secret->kind;
+	secret->reading = reading;
+	TAILQ_REMOVE(&secrets->waiting, secret, entry);
+	TAILQ_INSERT_TAIL(&secrets->readings, reading, entry);
+	secrets->readings_n++;
+	reading->background = background_start(secrets->base, read_file, reading, on_read, reading);
+}
+
+static void go_on(struct ssh_secrets *secrets)
+{
+	struct ssh_secret *secret, *next;
+
+	for (secret = TAILQ_FIRST(&secrets->waiting); secret; secret = next) {
+		next = TAILQ_NEXT(secret, entry);
+		if (secrets->readings_n == SSH_SECRET_THREADS)
+			return;
+		if (!is_busy(secrets, secret->path))
+			start(secret);
+	}
+}
+
+struct ssh_secret *ssh_secret_read(struct ssh_secrets *secrets, const char *path, enum secret_kind kind,
+				   ssh_secret_cb *done, void *arg)
+{
+	struct ssh_secret *secret = xcalloc(1, sizeof(*secret));
+
+	*secret = (struct ssh_secret){
+		.secrets = secrets,
+		.path = xstrdup(path),
+		.kind = kind,
+		.done = done,
+		.arg = arg,
+	};
+	TAILQ_INSERT_TAIL(&secrets->waiting, secret, entry);
+	go_on(secrets);
+	return secret;
+}
+
+void ssh_secret_cancel(struct ssh_secret *secret)
+{
+	if (!secret)
+		return;
+	if (secret->reading)
+		secret->reading->secret = NULL;
+	else
+		TAILQ_REMOVE(&secret->secrets->waiting, secret, entry);
+	secret_drop(secret);
+}
