@@ -13,8 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/file.h"
 #include "common/mem.h"
 #include "tests/fleet_lab.h"
+#include "tests/temp.h"
 #include "tests/suite.h"
 #include "tests/turned_clock.h"
 
@@ -674,6 +676,51 @@ START_TEST(half_a_spec_in_a_look_removes_nothing)
 }
 END_TEST
 
+static char *elsewhere, *whole;
+
+static void write_whole(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what, (void)arg;
+	write_text(elsewhere, whole);
+}
+
+static char *text_of_prod(size_t hosts)
+{
+	char *path = lab_spec_path("prod.yaml"), *text;
+	struct err err;
+
+	lab_write_prod(hosts, LAB_OLD, "");
+	ck_assert_int_eq(file_read(path, 1 << 20, &text, &err), 0);
+	free(path);
+	return text;
+}
+
+/* Nothing tells of what is written where a link leads; and its file system has a clock of its own. */
+START_TEST(half_a_spec_elsewhere_removes_nothing)
+{
+	char *half = text_of_prod(1), *path = lab_spec_path("prod.yaml");
+
+	elsewhere = temp_path("elsewhere");
+	whole = text_of_prod(HOSTS);
+	write_text(elsewhere, whole);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(symlink(elsewhere, path), 0);
+	lab_start();
+	lab_converge();
+	write_text(elsewhere, half);
+	event_base_once(lab.base, -1, EV_TIMEOUT, write_whole, NULL, &(struct timeval){.tv_usec = 50000});
+	fleet_load(lab.fleet);
+	expect_all_stays();
+	/* When it is the whole, it is taken. */
+	write_text(elsewhere, half);
+	LAB_UNTIL(lab_count(LAB_OLD) == 1);
+	FREE(elsewhere);
+	FREE(whole);
+	free(path);
+	free(half);
+}
+END_TEST
+
 START_TEST(a_file_that_is_in_no_listing_is_not_gone)
 {
 	begin();
@@ -765,6 +812,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_directory_that_is_gone_removes_nothing, 0, 2);
 	tcase_add_test(tcase, half_a_spec_at_a_start_removes_nothing);
 	tcase_add_loop_test(tcase, half_a_spec_in_a_look_removes_nothing, 0, 2);
+	tcase_add_test(tcase, half_a_spec_elsewhere_removes_nothing);
 	tcase_add_loop_test(tcase, a_file_that_is_in_no_listing_is_not_gone, 0, 2);
 	tcase_add_test(tcase, what_a_dropped_look_saw_is_not_meant);
 	tcase_add_test(tcase, a_directory_that_changes_in_every_look_is_read_all_the_same);

@@ -292,6 +292,15 @@ static void begin_look(struct fleet *fleet)
 
 /* Before a look: asking what has changed. */
 
+/* What has changed may be half of what is to come. Where the file system's clock is ours, its age tells;
+ * where it is not, what has changed is given its time once. */
+static bool may_be_half(const struct fleet *fleet, const struct watch_view *view)
+{
+	if (!fleet->due)
+		return view->changed;
+	return view->young || (view->changed && !watch_has_settled(fleet->watch));
+}
+
 static void on_answer(void *arg)
 {
 	struct fleet *fleet = arg;
@@ -300,7 +309,7 @@ static void on_answer(void *arg)
 	end_thread(fleet);
 	/* After a hang anything may have changed. */
 	fleet->due |= fleet->hangs;
-	if ((fleet->due ? view->young : view->changed) && !watch_settling(fleet->watch))
+	if (may_be_half(fleet, view) && !watch_settling(fleet->watch))
 		watch_settle(fleet->watch);
 	if (fleet->due && !(watch_settling(fleet->watch) && watch_is_patient(fleet->watch))) {
 		begin_look(fleet);

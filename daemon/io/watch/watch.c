@@ -185,6 +185,11 @@ bool watch_settling(struct watch *watch)
 	return is_settling(watch);
 }
 
+bool watch_has_settled(const struct watch *watch)
+{
+	return watch->unsettled_since_ms >= 0 && !is_settling(watch);
+}
+
 void watch_begin(struct watch *watch)
 {
 	if (watch->inotify >= 0)
