@@ -115,11 +115,15 @@ static void log_reloaded(const struct daemon *daemon, size_t hosts)
 static void on_reloaded(void *arg, bool loaded)
 {
 	struct daemon *daemon = arg;
+	const char *trouble;
 
 	daemon->reloading = false;
 	if (!loaded)
 		return;
 	log_reloaded(daemon, fleet_kick(daemon->fleet, NULL));
+	trouble = fleet_directory_error(daemon->fleet);
+	if (trouble)
+		log_warning(NULL, "the specs are those of before: %s", trouble);
 	sd_notify(0, "READY=1");
 }
 

@@ -63,7 +63,7 @@ def test_a_mount_that_hangs(make_daemon, mount, local, servers, certificate, lie
     assert daemon.request("GET", "/healthz")[0] == 503
     assert TOLD in daemon.ctl("plan").text
     daemon.process.child.send_signal(signal.SIGHUP)
-    daemon.wait("SIGHUP", lambda: "read again: settings" in daemon.log())
+    daemon.wait("SIGHUP", lambda: "the specs are those of before: spec directory" in daemon.log())
     content["apiLoadBalancers"].append(spec.direct("lb1", 7444))
     daemon.drop("local", content)
 
