@@ -282,7 +282,7 @@ def test_a_plan_that_is_out_of_date_is_not_run(make_daemon, hosts, servers):
     # The same container as before, and the same to do: the same plan.
     daemon.ctl("reconcile", f"--plan={plan}", "--wait")
     assert "garbage" not in hosts[0].read(CONFIG)
-    assert "no longer" in daemon.ctl("reconcile", f"--plan={plan}", expect=1).stderr
+    assert "is out of date" in daemon.ctl("reconcile", f"--plan={plan}", expect=1).stderr
 
 
 def test_the_same_actions_on_another_container_are_another_plan(make_daemon, hosts, servers):
