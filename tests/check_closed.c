@@ -7,6 +7,7 @@
 
 #include "common/file.h"
 #include "common/mem.h"
+#include "tests/suite.h"
 
 #define INCLUDE "#include \""
 #define INTERNAL "_internal.h"
@@ -97,14 +98,9 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("closed");
-	SRunner *runner = srunner_create(suite);
 	TCase *tests = tcase_create("closed");
-	int failed;
 
 	tcase_add_test(tests, nobody_looks_into_what_is_somebody_elses);
 	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "daemon/fleet/fleet_internal.h"
 #include "tests/fleet_lab.h"
+#include "tests/suite.h"
 #include "tests/temp.h"
 #include "tests/turned_clock.h"
 
@@ -327,8 +328,6 @@ int main(void)
 {
 	Suite *suite = suite_create("fleet_hangs");
 	TCase *tcase = tcase_create("fleet_hangs");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2 * MOMENTS);
@@ -339,9 +338,5 @@ int main(void)
 	tcase_add_loop_test(tcase, what_is_to_go_goes_after_a_start_with_a_directory_that_hangs, 0, MOMENTS);
 	tcase_add_test(tcase, who_asks_for_a_look_when_told_of_one_ends_nobody_elses_wait);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "daemon/core/found.h"
 #include "daemon/core/spec/spec.h"
+#include "tests/suite.h"
 
 enum { PEERS = 3 };
 
@@ -122,16 +123,10 @@ int main(void)
 {
 	Suite *suite = suite_create("found");
 	TCase *tcase = tcase_create("found");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tcase, fates, 0, sizeof(rows) / sizeof(rows[0]));
 	tcase_add_test(tcase, drain_times);
 	tcase_add_test(tcase, the_default_is_that_of_specs);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

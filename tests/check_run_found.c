@@ -13,9 +13,8 @@
 #include "common/names.h"
 #include "daemon/core/container_name.h"
 #include "tests/run_worlds.h"
+#include "tests/suite.h"
 #include "tests/turned_clock.h"
-
-#define N(table) (int)(sizeof(table) / sizeof((table)[0]))
 
 /* The store is lost, and the balancer has got another name meanwhile: nobody knows what it was made for. */
 static struct fake_container *add_orphan_at(struct place *place, const char *name, const char *spec,
@@ -488,8 +487,6 @@ int main(void)
 {
 	Suite *suite = suite_create("run_found");
 	TCase *tcase = tcase_create("run_found");
-	SRunner *runner;
-	int failed;
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_test(tcase, an_orphan_serves_until_what_its_spec_wants_does);
@@ -507,9 +504,5 @@ int main(void)
 	tcase_add_test(tcase, containers_of_one_name_go_in_one_run);
 	tcase_add_test(tcase, orphans_that_drain_are_in_nobodys_way);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return suite_run(suite);
 }

@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/mem.h"
 #include "daemon/core/spec/spec.h"
+#include "daemon/io/clock.h"
 #include "daemon/io/watch/watch.h"
 #include "tests/suite.h"
 #include "tests/temp.h"
@@ -156,14 +156,6 @@ static void begin(void)
 	ck_assert_ptr_null(watch_trouble(watch));
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void run_for(int ms)
 {
 	struct timeval tv = {ms / 1000, ms % 1000 * 1000};
@@ -175,10 +167,10 @@ static void run_for(int ms)
 /* Word must come, once, and then no more. */
 static void assert_told(void)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 
 	while (changes == 0) {
-		ck_assert_msg(now_ms() < limit, "no word of the change");
+		ck_assert_msg(clock_ms() < limit, "no word of the change");
 		run_for(50);
 	}
 	run_for(QUIET_MS);
@@ -655,7 +647,7 @@ static int64_t last_write_ms, longest_rest_ms;
 
 static void write_more(evutil_socket_t fd, short what, void *arg)
 {
-	int64_t rest_ms = now_ms() - last_write_ms;
+	int64_t rest_ms = clock_ms() - last_write_ms;
 
 	(void)fd;
 	(void)what;
@@ -663,21 +655,21 @@ static void write_more(evutil_socket_t fd, short what, void *arg)
 	if (rest_ms > longest_rest_ms)
 		longest_rest_ms = rest_ms;
 	put("a.yaml", "x");
-	last_write_ms = now_ms();
+	last_write_ms = clock_ms();
 }
 
 START_TEST(a_directory_that_never_rests_is_looked_at_after_a_second)
 {
 	struct event *writer = event_new(base, -1, EV_PERSIST, write_more, NULL);
 	struct timeval often = {0, 20000};
-	int64_t start = now_ms(), waited;
+	int64_t start = clock_ms(), waited;
 
 	begin();
 	last_write_ms = start;
 	event_add(writer, &often);
-	while (changes == 0 && now_ms() - start < LIMIT_MS)
+	while (changes == 0 && clock_ms() - start < LIMIT_MS)
 		run_for(50);
-	waited = now_ms() - start;
+	waited = clock_ms() - start;
 	event_free(writer);
 	ck_assert_int_eq(changes, 1);
 	if (start + waited - last_write_ms < WATCH_SETTLE_MS && longest_rest_ms < WATCH_SETTLE_MS) {
@@ -695,12 +687,12 @@ START_TEST(a_file_still_being_written_is_waited_for)
 	begin();
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
 	for (int i = 0; i < 5; i++) {
-		int64_t wrote = now_ms();
+		int64_t wrote = clock_ms();
 
 		ck_assert_int_eq(write(fd, "x", 1), 1);
 		run_for(WATCH_SETTLE_MS / 2);
 		/* On a machine that stood still it did rest. */
-		if (now_ms() - wrote < WATCH_SETTLE_MS) {
+		if (clock_ms() - wrote < WATCH_SETTLE_MS) {
 			ck_assert(watch_settling(watch));
 			ck_assert_int_eq(changes, 0);
 		}
@@ -1051,11 +1043,11 @@ END_TEST
 /* Nothing has changed any more since the last scan. */
 static void come_to_rest(void)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_ms() + LIMIT_MS;
 
 	scan();
 	while (settling(false)) {
-		ck_assert_msg(now_ms() < limit, "it never comes to rest");
+		ck_assert_msg(clock_ms() < limit, "it never comes to rest");
 		run_for(WATCH_SETTLE_MS / 4);
 		if (changes > 0)
 			scan();
@@ -1184,13 +1176,13 @@ START_TEST(a_file_elsewhere_is_waited_for_too)
 	come_to_rest();
 	fd = open(path, O_WRONLY | O_TRUNC);
 	for (int i = 0; i < 6; i++) {
-		int64_t wrote = now_ms();
+		int64_t wrote = clock_ms();
 
 		ck_assert_int_eq(write(fd, "x", 1), 1);
 		ck_assert(settling(false) || changes);
 		run_for(WATCH_SETTLE_MS / 2);
 		/* On a machine that stood still it did rest. */
-		if (now_ms() - wrote < WATCH_SETTLE_MS)
+		if (clock_ms() - wrote < WATCH_SETTLE_MS)
 			ck_assert_int_eq(changes, 0);
 		else
 			come_to_rest();
@@ -1284,12 +1276,12 @@ START_TEST(what_is_written_to_a_new_directory_is_waited_for)
 	make_dir();
 	fd = open(path, O_WRONLY | O_CREAT, 0600);
 	for (int i = 0; i < 6; i++) {
-		int64_t wrote = now_ms();
+		int64_t wrote = clock_ms();
 
 		ck_assert_int_eq(write(fd, "x", 1), 1);
 		run_for(WATCH_SETTLE_MS / 2);
 		/* On a machine that stood still it did rest. */
-		if (now_ms() - wrote < WATCH_SETTLE_MS)
+		if (clock_ms() - wrote < WATCH_SETTLE_MS)
 			ck_assert_int_eq(changes, 0);
 		changes = 0;
 	}
