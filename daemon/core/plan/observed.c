@@ -108,12 +108,9 @@ const char *observed_made_as(const struct observed_container *container)
 
 static bool mounts_at(struct json_object *mounts, const char *path)
 {
-	for (size_t i = 0; i < json_length(mounts); i++) {
-		const char *target = text_at(json_item(mounts, i), "/Destination");
-
-		if (target && strcmp(target, path) == 0)
+	for (size_t i = 0; i < json_length(mounts); i++)
+		if (text_equal(text_at(json_item(mounts, i), "/Destination"), path))
 			return true;
-	}
 	return false;
 }
 
@@ -125,7 +122,7 @@ static bool mounts_ours(const struct observed_container *container, struct json_
 {
 	const char *name = observed_made_as(container);
 	char *run = name ? xasprintf(HAPROXY_RUN_DIR "/%s", name) : NULL;
-	bool is_helper = container->role && strcmp(container->role, ROLE_HELPER) == 0;
+	bool is_helper = text_equal(container->role, ROLE_HELPER);
 	bool ours = run && (!mounts || mounts_at(mounts, run) ||
 			    (is_helper && mounts_at(mounts, HELPER_CONFIG_DIR)));
 
@@ -172,8 +169,7 @@ bool observed_inherits_labels(const struct observed_container *container, struct
 	 * LABEL_CONTAINER_SHA256 is the hash of a request with the image's name: a container that
 	 * we make from this image has another hash.
 	 */
-	return instance && container->instance && strcmp(instance, container->instance) == 0 &&
-	       strcmp(made_as, is_made_as) == 0;
+	return instance && text_equal(instance, container->instance) && strcmp(made_as, is_made_as) == 0;
 }
 
 struct observed_container *observed_from_list(struct json_object *entry)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 #include "daemon/io/clock.h"
 
 /* The kernel adds these by itself. IN_IGNORED and IN_UNMOUNT end a watch. */
@@ -246,7 +247,7 @@ static char *place_of(const struct watch_listing *listing)
 static int check_place(const struct watch *watch, const struct watch_listing *listing, struct err *err)
 {
 	char *place = place_of(listing);
-	bool same = watch->place && strcmp(watch->place, place) == 0;
+	bool same = text_equal(watch->place, place);
 
 	free(place);
 	if (listing->n > 0 || !watch->place || same || listing->said_empty)

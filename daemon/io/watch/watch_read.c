@@ -165,9 +165,7 @@ static void add_file(const struct reading *reading, const char *name)
 	 * so it does not count as removed yet. If it stays away, an event makes us look again. */
 	if (outcome == READ_VANISHED)
 		file.error = xstrdup("is being replaced or removed: it was there a moment ago");
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((listing->n & (listing->n - 1)) == 0)
-		listing->files = xreallocarray(listing->files, listing->n ? 2 * listing->n : 1, sizeof(file));
+	listing->files = xgrow(listing->files, listing->n, sizeof(file));
 	listing->files[listing->n++] = file;
 }
 
@@ -191,10 +189,7 @@ static int by_text(const void *a, const void *b)
 
 static void note_name(struct reading *reading, const char *name)
 {
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((reading->names_n & (reading->names_n - 1)) == 0)
-		reading->names = xreallocarray(reading->names, reading->names_n ? 2 * reading->names_n : 1,
-					       sizeof(*reading->names));
+	reading->names = xgrow(reading->names, reading->names_n, sizeof(*reading->names));
 	reading->names[reading->names_n++] = xstrdup(name);
 }
 

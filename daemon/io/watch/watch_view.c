@@ -105,10 +105,7 @@ void watch_ask(void *arg, const atomic_bool *stop)
 
 void watch_follow(struct watch_view *view, const char *path, const struct file_stamp *stamp)
 {
-	/* Room doubles: it is full when the number is a power of two. */
-	if ((view->followed_n & (view->followed_n - 1)) == 0)
-		view->followed = xreallocarray(view->followed, view->followed_n ? 2 * view->followed_n : 1,
-					       sizeof(*view->followed));
+	view->followed = xgrow(view->followed, view->followed_n, sizeof(*view->followed));
 	view->followed[view->followed_n++] = (struct watch_followed){.path = xstrdup(path), .stamp = *stamp};
 }
 
