@@ -292,8 +292,8 @@ static void begin_look(struct fleet *fleet)
 
 /* Before a look: asking what has changed. */
 
-/* What has changed may be half of what is to come. Where the file system's clock is ours, its age tells;
- * where it is not, what has changed is given its time once. */
+/* True when a change may be only half of what is being written. On a file system with our clock, the change's
+ * age tells; on one with another clock, the directory is given the time to settle once. */
 static bool may_be_half(const struct fleet *fleet, const struct watch_view *view)
 {
 	if (!fleet->due)

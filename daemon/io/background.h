@@ -32,7 +32,7 @@ struct background *background_start(struct event_base *base, background_work *wo
  */
 #define BACKGROUND_PATIENCE_MS 1000
 bool background_cancel(struct background *background);
-/* The same, but does not wait for the work at all. */
+/* The same as background_cancel, but without waiting for the work. */
 bool background_leave(struct background *background);
 /* A thread still runs after background_cancel: the process must end with _exit(2), which frees nothing that
  * the thread uses. */

@@ -27,7 +27,7 @@ struct ssh_context {
 	const char *known_hosts; /* path of the file of learned host keys (known_hosts.h), mode 0600; NULL:
 				    none */
 	const char *agent;       /* path of an agent's socket (SSH_AUTH_SOCK); NULL: none */
-	struct ssh_secrets *secrets; /* what reads key and password files (ssh_secret.h) */
+	struct ssh_secrets *secrets; /* reads key and password files (ssh_secret.h) */
 };
 
 struct ssh_callbacks {

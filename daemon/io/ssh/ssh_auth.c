@@ -32,9 +32,9 @@ struct ssh_auth {
 	size_t way;                 /* index in the table below */
 	char tried[512];            /* the ways that were refused, for the message if all are */
 	char *secret;               /* key or password in use */
-	struct ssh_secret *reading; /* of the file that holds the secret; NULL: it is not read now */
-	struct err unreadable;      /* why the file cannot be read; ERR_NONE: no such error */
-	char reads[256];            /* the phase while the file is read */
+	struct ssh_secret *reading; /* the read of the file that holds the secret; NULL: none is under way */
+	struct err unreadable;      /* why the file could not be read; kind ERR_NONE: it could */
+	char reads[256];            /* the text for ssh_phase() while the file is read */
 	struct ssh_agent *agent;
 	size_t agent_key;
 	size_t agent_tries;
@@ -76,7 +76,7 @@ static void on_secret(void *arg, char *text, const struct err *err)
 	ssh_wake(s);
 }
 
-/* ACCEPTED: it is there. Its file system may hang. */
+/* ACCEPTED: the secret has been read. WAIT: it is being read; the file system may hang. */
 static enum outcome read_secret(struct ssh *s, const char *what, const char *path, enum secret_kind kind)
 {
 	struct ssh_auth *auth = s->auth;

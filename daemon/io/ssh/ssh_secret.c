@@ -7,7 +7,7 @@
 #include "common/mem.h"
 #include "daemon/io/background.h"
 
-/* One thread, with what it was given and what it has found. */
+/* What one thread is given, and what it has read. It outlives a cancelled ssh_secret. */
 struct reading {
 	struct ssh_secrets *secrets;
 	struct ssh_secret *secret; /* NULL: nobody wants it any more */
@@ -81,7 +81,7 @@ static void read_file(void *arg, const atomic_bool *stop)
 	secret_file_read(reading->path, reading->kind, true, &reading->text, &reading->err);
 }
 
-/* Length of the directory's name, with its slash. */
+/* The length of the directory's part of the path, with its slash. */
 static size_t directory_len(const char *path)
 {
 	const char *slash = strrchr(path, '/');

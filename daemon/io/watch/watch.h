@@ -77,7 +77,7 @@ bool watch_settling(struct watch *watch);
 void watch_settle(struct watch *watch);
 /* False: the directory has been changing for WATCH_SETTLE_MAX_MS, so a look waits no longer. */
 bool watch_is_patient(const struct watch *watch);
-/* True when a change has settled and no look has begun since. */
+/* True when the directory has settled after a change, and no look has begun since. */
 bool watch_has_settled(const struct watch *watch);
 /* A look begins: it reads all changes until now; only later ones make the directory settle again. */
 void watch_begin(struct watch *watch);
