@@ -920,6 +920,42 @@ START_TEST(a_directory_unmounted_while_nobody_looked_is_not_an_empty_one)
 }
 END_TEST
 
+/* Its device and inode may be the numbers of the former one. */
+static void assert_not_emptied(void)
+{
+	assert_scan_fails("not mounted?");
+	restart();
+	assert_scan_fails("not mounted?");
+}
+
+START_TEST(another_file_system_of_the_same_kind_is_not_an_emptied_directory)
+{
+	mount_on_dir();
+	put("a.yaml", "x");
+	begin();
+	scan();
+	ck_assert_int_eq(umount(dir), 0);
+	mount_on_dir();
+	assert_not_emptied();
+	ck_assert_int_eq(umount(dir), 0);
+}
+END_TEST
+
+START_TEST(a_directory_made_anew_is_not_an_emptied_one)
+{
+	char *a = in_dir("a.yaml");
+
+	put("a.yaml", "x");
+	begin();
+	scan();
+	ck_assert_int_eq(unlink(a), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+	ck_assert_int_eq(mkdir(dir, 0755), 0);
+	assert_not_emptied();
+	free(a);
+}
+END_TEST
+
 START_TEST(what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory)
 {
 	begin();
@@ -1343,6 +1379,8 @@ int main(void)
 	     an_unmounted_directory_is_told_and_is_not_an_empty_one,
 	     a_directory_of_errors_is_not_the_one_that_is_meant,
 	     a_directory_unmounted_while_nobody_looked_is_not_an_empty_one,
+	     another_file_system_of_the_same_kind_is_not_an_emptied_directory,
+	     a_directory_made_anew_is_not_an_emptied_one,
 	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
 	     files_removed_while_nobody_looked_are_an_empty_directory,
 	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);

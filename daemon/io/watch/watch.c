@@ -239,18 +239,10 @@ void watch_expect(struct watch *watch, const char *place)
 	watch->place = xstrdup(place);
 }
 
-static char *place_of(const struct watch_listing *listing)
-{
-	return xasprintf("%ju:%ju", (uintmax_t)listing->dev, (uintmax_t)listing->ino);
-}
-
 static int check_place(const struct watch *watch, const struct watch_listing *listing, struct err *err)
 {
-	char *place = place_of(listing);
-	bool same = text_equal(watch->place, place);
-
-	free(place);
-	if (listing->n > 0 || !watch->place || same || listing->said_empty)
+	if (listing->n > 0 || !watch->place || text_equal(watch->place, listing->place) ||
+	    listing->said_empty)
 		return 0;
 	return err_set(err, ERR_PERMANENT,
 		       "spec directory %s is another one than before and holds no spec: not mounted? "
@@ -270,7 +262,7 @@ void watch_accept(struct watch *watch, const struct watch_listing *listing)
 		return;
 	FREE(watch->place);
 	if (listing->n > 0)
-		watch->place = place_of(listing);
+		watch->place = xstrdup(listing->place);
 }
 
 int watch_end(const struct watch *watch, const struct watch_listing *listing, struct err *err)

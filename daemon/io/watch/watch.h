@@ -52,9 +52,8 @@ struct watch_listing {
 	char **misnamed; /* warnings of files that seem to be meant as specs: "PATH is not read: WHY"; in
 			    order */
 	size_t misnamed_n;
-	struct err err; /* why the directory itself cannot be read; kind ERR_NONE: it can, and: */
-	dev_t dev;      /* device and inode tell which directory it is */
-	ino_t ino;
+	struct err err;  /* why the directory itself cannot be read; kind ERR_NONE: it can, and: */
+	char *place;     /* which directory it is, as a text */
 	bool said_empty; /* it holds WATCH_EMPTY_MARKER */
 	struct file_stamp stamp;
 };
@@ -88,8 +87,7 @@ const char *watch_trouble(const struct watch *watch);
 /*
  * Judges what was read. -1: the directory itself could not be read (it is gone or unmounted, or permission is
  * denied): nothing is known of its specs, which is not the same as no specs. A directory without specs counts
- * as unmounted, too, if it is not the directory (by device and inode) that last held specs, unless it holds
- * WATCH_EMPTY_MARKER.
+ * as unmounted, too, if it is not the directory that last held specs, unless it holds WATCH_EMPTY_MARKER.
  */
 int watch_end(const struct watch *watch, const struct watch_listing *listing, struct err *err);
 /* Accepts a listing that watch_end has let pass: from now on its directory is the one that last held specs,

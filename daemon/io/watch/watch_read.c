@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -247,6 +248,31 @@ static int list_all(struct reading *reading, const char *const *known)
 	return 0;
 }
 
+/*
+ * Which directory it is. The numbers of device and inode are given out again,
+ * often at once (ext4: mkdir after rmdir; tmpfs: any mount after another). What
+ * differs then is the generation in the handle that the kernel makes for NFS
+ * (name_to_handle_at(2)), and the time of birth; not every file system has them.
+ */
+static char *place_of(int dir, const struct stat *st)
+{
+	union {
+		struct file_handle head;
+		unsigned char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} handle = {.head = {.handle_bytes = MAX_HANDLE_SZ}};
+	struct statx birth;
+	char hex[2 * MAX_HANDLE_SZ + 1] = "";
+	int mount_id;
+
+	if (name_to_handle_at(dir, "", &handle.head, &mount_id, AT_EMPTY_PATH) == 0)
+		for (unsigned i = 0; i < handle.head.handle_bytes; i++)
+			snprintf(hex + 2 * (size_t)i, 3, "%02x", handle.bytes[sizeof(handle.head) + i]);
+	if (statx(dir, "", AT_EMPTY_PATH, STATX_BTIME, &birth) < 0 || !(birth.stx_mask & STATX_BTIME))
+		birth.stx_btime = (struct statx_timestamp){0};
+	return xasprintf("%ju:%ju %s %lld.%09u", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino, hex,
+			 (long long)birth.stx_btime.tv_sec, birth.stx_btime.tv_nsec);
+}
+
 /* Notes which directory was read, and checks that it has not been removed. */
 static int identify(const struct reading *reading)
 {
@@ -260,8 +286,7 @@ static int identify(const struct reading *reading)
 		errno = ENOENT;
 		return -1;
 	}
-	listing->dev = st.st_dev;
-	listing->ino = st.st_ino;
+	listing->place = place_of(dirfd(reading->dir), &st);
 	listing->said_empty =
 		faccessat(dirfd(reading->dir), WATCH_EMPTY_MARKER, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	return 0;
@@ -330,5 +355,6 @@ void watch_listing_clear(struct watch_listing *listing)
 	for (size_t i = 0; i < listing->misnamed_n; i++)
 		free(listing->misnamed[i]);
 	free(listing->misnamed);
+	free(listing->place);
 	memset(listing, 0, sizeof(*listing));
 }
