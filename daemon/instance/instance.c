@@ -28,8 +28,8 @@ static struct wanted *counted(struct wanted *wanted)
 	return wanted ? wanted_ref(wanted) : NULL;
 }
 
-/* The host decides first whether that is to be made true. A plan promises no more than the run that it stands
- * for, which asks the host first. */
+/* The host decides first whether this version is to be made true. A plan promises no more than the run that
+ * it stands for, which asks the host first. */
 static bool is_unproven(const struct instance *instance, const struct wanted *wanted, bool ahead)
 {
 	if (!wanted)
@@ -74,7 +74,7 @@ void instance_stay(struct instance *instance, const char *why)
 
 void instance_reached(struct instance *instance, const struct wanted *wanted, struct store *store)
 {
-	/* What is known of the file at another path is known until the run has learned of this one. */
+	/* The file at another path stays known until the run has learned of this one. */
 	if (instance->left_alone || instance_was_reached(instance))
 		return;
 	memory_turn_to_config(&instance->memory, wanted->instance.config_path);
@@ -95,7 +95,7 @@ void instance_tell_drift(struct instance *instance, struct events *events, const
 {
 	bool was_well = instance->verdict.phase == PHASE_CONVERGED;
 
-	/* What does not get mended is met again in each run. */
+	/* A drift that cannot be repaired is met again in each run. */
 	if (!text_equal(instance->told_drift, text))
 		instance_tell(instance, events, was_well ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, type, text);
 	instance_set_text(&instance->told_drift, text);
@@ -126,7 +126,7 @@ static bool note_error(struct instance_verdict *verdict, const struct err *err)
 	bool had = verdict->err.kind != ERR_NONE, has = err->kind != ERR_NONE;
 	bool same = had == has && (!has || strcmp(verdict->err.message, err->message) == 0);
 
-	/* Since when it is not as wanted, whatever the words are. */
+	/* The time since when the balancer is not as wanted, whatever the words are. */
 	if (!had || !has)
 		verdict->err_since_ms = has ? clock_now_ms() : 0;
 	verdict->attempts = has ? verdict->attempts + 1 : 0;
@@ -140,7 +140,7 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	struct instance_record *record = &instance->record;
 	const struct observed_container *current = target->result.observed.current;
 	const char *id = current ? current->id : NULL;
-	/* One that has to stay is known by its container, whatever that is called by now. */
+	/* A balancer that has to stay is known by its container, whatever that is called by now. */
 	bool unseen = !current && target->order.held;
 	bool differs = (!unseen && !text_equal(record->container_id, id)) || target->result.changed;
 
@@ -212,8 +212,7 @@ void instance_saw_files(struct instance *instance, const struct job_target *targ
 		memory_doubt_config(memory);
 }
 
-/* Judged, and right. That its host cannot be reached, or anything else goes wrong, says nothing against it.
- */
+/* The container was judged, and is right. An error says nothing against a container that was right before. */
 static void note_known(struct job_target *target)
 {
 	const struct observed_container *current = target->result.observed.current;
@@ -224,8 +223,8 @@ static void note_known(struct job_target *target)
 		memory_know(&target->memory, current->id);
 }
 
-/* What the run was for is not what is wanted by now: its verdict is of yesterday. Nor is it on what was in
- * force when it has found that the host has what comes next. */
+/* By now something else is wanted than the run was for: its verdict is outdated. Nor is the verdict on what
+ * was in force when it has found that the host has what comes next. */
 static bool is_outdated(const struct instance *instance, const struct job_target *target)
 {
 	return !wanted_same_work(target->order.wanted, instance->revision.in_force) ||
@@ -256,7 +255,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	}
 	new_error = note_error(verdict, err);
 
-	/* Why it has to stay is said before the run, and holds after it. */
+	/* The reason why the balancer has to stay is said before the run, and holds after it. */
 	if (!target || !target->order.held)
 		FREE(verdict->progress);
 	verdict->observed_at_ms = clock_now_ms();
@@ -266,7 +265,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 		FREE(instance->told_drift);
 		differs |= note_reverted(instance);
 	}
-	/* What only counts attempts is not worth a commit at each of them. */
+	/* A further attempt alone is not worth a commit. */
 	if (differs || new_error)
 		instance_store(instance, store);
 	tell_transition(instance, before, new_error, events);

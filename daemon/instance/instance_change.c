@@ -15,7 +15,7 @@ static void replace(struct wanted **to, struct wanted *wanted)
 	wanted_unref(before);
 }
 
-/* wanted: NULL for nothing. The same as it waited for before, also before a restart, is no edit. */
+/* wanted: NULL for none. The same next revision as before, also before a restart, is no edit. */
 static void set_next(struct instance *instance, struct wanted *wanted)
 {
 	const char *before = instance->record.next_version;
@@ -32,7 +32,7 @@ void instance_take_name(struct instance *instance, const struct wanted *wanted)
 {
 	struct instance_identity *identity = &instance->identity;
 
-	/* What was edited was another spec. */
+	/* The edit was one of the spec that had the balancer before. */
 	if (strcmp(identity->spec, wanted->spec) != 0)
 		instance->edited_later = false;
 	instance_set_text(&identity->id, wanted->instance.id);
@@ -40,7 +40,7 @@ void instance_take_name(struct instance *instance, const struct wanted *wanted)
 	identity->index = wanted->instance.index;
 }
 
-/* Neither differs in anything that the store has of it. */
+/* The store has both alike. */
 static bool is_recorded(const struct wanted *in_force, const struct wanted *wanted)
 {
 	if (in_force == wanted || !in_force || !wanted)
@@ -77,10 +77,10 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 	set_next(instance, NULL);
 	if (!wanted_same_version(revision->in_force, wanted))
 		instance_end_rollout(instance);
-	/* Should it be wanted again, its host may not be as it was. */
+	/* Should the balancer be wanted again, its host may not be as it was. */
 	if (!wanted)
 		instance->proven = revision->as_found = instance->edited_later = false;
-	/* It may have to stay for a while, with what it has. */
+	/* The balancer may have to stay for a while, as it is. */
 	if (!wanted && revision->in_force)
 		replace(&revision->former, revision->in_force);
 	instance->left_alone = instance->kept = false;
@@ -95,7 +95,7 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 	return change;
 }
 
-/* It was not wanted before, or its host has never been asked for anything. */
+/* The balancer was not wanted before, or its engine has never answered. */
 static bool has_nothing_in_force(const struct instance *instance)
 {
 	return !instance->revision.in_force || !instance_was_reached(instance);
@@ -107,7 +107,7 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 	bool is_new = has_nothing_in_force(instance);
 	bool edited = is_edit(instance, wanted) || (is_new && !instance->record.next_version);
 	const struct instance_change change = {
-		/* Known from before a restart: it is looked after like any other. */
+		/* A balancer that is known from before a restart is looked after like any other. */
 		.todo = (instance->left_alone && !is_new) ||
 			(revision->as_found && !wanted_same_work(revision->next, wanted)),
 		.edited = edited,
@@ -117,7 +117,7 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 	set_next(instance, wanted);
 	instance_take_name(instance, wanted);
 	FREE(instance->drop_id);
-	/* One that nothing is in force for yet is left alone. */
+	/* A balancer without anything in force yet is left alone. */
 	instance->left_alone = is_new;
 	instance->kept = false;
 	return change;
@@ -127,7 +127,7 @@ bool instance_drop(struct instance *instance, const char *container_id)
 {
 	bool news;
 
-	/* Once what comes next for it is nothing, it is the container's name only. */
+	/* Without any revision the instance stands for the container's name only. */
 	if (instance->revision.in_force || instance->revision.next)
 		instance_want(instance, NULL);
 	news = instance->left_alone || !text_equal(instance->drop_id, container_id);
@@ -151,8 +151,8 @@ void instance_leave(struct instance *instance)
 	instance->kept = false;
 }
 
-/* It has part in a rollout as one that has had its turn: what harms it is not brought to others. Nothing is
- * known that it could go back to. */
+/* The balancer has part in a rollout as if it had had its turn: what harms it is not brought to others.
+ * Nothing is known that it could go back to. */
 static void adopt(struct instance *instance, const struct observed_instance *observed)
 {
 	assert(instance->revision.next);
@@ -210,7 +210,7 @@ static enum rollout_verdict servers_verdict(const struct instance *instance)
 
 enum rollout_verdict instance_rollout_verdict(const struct instance *instance)
 {
-	/* Nothing is in force of it that could be looked at. */
+	/* Nothing of the balancer is in force that a run could judge. */
 	if (instance->left_alone)
 		return VERDICT_WELL;
 	switch (instance->verdict.phase) {

@@ -10,17 +10,17 @@
 #include "daemon/core/servers.h"
 #include "daemon/instance/instance.h"
 
-/* What else outlives the process: not what another part has already. */
+/* Columns of the row in the store that no other part has. */
 struct instance_record {
 	char *host_json; /* spec_host_to_json: how to reach it; holds secrets */
 	char *container_id;
 	char *image;
 	int64_t changed_at_ms;
-	char *next_version; /* `said` of what waits for its turn (struct wanted); NULL: nothing */
+	char *next_version; /* `said` of the next revision (struct wanted); NULL: there is none */
 	enum unit_state unit_state;
-	bool served; /* it had a server that was up before the change */
-	char *in_force,
-		*former; /* revisions as the store has them, until they are recalled; they hold secrets */
+	bool served; /* a server of the balancer was up before the change */
+	/* Revisions as the store has them, until instance_recall; they hold secrets. */
+	char *in_force, *former;
 };
 
 struct instance {
@@ -38,21 +38,22 @@ struct instance {
 	 * the host is asked first (core/first_look.h).
 	 */
 	bool proven;
-	bool left_alone;
-	bool kept;               /* no spec wants it any more, but that one's changes are paused */
+	bool left_alone;         /* see instance_is_left_alone */
+	bool kept;               /* no spec wants the balancer any more, but its spec is paused */
 	bool had_to_stay;        /* in the last run */
-	bool edited_later;       /* while it was left out of the rollout */
-	bool recalled_otherwise; /* what the store has of the memory was corrected, or not believed */
-	char *drop_id; /* nothing is in force: this container, which `state` names, goes as well; NULL: none
-			*/
-	char *told_drift; /* the last that was told, so that each is told once */
+	bool edited_later;       /* its spec was edited while the balancer was left out of the rollout */
+	bool recalled_otherwise; /* the store's text of the memory was corrected, or not believed */
+	/* Without a revision in force: this container, which `state` names, is removed as well; NULL: none.
+	 */
+	char *drop_id;
+	char *told_drift; /* the last drift that was told, so that each is told once */
 };
 
-/* In place of what *to is, which may be the same. */
+/* A copy of the text takes the place of *to. They may be the same pointer. */
 void instance_set_text(char **to, const char *text);
-/* It is called as this version says. */
+/* The balancer takes over the id, spec and index of this version. */
 void instance_take_name(struct instance *instance, const struct wanted *wanted);
-/* The record says that its host is just being brought to what is in force. */
+/* The record says that the host is just being brought to what is in force. */
 bool instance_is_under_way(const struct instance *instance);
 
 #endif

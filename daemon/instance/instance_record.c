@@ -8,7 +8,7 @@
 #include "daemon/instance/instance_internal.h"
 #include "daemon/io/clock.h"
 
-/* From a row. Each takes over what it is about. */
+/* From a row to the parts, each of which takes over its columns. */
 
 static void take(char **to, char **from)
 {
@@ -38,7 +38,7 @@ static void take_record(struct instance_record *record, struct store_instance *r
 	record->served = row->served;
 }
 
-/* A kind that there is none of, a newer one or nonsense, is one that is tried again at each resync. */
+/* An unknown kind of error, a newer one or nonsense, counts as one that is retried at each resync. */
 static void recall_error(struct instance_verdict *verdict, const struct store_instance *row)
 {
 	bool known = row->error_kind >= 0 && row->error_kind < ERR_KINDS;
@@ -152,7 +152,7 @@ void instance_free(struct instance *instance)
 	free(instance);
 }
 
-/* The revisions, which only whoever knows the owner and the host can read. */
+/* The revisions: to read them takes the owner and the host. */
 
 static int wanted_of(struct wanted **to, const struct instance *instance, const char *owner,
 		     const struct spec_host *host, const char *json, struct err *err)
@@ -163,7 +163,7 @@ static int wanted_of(struct wanted **to, const struct instance *instance, const 
 		return 0;
 	if (spec_instance_from_json(&stored, host, json, err) < 0)
 		return -1;
-	/* The name is what it is stored under. */
+	/* The name is part of the row's key. */
 	free(stored.name);
 	stored.name = xstrdup(instance->identity.name);
 	*to = wanted_new(owner, instance->identity.spec, &stored, NULL);
@@ -183,25 +183,25 @@ int instance_recall(struct instance *instance, const char *owner, const struct s
 		rc = -1;
 	if (revision->in_force) {
 		instance_take_name(instance, revision->in_force);
-		/* What waited was what is in force on paper: its host had something else. */
+		/* The next revision is what is in force by the record: the host had something else. */
 		revision->as_found = text_equal(record->next_version, revision->in_force->said);
 		if (revision->as_found)
 			revision->next = wanted_ref(revision->in_force);
 	} else {
-		/* One that leaves goes by the name that its container's label has. */
+		/* A balancer on its way out goes by the id that its container's label has. */
 		if (revision->former)
 			instance_take_name(instance, revision->former);
 		FREE(record->next_version);
 		record->unit_state = UNIT_OUT;
 	}
-	/* From here on they are written from what they stand for. */
+	/* From here on the row is written from the revisions. */
 	secret_free(record->in_force);
 	secret_free(record->former);
 	record->in_force = record->former = NULL;
 	return rc;
 }
 
-/* To a row. */
+/* From the parts to a row. */
 
 static char *json_of(const struct wanted *wanted)
 {
@@ -256,7 +256,7 @@ void instance_erase(const struct instance *instance, struct store *store)
 
 void instance_move(struct instance *instance, const struct spec_host *host, struct store *store)
 {
-	/* The URL is part of what it is stored under, and the user is part of the URL. */
+	/* The URL is part of the row's key, and the user is part of the URL. */
 	instance_erase(instance, store);
 	secret_free(instance->record.host_json);
 	instance->record.host_json = spec_host_to_json(host);

@@ -85,7 +85,7 @@ static const char *taken_over(const struct instance *instance)
 	return NULL;
 }
 
-/* Of what is wanted of it, or was. */
+/* Of the newest revision that is known. */
 const char *instance_binds(const struct instance *instance)
 {
 	const struct instance_revision *revision = &instance->revision;
