@@ -221,7 +221,7 @@ int main(void)
 
 	tcase_add_test(tar, entries_come_out_as_they_went_in);
 	tcase_add_test(tar, short_names_need_no_extension);
-	tcase_add_loop_test(tar, the_first_file_is_read, 0, sizeof(reads) / sizeof(*reads));
+	tcase_add_loop_test(tar, the_first_file_is_read, 0, N(reads));
 	tcase_add_test(tar, a_link_is_not_a_file);
 	tcase_add_test(tar, a_second_name_follows_the_file);
 	tcase_add_test(tar, a_directory_is_empty_or_not);

@@ -484,8 +484,7 @@ int main(void)
 	ADD(requests, a_request_is_answered, parameters_are_decoded, a_connection_serves_many_requests,
 	    a_request_may_come_byte_by_byte, head_gives_the_head_of_get, http_1_0_ends_with_the_connection,
 	    a_client_that_sends_no_more_still_gets_its_answer, the_largest_request_is_fine);
-	tcase_add_loop_test(errors, a_bad_request_is_told_what_is_wrong, 0,
-			    sizeof(bad_requests) / sizeof(*bad_requests));
+	tcase_add_loop_test(errors, a_bad_request_is_told_what_is_wrong, 0, N(bad_requests));
 	ADD(errors, too_much_is_refused_while_it_comes,
 	    a_second_request_before_the_answer_ends_the_connection_after_it);
 	ADD(later, an_answer_may_come_later, a_client_that_leaves_before_the_answer_is_gone,

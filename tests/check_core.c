@@ -61,8 +61,8 @@ static const char *const others[] = {
 
 START_TEST(what_differs_is_wanted_anew)
 {
-	struct wanted *wanted = wanted_of(SAME);
-	struct spec *other = spec_of(others[_i]);
+	struct wanted *wanted = parse_wanted(SAME);
+	struct spec *other = parse_spec(others[_i]);
 
 	ck_assert(!wanted_is_for(wanted, "prod", &other->instances[0], NULL));
 	spec_free(other);
@@ -72,8 +72,8 @@ END_TEST
 
 START_TEST(what_is_the_same_is_not_wanted_anew)
 {
-	struct wanted *wanted = wanted_of(SAME), *adopting;
-	struct spec *same = spec_of("# some lines\n# before\n" SAME);
+	struct wanted *wanted = parse_wanted(SAME), *adopting;
+	struct spec *same = parse_spec("# some lines\n# before\n" SAME);
 	struct spec_instance *instance = &same->instances[0];
 
 	ck_assert(wanted_is_for(wanted, "prod", instance, NULL));
@@ -111,7 +111,7 @@ static const struct {
 START_TEST(directory_is_mounted_unless_it_is_shared)
 {
 	char *yaml = xasprintf(COMMON "bindAddress: 127.0.0.1\nhostConfigPath: %s\n", mounts[_i].path);
-	struct wanted *wanted = wanted_of(yaml);
+	struct wanted *wanted = parse_wanted(yaml);
 
 	ck_assert_int_eq(wanted->mounts_file, mounts[_i].file);
 	ck_assert_str_eq(wanted->config_in_container, mounts[_i].in_container);
@@ -122,10 +122,10 @@ END_TEST
 
 START_TEST(container_hash_counts_what_needs_a_new_container)
 {
-	struct wanted *base = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
-	struct wanted *config = wanted_of(COMMON "bindAddress: 127.0.0.2\n");
-	struct wanted *image = wanted_of(COMMON "bindAddress: 127.0.0.1\nimage: haproxy:2.4\n");
-	struct wanted *path = wanted_of(COMMON "bindAddress: 127.0.0.1\nhostConfigPath: /etc/lb/x.cfg\n");
+	struct wanted *base = parse_wanted(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *config = parse_wanted(COMMON "bindAddress: 127.0.0.2\n");
+	struct wanted *image = parse_wanted(COMMON "bindAddress: 127.0.0.1\nimage: haproxy:2.4\n");
+	struct wanted *path = parse_wanted(COMMON "bindAddress: 127.0.0.1\nhostConfigPath: /etc/lb/x.cfg\n");
 
 	ck_assert_str_eq(base->container_sha256, config->container_sha256);
 	ck_assert_str_ne(base->config_sha256, config->config_sha256);
@@ -266,9 +266,9 @@ END_TEST
 
 START_TEST(state_shows_no_secrets)
 {
-	struct wanted *wanted = wanted_of("servers: ['10.0.0.1:6443']\nbindAddress: 127.0.0.1\n"
-					  "ssh: {address: node1, password: hunter2}\n"
-					  "apiLoadBalancers: [{}]\n");
+	struct wanted *wanted = parse_wanted("servers: ['10.0.0.1:6443']\nbindAddress: 127.0.0.1\n"
+					     "ssh: {address: node1, password: hunter2}\n"
+					     "apiLoadBalancers: [{}]\n");
 	struct json_object *state = state_entry_json(wanted, "abc", "running");
 	const char *text = json_object_to_json_string(state);
 
@@ -301,7 +301,7 @@ int main(void)
 	Suite *suite = suite_create("core");
 	TCase *all = tcase_create("core");
 
-	tcase_add_loop_test(all, what_differs_is_wanted_anew, 0, sizeof(others) / sizeof(*others));
+	tcase_add_loop_test(all, what_differs_is_wanted_anew, 0, N(others));
 	tcase_add_test(all, what_is_the_same_is_not_wanted_anew);
 	tcase_add_loop_test(all, directory_is_mounted_unless_it_is_shared, 0, N(mounts));
 	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);

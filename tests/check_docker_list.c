@@ -90,7 +90,7 @@ int main(void)
 	Suite *suite = suite_create("docker_list");
 	TCase *tests = tcase_create("docker_list");
 
-	tcase_add_loop_test(tests, cut_anywhere, 0, sizeof(rows) / sizeof(rows[0]));
+	tcase_add_loop_test(tests, cut_anywhere, 0, N(rows));
 	suite_add_tcase(suite, tests);
 	return suite_run(suite);
 }

@@ -187,8 +187,8 @@ int main(void)
 	TCase *parsing = tcase_create("parsing");
 	TCase *printing = tcase_create("printing");
 
-	tcase_add_loop_test(parsing, a_duration_that_go_reads, 0, sizeof(good) / sizeof(good[0]));
-	tcase_add_loop_test(parsing, a_duration_that_go_refuses, 0, sizeof(bad) / sizeof(bad[0]));
+	tcase_add_loop_test(parsing, a_duration_that_go_reads, 0, N(good));
+	tcase_add_loop_test(parsing, a_duration_that_go_refuses, 0, N(bad));
 	tcase_add_test(parsing, milliseconds_never_become_no_time_at_all);
 	tcase_add_test(printing, people_see_at_most_two_units);
 	suite_add_tcase(suite, parsing);

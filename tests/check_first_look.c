@@ -3,30 +3,23 @@
  * b and c differ in their servers, d and e besides in the container.
  */
 #include <check.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
 #include "daemon/core/first_look.h"
+#include "tests/some_spec.h"
 #include "tests/suite.h"
 
 static struct wanted *version(char letter)
 {
-	const struct spec_context context = {.have_agent = true};
 	char *text = xasprintf("servers: [\"10.0.0.%d:6443\"]\n"
 			       "image: haproxy:%d\n"
 			       "bindAddress: 127.0.0.1:7443\n"
 			       "apiLoadBalancers: [{host: {direct: {}}}]\n",
 			       letter - 'a' + 1, letter < 'd' ? 1 : letter);
-	struct spec_errors errors = {0};
-	struct spec *spec = spec_parse("test.yaml", text, strlen(text), &context, &errors);
-	struct wanted *wanted;
+	struct wanted *wanted = parse_wanted(text);
 
-	ck_assert_ptr_nonnull(spec);
-	wanted = wanted_new("apilb", "test", &spec->instances[0], NULL);
-	spec_free(spec);
-	spec_errors_clear(&errors);
 	free(text);
 	return wanted;
 }

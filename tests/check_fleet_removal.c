@@ -448,8 +448,6 @@ static const struct {
 	{other_name, LOSES_STORE},
 	{other_spec_and_name, LOSES_STORE},
 };
-#define RENAMINGS (int)(sizeof(renamings) / sizeof(renamings[0]))
-
 START_TEST(a_new_name_does_not_listen_before_it_has_a_server)
 {
 	char lb[65];
@@ -824,7 +822,7 @@ int main(void)
 	tcase_add_test(tcase, a_machine_with_two_names_keeps_what_serves);
 	tcase_add_loop_test(tcase, what_nobody_knows_takes_along_nothing_that_has_to_stay, 0,
 			    REFUSED_AND_CUT_OFF + 1);
-	tcase_add_loop_test(tcase, a_new_name_does_not_listen_before_it_has_a_server, 0, RENAMINGS);
+	tcase_add_loop_test(tcase, a_new_name_does_not_listen_before_it_has_a_server, 0, N(renamings));
 	tcase_add_test(tcase, what_is_first_on_its_host_needs_no_server);
 	tcase_add_test(tcase, what_state_names_and_is_gone_holds_up_no_first_one);
 	tcase_add_loop_test(tcase, who_serves_nobody_holds_up_no_new_name, 0, 6);

@@ -219,8 +219,7 @@ int main(void)
 	tcase_add_loop_test(tcase, balancers_move_to_another_file, 0, 2);
 	tcase_add_loop_test(tcase, a_file_that_is_removed_while_paused_removes_nothing, 0, 2);
 	tcase_add_loop_test(tcase, what_state_leaves_stays_where_its_name_is_wanted, 0, 2);
-	tcase_add_loop_test(tcase, hosts_where_nothing_is_done_are_not_waited_for, 0,
-			    (int)(sizeof(held) / sizeof(held[0])));
+	tcase_add_loop_test(tcase, hosts_where_nothing_is_done_are_not_waited_for, 0, (int)(N(held)));
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

@@ -1,10 +1,10 @@
 /* What becomes of a container that was found, as a table. */
 #include <check.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/core/found.h"
 #include "daemon/core/spec/spec.h"
+#include "tests/some_spec.h"
 #include "tests/suite.h"
 
 enum { PEERS = 3 };
@@ -107,13 +107,8 @@ END_TEST
 
 START_TEST(the_default_is_that_of_specs)
 {
-	static const char yaml[] =
-		"servers: ['192.0.2.1:6443']\nbindAddress: 192.0.2.9\napiLoadBalancers: [{}]\n";
-	const struct spec_context context = {.have_agent = true};
-	struct spec_errors errors = {0};
-	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
+	struct spec *spec = parse_spec(COMMON "bindAddress: 192.0.2.9\n");
 
-	ck_assert_ptr_nonnull(spec);
 	ck_assert_int_eq(spec->instances[0].timeouts.drain_ms, FOUND_DRAIN_MS);
 	spec_free(spec);
 }
@@ -124,7 +119,7 @@ int main(void)
 	Suite *suite = suite_create("found");
 	TCase *tcase = tcase_create("found");
 
-	tcase_add_loop_test(tcase, fates, 0, sizeof(rows) / sizeof(rows[0]));
+	tcase_add_loop_test(tcase, fates, 0, N(rows));
 	tcase_add_test(tcase, drain_times);
 	tcase_add_test(tcase, the_default_is_that_of_specs);
 	suite_add_tcase(suite, tcase);

@@ -12,8 +12,8 @@
 
 START_TEST(config_tells_its_own_generation)
 {
-	struct wanted *a = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
-	struct wanted *b = wanted_of(COMMON "bindAddress: 127.0.0.2\n");
+	struct wanted *a = parse_wanted(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *b = parse_wanted(COMMON "bindAddress: 127.0.0.2\n");
 	char *line =
 		xasprintf("description \"apilb %s %s\"\n", a->description.generation, a->description.binds);
 	struct haproxy_description loaded;
@@ -110,7 +110,7 @@ static const struct {
 START_TEST(config_has_line)
 {
 	char *yaml = xasprintf(COMMON "%s", config_lines[_i].yaml);
-	struct wanted *wanted = wanted_of(yaml);
+	struct wanted *wanted = parse_wanted(yaml);
 
 	ck_assert_msg(strstr(wanted->config, config_lines[_i].line) != NULL, "%s is not in\n%s",
 		      config_lines[_i].line, wanted->config);
@@ -135,9 +135,9 @@ END_TEST
 START_TEST(a_ca_lies_beside_the_config)
 {
 	static const char text[] = CA("");
-	struct wanted *wanted = wanted_of(COMMON "bindAddress: 127.0.0.1\nname: lb\n"
-						 "healthCheck:\n  ca: |\n" CA("    "));
-	struct wanted *without = wanted_of(COMMON "bindAddress: 127.0.0.1\nname: lb\n");
+	struct wanted *wanted = parse_wanted(COMMON "bindAddress: 127.0.0.1\nname: lb\n"
+						    "healthCheck:\n  ca: |\n" CA("    "));
+	struct wanted *without = parse_wanted(COMMON "bindAddress: 127.0.0.1\nname: lb\n");
 	char hash[SHA256_HEX_SIZE], *line;
 
 	sha256_hex(text, strlen(text), hash);
@@ -164,11 +164,11 @@ END_TEST
 /* Where it listens in the operator's own lines is a matter for a handover as well. */
 START_TEST(own_binds_count_as_binds)
 {
-	struct wanted *base = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *base = parse_wanted(COMMON "bindAddress: 127.0.0.1\n");
 	struct wanted *other =
-		wanted_of(COMMON "bindAddress: 127.0.0.1\nextraConfig: {frontend: option x}\n");
+		parse_wanted(COMMON "bindAddress: 127.0.0.1\nextraConfig: {frontend: option x}\n");
 	struct wanted *bind =
-		wanted_of(COMMON "bindAddress: 127.0.0.1\nextraConfig: {frontend: 'bind :7000'}\n");
+		parse_wanted(COMMON "bindAddress: 127.0.0.1\nextraConfig: {frontend: 'bind :7000'}\n");
 
 	ck_assert_str_eq(base->description.binds, other->description.binds);
 	ck_assert_str_ne(base->description.generation, other->description.generation);
@@ -209,7 +209,7 @@ static struct spec *spec_with(size_t n, const char *server)
 	for (size_t i = 0; i < n; i++)
 		fprintf(out, "- host: {ssh: {address: h%zu}}\n", i);
 	fclose(out);
-	spec = spec_of(text);
+	spec = parse_spec(text);
 	free(text);
 	return spec;
 }
@@ -247,7 +247,7 @@ static struct wanted *named(const char *bind)
 	char *yaml = xasprintf("servers: ['cp1.example:6443', '[fd00::1]:6443']\n"
 			       "bindAddress: %s\napiLoadBalancers: [{}]\n",
 			       bind);
-	struct wanted *wanted = wanted_of(yaml);
+	struct wanted *wanted = parse_wanted(yaml);
 
 	free(yaml);
 	return wanted;
@@ -307,7 +307,7 @@ START_TEST(more_names_may_take_longer_to_look_up)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char *yaml = xasprintf("servers: [%s]\nbindAddress: '::1'\napiLoadBalancers: [{}]\n",
 				       cases[i].servers);
-		struct wanted *wanted = wanted_of(yaml);
+		struct wanted *wanted = parse_wanted(yaml);
 
 		ck_assert_int_eq(haproxy_look_up_max_s(&wanted->instance), cases[i].s);
 		wanted_unref(wanted);
@@ -336,7 +336,7 @@ END_TEST
 
 START_TEST(without_names_nothing_is_said_of_resolving)
 {
-	struct wanted *wanted = wanted_of(COMMON "bindAddress: 127.0.0.1\n");
+	struct wanted *wanted = parse_wanted(COMMON "bindAddress: 127.0.0.1\n");
 
 	ck_assert_ptr_null(strstr(wanted->config, "resolv"));
 	ck_assert_ptr_null(strstr(wanted->config, "RES_OPTIONS"));

@@ -137,7 +137,7 @@ START_TEST(a_kind_tells_what_may_be_written_over)
 }
 END_TEST
 
-#define LOOP(tests, test, table) tcase_add_loop_test(tests, test, 0, sizeof(table) / sizeof(table[0]))
+#define LOOP(tests, test, table) tcase_add_loop_test(tests, test, 0, N(table))
 
 int main(void)
 {

@@ -340,7 +340,7 @@ int main(void)
 	tcase_add_test(known, a_changed_key_is_shown_with_its_old_fingerprint);
 	tcase_add_test(known, fingerprints_are_those_of_ssh_keygen);
 	tcase_add_test(known, the_known_types_of_a_host);
-	tcase_add_loop_test(known, a_type_is_one_word, 0, sizeof(types) / sizeof(types[0]));
+	tcase_add_loop_test(known, a_type_is_one_word, 0, N(types));
 	tcase_add_loop_test(known, what_is_written_is_found_again, 0, N(lines));
 	tcase_add_loop_test(private, kinds_of_private_keys, 0, N(keys));
 	suite_add_tcase(suite, known);

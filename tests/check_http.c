@@ -833,7 +833,7 @@ int main(void)
 	tcase_add_loop_test(bytes, a_long_reply_comes_in_short_pieces, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_header_has_no_nul, 0, WIRE_KINDS);
 	tcase_add_loop_test(bytes, a_large_reply_comes_whole, 0, WIRE_KINDS);
-	tcase_add_loop_test(bytes, a_request_goes_over_the_wire, 0, sizeof(requests) / sizeof(*requests));
+	tcase_add_loop_test(bytes, a_request_goes_over_the_wire, 0, N(requests));
 	suite_add_tcase(suite, bytes);
 
 	tcase_add_loop_test(rules, requests_go_one_after_the_other, 0, WIRE_KINDS);

@@ -1,8 +1,6 @@
 /* What a balancer remembers from one run to the next. */
 #include <check.h>
-#include <event2/event.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "common/mem.h"
@@ -10,6 +8,7 @@
 #include "daemon/instance/instance_internal.h"
 #include "daemon/io/clock.h"
 #include "tests/one_balancer.h"
+#include "tests/some_spec.h"
 #include "tests/suite.h"
 
 /* A run has seen this container, and judged so. */
@@ -373,16 +372,11 @@ START_TEST(one_that_leaves_has_its_id_after_a_restart)
 				   "apiLoadBalancers: [{name: lb, bindAddress: 10.0.0.9}]\n"
 				   "ssh: {address: 10.0.0.9, password: x}\n"
 				   "servers: ['10.0.0.1:6443']\n";
-	const struct spec_context context = {.have_agent = true};
-	struct spec_errors errors = {0};
-	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
-	struct wanted *wanted;
+	struct wanted *wanted = parse_wanted(yaml);
 	struct store_instance *rows;
 	struct err err;
 	size_t n;
 
-	ck_assert_ptr_nonnull(spec);
-	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
 	instance_want(instance, wanted);
 	ck_assert_str_eq(instance_identity(instance)->id, "prod/10.0.0.9/lb");
 	instance_want(instance, NULL);
@@ -391,12 +385,11 @@ START_TEST(one_that_leaves_has_its_id_after_a_restart)
 	ck_assert_uint_eq(n, 1);
 	instance_free(instance);
 	instance = instance_new(&rows[0]);
-	ck_assert_int_eq(instance_recall(instance, "apilb", &spec->instances[0].host, &err), 0);
+	ck_assert_int_eq(instance_recall(instance, "apilb", &wanted->instance.host, &err), 0);
 	ck_assert_ptr_null(instance_revision(instance)->in_force);
 	ck_assert_str_eq(instance_identity(instance)->id, "prod/10.0.0.9/lb");
 	store_instances_free(rows, n);
 	wanted_unref(wanted);
-	spec_free(spec);
 }
 END_TEST
 
@@ -409,18 +402,16 @@ int main(void)
 	tcase_add_test(tcase, what_was_right_stays_known_whatever_goes_wrong);
 	tcase_add_test(tcase, what_was_not_judged_right_is_not_known);
 	tcase_add_loop_test(tcase, a_verdict_is_on_what_a_version_says, 0, SAYS_ANOTHER_VERSION + 1);
-	tcase_add_loop_test(tcase, a_start_knows_what_the_store_says_no_ill_of, 0,
-			    (int)(sizeof(records) / sizeof(records[0])));
+	tcase_add_loop_test(tcase, a_start_knows_what_the_store_says_no_ill_of, 0, (int)(N(records)));
 	tcase_add_test(tcase, a_run_without_a_verdict_is_not_forgotten);
 	tcase_add_test(tcase, a_run_without_a_verdict_is_written_down);
 	tcase_add_loop_test(tcase, a_restart_forgets_neither_silence_nor_what_was_in_vain, 0, 2);
 	tcase_add_test(tcase, what_has_passed_is_not_recalled);
-	tcase_add_loop_test(tcase, what_of_a_silence_is_corrected_is_written_down, 0,
-			    (int)(sizeof(silences) / sizeof(silences[0])));
+	tcase_add_loop_test(tcase, what_of_a_silence_is_corrected_is_written_down, 0, (int)(N(silences)));
 	tcase_add_loop_test(tcase, an_error_of_a_kind_that_nobody_knows_is_one_all_the_same, 0,
-			    (int)(sizeof(error_kinds) / sizeof(error_kinds[0])));
+			    (int)(N(error_kinds)));
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
-			    (int)(sizeof(rows_of_others) / sizeof(rows_of_others[0])));
+			    (int)(N(rows_of_others)));
 	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);
 	tcase_add_test(tcase, who_has_just_started_says_nothing_yet);
 	tcase_add_test(tcase, who_has_to_stay_is_known_by_its_container);

@@ -214,7 +214,7 @@ int main(void)
 	Suite *suite = suite_create("json");
 	TCase *tests = tcase_create("json");
 
-	tcase_add_loop_test(tests, strict, 0, sizeof(texts) / sizeof(texts[0]));
+	tcase_add_loop_test(tests, strict, 0, N(texts));
 	tcase_add_test(tests, limits);
 	tcase_add_test(tests, readers);
 	tcase_add_test(tests, the_last_of_two);

@@ -315,21 +315,17 @@ int main(void)
 	Suite *suite = suite_create("observed_stats");
 	TCase *all = tcase_create("observed_stats");
 
-	tcase_add_loop_test(all, several_addresses_are_one_server, 0, sizeof(several) / sizeof(several[0]));
+	tcase_add_loop_test(all, several_addresses_are_one_server, 0, N(several));
 	tcase_add_test(all, other_servers_are_other_servers);
-	tcase_add_loop_test(all, untested_servers_without_an_address_are_none, 0,
-			    sizeof(backups) / sizeof(backups[0]));
-	tcase_add_loop_test(all, who_has_a_server_up_serves_somebody, 0,
-			    sizeof(serving) / sizeof(serving[0]));
+	tcase_add_loop_test(all, untested_servers_without_an_address_are_none, 0, N(backups));
+	tcase_add_loop_test(all, who_has_a_server_up_serves_somebody, 0, N(serving));
 	tcase_add_test(all, who_drains_says_so);
 	tcase_add_test(all, stats_tell_version_generation_and_servers);
 	tcase_add_loop_test(all, what_is_no_answer_is_a_failure, 0, N(not_stats));
 	tcase_add_test(all, who_answers_too_much_is_not_listened_to_for_ever);
-	tcase_add_loop_test(all, an_endless_line_is_not_haproxys, 0,
-			    sizeof(endless_lines) / sizeof(endless_lines[0]));
+	tcase_add_loop_test(all, an_endless_line_is_not_haproxys, 0, N(endless_lines));
 	tcase_add_test(all, more_info_than_haproxy_has_is_not_read);
-	tcase_add_loop_test(all, more_columns_than_haproxy_has_are_not_read, 0,
-			    sizeof(wide) / sizeof(wide[0]));
+	tcase_add_loop_test(all, more_columns_than_haproxy_has_are_not_read, 0, N(wide));
 	tcase_add_test(all, a_second_header_changes_no_column);
 	suite_add_tcase(suite, all);
 	return suite_run(suite);

@@ -10,6 +10,7 @@
 #include "daemon/core/container_name.h"
 #include "daemon/core/plan/plan.h"
 #include "tests/golden.h"
+#include "tests/some_spec.h"
 #include "tests/suite.h"
 
 #define OWNER "apilb"
@@ -280,19 +281,12 @@ static char *plan_text(const struct plan *plan)
 
 static struct wanted *wanted_from(const char *dir, bool *removal)
 {
-	const struct spec_context context = {.have_agent = true};
-	struct spec_errors errors = {0};
 	char *yaml = golden_read(dir, "spec.yaml");
 	struct wanted *wanted;
-	struct spec *spec;
 
 	ck_assert_msg(yaml != NULL, "%s has no spec.yaml", dir);
-	spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
-	ck_assert_msg(spec != NULL, "%s: %s", dir, errors.n ? spec_error_text(&errors.v[0]) : "");
-	ck_assert_uint_gt(spec->instances_n, 0);
-	wanted = wanted_new(OWNER, spec->name, &spec->instances[0], NULL);
+	wanted = parse_wanted(yaml);
 	*removal = strncmp(yaml, "# removed", 9) == 0;
-	spec_free(spec);
 	free(yaml);
 	return wanted;
 }

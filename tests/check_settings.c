@@ -374,11 +374,9 @@ int main(void)
 	tcase_add_test(tcase, defaults_hold_where_nothing_is_said);
 	tcase_add_test(tcase, every_key_of_the_file_counts);
 	tcase_add_test(tcase, every_option_wins_over_the_file);
-	tcase_add_loop_test(tcase, a_bad_option_is_named_with_what_is_allowed, 0,
-			    sizeof(bad_lines) / sizeof(*bad_lines));
+	tcase_add_loop_test(tcase, a_bad_option_is_named_with_what_is_allowed, 0, N(bad_lines));
 	tcase_add_test(tcase, an_owner_is_a_label_value);
-	tcase_add_loop_test(tcase, a_bad_file_is_named_with_line_and_column, 0,
-			    sizeof(bad_files) / sizeof(*bad_files));
+	tcase_add_loop_test(tcase, a_bad_file_is_named_with_line_and_column, 0, N(bad_files));
 	tcase_add_test(tcase, files_that_say_nothing_are_fine);
 	tcase_add_test(tcase, a_file_that_is_named_must_be_there_and_readable);
 	tcase_add_test(tcase, a_reload_takes_what_can_change_and_names_what_cannot);

@@ -288,7 +288,7 @@ int main(void)
 	Suite *suite = suite_create("silence");
 	TCase *tcase = tcase_create("silence");
 
-	tcase_add_loop_test(tcase, a_life, 0, sizeof(lives) / sizeof(lives[0]));
+	tcase_add_loop_test(tcase, a_life, 0, N(lives));
 	tcase_add_test(tcase, tries_come_once_an_hour_at_last);
 	tcase_add_test(tcase, a_restart_is_no_word);
 	tcase_add_test(tcase, a_word_after_a_restart_ends_it);

@@ -709,7 +709,7 @@ int main(void)
 	TCase *tcase = tcase_create("specs");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_loop_test(tcase, who_fits_gets_in, 0, sizeof(rows) / sizeof(*rows));
+	tcase_add_loop_test(tcase, who_fits_gets_in, 0, N(rows));
 	tcase_add_test(tcase, the_error_stands_at_the_one_who_came_later);
 	tcase_add_test(tcase, a_new_login_counts_when_all_files_of_the_host_have_it);
 	tcase_add_test(tcase, an_empty_list_needs_something_recorded);
@@ -719,8 +719,7 @@ int main(void)
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("recalled");
 	tcase_add_checked_fixture(tcase, temp_make, temp_remove);
-	tcase_add_loop_test(tcase, what_was_in_force_stays_so_under_newer_rules, 0,
-			    sizeof(once_good) / sizeof(*once_good));
+	tcase_add_loop_test(tcase, what_was_in_force_stays_so_under_newer_rules, 0, N(once_good));
 	tcase_add_loop_test(tcase, a_file_that_a_spec_names_is_not_read_at_a_start, 0, 2);
 	tcase_add_test(tcase, what_is_in_force_of_a_balancer_is_read_back_under_newer_rules);
 	suite_add_tcase(suite, tcase);

@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "daemon/core/spec/spec.h"
 #include "daemon/io/clock.h"
+#include "tests/some_spec.h"
 #include "tests/temp.h"
 
 struct event_base *base;
@@ -19,19 +20,12 @@ char some_version[SHA256_HEX_SIZE]; /* of what is wanted */
 
 struct wanted *some_wanted(void)
 {
-	static const char yaml[] = "image: haproxy:3.0\n"
-				   "apiLoadBalancers: [{name: lb, host: {direct: {}}}]\n"
-				   "bindAddress: 127.0.0.1:7443\n"
-				   "servers: ['10.0.0.1:6443']\n";
-	const struct spec_context context = {.have_agent = true};
-	struct spec_errors errors = {0};
-	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
-	struct wanted *wanted;
+	struct wanted *wanted = parse_wanted("image: haproxy:3.0\n"
+					     "apiLoadBalancers: [{name: lb, host: {direct: {}}}]\n"
+					     "bindAddress: 127.0.0.1:7443\n"
+					     "servers: ['10.0.0.1:6443']\n");
 
-	ck_assert_ptr_nonnull(spec);
-	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
 	memcpy(some_version, wanted->version, sizeof(some_version));
-	spec_free(spec);
 	return wanted;
 }
 

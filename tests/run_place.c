@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "daemon/core/spec/spec.h"
 #include "daemon/io/clock.h"
+#include "tests/some_spec.h"
 #include "tests/turned_clock.h"
 
 const struct mishap mishaps[MISHAPS] = {
@@ -25,8 +26,6 @@ const struct mishap mishaps[MISHAPS] = {
 struct wanted *wanted_named(const char *name, const char *path, const char *image, const char *port,
 			    const char *servers)
 {
-	const struct spec_context context = {.have_agent = true};
-	struct spec_errors errors = {0};
 	char *yaml = xasprintf("image: %s\n"
 			       "apiLoadBalancers:\n"
 			       "- name: %s\n"
@@ -35,12 +34,8 @@ struct wanted *wanted_named(const char *name, const char *path, const char *imag
 			       "  hostConfigPath: %s\n"
 			       "  servers: [%s]\n",
 			       image, name, port, path, servers);
-	struct spec *spec = spec_parse("prod.yaml", yaml, strlen(yaml), &context, &errors);
-	struct wanted *wanted;
+	struct wanted *wanted = parse_wanted(yaml);
 
-	ck_assert_msg(spec != NULL, "%s", errors.n ? spec_error_text(&errors.v[0]) : "");
-	wanted = wanted_new(OWNER, spec->name, &spec->instances[0], NULL);
-	spec_free(spec);
 	free(yaml);
 	return wanted;
 }

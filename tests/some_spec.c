@@ -3,7 +3,7 @@
 #include <check.h>
 #include <string.h>
 
-struct spec *spec_of(const char *yaml)
+struct spec *parse_spec(const char *yaml)
 {
 	const struct spec_context context = {.have_agent = true};
 	struct spec_errors errors = {0};
@@ -13,11 +13,13 @@ struct spec *spec_of(const char *yaml)
 	return spec;
 }
 
-struct wanted *wanted_of(const char *yaml)
+struct wanted *parse_wanted(const char *yaml)
 {
-	struct spec *spec = spec_of(yaml);
-	struct wanted *wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
+	struct spec *spec = parse_spec(yaml);
+	struct wanted *wanted;
 
+	ck_assert_uint_gt(spec->instances_n, 0);
+	wanted = wanted_new("apilb", spec->name, &spec->instances[0], NULL);
 	spec_free(spec);
 	return wanted;
 }

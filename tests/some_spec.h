@@ -7,8 +7,8 @@
 /* One server and one balancer. */
 #define COMMON "servers: ['10.0.0.1:6443']\napiLoadBalancers: [{}]\n"
 
-struct spec *spec_of(const char *yaml);
+struct spec *parse_spec(const char *yaml);
 /* Of its first instance. */
-struct wanted *wanted_of(const char *yaml);
+struct wanted *parse_wanted(const char *yaml);
 
 #endif
