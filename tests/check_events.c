@@ -118,7 +118,7 @@ START_TEST(a_follower_gets_what_was_and_what_comes)
 }
 END_TEST
 
-START_TEST(who_has_missed_more_than_is_kept_waiting_gets_the_newest)
+static void add_more_than_is_kept_waiting(void)
 {
 	char text[501] = "";
 
@@ -127,6 +127,11 @@ START_TEST(who_has_missed_more_than_is_kept_waiting_gets_the_newest)
 	for (size_t sent = 0; sent < 2 * CONTROL_MAX_BACKLOG; sent += sizeof(text))
 		add(text);
 	add("newest");
+}
+
+START_TEST(who_has_missed_more_than_is_kept_waiting_gets_the_newest)
+{
+	add_more_than_is_kept_waiting();
 	ask("/v1/events?follow=1&after=0");
 	read_until("\"newest\"");
 	ck_assert_ptr_null(strstr(got, "\"oldest\""));
@@ -140,13 +145,7 @@ END_TEST
 
 START_TEST(who_only_asks_gets_all_of_it)
 {
-	char text[501] = "";
-
-	memset(text, 'x', sizeof(text) - 1);
-	add("oldest");
-	for (size_t sent = 0; sent < 2 * CONTROL_MAX_BACKLOG; sent += sizeof(text))
-		add(text);
-	add("newest");
+	add_more_than_is_kept_waiting();
 	ask("/v1/events?after=0");
 	read_until("\"newest\"");
 	ck_assert_ptr_nonnull(strstr(got, "\"oldest\""));

@@ -65,6 +65,21 @@ static void on_found(void *arg)
 	(*times)++;
 }
 
+/* found: how often the host has found another version. */
+static struct host_context context_that_counts(size_t *found)
+{
+	return (struct host_context){
+		.base = base,
+		.store = store,
+		.events = events,
+		.owner = "apilb",
+		.due = on_due,
+		.found = on_found,
+		.resync_ms = 30000,
+		.arg = found,
+	};
+}
+
 /* What its spec wants by the end of a run that has found what it wanted before: that, nothing else than what
  * is in force, another version. */
 enum { WANTS_THE_SAME, WANTS_WHAT_IS_IN_FORCE, WANTS_ANOTHER };
@@ -72,14 +87,7 @@ enum { WANTS_THE_SAME, WANTS_WHAT_IS_IN_FORCE, WANTS_ANOTHER };
 START_TEST(what_a_look_finds_is_adopted_if_it_is_still_to_come_next)
 {
 	size_t found = 0;
-	const struct host_context context = {.base = base,
-					     .store = store,
-					     .events = events,
-					     .owner = "apilb",
-					     .due = on_due,
-					     .found = on_found,
-					     .resync_ms = 30000,
-					     .arg = &found};
+	const struct host_context context = context_that_counts(&found);
 	struct wanted *in_force = some_wanted(), *next = some_wanted(), *another = some_wanted();
 	struct wanted *const by_the_end[] = {next, in_force, another};
 	struct host *host = host_new(&context, &in_force->instance.host);
@@ -125,14 +133,7 @@ END_TEST
 START_TEST(a_run_is_for_a_version_however_often_it_is_rendered)
 {
 	size_t found = 0;
-	const struct host_context context = {.base = base,
-					     .store = store,
-					     .events = events,
-					     .owner = "apilb",
-					     .due = on_due,
-					     .found = on_found,
-					     .resync_ms = 30000,
-					     .arg = &found};
+	const struct host_context context = context_that_counts(&found);
 	struct wanted *in_force = some_wanted(), *again = some_wanted();
 	struct host *host = host_new(&context, &in_force->instance.host);
 	struct instance_change change;
