@@ -599,6 +599,37 @@ START_TEST(what_nobody_knows_and_another_replaces_drains)
 }
 END_TEST
 
+/* Its spec has nothing on this host any more, but it says elsewhere for how long its connections may go on.
+ */
+START_TEST(what_nobody_knows_drains_for_as_long_as_its_spec_says)
+{
+	lab_write_prod(2, LAB_OLD, "timeouts: {drain: 20m}\n");
+	lab_start();
+	lab_converge();
+	lab_machine(1)->lasting = true;
+	lab_write_prod(2, LAB_NEW, "timeouts: {drain: 20m}\n");
+	LAB_UNTIL(lab_runs(1, LAB_NEW) && lab_runs(2, LAB_NEW) && lab_containers(1) == 2);
+	lab_stop();
+	lose_store();
+	lab_write("prod", "%s",
+		  "image: " LAB_NEW "\nname: lb\nservers: [\"192.0.2.1:6443\"]\nbindAddress: 192.0.2.9:7443\n"
+		  "hostConfigPath: " CONFIG "\nssh: {password: secret}\ntimeouts: {drain: 20m}\n"
+		  "apiLoadBalancers: [{host: {ssh: {address: h2}}}]\n");
+	lab_write("next", "%s",
+		  "image: " LAB_OLD
+		  "\nname: other\nservers: [\"192.0.2.1:6443\"]\nbindAddress: 192.0.2.9:7444\n"
+		  "hostConfigPath: /etc/haproxy-other/haproxy.cfg\nssh: {password: secret}\n"
+		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\n");
+	lab_start();
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	lab_pass(600000);
+	ck_assert_msg(lab_containers(1) == 2, "%s", lab_told());
+	/* But no longer. */
+	lab_pass(1200000);
+	ck_assert_msg(lab_containers(1) == 1, "%s", lab_told());
+}
+END_TEST
+
 /* Its HAProxy has ended: it is removed by the look that comes soon, not by the next one at its regular time.
  */
 START_TEST(what_has_drained_soon_goes_soon)
@@ -829,6 +860,7 @@ int main(void)
 	tcase_add_loop_test(tcase, who_listens_elsewhere_holds_up_nobody, 0, 2);
 	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
 	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
+	tcase_add_test(tcase, what_nobody_knows_drains_for_as_long_as_its_spec_says);
 	tcase_add_test(tcase, what_has_drained_soon_goes_soon);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);

@@ -98,10 +98,11 @@ START_TEST(drain_times)
 	const struct found stray = {.stray_of = "p/a", .spec = "", .binds = "z"};
 	const struct found orphan = {.spec = "p", .binds = "z"}, nobodys = {.spec = "gone", .binds = "z"};
 
-	ck_assert_int_eq(found_drain_ms(&stray, peers, 3), 1000);
-	ck_assert_int_eq(found_drain_ms(&orphan, peers, 3), 3000);
-	ck_assert_int_eq(found_drain_ms(&nobodys, peers, 3), FOUND_DRAIN_MS);
-	ck_assert_int_eq(found_drain_ms(&orphan, peers, 0), FOUND_DRAIN_MS);
+	ck_assert_int_eq(found_drain_ms(&stray, peers, 3, 5000), 1000);
+	ck_assert_int_eq(found_drain_ms(&orphan, peers, 3, 5000), 3000);
+	ck_assert_int_eq(found_drain_ms(&nobodys, peers, 3, 0), FOUND_DRAIN_MS);
+	ck_assert_int_eq(found_drain_ms(&orphan, peers, 0, 5000), 5000);
+	ck_assert_int_eq(found_drain_ms(&orphan, peers, 0, 0), FOUND_DRAIN_MS);
 }
 END_TEST
 

@@ -74,7 +74,8 @@ bool found_stays(enum found_fate fate)
 	return fate == FOUND_STAYS || fate == FOUND_LINGERS;
 }
 
-int64_t found_drain_ms(const struct found *found, const struct found_peer *peers, size_t n)
+int64_t found_drain_ms(const struct found *found, const struct found_peer *peers, size_t n,
+		       int64_t elsewhere_ms)
 {
 	int64_t longest_ms = 0;
 
@@ -82,5 +83,7 @@ int64_t found_drain_ms(const struct found *found, const struct found_peer *peers
 		if ((is_its_own(found, &peers[i]) || is_of_its_spec(found, &peers[i])) &&
 		    peers[i].drain_ms > longest_ms)
 			longest_ms = peers[i].drain_ms;
+	if (longest_ms == 0)
+		longest_ms = elsewhere_ms;
 	return longest_ms ? longest_ms : FOUND_DRAIN_MS;
 }

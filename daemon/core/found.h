@@ -57,8 +57,10 @@ bool found_stays(enum found_fate fate);
 #define FOUND_DRAIN_MS 300000
 /*
  * How long the container may drain: as its balancer's settings say, or those of its spec on this
- * host; else the default. Its HAProxy ends at its own limit, if that is shorter.
+ * host; else as those of its spec elsewhere (elsewhere_ms; 0: unknown); else the default. Its
+ * HAProxy ends at its own limit, if that is shorter.
  */
-int64_t found_drain_ms(const struct found *found, const struct found_peer *peers, size_t n);
+int64_t found_drain_ms(const struct found *found, const struct found_peer *peers, size_t n,
+		       int64_t elsewhere_ms);
 
 #endif

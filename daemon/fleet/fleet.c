@@ -395,6 +395,7 @@ struct fleet *fleet_new(const struct fleet_options *options, struct err *err)
 		.idle = on_idle,
 		.found = on_found,
 		.removal = fleet_removal,
+		.drain_ms = fleet_drain_ms,
 		.arg = fleet,
 	};
 	TAILQ_INIT(&fleet->reachable.waiting);

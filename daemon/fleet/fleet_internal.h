@@ -98,8 +98,9 @@ void fleet_directory_recall(struct fleet *fleet);
 void fleet_directory_stop(struct fleet *fleet);
 void fleet_directory_clear(struct fleet *fleet);
 
-/* fleet_removal.c: host_context.removal */
+/* fleet_removal.c: host_context.removal and .drain_ms */
 const struct removal *fleet_removal(void *arg, const struct host *ahead);
+int64_t fleet_drain_ms(void *arg, const char *spec);
 
 /* fleet_specs.c */
 

@@ -32,3 +32,15 @@ const struct removal *fleet_removal(void *arg, const struct host *ahead)
 	removal_end(fleet->removal);
 	return fleet->removal;
 }
+
+int64_t fleet_drain_ms(void *arg, const char *spec)
+{
+	const struct fleet *fleet = arg;
+	const struct spec_file *file = specs_find(fleet->specs, spec);
+	int64_t longest_ms = 0;
+
+	for (size_t i = 0; file && file->spec && i < file->spec->instances_n; i++)
+		if (file->spec->instances[i].timeouts.drain_ms > longest_ms)
+			longest_ms = file->spec->instances[i].timeouts.drain_ms;
+	return longest_ms;
+}

@@ -241,6 +241,13 @@ static struct stream_opening *open_stream(void *arg, const char *path, int64_t t
 			 : stream_open_unix(host->context->base, path, timeout_ms, cb, cb_arg);
 }
 
+static int64_t drain_ms_for_job(void *arg, const char *spec)
+{
+	struct host *host = arg;
+
+	return host->context->drain_ms(host->context->arg, spec);
+}
+
 static const struct removal *removal_for_job(void *arg)
 {
 	struct host *host = arg;
@@ -447,6 +454,7 @@ static void start_job(struct host *host)
 		.open = open_stream,
 		.reached = note_reached,
 		.removal = removal_for_job,
+		.drain_ms = drain_ms_for_job,
 		.tell = host_news,
 		.done = on_job_done,
 		.arg = host,

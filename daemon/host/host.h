@@ -47,6 +47,8 @@ struct host_context {
 	 * The result is valid until the next call.
 	 */
 	const struct removal *(*removal)(void *arg, const struct host *ahead);
+	/* See struct job_options. */
+	int64_t (*drain_ms)(void *arg, const char *spec);
 	void *arg;
 };
 

@@ -94,6 +94,9 @@ struct job_options {
 	 * until somebody else asks. The job asks again each time that it waits: a run may take minutes, and a
 	 * container that has become wanted meanwhile must not be removed. */
 	const struct removal *(*removal)(void *arg);
+	/* The longest drain time that a version in force of this spec sets, on whatever host; 0: there is no
+	 * such version. NULL: nobody knows of specs. */
+	int64_t (*drain_ms)(void *arg, const char *spec);
 	/* News while the job runs. target NULL: about the host as a whole. type: one word, for events. */
 	void (*tell)(void *arg, const struct job_target *target, enum job_news news, const char *type,
 		     const char *text);

@@ -169,7 +169,9 @@ int64_t job_found_drain_ms(const struct job *job, const struct job_target *targe
 	const struct found found = found_of(target);
 	size_t n;
 	struct found_peer *peers = peers_on_host(job, &n);
-	int64_t ms = found_drain_ms(&found, peers, n);
+	int64_t elsewhere_ms =
+		job->options.drain_ms ? job->options.drain_ms(job->options.arg, found.spec) : 0;
+	int64_t ms = found_drain_ms(&found, peers, n, elsewhere_ms);
 
 	free(peers);
 	return ms;
