@@ -141,6 +141,41 @@ START_TEST(a_spec_that_has_had_no_say_removes_nothing)
 }
 END_TEST
 
+/* git mv, and a mistake in the same edit, or a claim that another spec has. */
+START_TEST(a_spec_that_was_renamed_and_is_not_valid_removes_nothing)
+{
+	static const char *const mistakes[] = {
+		"servers: [\n",
+		"servers: [\"192.0.2.1:6443\"]\nbindAddress: 192.0.2.9:7500\nname: other\nimage: " LAB_OLD
+		"\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\nssh: {password: \"%secret%\"}\n"
+		"apiLoadBalancers: [{host: {ssh: {address: h2}}}]\n",
+	};
+
+	begin();
+	lab_write("other", "%s", mistakes[1]);
+	LAB_UNTIL(lab_container(2, "other"));
+	lab_write("prod2", "%s", mistakes[_i % 2]);
+	lab_remove("prod");
+	if (_i >= 2) {
+		lab_pass(1000);
+		lab_stop();
+		if (_i >= 4)
+			lose_store();
+		lab_start();
+	}
+	lab_pass(100000);
+	for (int i = 1; i <= HOSTS; i++)
+		ck_assert_msg(lab_runs(i, LAB_OLD), "h%d", i);
+	/* It is corrected: whatever it leaves out goes. */
+	lab_remove("prod2");
+	lab_write("prod", "%s", mistakes[1]);
+	lab_remove("other");
+	LAB_UNTIL(lab_containers(2) == 1);
+	/* Without a store nobody knows of the other hosts any more. */
+	LAB_UNTIL(_i >= 4 || lab_containers(1) + lab_containers(3) == 0);
+}
+END_TEST
+
 /* A directory that is gone, or another one in its place, says nothing. */
 START_TEST(a_directory_that_is_gone_removes_nothing)
 {
@@ -764,6 +799,8 @@ START_TEST(a_file_that_is_in_no_listing_is_not_gone)
 	ck_assert_uint_eq(lab_events("spec-invalid", "other.yaml"), 1);
 	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
 	unlisted = NULL;
+	/* What is nonsense could be "prod" under a new name. */
+	lab_remove("other");
 	lab_remove("prod");
 	LAB_UNTIL(lab_count(LAB_OLD) == 0);
 }
@@ -838,6 +875,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_spec_that_is_gone_takes_its_balancers_with_it, 0, 2);
 	tcase_add_loop_test(tcase, what_went_while_the_daemon_was_down_goes_after_its_start, 0, 3);
 	tcase_add_test(tcase, a_spec_that_has_had_no_say_removes_nothing);
+	tcase_add_loop_test(tcase, a_spec_that_was_renamed_and_is_not_valid_removes_nothing, 0, 6);
 	tcase_add_loop_test(tcase, a_directory_that_is_gone_removes_nothing, 0, 2);
 	tcase_add_test(tcase, half_a_spec_at_a_start_removes_nothing);
 	tcase_add_loop_test(tcase, half_a_spec_in_a_look_removes_nothing, 0, 2);

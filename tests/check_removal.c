@@ -121,7 +121,8 @@ static void tell_otherwise(struct removal *removal, const struct claim *claims, 
 {
 	removal_begin(removal);
 	removal_nothing_read(removal);
-	removal_put_silent(removal, "one");
+	removal_put_silent(removal);
+	removal_put_heard(removal, "two");
 	for (size_t i = 0; i < n; i++) {
 		struct claim other = claims[(i + 1) % n];
 
@@ -134,13 +135,15 @@ static void tell_otherwise(struct removal *removal, const struct claim *claims, 
 
 static void tell(struct removal *removal, const struct yaml_value *root, const struct claim *claims, size_t n)
 {
-	const struct yaml_value *silent = yaml_map_get(root, "silent");
+	const struct yaml_value *heard = yaml_map_get(root, "heard");
 
 	removal_begin(removal);
 	if (yaml_map_get(root, "nothing_read"))
 		removal_nothing_read(removal);
-	for (size_t i = 0; i < number_of(silent); i++)
-		removal_put_silent(removal, silent->items[i]->text);
+	if (heard)
+		removal_put_silent(removal);
+	for (size_t i = 0; i < number_of(heard); i++)
+		removal_put_heard(removal, heard->items[i]->text);
 	for (size_t i = 0; i < n; i++)
 		removal_put(removal, &claims[i], &claims[i]);
 	removal_end(removal);

@@ -46,9 +46,10 @@ struct entry {
 
 struct removal {
 	bool nothing_read;
+	bool silent; /* some spec is */
 	unsigned round;
-	size_t told;          /* number of entries told in this round */
-	struct words *silent; /* specs */
+	size_t told;         /* number of entries told in this round */
+	struct words *heard; /* specs, if one is silent */
 	struct entry *entries;
 	struct group *groups[INDEXES];
 };
@@ -188,7 +189,7 @@ void removal_free(struct removal *removal)
 		return;
 	HASH_ITER (hh, removal->entries, entry, tmp)
 		entry_free(removal, entry);
-	words_clear(&removal->silent);
+	words_clear(&removal->heard);
 	free(removal);
 }
 
@@ -196,8 +197,8 @@ void removal_begin(struct removal *removal)
 {
 	removal->round++;
 	removal->told = 0;
-	removal->nothing_read = false;
-	words_clear(&removal->silent);
+	removal->nothing_read = removal->silent = false;
+	words_clear(&removal->heard);
 }
 
 void removal_put(struct removal *removal, const void *who, const struct claim *claim)
@@ -234,9 +235,14 @@ void removal_nothing_read(struct removal *removal)
 	removal->nothing_read = true;
 }
 
-void removal_put_silent(struct removal *removal, const char *spec)
+void removal_put_silent(struct removal *removal)
 {
-	words_add(&removal->silent, spec);
+	removal->silent = true;
+}
+
+void removal_put_heard(struct removal *removal, const char *spec)
+{
+	words_add(&removal->heard, spec);
 }
 
 /* The rules. `any` asks a rule about each claim of a group. */
@@ -379,7 +385,7 @@ bool removal_is_wanted(const struct removal *removal, const struct removal_conta
 
 static bool is_silent(const struct removal *removal, const char *spec)
 {
-	return removal->nothing_read || words_have(removal->silent, spec);
+	return removal->nothing_read || (spec && removal->silent && !words_have(removal->heard, spec));
 }
 
 enum removal_verdict removal_of_container(const struct removal *removal,

@@ -73,8 +73,13 @@ void removal_begin(struct removal *removal);
 void removal_put(struct removal *removal, const void *who, const struct claim *claim);
 /* The spec directory was not read yet: what any spec wants is unknown. */
 void removal_nothing_read(struct removal *removal);
-/* A file of this spec exists, but none of its versions was valid. */
-void removal_put_silent(struct removal *removal, const char *spec);
+/*
+ * There is a file of which no version was ever in force. What it wants is unknown, and so is which
+ * spec it is: it may have been renamed. From now on only specs that were heard have had their say.
+ */
+void removal_put_silent(struct removal *removal);
+/* A version of this spec is in force. Need not be told if no spec is silent. */
+void removal_put_heard(struct removal *removal, const char *spec);
 void removal_end(struct removal *removal);
 
 /*

@@ -3,18 +3,22 @@
 #include "daemon/fleet/fleet_internal.h"
 #include "daemon/specs/specs.h"
 
-static void put_silent_specs(const struct fleet *fleet)
+static void put_specs(struct removal *removal, const struct specs *specs)
 {
-	struct removal *removal = fleet->removal;
-
 	size_t n;
-	const struct spec_file *const *files = specs_files(fleet->specs, &n);
+	const struct spec_file *const *files = specs_files(specs, &n);
+	bool silent = false;
 
-	if (!specs_have_looked(fleet->specs))
+	if (!specs_have_looked(specs))
 		removal_nothing_read(removal);
 	for (size_t i = 0; i < n; i++)
-		if (!specs_may_remove(fleet->specs, files[i]->name))
-			removal_put_silent(removal, files[i]->name);
+		silent |= !files[i]->spec;
+	if (!silent)
+		return;
+	removal_put_silent(removal);
+	for (size_t i = 0; i < n; i++)
+		if (files[i]->spec)
+			removal_put_heard(removal, files[i]->name);
 }
 
 const struct removal *fleet_removal(void *arg, const struct host *ahead)
@@ -23,7 +27,7 @@ const struct removal *fleet_removal(void *arg, const struct host *ahead)
 	struct fleet_walk walk = {.fleet = fleet};
 
 	removal_begin(fleet->removal);
-	put_silent_specs(fleet);
+	put_specs(fleet->removal, fleet->specs);
 	while (fleet_next(&walk)) {
 		const struct claim claim = instance_claim(walk.instance, walk.host == ahead);
 

@@ -379,11 +379,12 @@ static void take_in(struct spec_update *update, struct spec_file *file, const st
 	update->n++;
 }
 
-static bool drop_absent(struct specs *specs)
+/* gone: the names of those whose files are gone; NULL ends the list, and the caller frees it all. */
+static bool drop_absent(struct specs *specs, char ***gone)
 {
-	bool any = false;
-	size_t kept = 0;
+	size_t gone_n = 0, kept = 0;
 
+	*gone = xcalloc(specs->n + 1, sizeof(**gone));
 	for (size_t i = 0; i < specs->n; i++) {
 		struct spec_file *file = specs->files[i];
 
@@ -391,18 +392,38 @@ static bool drop_absent(struct specs *specs)
 			specs->files[kept++] = file;
 			continue;
 		}
-		if (specs->store) {
+		if (specs->store)
 			store_delete_spec(specs->store, file->name);
-			events_add(specs->events, LOG_LEVEL_INFO, file->name, NULL, "spec-removed",
-				   file->spec ? "%s is gone: its balancers are removed"
-					      : "%s is gone; no version of it was ever in force",
-				   file->path);
-		}
-		any = true;
+		(*gone)[gone_n++] = xstrdup(file->name);
 		file_free(specs, file);
 	}
+	if (kept == specs->n)
+		return false;
 	specs->n = kept;
-	return any;
+	return true;
+}
+
+static const struct spec_file *first_without_version(const struct specs *specs)
+{
+	for (size_t i = 0; i < specs->n; i++)
+		if (!specs->files[i]->spec)
+			return specs->files[i];
+	return NULL;
+}
+
+static void tell_gone(const struct specs *specs, const char *name)
+{
+	const struct spec_file *unknown = first_without_version(specs);
+
+	if (unknown)
+		events_add(
+			specs->events, LOG_LEVEL_WARNING, name, NULL, "spec-removed",
+			"its file is gone; but its balancers stay: no version of %s was ever valid, and it "
+			"may be this spec under a new name. Correct that file or remove it",
+			unknown->path);
+	else
+		events_add(specs->events, LOG_LEVEL_INFO, name, NULL, "spec-removed",
+			   "its file is gone: its balancers are removed");
 }
 
 /* "a.yaml" and "a.yml" give one spec name: the second counts as a spec of its own, with only this error. */
@@ -528,6 +549,7 @@ void specs_update_cancel(struct spec_update *update)
 bool specs_update_end(struct spec_update *update)
 {
 	struct specs *specs = update->specs;
+	char **gone;
 	bool changed;
 
 	for (size_t i = 0; i < update->n; i++) {
@@ -535,10 +557,16 @@ bool specs_update_end(struct spec_update *update)
 		update->candidates[i].file->refused = NULL;
 	}
 	specs->looked = true;
-	changed = drop_absent(specs);
+	changed = drop_absent(specs, &gone);
 	/* Candidates that did not fit at the last look do not fit now, unless something has changed. */
 	if (changed || update->fresh)
 		changed |= admit(specs, update->candidates, update->n);
+	for (size_t i = 0; gone[i]; i++) {
+		if (specs->store)
+			tell_gone(specs, gone[i]);
+		free(gone[i]);
+	}
+	free(gone);
 	for (size_t i = 0; i < update->n; i++) {
 		struct spec_file *file = update->candidates[i].file;
 
@@ -558,6 +586,8 @@ bool specs_may_remove(const struct specs *specs, const char *name)
 
 	if (!specs->looked)
 		return false;
+	if (name && !file)
+		return !first_without_version(specs);
 	return !file || file->spec;
 }
 

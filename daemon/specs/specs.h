@@ -61,7 +61,7 @@ bool specs_update_end(struct spec_update *update);
 void specs_update_cancel(struct spec_update *update); /* instead of specs_update_end; NULL is fine */
 
 /*
- * * Makes events of the errors of refused versions, each error once, at most SPECS_TOLD_AT_ONCE at a time.
+ * Makes events of the errors of refused versions, each error once, at most SPECS_TOLD_AT_ONCE at a time.
  * True: there are more, for the next turn of the loop.
  */
 #define SPECS_TOLD_AT_ONCE 200
@@ -72,9 +72,11 @@ const struct spec_file *const *specs_files(const struct specs *specs, size_t *n)
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
 
 /*
- * * May containers whose label names this spec (NULL: no spec) be removed if no
- * instance wants them? True when the spec has had its say: its file is gone from a
- * directory that could be read, or a version of it is in force.
+ * May containers whose label names this spec (NULL: no spec) be removed if no
+ * instance wants them? True when the spec has had its say: a version of it is in
+ * force, or its file is gone from a directory that could be read. But while there
+ * is a file of which no version was ever in force, that may be the same spec
+ * under a new name, with a mistake in it.
  */
 bool specs_may_remove(const struct specs *specs, const char *name);
 
