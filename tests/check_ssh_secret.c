@@ -214,6 +214,122 @@ START_TEST(there_are_so_many_threads_and_no_more)
 }
 END_TEST
 
+/* Asks for a key in a directory of its own on the file system that hangs. */
+static void ask_hung(struct answer *answer, unsigned i)
+{
+	char *name = xasprintf("hung%u/key", i), *path = make(name, "late", 0600);
+
+	ask(answer, path, SECRET_KEY);
+	free(path);
+	free(name);
+}
+
+/* As many, given up: each round takes all places. */
+static void give_up(unsigned rounds)
+{
+	struct answer hung[SSH_SECRET_THREADS];
+
+	for (unsigned round = 0; round < rounds; round++) {
+		for (unsigned i = 0; i < SSH_SECRET_THREADS; i++)
+			ask_hung(&hung[i], round * SSH_SECRET_THREADS + i);
+		await_held((round + 1) * SSH_SECRET_THREADS);
+		for (unsigned i = 0; i < SSH_SECRET_THREADS; i++)
+			ssh_secret_cancel(hung[i].secret);
+	}
+}
+
+START_TEST(those_that_hang_and_were_given_up_take_nobodys_place)
+{
+	char *well = make("well/key", "text", 0600);
+	struct answer next;
+
+	give_up(_i);
+	ask(&next, well, SECRET_KEY);
+	await(&next);
+	ck_assert_str_eq(next.text, "text");
+	release(_i * SSH_SECRET_THREADS);
+	await_held(0);
+	free(well);
+}
+END_TEST
+
+START_TEST(who_waits_for_a_place_takes_the_one_that_is_given_up)
+{
+	char *well = make("well/key", "text", 0600);
+	struct answer hung[SSH_SECRET_THREADS], next;
+
+	for (unsigned i = 0; i < SSH_SECRET_THREADS; i++)
+		ask_hung(&hung[i], i);
+	await_held(SSH_SECRET_THREADS);
+	ask(&next, well, SECRET_KEY);
+	ssh_secret_cancel(hung[0].secret);
+	await(&next);
+	ck_assert_str_eq(next.text, "text");
+	for (unsigned i = 1; i < SSH_SECRET_THREADS; i++)
+		ssh_secret_cancel(hung[i].secret);
+	release(SSH_SECRET_THREADS);
+	await_held(0);
+	free(well);
+}
+END_TEST
+
+/* Their threads and descriptors are not without limit. */
+START_TEST(when_too_many_hang_the_next_are_told_so)
+{
+	char *well = make("well/key", "text", 0600);
+	struct answer next[3];
+
+	give_up(SSH_SECRET_HUNG / SSH_SECRET_THREADS);
+	for (int i = 0; i < 3; i++)
+		ask(&next[i], well, SECRET_KEY);
+	ssh_secret_cancel(next[1].secret);
+	await(&next[0]);
+	await(&next[2]);
+	ck_assert_int_eq(next[0].err.kind, ERR_TRANSIENT);
+	ck_assert_ptr_nonnull(strstr(next[2].err.message, "64 other key and password files hang"));
+	ck_assert_ptr_nonnull(strstr(next[2].err.message, well));
+	ck_assert_ptr_nonnull(next[1].secret);
+	/* As soon as one is not hung any more: */
+	release(1);
+	await_held(SSH_SECRET_HUNG - 1);
+	do {
+		ask(&next[0], well, SECRET_KEY);
+		await(&next[0]);
+	} while (!*next[0].text);
+	ck_assert_str_eq(next[0].text, "text");
+	release(SSH_SECRET_HUNG - 1);
+	await_held(0);
+	free(well);
+}
+END_TEST
+
+static void cancel_itself(void *arg, char *text, const struct err *err)
+{
+	struct answer *answer = arg;
+
+	(void)err;
+	ssh_secret_cancel(answer->secret);
+	answer->secret = NULL;
+	strcpy(answer->text, text);
+	secret_free(text);
+}
+
+/* As an attempt does that ends because of what it is told. */
+START_TEST(one_may_be_cancelled_when_it_is_told)
+{
+	char *well = make("well/key", "text", 0600);
+	struct answer answer = {0}, next;
+
+	answer.secret = ssh_secret_read(secrets, well, SECRET_KEY, cancel_itself, &answer);
+	await(&answer);
+	ck_assert_str_eq(answer.text, "text");
+	ask(&next, well, SECRET_KEY);
+	await(&next);
+	ck_assert_str_eq(next.text, "text");
+	free(well);
+}
+END_TEST
+
 START_TEST(what_hangs_at_the_end_is_left)
 {
 	char *one = make("hung/one", "1", 0600);
@@ -244,6 +360,11 @@ int main(void)
 	tcase_add_test(tcase, a_file_is_read_as_ever);
 	tcase_add_test(tcase, one_that_hangs_is_in_the_way_of_its_directory_only);
 	tcase_add_test(tcase, there_are_so_many_threads_and_no_more);
+	tcase_add_loop_test(tcase, those_that_hang_and_were_given_up_take_nobodys_place, 1,
+			    SSH_SECRET_HUNG / SSH_SECRET_THREADS);
+	tcase_add_test(tcase, who_waits_for_a_place_takes_the_one_that_is_given_up);
+	tcase_add_test(tcase, when_too_many_hang_the_next_are_told_so);
+	tcase_add_test(tcase, one_may_be_cancelled_when_it_is_told);
 	tcase_add_test(tcase, what_hangs_at_the_end_is_left);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

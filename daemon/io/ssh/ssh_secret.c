@@ -1,5 +1,6 @@
 #include "daemon/io/ssh/ssh_secret.h"
 
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -21,7 +22,8 @@ struct reading {
 
 struct ssh_secret {
 	struct ssh_secrets *secrets;
-	struct reading *reading; /* NULL: it waits for its turn */
+	struct reading *reading; /* NULL: it waits for its turn, or is told */
+	bool told;               /* done is running */
 	char *path;
 	enum secret_kind kind;
 	ssh_secret_cb *done;
@@ -31,16 +33,21 @@ struct ssh_secret {
 
 struct ssh_secrets {
 	struct event_base *base;
+	struct event *turn; /* who waits may have a place now, or none at all */
 	TAILQ_HEAD(, ssh_secret) waiting;
 	TAILQ_HEAD(, reading) readings;
-	unsigned readings_n;
+	unsigned wanted_n; /* readings that a secret waits for */
+	unsigned hung_n;   /* those whose secret was cancelled: in practice, since it had waited too long */
 };
+
+static void on_turn(evutil_socket_t fd, short what, void *arg);
 
 struct ssh_secrets *ssh_secrets_new(struct event_base *base)
 {
 	struct ssh_secrets *secrets = xcalloc(1, sizeof(*secrets));
 
 	secrets->base = base;
+	secrets->turn = evtimer_new(base, on_turn, secrets);
 	TAILQ_INIT(&secrets->waiting);
 	TAILQ_INIT(&secrets->readings);
 	return secrets;
@@ -70,6 +77,7 @@ void ssh_secrets_free(struct ssh_secrets *secrets)
 		if (background_leave(reading->background))
 			reading_free(reading);
 	}
+	event_free(secrets->turn);
 	free(secrets);
 }
 
@@ -102,6 +110,14 @@ static bool is_busy(const struct ssh_secrets *secrets, const char *path)
 
 static void go_on(struct ssh_secrets *secrets);
 
+/* done may cancel the secret, and may free the secrets. */
+static void tell(struct ssh_secret *secret, char *text, const struct err *err)
+{
+	secret->told = true;
+	secret->done(secret->arg, text, err);
+	secret_drop(secret);
+}
+
 static void on_read(void *arg)
 {
 	struct reading *reading = arg;
@@ -111,15 +127,17 @@ static void on_read(void *arg)
 	struct err err = reading->err;
 
 	TAILQ_REMOVE(&secrets->readings, reading, entry);
-	secrets->readings_n--;
-	if (secret)
+	if (secret) {
+		secrets->wanted_n--;
+		secret->reading = NULL;
 		reading->text = NULL;
+	} else {
+		secrets->hung_n--;
+	}
 	reading_free(reading);
 	go_on(secrets);
-	if (!secret)
-		return;
-	secret->done(secret->arg, text, &err);
-	secret_drop(secret);
+	if (secret)
+		tell(secret, text, &err);
 }
 
 static void start(struct ssh_secret *secret)
@@ -134,7 +152,7 @@ static void start(struct ssh_secret *secret)
 	secret->reading = reading;
 	TAILQ_REMOVE(&secrets->waiting, secret, entry);
 	TAILQ_INSERT_TAIL(&secrets->readings, reading, entry);
-	secrets->readings_n++;
+	secrets->wanted_n++;
 	reading->background = background_start(secrets->base, read_file, reading, on_read, reading);
 }
 
@@ -142,13 +160,45 @@ static void go_on(struct ssh_secrets *secrets)
 {
 	struct ssh_secret *secret, *next;
 
+	if (secrets->hung_n >= SSH_SECRET_HUNG) {
+		if (!TAILQ_EMPTY(&secrets->waiting))
+			evtimer_add(secrets->turn, &(struct timeval){0});
+		return;
+	}
 	for (secret = TAILQ_FIRST(&secrets->waiting); secret; secret = next) {
 		next = TAILQ_NEXT(secret, entry);
-		if (secrets->readings_n == SSH_SECRET_THREADS)
+		if (secrets->wanted_n == SSH_SECRET_THREADS)
 			return;
 		if (!is_busy(secrets, secret->path))
 			start(secret);
 	}
+}
+
+/* Too many hang: the first that waits is told so. */
+static void refuse(struct ssh_secrets *secrets)
+{
+	struct ssh_secret *secret = TAILQ_FIRST(&secrets->waiting);
+	struct err err = {0};
+
+	TAILQ_REMOVE(&secrets->waiting, secret, entry);
+	err_set(&err, ERR_TRANSIENT,
+		"%s: not read, since %u other key and password files hang: see their mounts (findmnt), and "
+		"mount them again or restart apilbd",
+		secret->path, secrets->hung_n);
+	go_on(secrets);
+	tell(secret, NULL, &err);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct ssh_secrets *secrets = arg;
+
+	(void)fd;
+	(void)what;
+	if (secrets->hung_n >= SSH_SECRET_HUNG && !TAILQ_EMPTY(&secrets->waiting))
+		refuse(secrets);
+	else
+		go_on(secrets);
 }
 
 struct ssh_secret *ssh_secret_read(struct ssh_secrets *secrets, const char *path, enum secret_kind kind,
@@ -170,11 +220,16 @@ struct ssh_secret *ssh_secret_read(struct ssh_secrets *secrets, const char *path
 
 void ssh_secret_cancel(struct ssh_secret *secret)
 {
-	if (!secret)
+	if (!secret || secret->told)
 		return;
-	if (secret->reading)
+	if (secret->reading) {
+		/* Its place is free; from the loop, since whoever cancels one may be about to cancel all. */
 		secret->reading->secret = NULL;
-	else
+		secret->secrets->wanted_n--;
+		secret->secrets->hung_n++;
+		evtimer_add(secret->secrets->turn, &(struct timeval){0});
+	} else {
 		TAILQ_REMOVE(&secret->secrets->waiting, secret, entry);
+	}
 	secret_drop(secret);
 }
