@@ -142,6 +142,8 @@ static const struct {
 	{"a:1,UP,INI,0", true, false},
 	{"a:1,DOWN,L4CON,0|b:1,UP,INI,0", true, false},
 	{"a:1,UP,L7OK,0|b:1,UP,INI,0", false, false},
+	/* of a config that somebody has written */
+	{"", false, false},
 };
 
 START_TEST(who_has_a_server_up_serves_somebody)

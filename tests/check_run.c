@@ -286,6 +286,75 @@ START_TEST(an_image_that_is_gone_is_in_nobodys_way)
 }
 END_TEST
 
+static void want_second(struct place *place, const char *port, const char *servers)
+{
+	wanted_unref(place->second);
+	place->second = wanted_named("other", "/etc/haproxy-other/haproxy.cfg", OLD, port, servers);
+}
+
+/* lb listens on 7443, and the other one on 7500; then each is to listen where the other does. */
+static void enter_swap(struct place *place, const char *servers_of_second)
+{
+	place_open(place);
+	want_second(place, "7500", "'192.0.2.1:6443'");
+	place_run(place);
+	ck_assert_int_eq(place->second_err.kind, ERR_NONE);
+	place->former = wanted_ref(place->wanted);
+	place_want(place, OLD, "7500", "'192.0.2.1:6443'");
+	want_second(place, "7443", servers_of_second);
+}
+
+START_TEST(who_swap_addresses_drain_when_both_listen)
+{
+	struct place place;
+	const char *at, *awaited = NULL;
+
+	enter_swap(&place, "'192.0.2.1:6443'");
+	place.second_first = _i == 1;
+	place_run(&place);
+	for (at = place.told; (at = strstr(at, "await: ")) != NULL; at++)
+		awaited = at;
+	ck_assert_uint_eq(place_times_told(&place, "await: "), 2);
+	ck_assert_uint_eq(place_times_told(&place, "drain: "), 2);
+	ck_assert_msg(awaited < strstr(place.told, "drain: "), "%s", place.told);
+	place_close(&place);
+}
+END_TEST
+
+/* Until somebody else listens there. */
+START_TEST(who_hands_an_address_to_one_that_fails_serves_on)
+{
+	struct place place;
+
+	enter_swap(&place, "'unloadable:6443'");
+	for (int i = 0; i < 2; i++) {
+		place_run(&place);
+		ck_assert_int_ne(place.second_err.kind, ERR_NONE);
+		ck_assert_msg(place_times_told(&place, "drain: ") == 0, "%s", place.told);
+		ck_assert_int_eq(place.last.result.err.kind, ERR_NONE);
+	}
+	want_second(&place, "7443", "'192.0.2.1:6443'");
+	place_run(&place);
+	ck_assert_int_eq(place.second_err.kind, ERR_NONE);
+	ck_assert_msg(place_times_told(&place, "drain: ") == 2, "%s", place.told);
+	place_close(&place);
+}
+END_TEST
+
+/* It may serve on an address that nobody else gets: then it leaves, whoever fails. */
+START_TEST(who_hands_over_nothing_drains_beside_one_that_fails)
+{
+	struct place place;
+
+	enter_swap(&place, "'unloadable:6443'");
+	want_second(&place, "7501", "'unloadable:6443'");
+	place_run(&place);
+	ck_assert_int_ne(place.second_err.kind, ERR_NONE);
+	ck_assert_msg(place_times_told(&place, "drain: ") == 1, "%s", place.told);
+	place_close(&place);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("run");
@@ -300,6 +369,9 @@ int main(void)
 	tcase_add_test(tcase, each_pull_is_told_once);
 	tcase_add_test(tcase, a_refused_removal_is_tried_again_in_the_same_run);
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
+	tcase_add_loop_test(tcase, who_swap_addresses_drain_when_both_listen, 0, 2);
+	tcase_add_test(tcase, who_hands_an_address_to_one_that_fails_serves_on);
+	tcase_add_test(tcase, who_hands_over_nothing_drains_beside_one_that_fails);
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_loop_test(tcase, an_image_that_is_gone_is_in_nobodys_way, 0, N(imageless));
 	suite_add_tcase(suite, tcase);

@@ -71,6 +71,7 @@ void place_close(struct place *place)
 {
 	job_target_clear(&place->last);
 	wanted_unref(place->wanted);
+	wanted_unref(place->former);
 	wanted_unref(place->next);
 	wanted_unref(place->second);
 	fake_engine_free(place->engine);
@@ -147,6 +148,7 @@ static struct job_target target_of(const struct place *place)
 	struct job_target target = {.order = {
 					    .name = xstrdup("lb"),
 					    .wanted = place->wanted ? wanted_ref(place->wanted) : NULL,
+					    .former = place->former ? wanted_ref(place->former) : NULL,
 					    .next = place->next ? wanted_ref(place->next) : NULL,
 					    .unproven = place->unproven,
 				    }};

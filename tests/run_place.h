@@ -27,9 +27,10 @@ struct place {
 	struct wanted *wanted; /* NULL: it is to be removed */
 	struct job_target last;
 	struct memory memory;
-	struct wanted *next; /* what its spec wants, while that waits; NULL: the same */
-	bool unproven;       /* the daemon has just started */
-	bool restarts;       /* the daemon does, after each run */
+	struct wanted *former; /* before the change to `wanted`; NULL: there is none */
+	struct wanted *next;   /* what its spec wants, while that waits; NULL: the same */
+	bool unproven;         /* the daemon has just started */
+	bool restarts;         /* the daemon does, after each run */
 	/* Another balancer on the host, of which nothing carries over; NULL: there is none. */
 	struct wanted *second;
 	struct err second_err; /* what came of it */

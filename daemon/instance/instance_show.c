@@ -114,7 +114,7 @@ struct claim instance_claim(const struct instance *instance, bool ahead)
 		.seen = instance->verdict.observed_at_ms != 0,
 		.made = instance_was_reached(instance),
 		.converged = instance->verdict.phase == PHASE_CONVERGED,
-		.answers = instance->observed.stats == STATS_ANSWERED &&
+		.answers = instance->observed.stats == STATS_ANSWERED && instance->observed.servers_n > 0 &&
 			   !observed_is_unchecked(&instance->observed),
 		.servers_up = observed_servers_in(&instance->observed, SERVER_UP),
 		.fallback = instance->observed.fallback,

@@ -35,9 +35,10 @@ static enum step phase_connect(struct job *job);
 static enum step phase_ping(struct job *job);
 static enum step phase_plan(struct job *job, struct job_target *target);
 static enum step phase_apply(struct job *job, struct job_target *target);
+static enum step phase_drain(struct job *job, struct job_target *target);
 static enum step phase_verify(struct job *job);
 
-enum { CONNECT, PING, LIST, INSPECT, CONFIG, STATS, PLAN, APPLY, VERIFY, EXPLAIN, PHASES_N };
+enum { CONNECT, PING, LIST, INSPECT, CONFIG, STATS, PLAN, APPLY, DRAIN, VERIFY, EXPLAIN, PHASES_N };
 
 static const struct phase phases[PHASES_N] = {
 	[CONNECT] = {.host = phase_connect},
@@ -48,6 +49,7 @@ static const struct phase phases[PHASES_N] = {
 	[STATS] = {.target = job_ask_haproxy},
 	[PLAN] = {.target = phase_plan},
 	[APPLY] = {.target = phase_apply},
+	[DRAIN] = {.target = phase_drain},
 	[VERIFY] = {.host = phase_verify},
 	[EXPLAIN] = {.target = job_explain},
 };
@@ -349,6 +351,7 @@ static void plan_target(const struct job *job, struct job_target *target)
 static enum step phase_plan(struct job *job, struct job_target *target)
 {
 	plan_clear(&target->result.plan);
+	target->result.applied = 0;
 	if (!may_plan(target))
 		return STEP_NEXT;
 	note_relieved(job, target);
@@ -403,7 +406,61 @@ static enum step phase_apply(struct job *job, struct job_target *target)
 			JOB_MAX_ROUNDS, target->result.plan.actions[0].reason);
 		return STEP_NEXT;
 	}
-	return job_apply(job, target);
+	return job_apply(job, target, true);
+}
+
+/*
+ * drain: the rest of the plans, once the successors of all balancers of the host
+ * listen. Balancers may swap addresses: a former container that leaves before
+ * another balancer's successor has come would leave nobody at its address.
+ */
+
+static bool has_bind(const struct wanted *wanted, const struct spec_bind *bind)
+{
+	for (size_t i = 0; i < wanted->instance.binds_n; i++)
+		if (wanted->instance.binds[i].port == bind->port &&
+		    strcmp(wanted->instance.binds[i].ip, bind->ip) == 0)
+			return true;
+	return false;
+}
+
+/* The target has given up an address that `heir` is to have. */
+static bool hands_over_to(const struct job_target *target, const struct wanted *heir)
+{
+	const struct wanted *former = target->order.former;
+
+	for (size_t i = 0; former && i < former->instance.binds_n; i++) {
+		const struct spec_bind *bind = &former->instance.binds[i];
+
+		if (has_bind(heir, bind) && !(target->order.wanted && has_bind(target->order.wanted, bind)))
+			return true;
+	}
+	return false;
+}
+
+/* Another balancer was to take over an address, and has failed: until a later run succeeds, the former
+ * container is all that serves there. */
+static bool lacks_an_heir(const struct job *job, const struct job_target *target)
+{
+	for (size_t i = 0; i < job->n; i++) {
+		const struct job_target *heir = &job->targets[i];
+
+		if (heir != target && heir->order.wanted &&
+		    (heir->result.err.kind != ERR_NONE || heir->result.plan.trouble.kind != ERR_NONE) &&
+		    hands_over_to(target, heir->order.wanted))
+			return true;
+	}
+	return false;
+}
+
+static enum step phase_drain(struct job *job, struct job_target *target)
+{
+	if (job->options.observe_only || job->rounds >= JOB_MAX_ROUNDS || job_found_stays(target))
+		return STEP_NEXT;
+	/* An action that is under way is not judged again. */
+	if (job->step == 0 && !job->undoing && lacks_an_heir(job, target))
+		return STEP_NEXT;
+	return job_apply(job, target, false);
 }
 
 /* verify: observes again after actions, and while a state is transient; so does a plan, to be true */

@@ -58,6 +58,7 @@ struct result {
 	enum first_look look; /* LOOK_ADOPT and LOOK_LEAVE: nothing was planned */
 	struct err err;       /* kind ERR_NONE: the balancer is as wanted, or gone */
 	bool changed;         /* an action was carried out */
+	size_t applied;       /* so many actions of the plan are behind it; all, once one has failed */
 	bool removed;         /* no container is left, of an order without `wanted` */
 };
 

@@ -16,7 +16,9 @@
 
 const struct action *job_action(const struct job *job)
 {
-	return &job->targets[job->target].result.plan.actions[job->action];
+	const struct result *result = &job->targets[job->target].result;
+
+	return &result->plan.actions[result->applied];
 }
 
 static void await_nothing(struct job *job)
@@ -34,7 +36,7 @@ static void target_failed(struct job *job, const struct err *err)
 	if (err->kind != ERR_CONFLICT || job->in_conflict || job->rounds + 1 >= JOB_MAX_ROUNDS)
 		job_current(job)->result.err = *err;
 	job->in_conflict = false;
-	job->action = 0;
+	job_current(job)->result.applied = job_current(job)->result.plan.n;
 	await_nothing(job);
 	job->undoing = false;
 	job->acted = true;
@@ -406,24 +408,28 @@ static void begin(struct job *job, struct job_target *target, const struct actio
 	char *text = action_text(action);
 
 	/* An attempt counts only when its first action begins: the daemon may end before. */
-	if (target->result.plan.for_silence && job->action == 0)
+	if (target->result.plan.for_silence && target->result.applied == 0)
 		silence_tried(&target->memory.silence, job_clock());
 	job_tell(job, JOB_PROGRESS, action_name(action->kind), "%s", text);
 	free(text);
 }
 
-enum step job_apply(struct job *job, struct job_target *target)
+enum step job_apply(struct job *job, struct job_target *target, bool before_drain)
 {
 	if (job->undoing)
 		return undo(job, target, job_action(job));
-	while (job->action < target->result.plan.n) {
+	while (target->result.applied < target->result.plan.n) {
 		const struct action *action = job_action(job);
-		job_step_fn *step = next_step(job, target, action);
+		job_step_fn *step;
 
+		if (before_drain && action->kind == ACTION_DRAIN)
+			break;
+		step = next_step(job, target, action);
 		if (!step) {
 			tell_done(job, action);
 			target->result.changed = true;
-			job->action++;
+			job->acted = true;
+			target->result.applied++;
 			job->step = 0;
 			if (action->kind != ACTION_RELOAD)
 				await_nothing(job);
@@ -434,8 +440,6 @@ enum step job_apply(struct job *job, struct job_target *target)
 		step(job, target, action);
 		return STEP_WAIT;
 	}
-	job->action = 0;
-	job->acted = true;
 	return STEP_NEXT;
 }
 

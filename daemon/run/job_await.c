@@ -166,10 +166,10 @@ static void judge_health(struct job *job, const struct observed_instance *answer
  * say), names that were not found stay so. */
 static bool was_reloaded(const struct job *job)
 {
-	const struct plan *plan = &job->targets[job->target].result.plan;
+	const struct result *result = &job->targets[job->target].result;
 
-	for (size_t i = 0; i < job->action; i++)
-		if (plan->actions[i].kind == ACTION_RELOAD)
+	for (size_t i = 0; i < result->applied; i++)
+		if (result->plan.actions[i].kind == ACTION_RELOAD)
 			return true;
 	return false;
 }
@@ -177,14 +177,15 @@ static bool was_reloaded(const struct job *job)
 /* The signal to reload may have been lost (see job_drain.c), so it is repeated once. */
 static bool reload_again(struct job *job)
 {
-	const struct plan *plan = &job_current(job)->result.plan;
+	struct result *result = &job_current(job)->result;
 
-	if (job->reloaded_again || job->action == 0 || plan->actions[job->action - 1].kind != ACTION_RELOAD ||
+	if (job->reloaded_again || result->applied == 0 ||
+	    result->plan.actions[result->applied - 1].kind != ACTION_RELOAD ||
 	    !for_long(&job->awaited_since_ms, limit_of(job) / RELOAD_AGAIN_AFTER))
 		return false;
 	job->reloaded_again = true;
 	job->awaiting = AWAIT_INSPECT;
-	job->action--;
+	result->applied--;
 	job->step = 0;
 	job_run(job);
 	return true;

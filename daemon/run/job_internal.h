@@ -44,7 +44,6 @@ struct job {
 	size_t phase;
 	size_t target;
 	int step;         /* within this phase of this target, counted by its callbacks */
-	size_t action;    /* apply: index of the action in the target's plan */
 	int failed_step;  /* apply: the step at which the action failed */
 	bool in_conflict; /* apply: the file that would be overwritten is somebody else's */
 	bool undoing;     /* apply: the action has failed, and the rows of undo_rows run */
@@ -182,7 +181,8 @@ bool job_needs_former_config(const struct job_target *target);
 enum step job_read_config(struct job *job, struct job_target *target);
 
 /* job_apply.c: the actions of a plan. Each action is a recipe of steps, and each step sends one request. */
-enum step job_apply(struct job *job, struct job_target *target);
+/* Carries out the rest of the target's plan. before_drain: only what comes before its first ACTION_DRAIN. */
+enum step job_apply(struct job *job, struct job_target *target, bool before_drain);
 enum step job_explain(struct job *job, struct job_target *target);
 #define JOB_MAX_STEPS 8 /* the length of a recipe */
 typedef void job_step_fn(struct job *job, struct job_target *target, const struct action *action);

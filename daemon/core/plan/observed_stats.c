@@ -367,6 +367,8 @@ bool observed_is_unchecked(const struct observed_instance *instance)
 
 bool observed_serves_nobody(const struct observed_instance *instance)
 {
-	return instance->stats == STATS_ANSWERED && observed_servers_in(instance, SERVER_UP) == 0 &&
-	       !observed_is_unchecked(instance) && !instance->fallback;
+	/* An answer without servers is of a config that is not ours: nobody knows whom it serves. */
+	return instance->stats == STATS_ANSWERED && instance->servers_n > 0 &&
+	       observed_servers_in(instance, SERVER_UP) == 0 && !observed_is_unchecked(instance) &&
+	       !instance->fallback;
 }
