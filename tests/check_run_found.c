@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <json-c/json.h>
+#include <json-c/json_pointer.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +317,41 @@ START_TEST(an_orphan_whose_place_is_taken_drains)
 }
 END_TEST
 
+static void take_socket(struct fake_container *orphan)
+{
+	struct json_object *env = NULL;
+
+	ck_assert_int_eq(json_pointer_get(orphan->request, "/Env", &env), 0);
+	ck_assert(json_object_array_length(env) > 0);
+	json_object_array_del_idx(env, 0, json_object_array_length(env));
+	ck_assert_str_eq(fake_token(orphan), "");
+}
+
+/* Its name says that it was told to drain, but nobody knows whether it has heard. */
+START_TEST(a_former_one_that_was_not_asked_waits_for_what_takes_its_place)
+{
+	struct fake_container *orphan;
+	struct place place;
+
+	place_open(&place);
+	place_run(&place);
+	place.machine.lasting = true;
+	place_balancer(&place)->cut_off = true;
+	orphan = add_orphan(&place, "former", "prod");
+	has_the_name_of_a_former_one(&place, orphan);
+	take_socket(orphan);
+	for (int i = 0; i < 2; i++) {
+		place_run(&place);
+		ck_assert_msg(!orphan->leaves && !place.machine.history, "%s%s", place.told,
+			      place.machine.history);
+		ck_assert_ptr_nonnull(place.waiting);
+	}
+	place_balancer(&place)->cut_off = false;
+	expect_drains(&place, orphan, "former");
+	place_close(&place);
+}
+END_TEST
+
 /* HAProxy ends by itself then; this is one that does not. */
 START_TEST(an_orphan_that_does_not_end_is_stopped_in_the_end)
 {
@@ -496,6 +532,7 @@ int main(void)
 			    N(peers));
 	tcase_add_test(tcase, orphans_that_wait_are_in_nobodys_way);
 	tcase_add_loop_test(tcase, an_orphan_whose_place_is_taken_drains, 0, N(guises));
+	tcase_add_test(tcase, a_former_one_that_was_not_asked_waits_for_what_takes_its_place);
 	tcase_add_test(tcase, an_orphan_that_does_not_end_is_stopped_in_the_end);
 	tcase_add_test(tcase, an_orphan_that_is_started_again_is_stopped);
 	tcase_add_test(tcase, an_orphan_with_nothing_in_its_place_is_stopped);

@@ -139,13 +139,14 @@ static bool is_up(const struct observed_container *container)
 	       container->status == CONTAINER_RESTARTING;
 }
 
-/* A draining HAProxy closes its stats socket, or says that it is stopping. */
+/* A draining HAProxy closes its stats socket, or says that it is stopping. One that was not asked says
+ * nothing. */
 static bool drains(const struct job_target *target, const struct observed_container *container)
 {
 	const struct observed_instance *observed = &target->result.observed;
-	bool silent = observed->stats != STATS_ANSWERED;
 
-	return observed->stopping || is_known_to_drain(target, container) || (observed->old_n > 0 && silent);
+	return observed->stopping || is_known_to_drain(target, container) ||
+	       (observed->old_n > 0 && observed_is_silent(observed));
 }
 
 static struct found found_of(const struct job_target *target)
