@@ -15,6 +15,11 @@
 
 #define OWNER "apilb"
 
+/* Each has its own, so that an action for the wrong container is seen. Former ones count up from 4. */
+#define CURRENT_ID "0123456789abcdef"
+#define NEXT_ID "1123456789abcdef"
+#define HELPER_ID "2123456789abcdef"
+
 static const char *text_of(struct json_object *object, const char *key)
 {
 	struct json_object *value;
@@ -63,11 +68,12 @@ static struct json_object *mounts_of(const struct wanted *wanted)
 }
 
 /* The engine's inspect reply for a container that was made by our own create request. */
-static struct json_object *inspect_of(const struct wanted *wanted, const char *name, const char *status)
+static struct json_object *inspect_of(const struct wanted *wanted, const char *id, const char *name,
+				      const char *status)
 {
 	struct json_object *inspect = json_object_new_object(), *config = NULL, *host = NULL;
 
-	json_object_object_add(inspect, "Id", json_object_new_string("0123456789abcdef"));
+	json_object_object_add(inspect, "Id", json_object_new_string(id));
 	json_object_object_add(inspect, "Name", json_object_new_string(name));
 	json_object_deep_copy(wanted->create, &config, NULL);
 	json_object_object_get_ex(config, "HostConfig", &host);
@@ -87,7 +93,7 @@ static struct json_object *inspect_of(const struct wanted *wanted, const char *n
  * labels null: none at all; labels of an object are laid over ours.
  */
 static struct observed_container *container(const struct wanted *wanted, struct json_object *given,
-					    const char *name)
+					    const char *id, const char *name)
 {
 	struct json_object *inspect, *set, *labels, *is = NULL;
 	struct observed_container *result;
@@ -95,7 +101,7 @@ static struct observed_container *container(const struct wanted *wanted, struct 
 
 	if (!given)
 		return NULL;
-	inspect = inspect_of(wanted, name, text_of(given, "status"));
+	inspect = inspect_of(wanted, id, name, text_of(given, "status"));
 	json_pointer_get(inspect, "/Config/Labels", &is);
 	if (json_object_object_get_ex(given, "labels", &labels)) {
 		if (labels)
@@ -128,12 +134,16 @@ static enum stats_status stats_of(const char *text)
 
 static void observe_old(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
-	struct observed_container *old = container(wanted, given, "api-lb-apilb-old-01234567");
+	char *id = xasprintf("%zu123456789abcdef", 4 + observed->old_n);
+	char *name = container_old_name(wanted->instance.name, id);
+	struct observed_container *old = container(wanted, given, id, name);
 
 	old->overdue = text_of(given, "overdue") != NULL;
 	old->undrained = text_of(given, "undrained") != NULL;
 	old->returned = text_of(given, "returned") != NULL;
 	observed_instance_add_old(observed, old);
+	free(name);
+	free(id);
 }
 
 static void observe_up(struct json_object *names, struct observed_instance *observed)
@@ -190,15 +200,15 @@ static void observe(struct wanted *wanted, struct json_object *given, struct obs
 	struct json_object *value = NULL;
 
 	if (text_of(given, "adopt"))
-		wanted->adopt_id = xstrdup("0123456789abcdef");
+		wanted->adopt_id = xstrdup(CURRENT_ID);
 	json_object_object_get_ex(given, "current", &value);
-	observed->current = container(wanted, value, wanted->instance.name);
+	observed->current = container(wanted, value, CURRENT_ID, wanted->instance.name);
 	value = NULL;
 	json_object_object_get_ex(given, "next", &value);
-	observed->next = container(wanted, value, next);
+	observed->next = container(wanted, value, NEXT_ID, next);
 	free(next);
 	if (helper) {
-		struct json_object *inspect = inspect_of(wanted, "helper", "created");
+		struct json_object *inspect = inspect_of(wanted, HELPER_ID, "helper", "created");
 		struct err err;
 
 		observed->helper = observed_from_inspect(inspect, &err);
@@ -249,6 +259,47 @@ static void remember(const struct wanted *wanted, const struct observed_instance
 	if (text_of(given, "in vain"))
 		replaced_note(&memory->replaced, observed->current->id, text_of(given, "in vain"),
 			      wanted->version);
+}
+
+/* What a container is called once the actions before this one are done. */
+static const char *name_then(const struct plan *plan, size_t before,
+			     const struct observed_container *container)
+{
+	const char *name = container->name;
+
+	for (size_t i = 0; i < before; i++) {
+		const struct action *action = &plan->actions[i];
+
+		if (action->kind == ACTION_RENAME &&
+		    (strcmp(action->container, container->id) == 0 || strcmp(action->container, name) == 0))
+			name = action->argument;
+	}
+	return name;
+}
+
+static void check_hit(const struct plan *plan, size_t before, const struct action *action,
+		      const struct observed_container *container)
+{
+	const char *name = container ? name_then(plan, before, container) : NULL;
+
+	if (name && strcmp(action->container, container->id) == 0)
+		ck_assert_msg(strcmp(action->name, name) == 0, "%s %s is for %s, which is called %s then",
+			      action_name(action->kind), action->name, container->id, name);
+}
+
+/* Whoever reads the plan sees names, and the engine is given IDs: both mean the same container. */
+static void check_hits(const struct plan *plan, const struct observed_instance *observed)
+{
+	for (size_t i = 0; i < plan->n + plan->later_n; i++) {
+		const struct action *action = i < plan->n ? &plan->actions[i] : &plan->later[i - plan->n];
+		size_t before = i < plan->n ? i : plan->n;
+
+		check_hit(plan, before, action, observed->current);
+		check_hit(plan, before, action, observed->next);
+		check_hit(plan, before, action, observed->helper);
+		for (size_t old = 0; old < observed->old_n; old++)
+			check_hit(plan, before, action, observed->old[old]);
+	}
 }
 
 static char *plan_text(const struct plan *plan)
@@ -322,6 +373,7 @@ static char *answer_to(const char *dir)
 		plan_removal(wanted->instance.name, &observed, text_of(given, "leave") != NULL, &plan);
 	else
 		plan_instance(wanted, &observed, &memory, &plan);
+	check_hits(&plan, &observed);
 	text = plan_text(&plan);
 	json_object_put(given);
 	json_object_put(remembered);

@@ -59,6 +59,50 @@ START_TEST(any_request_may_fail)
 }
 END_TEST
 
+/* The successor, before it has the balancer's name. */
+static bool end_successor(struct place *place, bool removed)
+{
+	struct fake_container *next = fake_find(&place->machine, "lb-apilb-next");
+
+	if (!next || next->status != FAKE_RUNNING)
+		return false;
+	if (removed)
+		fake_remove(&place->machine, next);
+	else
+		fake_end(next, 1);
+	return true;
+}
+
+/* A killed daemon has left a handover half done, and then its successor ends, or is gone: who served before
+ * it goes on to serve until another successor does. */
+START_TEST(a_successor_that_ends_costs_nothing)
+{
+	const struct mishap *killed = &mishaps[MISHAPS - 1];
+	const struct world *world = &worlds[0];
+	size_t n = requests_of(world), ended = 0, between_renames = 0;
+
+	for (size_t nth = 1; nth <= n; nth++) {
+		char *when = xasprintf("%s, request %zu", _i ? "removed" : "ended", nth);
+		struct place place;
+
+		world_enter(&place, world);
+		fake_engine_fail(place.engine, nth, killed->how);
+		place_run_until(&place, killed);
+		if (end_successor(&place, _i)) {
+			ended++;
+			between_renames += !place_balancer(&place);
+			place_recover(&place);
+			expect_no_outage(&place, world, when);
+			expect_as_wanted(&place, when);
+		}
+		place_close(&place);
+		free(when);
+	}
+	ck_assert_uint_gt(ended, between_renames);
+	ck_assert_uint_gt(between_renames, 0);
+}
+END_TEST
+
 /* With nothing to do, a request that fails is no reason to do anything. */
 START_TEST(a_mishap_alone_changes_nothing)
 {
@@ -236,6 +280,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */
 	tcase_add_loop_test(tcase, a_mishap_alone_changes_nothing, 0, MISHAPS);
 	tcase_add_loop_test(tcase, what_costs_the_connection_costs_the_others_nothing, 0, 3);
+	tcase_add_loop_test(tcase, a_successor_that_ends_costs_nothing, 0, 2);
 	tcase_add_test(tcase, connections_lost_far_apart_do_not_fail_the_host);
 	tcase_add_test(tcase, who_ends_soon_is_removed_by_this_run_or_the_next);
 	/* Thousands of runs: minutes under sanitizers on a busy machine, and not for valgrind. */

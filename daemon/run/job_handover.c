@@ -8,7 +8,7 @@
 
 /*
  * The successor has taken connections since it began to listen. They must not be
- * cut off, so it drains, as former containers do (add_drain in plan.c). Only a
+ * cut off, so it drains, as former containers do (add_drain in plan_drain.c). Only a
  * successor that does not run has no connections, and is removed at once.
  */
 

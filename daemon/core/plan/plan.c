@@ -51,12 +51,6 @@ static void add_write(struct plan *plan, const struct wanted *wanted,
 	free(helper);
 }
 
-static bool is_up(const struct observed_container *container)
-{
-	return container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED ||
-	       container->status == CONTAINER_RESTARTING;
-}
-
 static bool is_ours(const struct wanted *wanted, const struct observed_container *container)
 {
 	return (wanted->adopt_id && spec_state_means(wanted->adopt_id, container->id)) ||
@@ -132,94 +126,15 @@ static void plan_create(const struct wanted *wanted, const struct observed_insta
 	plan_add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 }
 
-static void add_removal(struct plan *plan, const struct observed_container *container, const char *reason)
-{
-	if (container->status == CONTAINER_PAUSED)
-		plan_add_for(plan, ACTION_UNPAUSE, container, reason);
-	if (is_up(container))
-		plan_add_for(plan, ACTION_STOP, container, reason);
-	plan_add_for(plan, ACTION_REMOVE, container, reason);
-}
-
-/*
- * Drains the container: renames it first, then signals it. So a container with
- * the balancer's name was never told to drain. A container with a former
- * container's name may or may not have been told when apilbd crashes: it is
- * told once more (plan_draining). After the signal neither the engine nor a
- * reboot starts it again. successor: takes over the balancer's name at once;
- * NULL: none.
- */
-static void add_drain(struct plan *plan, const char *balancer, const struct observed_container *container,
-		      const char *successor, const char *reason)
-{
-	char *name = container_old_name(balancer, container->id);
-
-	if (strcmp(container->name, name) != 0)
-		plan_add(plan, ACTION_RENAME, container->name, container->id, name, reason);
-	if (successor)
-		plan_add(plan, ACTION_RENAME, successor, NULL, balancer, reason);
-	plan_add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
-	plan_add_later(plan, name, container->id);
-	free(name);
-}
-
-static void drain_or_remove(struct plan *plan, const struct wanted *wanted,
-			    const struct observed_container *container, const char *successor,
-			    const char *reason)
-{
-	const char *name = wanted->instance.name;
-
-	/* A program other than HAProxy may understand the signal differently, and keep listening. */
-	if (container->status == CONTAINER_RUNNING &&
-	    (!observed_is_owned(container, wanted->owner) || observed_runs_haproxy(container))) {
-		add_drain(plan, name, container, successor, reason);
-		return;
-	}
-	add_removal(plan, container, reason);
-	if (successor)
-		plan_add(plan, ACTION_RENAME, successor, NULL, name, reason);
-}
-
 /* What follows once the successor runs. */
 static void plan_takeover(const struct wanted *wanted, const struct observed_container *former,
 			  const char *next, struct plan *plan, const char *reason)
 {
 	plan_add(plan, ACTION_AWAIT, next, NULL, NULL, reason);
 	if (former)
-		drain_or_remove(plan, wanted, former, next, reason);
+		plan_drain_or_remove(plan, wanted, former, next, reason);
 	else
 		plan_add(plan, ACTION_RENAME, next, NULL, wanted->instance.name, reason);
-}
-
-/* Removes former containers that have drained, or should have. */
-static void plan_draining(const char *balancer, const struct observed_instance *observed, struct plan *plan)
-{
-	for (size_t i = 0; i < observed->old_n; i++) {
-		const struct observed_container *former = observed->old[i];
-
-		if (former->status == CONTAINER_RUNNING && former->undrained)
-			add_drain(plan, balancer, former, NULL,
-				  "its successor has taken over; it may not have been told to drain");
-		else if (former->status == CONTAINER_RUNNING && former->returned)
-			add_removal(plan, former, "it had drained, and the engine has started it again");
-		else if (former->status == CONTAINER_RUNNING && !former->overdue)
-			plan_add_later(plan, former->name, former->id);
-		else if (former->status != CONTAINER_REMOVING)
-			add_removal(plan, former,
-				    is_up(former) ? "its successor has taken over; it has not drained within "
-						    "the drain timeout"
-						  : "its successor has taken over; it has drained");
-	}
-}
-
-/*
- * Two HAProxys of one user can share a port on the host's network. One of
- * another user or network cannot join (SO_REUSEPORT, socket(7)).
- */
-static bool can_share_ports(const struct observed_container *former)
-{
-	return former->status == CONTAINER_RUNNING && text_equal(former->user, WANTED_USER) &&
-	       text_equal(former->network_mode, "host");
 }
 
 /* former: the current container in the state that earlier actions leave it in. */
@@ -231,8 +146,8 @@ static void plan_replace_running(const struct wanted *wanted, const struct obser
 
 	/* The write, and the pull with it, comes before anything is taken away. */
 	add_write(plan, wanted, observed, NULL, reason);
-	if (!can_share_ports(former)) {
-		add_removal(plan, former, reason);
+	if (!plan_can_share_ports(former)) {
+		plan_add_removal(plan, former, reason);
 		add_start(plan, wanted->instance.name, reason);
 		plan_add(plan, ACTION_AWAIT, wanted->instance.name, NULL, NULL, reason);
 		return;
@@ -478,7 +393,7 @@ static bool successor_serves_alone(const struct observed_instance *observed)
 {
 	const struct observed_container *current = observed->current;
 
-	return !current || (observed->next->status == CONTAINER_RUNNING && !is_up(current));
+	return !current || (observed->next->status == CONTAINER_RUNNING && !plan_is_up(current));
 }
 
 /* The container exists, without a successor, and may be changed. */
@@ -519,7 +434,7 @@ static void plan_keep_successor(const struct wanted *wanted, const struct observ
 	struct memory then = *memory;
 
 	if (observed->current)
-		drain_or_remove(plan, wanted, observed->current, NULL, interrupted);
+		plan_drain_or_remove(plan, wanted, observed->current, NULL, interrupted);
 	plan_add(plan, ACTION_RENAME, renamed.name, renamed.id, wanted->instance.name, interrupted);
 	renamed.name = wanted->instance.name;
 	rest.current = &renamed;
@@ -536,77 +451,51 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	const struct observed_container *next = observed->next;
 	struct observed_instance rest = *observed;
 	char *drift = container_drift(wanted, observed, next);
-	bool is_wanted = !drift && !text_drift(wanted, observed) && (!observed->current || is_up(next));
+	bool is_wanted = !drift && !text_drift(wanted, observed) && (!observed->current || plan_is_up(next));
 
 	free(drift);
 	if (is_wanted) {
-		if (!is_up(next))
+		if (!plan_is_up(next))
 			plan_add_for(plan, ACTION_START, next, interrupted);
 		plan_takeover(wanted, observed->current, next->name, plan, interrupted);
 	} else if (successor_serves_alone(observed)) {
 		plan_keep_successor(wanted, observed, memory, plan);
 	} else {
-		drain_or_remove(plan, wanted, next, NULL, interrupted);
+		plan_drain_or_remove(plan, wanted, next, NULL, interrupted);
 		rest.next = NULL;
 		plan_present(wanted, &rest, memory, plan);
 	}
 }
 
+/* The balancer's own container, which is ours if it exists. */
+static void plan_balancer(const struct wanted *wanted, const struct observed_instance *observed,
+			  const struct memory *memory, struct plan *plan)
+{
+	if (plan_file_conflict(wanted, observed, &plan->trouble))
+		return;
+	if (observed->next)
+		plan_interrupted(wanted, observed, memory, plan);
+	else if (!observed->current)
+		plan_create(wanted, observed, plan, "container is missing");
+	else
+		plan_present(wanted, observed, memory, plan);
+}
+
 void plan_instance(const struct wanted *wanted, const struct observed_instance *observed,
 		   const struct memory *memory, struct plan *plan)
 {
-	const struct observed_container *current = observed->current;
+	const char *name = wanted->instance.name;
 
 	memset(plan, 0, sizeof(*plan));
-	if (current && !is_ours(wanted, current)) {
-		plan_container_conflict(wanted, current, &plan->trouble);
+	if (observed->current && !is_ours(wanted, observed->current)) {
+		plan_container_conflict(wanted, observed->current, &plan->trouble);
 		return;
 	}
 	if (observed->helper)
 		plan_add_for(plan, ACTION_REMOVE, observed->helper, "left over from an interrupted run");
-	plan_draining(wanted->instance.name, observed, plan);
-	if (plan_file_conflict(wanted, observed, &plan->trouble))
-		return;
-	if (observed->next) {
-		plan_interrupted(wanted, observed, memory, plan);
-		return;
-	}
-	if (!current) {
-		plan_create(wanted, observed, plan, "container is missing");
-		return;
-	}
-	plan_present(wanted, observed, memory, plan);
-}
-
-/*
- * The rule of drain_or_remove, except that entries of a list do not tell which program runs. A
- * paused container may still have connections.
- */
-static bool can_drain(const struct observed_container *container)
-{
-	return (container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED) &&
-	       (!container->inspect || observed_runs_haproxy(container));
-}
-
-void plan_removal(const char *name, const struct observed_instance *observed, bool drain, struct plan *plan)
-{
-	static const char reason[] = "no spec wants it any more";
-	const struct observed_container *const all[] = {observed->helper, observed->next, observed->current};
-
-	memset(plan, 0, sizeof(*plan));
-	if (drain)
-		plan_draining(name, observed, plan);
-	for (size_t i = 0; i < observed->old_n && !drain; i++)
-		add_removal(plan, observed->old[i], reason);
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		if (!all[i])
-			continue;
-		if (!drain || all[i] == observed->helper || !can_drain(all[i])) {
-			add_removal(plan, all[i], reason);
-			continue;
-		}
-		if (all[i]->status == CONTAINER_PAUSED)
-			plan_add_for(plan, ACTION_UNPAUSE, all[i], reason);
-		add_drain(plan, name, all[i], NULL, reason);
-	}
+	plan_drain_former(name, observed, false, plan);
+	plan_balancer(wanted, observed, memory, plan);
+	/* With trouble nobody may serve in their place. */
+	if (plan->trouble.kind == ERR_NONE)
+		plan_drain_former(name, observed, true, plan);
 }
