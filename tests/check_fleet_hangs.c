@@ -218,6 +218,29 @@ START_TEST(who_waits_for_a_slow_directory_is_answered_by_it)
 }
 END_TEST
 
+/* What changed first had settled long ago; what is being written when the directory answers has not. */
+START_TEST(what_is_written_when_a_directory_answers_is_not_read_half)
+{
+	hang(IN_QUESTION);
+	lab_pass(100000);
+	expect_hung();
+	lab.hasty = by_test = true;
+	lab_write_prod(HOSTS, LAB_OLD, "# edited\n");
+	lab_pass(60000);
+	/* Half of it is a valid, shorter spec. */
+	lab_write_prod(1, LAB_OLD, "");
+	lab_pass(10);
+	turned_clock_thread_goes_on();
+	lab_pass(50);
+	lab_write_prod(HOSTS, LAB_OLD, "# edited again\n");
+	lab_pass(100000);
+	lab.hasty = by_test = false;
+	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
+	ck_assert_uint_eq(lab_events("remove", ""), 0);
+	ck_assert_int_eq(lab_get("/healthz", NULL), 200);
+}
+END_TEST
+
 /* SIGTERM: the thread goes on with what it was given, whenever that is. */
 START_TEST(a_daemon_ends_while_its_directory_hangs)
 {
@@ -333,6 +356,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2 * MOMENTS);
 	tcase_add_test(tcase, who_asks_a_directory_that_hangs_is_answered);
 	tcase_add_test(tcase, who_waits_for_a_slow_directory_is_answered_by_it);
+	tcase_add_test(tcase, what_is_written_when_a_directory_answers_is_not_read_half);
 	tcase_add_loop_test(tcase, a_daemon_ends_while_its_directory_hangs, 0, MOMENTS);
 	tcase_add_test(tcase, a_directory_that_is_slow_and_busy_is_waited_for_once);
 	tcase_add_loop_test(tcase, what_is_to_go_goes_after_a_start_with_a_directory_that_hangs, 0, MOMENTS);

@@ -26,7 +26,9 @@ struct watch {
 	int dir_wd, parent_wd; /* copied from the view when it was last taken back */
 	struct event *readable;
 	struct event *settle;
-	int64_t unsettled_since_ms; /* time of the first change since the last look began; -1: none */
+	int64_t unsettled_since_ms; /* time of the first change since the last look began, or since a rest of
+				       WATCH_SETTLE_MAX_MS; -1: none */
+	int64_t changed_ms;         /* time of the last change */
 	struct watch_view *view;    /* NULL: it is lent */
 	char *trouble;
 	char *place; /* the directory that last held specs, see watch_place(); NULL: none did */
@@ -51,9 +53,19 @@ void watch_settle(struct watch *watch)
 		return;
 	if (watch->unsettled_since_ms < 0)
 		watch->unsettled_since_ms = now;
+	watch->changed_ms = now;
 	left = watch->unsettled_since_ms + WATCH_SETTLE_MAX_MS - now;
 	delay = clock_timeval(left < WATCH_SETTLE_MS ? left : WATCH_SETTLE_MS);
 	event_add(watch->settle, &delay);
+}
+
+/* The changes before are over, though no look may have been possible since: this one has all its time to
+ * settle. Only events tell so, since who asks a slow directory may learn of each change late. */
+static void on_event(struct watch *watch)
+{
+	if (!is_settling(watch) && clock_ms() >= watch->changed_ms + WATCH_SETTLE_MAX_MS)
+		watch->unsettled_since_ms = -1;
+	watch_settle(watch);
 }
 
 static void on_settled(evutil_socket_t fd, short what, void *arg)
@@ -90,7 +102,7 @@ static void read_events(struct watch *watch)
 		for (char *p = buf; p < buf + len; p += sizeof(*event) + event->len) {
 			event = (const struct inotify_event *)p;
 			if (matters(watch, event))
-				watch_settle(watch);
+				on_event(watch);
 		}
 	}
 }
