@@ -14,7 +14,7 @@
 #define TELL_AGAIN_MS 1000
 #define HEAR_MS 10000
 /* The same for a HAProxy whose socket was never seen open: it may be about to open it, or have drained long
- * ago. */
+ * ago. In all of one run, since the other balancers of the host wait meanwhile. */
 #define NEVER_LISTENED_MS 5000
 /* The most time that one run spends on asking. Containers after that are told, but not asked. */
 #define HEAR_RUN_MS 30000
@@ -194,7 +194,7 @@ static void on_hearing_open(void *arg, struct bufferevent *stream, const struct 
 	if (err && job->leaver_listened)
 		heard(job);
 	else if (err)
-		ask_again(job, NEVER_LISTENED_MS);
+		ask_again(job, NEVER_LISTENED_MS - job->asked_ms);
 	else
 		job->query = haproxy_query(stream, "show info", HEAR_TIMEOUT_MS, on_hearing, job);
 }
