@@ -273,6 +273,33 @@ def test_new_bind_address(daemon, hosts, servers):
     wait_for("the old port to be closed", lambda: ask(endpoint(host), timeout=0.5) is None, patience(5))
 
 
+@pytest.mark.parametrize("ports", [(6444, 6443), (6445, 6443)], ids=["swapped", "handed on"])
+def test_balancers_that_take_ports_from_each_other(daemon, hosts, servers, ports):
+    host = hosts[0]
+    names = ("one", "two")
+
+    def write(ports):
+        balancers = [
+            spec.instance(
+                host, name=name, bindAddress=f"{host.address}:{port}", hostConfigPath=f"/etc/haproxy-{name}/haproxy.cfg"
+            )
+            for name, port in zip(names, ports, strict=True)
+        ]
+        daemon.drop("prod", spec.document(balancers, servers))
+
+    write((6443, 6444))
+    daemon.wait_converged(2)
+    before = [identity(host, name) for name in names]
+    kept = [f"{host.address}:{port}" for port in (6443, 6444) if port in ports]
+    with LoadGenerator(kept, rate=20, long_lived=0) as load:
+        wait_for("some load", lambda: load.total > 10, patience(10))
+        write(ports)
+        for name, (former, _) in zip(names, before, strict=True):
+            wait_for(f"a successor of {name}", lambda n=name, f=former: replaced(host, f, n), patience(15))
+        wait_for("both alone", lambda: host.engine.names() == list(names), patience(15))
+    load.assert_unharmed()
+
+
 def test_new_name_replaces_the_container(daemon, hosts, servers):
     host = hosts[0]
     deploy(daemon, [host], servers)
