@@ -11,7 +11,7 @@ from lab.certificates import Authority
 from lab.daemon import ctl
 from lab.proc import LAB, run
 
-LUA = Path(__file__).resolve().parents[2] / "daemon/core"
+LUA = Path(__file__).resolve().parents[2] / "daemon/core/haproxy"
 ONE = ["10.0.0.1:6443"]
 MANY = [f"10.0.{n // 250}.{n % 250 + 1}:6443" for n in range(500)]
 
