@@ -602,6 +602,32 @@ START_TEST(whose_place_another_takes_drains)
 }
 END_TEST
 
+/* The plan of what waits while the spec is paused is what happens when it is resumed. */
+START_TEST(the_plan_of_a_paused_removal_drains_and_waits)
+{
+	char *body = NULL;
+
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	ck_assert_int_eq(lab_post("/v1/pause?spec=prod", NULL), 202);
+	other_name("192.0.2.1");
+	lab_pass(20000);
+	ck_assert_int_eq(lab_get("/v1/plan", &body), 200);
+	ck_assert_msg(strstr(body, "drain container lb") != NULL, "%s", body);
+	ck_assert_msg(!strstr(body, "stop container lb"), "%s", body);
+	ck_assert_msg(strstr(body, "\"later\"") != NULL, "%s", body);
+	free(body);
+	ck_assert_str_eq(lab_phase(1, "lb"), "paused");
+	lab_machine(1)->lasting = true;
+	ck_assert_int_eq(lab_post("/v1/resume?spec=prod", NULL), 202);
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	lab_pass(20000);
+	ck_assert_msg(lab_containers(1) == 2, "%s", lab_told());
+	lab_machine(1)->lasting = false;
+}
+END_TEST
+
 /* The same when nobody knows it any more: it is told to leave once, by each daemon, and has its time. */
 START_TEST(what_nobody_knows_and_another_replaces_drains)
 {
@@ -896,6 +922,7 @@ int main(void)
 	tcase_add_test(tcase, what_state_names_and_is_gone_holds_up_no_first_one);
 	tcase_add_loop_test(tcase, who_serves_nobody_holds_up_no_new_name, 0, 6);
 	tcase_add_loop_test(tcase, who_listens_elsewhere_holds_up_nobody, 0, 2);
+	tcase_add_test(tcase, the_plan_of_a_paused_removal_drains_and_waits);
 	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
 	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
 	tcase_add_test(tcase, what_nobody_knows_drains_for_as_long_as_its_spec_says);

@@ -354,17 +354,28 @@ static void note_reached(void *arg, const struct job_target *targets, size_t n)
 	}
 }
 
+/* The version that the run, or the run that a plan stands for, makes true; NULL: it removes the instance. */
+static const struct wanted *coming(const struct host *host, const struct instance *instance)
+{
+	const struct instance_revision *revision = instance_revision(instance);
+
+	/* A paused spec has given it up. */
+	if (revision->in_force && !instance_claim(instance, host->observing).wanted)
+		return NULL;
+	return host->observing && revision->next ? revision->next : revision->in_force;
+}
+
 /* order.drain_ms of an instance that is removed: if another balancer on the host serves its clients (of the
  * same spec, or with the same bind addresses), its connections are not cut off. */
 static int64_t drain_ms(const struct host *host, const struct instance *instance, const struct order *order)
 {
 	const char *binds = instance_binds(instance), *spec = instance_identity(instance)->spec;
 
-	if (instance_revision(instance)->in_force || order->drop_id)
+	if (order->wanted || order->drop_id)
 		return 0;
 	for (size_t i = 0; i < host->instances_n; i++) {
 		const struct instance *other = host->instances[i];
-		const struct wanted *wanted = instance_revision(other)->in_force;
+		const struct wanted *wanted = coming(host, other);
 
 		if (wanted && (strcmp(instance_identity(other)->spec, spec) == 0 ||
 			       text_equal(wanted->description.binds, binds)))
@@ -407,13 +418,18 @@ static bool is_root(const struct host *host)
 }
 
 /* The instance is not wanted any more, but may not be removed yet. removal: see host_may_go. */
-static bool has_to_stay(struct host *host, struct instance *instance, const struct removal **removal)
+static bool has_to_stay(struct host *host, struct instance *instance, const struct order *order,
+			const struct removal **removal)
 {
 	const struct instance_revision *revision = instance_revision(instance);
-	enum removal_verdict may =
-		revision->in_force || revision->next ? REMOVAL_ALLOWED : host_may_go(host, instance, removal);
+	enum removal_verdict may = order->wanted || (revision->next && !revision->in_force)
+					   ? REMOVAL_ALLOWED
+					   : host_may_go(host, instance, removal);
 	bool stays = may != REMOVAL_ALLOWED;
 
+	/* What only a plan removes is not told that it stays: nobody has let it go yet. */
+	if (stays && revision->in_force)
+		return true;
 	instance_stay(instance, stays ? removal_why(may) : NULL);
 	host->removal_held |= stays;
 	return stays;
@@ -429,7 +445,7 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	*target = instance_target(instance, host->observing);
 	/* The run looks at it even if its removal is held: only the host tells whether it serves anybody whom
 	 * a new balancer must wait for. */
-	order->held = has_to_stay(host, instance, removal);
+	order->held = has_to_stay(host, instance, order, removal);
 	order->displaced = displaced_by(host, instance);
 	order->drain_ms = drain_ms(host, instance, order);
 	return true;
