@@ -174,6 +174,28 @@ START_TEST(a_directory_that_hangs_removes_nothing_and_is_told)
 }
 END_TEST
 
+/* As a network mount with many files, each of which takes its time. */
+START_TEST(a_slow_answer_is_waited_for_while_it_gets_on)
+{
+	struct lab_client *client;
+
+	hang(IN_QUESTION);
+	client = lab_ask("GET", "/v1/status");
+	for (int i = 0; i < 6; i++) {
+		lab_pass(4100);
+		ck_assert(turned_clock_is_thread_hung());
+		/* As the thread does, for another file. */
+		atomic_fetch_add(&lab.fleet->view->answered_n, 1);
+	}
+	ck_assert(!lab_is_answered(client));
+	turned_clock_thread_goes_on();
+	lab_pass(1000);
+	ck_assert(lab_is_answered(client));
+	ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
+	lab_hang_up(client);
+}
+END_TEST
+
 /* Who asks when it is not known yet is answered after some seconds, and so is who comes meanwhile. */
 START_TEST(who_asks_a_directory_that_hangs_is_answered)
 {
@@ -265,7 +287,7 @@ START_TEST(a_directory_that_is_slow_and_busy_is_waited_for_once)
 		ck_assert(turned_clock_is_thread_hung());
 		ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
 		/* As the thread does, which has read another file. */
-		atomic_fetch_add(&lab.fleet->look->read_n, 1);
+		atomic_fetch_add(&lab.fleet->view->answered_n, 1);
 		if (i == 2) {
 			fleet_load(lab.fleet);
 			hang(IN_LOOK);
@@ -274,7 +296,7 @@ START_TEST(a_directory_that_is_slow_and_busy_is_waited_for_once)
 		lab_pass(4100);
 	}
 	ck_assert_uint_eq(lab_events("spec-dir", ""), 0);
-	atomic_fetch_add(&lab.fleet->look->read_n, 1);
+	atomic_fetch_add(&lab.fleet->view->answered_n, 1);
 	lab_pass(2000);
 	ck_assert_uint_eq(lab_events("spec-dir", "could not be read for 30 s"), 1);
 	expect_hung();
@@ -355,6 +377,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2 * MOMENTS);
 	tcase_add_test(tcase, who_asks_a_directory_that_hangs_is_answered);
+	tcase_add_test(tcase, a_slow_answer_is_waited_for_while_it_gets_on);
 	tcase_add_test(tcase, who_waits_for_a_slow_directory_is_answered_by_it);
 	tcase_add_test(tcase, what_is_written_when_a_directory_answers_is_not_read_half);
 	tcase_add_loop_test(tcase, a_daemon_ends_while_its_directory_hangs, 0, MOMENTS);

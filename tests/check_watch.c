@@ -1230,6 +1230,22 @@ START_TEST(a_file_elsewhere_is_waited_for_too)
 }
 END_TEST
 
+/* So that who waits can tell a slow file system from one that hangs. */
+START_TEST(each_file_that_is_asked_for_counts)
+{
+	size_t before;
+
+	put("a.yaml", "x");
+	put("b.yaml", "y");
+	begin();
+	come_to_rest();
+	scan();
+	before = atomic_load(&ask()->answered_n);
+	/* Of both files and the directory: what it is, and how old. */
+	ck_assert_uint_ge(atomic_load(&ask()->answered_n), before + 6);
+}
+END_TEST
+
 /* Within one tick of the clock that stamps files, and of the same size: nobody can tell the two. */
 START_TEST(what_was_only_just_changed_when_it_was_read_is_read_again)
 {
@@ -1388,6 +1404,6 @@ int main(void)
 	     what_is_written_to_a_new_directory_is_waited_for, what_is_told_while_the_view_is_lent_counts);
 	CASE(suite, "asked", what_is_not_told_is_seen_when_asked, a_target_made_later_is_seen_when_asked,
 	     a_file_elsewhere_is_waited_for_too, what_was_written_just_before_the_watch_is_waited_for,
-	     what_was_only_just_changed_when_it_was_read_is_read_again);
+	     what_was_only_just_changed_when_it_was_read_is_read_again, each_file_that_is_asked_for_counts);
 	return suite_run(suite);
 }

@@ -21,9 +21,9 @@
 /* The name, in the store, of the place of the directory that the specs came from (watch_place). */
 #define META_SPEC_DIR "spec-dir"
 
-/* The directory hangs if the thread has no answer, or has read no further file, for STEP_PATIENCE_MS. Nobody
- * waits longer than LOOK_PATIENCE_MS, even for looks that get on, dropped ones included: a thousand large
- * files take some seconds. */
+/* The directory hangs if the thread has no answer, or has got on with no further file, for STEP_PATIENCE_MS.
+ * Nobody waits longer than LOOK_PATIENCE_MS, even for looks that get on, dropped ones included: a thousand
+ * large files take some seconds. */
 #define STEP_PATIENCE_MS 5000
 #define LOOK_PATIENCE_MS 30000
 
@@ -131,7 +131,7 @@ static void wait_patiently(struct fleet *fleet)
 static void start_thread(struct fleet *fleet, background_work *work, void *material, void (*done)(void *arg))
 {
 	move_waiters(&fleet->waiters, &fleet->served);
-	fleet->read_n = 0;
+	fleet->answered_n = atomic_load(&fleet->view->answered_n);
 	wait_patiently(fleet);
 	fleet->thread = background_start(fleet->options.base, work, material, done, fleet);
 }
@@ -152,13 +152,14 @@ static void end_patience(struct fleet *fleet)
 	evtimer_del(fleet->patience);
 }
 
-/* True when the look has read more files since the last call, and LOOK_PATIENCE_MS are not over. */
+/* True when the thread has got on with more files since the last call, and LOOK_PATIENCE_MS are not over. */
 static bool gets_on(struct fleet *fleet)
 {
-	size_t before = fleet->read_n;
+	size_t before = fleet->answered_n;
 
-	fleet->read_n = fleet->thread && fleet->look ? atomic_load(&fleet->look->read_n) : 0;
-	return fleet->read_n > before && clock_ms() < fleet->awaited_since_ms + LOOK_PATIENCE_MS;
+	if (fleet->view)
+		fleet->answered_n = atomic_load(&fleet->view->answered_n);
+	return fleet->answered_n > before && clock_ms() < fleet->awaited_since_ms + LOOK_PATIENCE_MS;
 }
 
 /* The directory could not be read in time: what was in force stays so, and those who wait are served with an

@@ -148,7 +148,8 @@ static bool on_file(void *arg, struct watch_file *file)
 	struct reading *reading = arg;
 
 	spec_look_judge(reading->look, file);
-	atomic_fetch_add(&reading->look->read_n, 1);
+	if (reading->look->view)
+		atomic_fetch_add(&reading->look->view->answered_n, 1);
 	reading->parsed |= !reading->look->findings[reading->look->findings_n - 1].stands;
 	return !atomic_load(reading->stop);
 }

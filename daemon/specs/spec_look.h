@@ -36,7 +36,6 @@ struct spec_look {
 	struct named_files *named; /* the named files that were read for this look */
 	struct watch_view *view;   /* lent by the watch; NULL: nothing is watched */
 	bool changed;              /* at the end of the look some file was not as it was read any more */
-	atomic_size_t read_n;      /* files read so far: the loop may read this at any time */
 	struct watch_listing listing;
 	struct spec_finding *findings; /* one for each file of the listing; emptied by specs_update_files */
 	size_t findings_n;

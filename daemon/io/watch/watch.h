@@ -118,8 +118,10 @@ struct watch_view {
 	char *trouble;
 	struct watch_followed *followed; /* all files that the last look has read, and the directory */
 	size_t followed_n;
-	bool changed; /* set by watch_ask: something has changed since it was read */
-	bool young;   /* set by watch_ask: something has changed within the last WATCH_SETTLE_MS */
+	atomic_size_t answered_n; /* files that the file system has answered for: the loop may read this at
+				     any time */
+	bool changed;             /* set by watch_ask: something has changed since it was read */
+	bool young; /* set by watch_ask: something has changed within the last WATCH_SETTLE_MS */
 };
 
 /* Lends the view to a thread; it must not be lent already. A thread that hangs may keep it for ever. */
@@ -151,6 +153,6 @@ void watch_follow_listing(struct watch_view *view, const struct watch_listing *l
  * (file_stamp_keep). */
 void watch_follow(struct watch_view *view, const char *path, const struct file_stamp *stamp);
 /* True when a followed file has changed since it was read. */
-bool watch_has_changed(const struct watch_view *view);
+bool watch_has_changed(struct watch_view *view);
 
 #endif

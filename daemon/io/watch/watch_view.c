@@ -46,18 +46,20 @@ static void rewatch_all(struct watch_view *view)
 	rewatch(view, &view->dir_wd, view->dir, DIR_EVENTS);
 }
 
-static bool is_young(const char *path)
+static bool is_young(struct watch_view *view, const char *path)
 {
 	struct file_stamp stamp = file_stamp(path);
 	int64_t age_ms = file_stamp_age_ms(&stamp);
 
+	atomic_fetch_add(&view->answered_n, 1);
 	return age_ms >= 0 && age_ms < WATCH_SETTLE_MS;
 }
 
 /* True when the directory, or a file in it, has changed within WATCH_SETTLE_MS: without relying on events. */
-static bool is_directory_young(const char *path)
+static bool is_directory_young(struct watch_view *view)
 {
-	bool young = is_young(path);
+	const char *path = view->dir;
+	bool young = is_young(view, path);
 	DIR *dir = opendir(path);
 	struct dirent *entry;
 
@@ -65,7 +67,7 @@ static bool is_directory_young(const char *path)
 		char *file = xasprintf("%s/%s", path, entry->d_name);
 
 		/* Names with a dot are not specs, but editors' own files. */
-		young = entry->d_name[0] != '.' && is_young(file);
+		young = entry->d_name[0] != '.' && is_young(view, file);
 		free(file);
 	}
 	if (dir)
@@ -74,19 +76,20 @@ static bool is_directory_young(const char *path)
 }
 
 /* The same, for followed files elsewhere as well, of which inotify does not tell. */
-static bool is_anything_young(const struct watch_view *view)
+static bool is_anything_young(struct watch_view *view)
 {
 	for (size_t i = 0; i < view->followed_n; i++)
-		if (is_young(view->followed[i].path))
+		if (is_young(view, view->followed[i].path))
 			return true;
-	return is_directory_young(view->dir);
+	return is_directory_young(view);
 }
 
-bool watch_has_changed(const struct watch_view *view)
+bool watch_has_changed(struct watch_view *view)
 {
 	for (size_t i = 0; i < view->followed_n; i++) {
 		struct file_stamp stamp = file_stamp(view->followed[i].path);
 
+		atomic_fetch_add(&view->answered_n, 1);
 		if (!file_stamp_equal(&stamp, &view->followed[i].stamp))
 			return true;
 	}
