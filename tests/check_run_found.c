@@ -465,6 +465,27 @@ START_TEST(a_stray_waits_for_its_balancer_drains_and_is_told)
 }
 END_TEST
 
+/* What takes its place has just started: a plan looks again, too, so that it shows what the run does. */
+START_TEST(what_takes_its_place_is_given_a_moment)
+{
+	struct fake_container *orphan;
+	struct place place;
+
+	place_open(&place);
+	place_run(&place);
+	place.machine.lasting = true;
+	orphan = add_orphan(&place, "former", "prod");
+	place_balancer(&place)->unchecked = 2;
+	place.observe_only = _i == 1;
+	place_run(&place);
+	ck_assert_ptr_null(place.waiting);
+	ck_assert_int_eq(place_balancer(&place)->unchecked, 0);
+	ck_assert_int_eq(orphan->leaves, !place.observe_only);
+	ck_assert_uint_eq(place.due, place.observe_only);
+	place_close(&place);
+}
+END_TEST
+
 /* Each is one by itself, also those that have one balancer's name in theirs. */
 START_TEST(containers_of_one_name_go_in_one_run)
 {
@@ -538,6 +559,7 @@ int main(void)
 	tcase_add_test(tcase, an_orphan_with_nothing_in_its_place_is_stopped);
 	tcase_add_loop_test(tcase, an_orphan_waits_for_what_listens_where_it_does, 0, 2);
 	tcase_add_test(tcase, a_stray_waits_for_its_balancer_drains_and_is_told);
+	tcase_add_loop_test(tcase, what_takes_its_place_is_given_a_moment, 0, 2);
 	tcase_add_test(tcase, containers_of_one_name_go_in_one_run);
 	tcase_add_test(tcase, orphans_that_drain_are_in_nobodys_way);
 	suite_add_tcase(suite, tcase);

@@ -189,7 +189,7 @@ static void drip(struct question *question, struct bufferevent *stream)
 
 static void speak(struct question *question, enum fake_mouth mouth)
 {
-	const struct fake_container *container = by_token(question->engine, question->token);
+	struct fake_container *container = by_token(question->engine, question->token);
 	char *text = container ? fake_answer(container) : xstrdup("");
 
 	if (mouth == MOUTH_HALF)

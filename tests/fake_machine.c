@@ -375,15 +375,16 @@ static void answer_servers(FILE *out, const struct fake_container *container)
 		if (backup && backup < end)
 			continue;
 		fprintf(out, "kube-apiserver,%.*s,%s,%s,0,60,200,1,\n", (int)strcspn(name, " "), name,
-			nameless ? "MAINT (resolution)"
-			: down   ? "DOWN"
-				 : "UP",
+			nameless               ? "MAINT (resolution)"
+			: container->unchecked ? "no check"
+			: down                 ? "DOWN"
+					       : "UP",
 			down ? "L4TOUT" : "L7OK");
 		nameless = false;
 	}
 }
 
-char *fake_answer(const struct fake_container *container)
+char *fake_answer(struct fake_container *container)
 {
 	const char *description = strstr(container->loaded, "description \"");
 	char *text;
@@ -396,6 +397,7 @@ char *fake_answer(const struct fake_container *container)
 		description);
 	fprintf(out, "# pxname,svname,status,check_status,bck,lastchg,check_code,check_duration,last_chk\n");
 	answer_servers(out, container);
+	container->unchecked -= container->unchecked > 0;
 	fprintf(out, "\n");
 	fclose(out);
 	return text;

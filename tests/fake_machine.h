@@ -45,6 +45,7 @@ struct fake_container {
 	int late;        /* so many connections to its stats socket are refused: it has just started */
 	bool nameless;   /* for a day it has had no address for its first server's name; a reload helps */
 	bool cut_off;    /* it reaches none of its servers */
+	int unchecked;   /* so many of its answers say that it has not checked its servers yet */
 	char *log;
 	struct fake_container *next;
 };
@@ -109,7 +110,7 @@ void fake_remove(struct fake_machine *machine, struct fake_container *container)
 /* How many HAProxies take new connections of clients. */
 size_t fake_serving(const struct fake_machine *machine);
 /* Its answer to "show info;show stat". The caller frees. */
-char *fake_answer(const struct fake_container *container);
+char *fake_answer(struct fake_container *container);
 /* The token of its stats socket; "": it has none. */
 const char *fake_token(const struct fake_container *container);
 

@@ -472,10 +472,19 @@ static bool has_been_silent(const struct job_target *target)
 	       silence_lasts_ms(&target->memory.silence, clock_ms()) >= MOMENT_MS;
 }
 
+/* In a plan as in a run: a plan has put off by now what it would do. */
+static bool lingers(const struct job_target *target)
+{
+	const struct plan *plan = &target->result.plan;
+
+	return job_target_is_found(target) && target->fate == FOUND_LINGERS &&
+	       (plan->n > 0 || plan->later_n > 0);
+}
+
 static bool needs_a_moment(const struct job *job)
 {
 	for (size_t i = 0; i < job->n; i++)
-		if (job_found_stays(&job->targets[i]) && job->targets[i].fate == FOUND_LINGERS)
+		if (lingers(&job->targets[i]))
 			return true;
 	for (size_t i = 0; i < job->n; i++)
 		if (job->targets[i].result.err.kind == ERR_NONE &&
