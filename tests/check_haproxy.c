@@ -196,6 +196,15 @@ START_TEST(checks_become_rarer_with_the_fleet)
 }
 END_TEST
 
+/* As many as a damaged store may tell of. */
+START_TEST(the_rarest_check_has_an_interval_that_haproxy_takes)
+{
+	ck_assert_int_eq(spec_interval_for_ms(25000000), 500000000);
+	ck_assert_int_eq(spec_interval_for_ms(25000001), 500000000);
+	ck_assert_int_eq(spec_interval_for_ms(SIZE_MAX), 500000000);
+}
+END_TEST
+
 /* A spec of n balancers in front of this server. */
 static struct spec *spec_with(size_t n, const char *server)
 {
@@ -356,6 +365,7 @@ int main(void)
 	tcase_add_test(all, a_ca_lies_beside_the_config);
 	tcase_add_test(all, own_binds_count_as_binds);
 	tcase_add_loop_test(all, checks_become_rarer_with_the_fleet, 0, N(intervals));
+	tcase_add_test(all, the_rarest_check_has_an_interval_that_haproxy_takes);
 	tcase_add_test(all, sharers_are_counted_across_specs);
 	tcase_add_test(all, names_as_servers_are_resolved_at_run_time);
 	tcase_add_test(all, more_names_may_take_longer_to_look_up);

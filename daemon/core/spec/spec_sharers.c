@@ -5,6 +5,9 @@
 #include "common/mem.h"
 #include "common/words.h"
 
+/* The longest interval is 5 of these: HAProxy takes less than 2^31 ms. */
+#define MAX_UNIT_S 100000
+
 static size_t *sharers_of(struct words **servers, const struct spec_server *server)
 {
 	char *address = xasprintf("%s %u", server->host, server->port);
@@ -46,13 +49,16 @@ void spec_count_sharers(struct spec *const *specs, size_t n)
 
 int64_t spec_interval_for_ms(size_t sharers)
 {
-	static const unsigned steps[] = {1, 2, 5};
-	int64_t unit_s = 1;
+	static const size_t steps[] = {1, 2, 5};
+	size_t seconds = 0;
 
-	for (;; unit_s *= 10)
-		for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
-			if (sharers <= (size_t)(unit_s * steps[i] * SPEC_MAX_CHECKS_PER_S))
-				return unit_s * steps[i] * 1000;
+	for (size_t unit = 1; unit <= MAX_UNIT_S; unit *= 10)
+		for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+			seconds = unit * steps[i];
+			if (sharers <= seconds * SPEC_MAX_CHECKS_PER_S)
+				return (int64_t)seconds * 1000;
+		}
+	return (int64_t)seconds * 1000;
 }
 
 int64_t spec_check_interval_ms(const struct spec_instance *instance)

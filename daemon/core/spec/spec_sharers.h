@@ -22,8 +22,8 @@
 void spec_count_sharers(struct spec *const *specs, size_t n);
 
 /*
- * 1, 2 or 5 times a power of ten seconds: in steps, so that a growing fleet rarely changes its
- * configs.
+ * 1, 2 or 5 times a power of ten seconds, 500,000 s at most: in steps, so that a growing fleet rarely
+ * changes its configs. The number may come from a store, and be any.
  */
 int64_t spec_interval_for_ms(size_t sharers);
 /* The interval that the spec gives, else the one for the instance's sharers. */
