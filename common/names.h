@@ -15,6 +15,8 @@
 #define LABEL_OWNER "io.apilb.owner"
 #define LABEL_SPEC "io.apilb.spec"
 #define LABEL_INSTANCE "io.apilb.instance"
+/* Where its HAProxy listens, as binds_text() gives it. */
+#define LABEL_BINDS "io.apilb.binds"
 #define LABEL_CONFIG_SHA256 "io.apilb.config-sha256"
 #define LABEL_CONTAINER_SHA256 "io.apilb.container-sha256"
 /* Label with the value "helper", on the temporary containers that carry files to a host. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/binds.h"
 #include "daemon/core/diff.h"
 #include "daemon/core/haproxy/haproxy_log.h"
 #include "daemon/core/memory/accepted.h"
@@ -139,6 +140,51 @@ START_TEST(container_hash_counts_what_needs_a_new_container)
 END_TEST
 
 /* HAProxy's log. */
+
+static const struct {
+	const char *label, *address;
+	bool covers, meets;
+} at[] = {
+	{"10.0.0.1:6443", "10.0.0.1:6443", true, true},
+	{"10.0.0.1:6443", "10.0.0.1:6444", false, false},
+	{"10.0.0.1:6443", "10.0.0.2:6443", false, false},
+	{"10.0.0.1:6444 [2001:db8::1]:6443", "[2001:db8::1]:6443", true, true},
+	{"*:6443", "10.0.0.1:6443", true, true},
+	{"10.0.0.1:6443", "0.0.0.0:6443", false, true},
+	{"10.0.0.1:6443", "[::]:6443", false, true},
+	{"[::]:6443", "10.0.0.1:6443", true, true},
+	/* of somebody else */
+	{"", "10.0.0.1:6443", false, false},
+	{" , \n*:0 *:70000 x:6443 [::", "10.0.0.1:6443", false, false},
+	{"  junk  10.0.0.1:6443  ", "10.0.0.1:6443", true, true},
+};
+
+START_TEST(a_label_says_where_a_container_listens)
+{
+	size_t n, one;
+	struct spec_bind *binds = binds_parse(at[_i].label, &n), *address = binds_parse(at[_i].address, &one);
+
+	ck_assert_uint_eq(one, 1);
+	ck_assert_int_eq(binds_cover(binds, n, address), at[_i].covers);
+	ck_assert_int_eq(binds_meet(binds, n, address), at[_i].meets);
+	binds_free(address, one);
+	binds_free(binds, n);
+}
+END_TEST
+
+START_TEST(the_label_is_what_the_spec_says)
+{
+	static const char text[] = "10.0.0.1:6443 *:7443 [2001:db8::1]:6443";
+	size_t n;
+	struct spec_bind *binds = binds_parse(text, &n);
+	char *again = binds_text(binds, n);
+
+	ck_assert_uint_eq(n, 3);
+	ck_assert_str_eq(again, text);
+	free(again);
+	binds_free(binds, n);
+}
+END_TEST
 
 START_TEST(log_reason_is_the_alerts)
 {
@@ -305,6 +351,8 @@ int main(void)
 	tcase_add_test(all, what_is_the_same_is_not_wanted_anew);
 	tcase_add_loop_test(all, directory_is_mounted_unless_it_is_shared, 0, N(mounts));
 	tcase_add_test(all, container_hash_counts_what_needs_a_new_container);
+	tcase_add_loop_test(all, a_label_says_where_a_container_listens, 0, N(at));
+	tcase_add_test(all, the_label_is_what_the_spec_says);
 	tcase_add_test(all, log_reason_is_the_alerts);
 	tcase_add_test(all, backoff_doubles_to_a_limit_with_jitter);
 	tcase_add_test(all, accepted_keeps_the_last_pairs);

@@ -286,10 +286,15 @@ START_TEST(an_image_that_is_gone_is_in_nobodys_way)
 }
 END_TEST
 
+static struct wanted *second_at(const char *port, const char *servers)
+{
+	return wanted_named("other", "/etc/haproxy-other/haproxy.cfg", OLD, port, servers);
+}
+
 static void want_second(struct place *place, const char *port, const char *servers)
 {
 	wanted_unref(place->second);
-	place->second = wanted_named("other", "/etc/haproxy-other/haproxy.cfg", OLD, port, servers);
+	place->second = second_at(port, servers);
 }
 
 /* lb listens on 7443, and the other one on 7500; then each is to listen where the other does. */
@@ -341,6 +346,55 @@ START_TEST(who_hands_an_address_to_one_that_fails_serves_on)
 }
 END_TEST
 
+/* The rollout of the other one's spec is slower, or is paused. */
+START_TEST(who_hands_an_address_to_one_that_waits_for_its_turn_serves_on)
+{
+	struct place place;
+
+	enter_swap(&place, "'192.0.2.1:6443'");
+	want_second(&place, "7500", "'192.0.2.1:6443'");
+	place.second_next = second_at("7443", "'192.0.2.1:6443'");
+	for (int i = 0; i < 3; i++) {
+		place_run(&place);
+		ck_assert_int_eq(place.last.result.err.kind, ERR_NONE);
+		ck_assert_msg(place_times_told(&place, "drain: ") == 0, "%s", place.told);
+		/* Its own rollout is done: nobody remembers the former version. */
+		wanted_unref(place.former);
+		place.former = NULL;
+	}
+	wanted_unref(place.second);
+	place.second = place.second_next;
+	place.second_next = NULL;
+	place_run(&place);
+	ck_assert_msg(place_times_told(&place, "drain: ") == 2, "%s", place.told);
+	place_close(&place);
+}
+END_TEST
+
+/* The label of the container says where it listens. */
+START_TEST(who_hands_over_an_address_is_known_without_the_store)
+{
+	struct place place;
+
+	enter_swap(&place, "'unloadable:6443'");
+	place_run(&place);
+	ck_assert_int_ne(place.second_err.kind, ERR_NONE);
+	wanted_unref(place.former);
+	place.former = NULL;
+	place_forget(&place);
+	memory_init(&place.memory);
+	place.unproven = true;
+	/* The host has another version of the other one than the spec: that is left there until its turn. */
+	for (int i = 0; i < 2; i++) {
+		place_run(&place);
+		ck_assert_msg(place_times_told(&place, "drain: ") == 0, "%s", place.told);
+		place.unproven = false;
+	}
+	ck_assert_int_ne(place.second_err.kind, ERR_NONE);
+	place_close(&place);
+}
+END_TEST
+
 /* It may serve on an address that nobody else gets: then it leaves, whoever fails. */
 START_TEST(who_hands_over_nothing_drains_beside_one_that_fails)
 {
@@ -371,6 +425,8 @@ int main(void)
 	tcase_add_test(tcase, what_is_not_wanted_any_more_goes);
 	tcase_add_loop_test(tcase, who_swap_addresses_drain_when_both_listen, 0, 2);
 	tcase_add_test(tcase, who_hands_an_address_to_one_that_fails_serves_on);
+	tcase_add_test(tcase, who_hands_an_address_to_one_that_waits_for_its_turn_serves_on);
+	tcase_add_test(tcase, who_hands_over_an_address_is_known_without_the_store);
 	tcase_add_test(tcase, who_hands_over_nothing_drains_beside_one_that_fails);
 	tcase_add_test(tcase, a_large_config_converges);
 	tcase_add_loop_test(tcase, an_image_that_is_gone_is_in_nobodys_way, 0, N(imageless));

@@ -74,6 +74,7 @@ void place_close(struct place *place)
 	wanted_unref(place->former);
 	wanted_unref(place->next);
 	wanted_unref(place->second);
+	wanted_unref(place->second_next);
 	fake_engine_free(place->engine);
 	fake_machine_clear(&place->machine);
 	event_base_free(place->base);
@@ -160,10 +161,13 @@ static struct job_target target_of(const struct place *place)
 /* Of the other balancer nothing is remembered. */
 static struct job_target second_target_of(const struct place *place)
 {
-	struct job_target target = {.order = {
-					    .name = xstrdup(place->second->instance.name),
-					    .wanted = wanted_ref(place->second),
-				    }};
+	struct job_target target = {
+		.order = {
+			.name = xstrdup(place->second->instance.name),
+			.wanted = wanted_ref(place->second),
+			.unproven = place->unproven,
+			.next = place->second_next ? wanted_ref(place->second_next) : NULL,
+		}};
 
 	memory_init(&target.memory);
 	return target;

@@ -33,7 +33,8 @@ struct place {
 	bool restarts;         /* the daemon does, after each run */
 	/* Another balancer on the host, of which nothing carries over; NULL: there is none. */
 	struct wanted *second;
-	struct err second_err; /* what came of it */
+	struct wanted *second_next; /* what its spec wants, while that waits; NULL: the same */
+	struct err second_err;      /* what came of it */
 	bool second_first;
 	bool done, reached, observe_only;
 	void (*each_turn)(

@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "common/names.h"
 #include "common/text.h"
+#include "daemon/core/binds.h"
 #include "daemon/core/haproxy/haproxy.h"
 
 /* Where the official image has its config, so that its tools work in the container, too. */
@@ -96,10 +97,13 @@ static struct json_object *create_request(const struct wanted *wanted)
 static struct json_object *labels(const struct wanted *wanted)
 {
 	struct json_object *object = json_object_new_object();
+	char *binds = binds_text(wanted->instance.binds, wanted->instance.binds_n);
 
 	json_add_text(object, LABEL_OWNER, wanted->owner);
 	json_add_text(object, LABEL_SPEC, wanted->spec);
 	json_add_text(object, LABEL_INSTANCE, wanted->instance.id);
+	json_add_text(object, LABEL_BINDS, binds);
+	free(binds);
 	return object;
 }
 

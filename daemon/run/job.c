@@ -415,50 +415,12 @@ static enum step phase_apply(struct job *job, struct job_target *target)
  * another balancer's successor has come would leave nobody at its address.
  */
 
-static bool has_bind(const struct wanted *wanted, const struct spec_bind *bind)
-{
-	for (size_t i = 0; i < wanted->instance.binds_n; i++)
-		if (wanted->instance.binds[i].port == bind->port &&
-		    strcmp(wanted->instance.binds[i].ip, bind->ip) == 0)
-			return true;
-	return false;
-}
-
-/* The target has given up an address that `heir` is to have. */
-static bool hands_over_to(const struct job_target *target, const struct wanted *heir)
-{
-	const struct wanted *former = target->order.former;
-
-	for (size_t i = 0; former && i < former->instance.binds_n; i++) {
-		const struct spec_bind *bind = &former->instance.binds[i];
-
-		if (has_bind(heir, bind) && !(target->order.wanted && has_bind(target->order.wanted, bind)))
-			return true;
-	}
-	return false;
-}
-
-/* Another balancer was to take over an address, and has failed: until a later run succeeds, the former
- * container is all that serves there. */
-static bool lacks_an_heir(const struct job *job, const struct job_target *target)
-{
-	for (size_t i = 0; i < job->n; i++) {
-		const struct job_target *heir = &job->targets[i];
-
-		if (heir != target && heir->order.wanted &&
-		    (heir->result.err.kind != ERR_NONE || heir->result.plan.trouble.kind != ERR_NONE) &&
-		    hands_over_to(target, heir->order.wanted))
-			return true;
-	}
-	return false;
-}
-
 static enum step phase_drain(struct job *job, struct job_target *target)
 {
 	if (job->options.observe_only || job->rounds >= JOB_MAX_ROUNDS || job_found_stays(target))
 		return STEP_NEXT;
 	/* An action that is under way is not judged again. */
-	if (job->step == 0 && !job->undoing && lacks_an_heir(job, target))
+	if (job->step == 0 && !job->undoing && job_lacks_an_heir(job, target))
 		return STEP_NEXT;
 	return job_apply(job, target, false);
 }

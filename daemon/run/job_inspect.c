@@ -30,6 +30,7 @@ static struct observed_container *copy_of(const struct observed_container *liste
 	copy->owner = xstrdup(listed->owner);
 	copy->spec = xstrdup(listed->spec);
 	copy->instance = xstrdup(listed->instance);
+	copy->binds = xstrdup(listed->binds);
 	copy->container_sha256 = xstrdup(listed->container_sha256);
 	return copy;
 }

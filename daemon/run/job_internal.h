@@ -164,6 +164,13 @@ bool job_found_stays(const struct job_target *target);
 /* The target has no plan, no trouble, and a current container. */
 bool job_is_as_wanted(const struct job_target *target);
 
+/*
+ * job_heirs.c: the target's plan drains a container that listens where another balancer of the host is to
+ * listen, but does not yet: it has failed, or waits for its turn. Until it has come, the container is all
+ * that serves there.
+ */
+bool job_lacks_an_heir(const struct job *job, const struct job_target *target);
+
 /* job_observe.c: phases of one target. */
 enum step job_look_at_config(struct job *job, struct job_target *target);
 enum step job_ask_haproxy(struct job *job, struct job_target *target);

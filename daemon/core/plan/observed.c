@@ -91,6 +91,7 @@ static void read_labels(struct observed_container *container, struct json_object
 		{LABEL_SPEC, &container->spec},
 		{LABEL_INSTANCE, &container->instance},
 		{LABEL_ROLE, &container->role},
+		{LABEL_BINDS, &container->binds},
 		{LABEL_CONTAINER_SHA256, &container->container_sha256},
 	};
 
@@ -252,6 +253,7 @@ void observed_container_free(struct observed_container *container)
 	free(container->spec);
 	free(container->instance);
 	free(container->role);
+	free(container->binds);
 	free(container->container_sha256);
 	free(container->started_at);
 	json_object_put(container->inspect);

@@ -44,6 +44,7 @@ struct observed_container {
 	char *spec;
 	char *instance;
 	char *role;
+	char *binds; /* where it listens (core/binds.h) */
 	char *container_sha256;
 	int64_t exit_code;
 	bool known; /* we have made it, or it was right before: what the engine has added to it is no drift */
