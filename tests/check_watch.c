@@ -211,7 +211,8 @@ static void assert_scan_fails(const char *words)
 	watch_listing_clear(&listing);
 	memset(&err, 0, sizeof(err));
 	ck_assert_int_eq(watch_scan(), -1);
-	ck_assert_uint_eq(listing.n, 0);
+	for (size_t i = 0; i < listing.n; i++)
+		ck_assert_ptr_null(listing.files[i].text);
 	ck_assert_msg(strstr(err.message, words) && strstr(err.message, dir), "\"%s\" lacks \"%s\"",
 		      err.message, words);
 }
@@ -865,7 +866,8 @@ START_TEST(an_unmounted_directory_is_told_and_is_not_an_empty_one)
 }
 END_TEST
 
-/* The directory underneath has the same name, of which only an error can be said. */
+/* The directory underneath has one of the names, of which only an error can be said: the other file is not
+ * gone. */
 START_TEST(a_directory_of_errors_is_not_the_one_that_is_meant)
 {
 	char *a = in_dir("a.yaml");
@@ -873,13 +875,29 @@ START_TEST(a_directory_of_errors_is_not_the_one_that_is_meant)
 	ck_assert_int_eq(mkfifo(a, 0600), 0);
 	mount_on_dir();
 	put("a.yaml", "x");
+	put("b.yaml", "y");
 	begin();
 	scan();
-	assert_text(0, "a", "x");
+	ck_assert_uint_eq(listing.n, 2);
 	ck_assert_int_eq(umount(dir), 0);
-	assert_error("FIFO");
+	assert_scan_fails("is another one than before and holds no spec that can be read");
 	unlink(a);
-	assert_scan_fails("is another one than before and holds no spec");
+	assert_scan_fails("is another one than before and holds no spec: ");
+	free(a);
+}
+END_TEST
+
+/* Where the specs have always been, an error is that of its file. */
+START_TEST(a_directory_in_which_all_files_go_wrong_is_the_same_one)
+{
+	char *a = in_dir("a.yaml");
+
+	put("a.yaml", "x");
+	begin();
+	scan();
+	ck_assert_int_eq(unlink(a), 0);
+	ck_assert_int_eq(mkfifo(a, 0600), 0);
+	assert_error("FIFO");
 	free(a);
 }
 END_TEST
@@ -1394,6 +1412,7 @@ int main(void)
 	     a_directory_that_is_a_link_is_told_when_it_leads_elsewhere,
 	     an_unmounted_directory_is_told_and_is_not_an_empty_one,
 	     a_directory_of_errors_is_not_the_one_that_is_meant,
+	     a_directory_in_which_all_files_go_wrong_is_the_same_one,
 	     a_directory_unmounted_while_nobody_looked_is_not_an_empty_one,
 	     another_file_system_of_the_same_kind_is_not_an_emptied_directory,
 	     a_directory_made_anew_is_not_an_emptied_one,

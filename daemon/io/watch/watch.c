@@ -251,26 +251,30 @@ void watch_expect(struct watch *watch, const char *place)
 	watch->place = xstrdup(place);
 }
 
+/* A directory in which no file can be read may not be the one that is meant. */
+static bool holds_a_spec(const struct watch_listing *listing)
+{
+	for (size_t i = 0; i < listing->n; i++)
+		if (!listing->files[i].error)
+			return true;
+	return false;
+}
+
 static int check_place(const struct watch *watch, const struct watch_listing *listing, struct err *err)
 {
-	if (listing->n > 0 || !watch->place || text_equal(watch->place, listing->place) ||
+	if (holds_a_spec(listing) || !watch->place || text_equal(watch->place, listing->place) ||
 	    listing->said_empty)
 		return 0;
 	return err_set(err, ERR_PERMANENT,
-		       "spec directory %s is another one than before and holds no spec: not mounted? "
+		       "spec directory %s is another one than before and holds no spec%s: not mounted? "
 		       "Nothing is removed. Put the specs back; or, if all are meant to go: touch "
 		       "%s/" WATCH_EMPTY_MARKER,
-		       watch->dir, watch->dir);
+		       watch->dir, listing->n > 0 ? " that can be read" : "", watch->dir);
 }
 
 void watch_accept(struct watch *watch, const struct watch_listing *listing)
 {
-	size_t unread = 0;
-
-	while (unread < listing->n && listing->files[unread].error)
-		unread++;
-	/* A directory in which no file can be read may not be the one that is meant. */
-	if (listing->n > 0 && unread == listing->n)
+	if (listing->n > 0 && !holds_a_spec(listing))
 		return;
 	FREE(watch->place);
 	if (listing->n > 0)
