@@ -219,6 +219,33 @@ START_TEST(a_lost_connection_is_made_again)
 }
 END_TEST
 
+/* sshd, or a firewall, ends each connection that is idle for a moment: the host is reached each time, and yet
+ * not asked all the time. */
+START_TEST(a_host_that_ends_each_connection_is_left_in_peace)
+{
+	size_t before;
+
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+	before = fake_ssh_attempts("h1");
+	for (int i = 0; i < 1200; i++) {
+		if (fleet_running(lab.fleet) == 0)
+			fake_ssh_lose("h1", false);
+		lab_pass(500);
+	}
+	/* Within ten minutes, at each resync, which comes after 27 s or more, and a few times at first. */
+	ck_assert_uint_le(fake_ssh_attempts("h1") - before, 600 / 27 + 5);
+	ck_assert_uint_ge(fake_ssh_attempts("h1") - before, 600 / 32);
+	ck_assert_str_eq(lab_phase(1, "lb"), "converged");
+	/* One that has lasted is made again at once. */
+	lab_pass(100000);
+	fake_ssh_lose("h1", false);
+	lab_pass(2000);
+	ck_assert_uint_eq(fake_ssh_sessions("h1"), 1);
+}
+END_TEST
+
 START_TEST(a_connection_that_is_lost_in_a_run_costs_the_run_only)
 {
 	lab_write_prod(1, LAB_OLD, "");
@@ -536,6 +563,7 @@ int main(void)
 	tcase_add_test(tcase, who_refuses_is_tried_often_then_seldom_and_found_again);
 	tcase_add_test(tcase, who_denies_is_said_to_at_once);
 	tcase_add_test(tcase, a_lost_connection_is_made_again);
+	tcase_add_test(tcase, a_host_that_ends_each_connection_is_left_in_peace);
 	tcase_add_test(tcase, a_connection_that_is_lost_in_a_run_costs_the_run_only);
 	tcase_add_test(tcase, new_credentials_are_for_the_next_connection);
 	tcase_add_loop_test(tcase, an_edit_during_a_run_is_done_after_it, 0, 2);

@@ -83,14 +83,20 @@ static void become_due(struct host *host)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct host *host = arg;
+
 	(void)fd;
 	(void)what;
-	become_due(arg);
+	/* The connection has lasted until the run was due. */
+	if (host->ssh)
+		host->losses = 0;
+	become_due(host);
 }
 
 void host_kick(struct host *host)
 {
 	host->due_ms = 0;
+	host->held_runs = 0;
 	if (host->state == HOST_WAITING)
 		become_due(host);
 	else if (host->state != HOST_DUE)
@@ -510,7 +516,7 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		return;
 	}
 	/* Lost while idle: run soon, to see whether the host is still there; but back off after an error that
-	 * only a person can resolve. */
+	 * only a person can resolve, and from a host that ends each connection between two runs. */
 	events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label, "connection-lost",
 			"%s: %s", host->settings.url, copy.message);
 	if (host->state != HOST_WAITING)
@@ -520,7 +526,8 @@ static void on_ssh_closed(void *arg, const struct err *err)
 		run_after(host, schedule_backoff_ms(count_failure(host), host_retry_first_ms(host) * 2,
 						    host_random_u32()));
 	} else {
-		run_after(host, host_retry_first_ms(host));
+		run_after(host, schedule_doubled_ms(host_retry_first_ms(host), ++host->losses,
+						    host->context->resync_ms));
 	}
 }
 

@@ -228,12 +228,30 @@ static void tell_not_removed(const struct host *host, const struct job_target *t
 				target->order.name, target->result.err.message);
 }
 
+/*
+ * All has gone well, or somebody has to do something. While a removal is held and
+ * all is well here, the host is looked at again soon, since the balancers that the
+ * removal waits for may be on other hosts; and more seldom each time, since they
+ * may be away for weeks.
+ */
+static int64_t until_next_run_ms(struct host *host, bool soon, bool changed, bool failing)
+{
+	int64_t resync_ms = schedule_resync_ms(host->context->resync_ms, host_random_u32());
+
+	if (changed || failing || !host->removal_held)
+		host->held_runs = 0;
+	if (host->removal_held && !failing)
+		host->held_runs++;
+	if (soon || host->held_runs > 0)
+		return schedule_doubled_ms(FIRST_CHECKS_MS, soon ? 1 : host->held_runs, resync_ms);
+	return resync_ms;
+}
+
 int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 {
 	const struct host_context *context = host->context;
 	unsigned attempts = 0;
-	bool soon = false, failing = false;
-	int64_t resync_ms;
+	bool soon = false, changed = false, failing = false;
 
 	for (size_t i = 0; i < n; i++) {
 		struct job_target *target = &targets[i];
@@ -241,6 +259,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 		const struct instance_revision *revision;
 		const struct observed_instance *observed;
 
+		changed |= target->result.changed;
 		if (!instance) {
 			tell_not_removed(host, target);
 			soon |= target->result.changed && target->result.observed.old_n > 0;
@@ -268,15 +287,12 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 			attempts = (unsigned)instance_verdict(instance)->attempts;
 		failing |= target->result.err.kind != ERR_NONE;
 	}
-	/* Held removals: run again at once if one may go now. Else, if all is well here, run again soon: the
-	 * balancers that a removal waits for may be on other hosts. */
+	/* Held removals: run again at once if one may go now. */
 	host->again |= host->removal_held && may_any_go(host);
-	soon |= host->removal_held && !failing;
 	if (attempts > 0)
 		return before_a_successor(
 			host, schedule_backoff_ms(attempts, RETRY_FIRST_MS * 2, host_random_u32()));
-	resync_ms = schedule_resync_ms(context->resync_ms, host_random_u32());
-	return soon && resync_ms > FIRST_CHECKS_MS ? FIRST_CHECKS_MS : resync_ms;
+	return until_next_run_ms(host, soon, changed, failing);
 }
 
 void host_keep(struct host *host, struct job_target *targets, size_t n)

@@ -40,6 +40,7 @@ struct host {
 	bool again;          /* another run is due at once after this one */
 	bool reconnect;      /* the settings have changed: the next run opens a new SSH session */
 	bool removal_held;   /* the removal of an instance was held in the last run */
+	unsigned held_runs;  /* so many runs in a row have only found that it still is */
 
 	struct ssh *ssh;
 	struct job *job;
@@ -53,6 +54,7 @@ struct host {
 
 	unsigned failures; /* failed attempts in a row to reach the host */
 	int64_t failing_since_ms;
+	unsigned losses; /* connections in a row that were lost between two runs */
 };
 
 /* host.c */

@@ -1,0 +1,110 @@
+/*
+ * Removals that are held (core/removal.h): how often it is looked whether they may go, and what is told of
+ * them. Over hosts in memory (fleet_lab.h).
+ */
+#include <check.h>
+#include <string.h>
+
+#include "tests/fleet_lab.h"
+#include "tests/suite.h"
+
+static void setup(void)
+{
+	lab_open(2);
+	lab_write_prod(1, LAB_OLD, "");
+	lab_start();
+	lab_converge();
+}
+
+static void teardown(void)
+{
+	lab_close();
+}
+
+/* The spec has the balancer at another address, which may be the same machine, and cannot be reached. */
+static void moves_where_nobody_answers(void)
+{
+	fake_ssh_answer("h2", ANSWERS_REFUSING);
+	lab_write("prod", "%s",
+		  "image: " LAB_OLD "\nname: lb\nservers: [\"192.0.2.1:6443\"]\n"
+		  "bindAddress: 192.0.2.9:7443\nhostConfigPath: /etc/haproxy-lb/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h2}}}]\n");
+}
+
+static void is_reached(void)
+{
+	fake_ssh_answer("h2", ANSWERS_WELL);
+}
+
+/* A paused spec has a balancer that will listen where it does. */
+static void gives_way_to_what_is_paused(void)
+{
+	lab_write("next", "%s",
+		  "image: " LAB_OLD "\nname: third\nservers: [\"192.0.2.1:6443\"]\n"
+		  "bindAddress: 192.0.2.9:7444\nhostConfigPath: /etc/haproxy-third/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h2}}}]\n");
+	ck_assert_int_eq(lab_post("/v1/pause?spec=next", NULL), 202);
+	lab.hasty = true; /* both at once */
+	lab_remove("prod");
+	lab.hasty = false;
+	lab_write("next", "%s",
+		  "image: " LAB_OLD "\nname: other\nservers: [\"192.0.2.1:6443\"]\n"
+		  "bindAddress: 192.0.2.9:7443\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h1}}}]\n");
+}
+
+static void is_resumed(void)
+{
+	ck_assert_int_eq(lab_post("/v1/resume?spec=next", NULL), 202);
+}
+
+static const struct {
+	void (*is_held)(void);
+	void (*may_go)(void);
+} removals[] = {
+	{moves_where_nobody_answers, is_reached},
+	{gives_way_to_what_is_paused, is_resumed},
+};
+
+static size_t asked_in(int64_t ms)
+{
+	size_t before = fake_engine_requests(lab_engine(1));
+
+	lab_pass(ms);
+	return fake_engine_requests(lab_engine(1)) - before;
+}
+
+START_TEST(whether_it_may_go_is_asked_less_and_less)
+{
+	size_t first, later;
+
+	lab.settings.resync_ms = 300000;
+	fleet_settings_changed(lab.fleet);
+	removals[_i].is_held();
+	lab_pass(1000);
+	first = asked_in(60000);
+	later = asked_in(600000);
+	ck_assert_str_eq(lab_phase(1, "lb"), "removing");
+	ck_assert_uint_gt(later, 0);
+	ck_assert_msg(later <= first, "%zu in a minute, then %zu in ten", first, later);
+	/* Whoever has done something about it need not wait for that. */
+	ck_assert_int_eq(lab_post("/v1/reconcile", NULL), 202);
+	lab_pass(1000);
+	ck_assert_uint_ge(asked_in(60000) * 3, first * 2);
+	lab_pass(600000);
+	removals[_i].may_go();
+	lab_pass(400000);
+	ck_assert_msg(!lab_container(1, "lb"), "%s", lab_told());
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fleet_held");
+	TCase *tcase = tcase_create("fleet_held");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_loop_test(tcase, whether_it_may_go_is_asked_less_and_less, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return suite_run(suite);
+}
