@@ -28,19 +28,6 @@ struct scene {
 
 /* Reading a case. What it does not know it refuses. */
 
-static void only(const struct yaml_value *map, const char *keys)
-{
-	ck_assert_msg(map->kind == YAML_MAP, "line %zu: this has keys: %s", map->line, keys);
-	for (size_t i = 0; i < map->n; i++) {
-		const struct yaml_value *key = map->pairs[i].key;
-		char *word = xasprintf(" %s ", key->text);
-
-		ck_assert_msg(strstr(keys, word), "line %zu: unknown key \"%s\"; there are:%s", key->line,
-			      key->text, keys);
-		free(word);
-	}
-}
-
 static const char *text_of(const struct yaml_value *map, const char *key)
 {
 	const struct yaml_value *value = yaml_map_get(map, key);
@@ -57,34 +44,13 @@ static size_t count(const struct yaml_value *list)
 	return list ? list->n : 0;
 }
 
-struct word {
-	const char *word;
-	bool *is;
-};
-
-/* `is`: what holds, a word each; without it nothing does. */
-static void read_words(const struct yaml_value *map, const struct word *words, size_t n)
-{
-	char *given = yaml_map_get(map, "is") ? xstrdup(text_of(map, "is")) : NULL, *rest = given, *word;
-
-	while (rest && (word = strsep(&rest, " ")) != NULL) {
-		size_t i = 0;
-
-		while (i < n && strcmp(words[i].word, word) != 0)
-			i++;
-		ck_assert_msg(i < n, "line %zu: nothing can be \"%s\" here", map->line, word);
-		*words[i].is = true;
-	}
-	free(given);
-}
-
 static void read_spec(const struct yaml_value *spec, bool *paused, bool *silent, bool *faulty)
 {
-	const struct word words[] = {{"paused", paused}, {"silent", silent}, {"faulty", faulty}};
+	const struct golden_word words[] = {{"paused", paused}, {"silent", silent}, {"faulty", faulty}};
 
-	only(spec, " name is wants leaves ");
+	golden_only(spec, "name, is, wants, leaves");
 	*paused = *silent = *faulty = false;
-	read_words(spec, words, 3);
+	golden_words(spec, words, 3);
 	ck_assert_msg(!*silent || (!yaml_map_get(spec, "wants") && !yaml_map_get(spec, "leaves")),
 		      "line %zu: one that is silent says nothing", spec->line);
 }
@@ -98,7 +64,7 @@ static void add_spec(struct scene *scene, const struct yaml_value *spec)
 	read_spec(spec, &paused, &silent, &faulty);
 	for (size_t i = 0; i < count(wants); i++) {
 		ck_assert_uint_lt(scene->world.wishes_n, MAX_ITEMS);
-		only(wants->items[i], " host name version ");
+		golden_only(wants->items[i], "host, name, version");
 		scene->wishes[scene->world.wishes_n++] = (struct assign_wish){
 			.host = text_of(wants->items[i], "host"),
 			.name = text_of(wants->items[i], "name"),
@@ -112,7 +78,7 @@ static void add_spec(struct scene *scene, const struct yaml_value *spec)
 		size_t at = scene->world.leftovers_n++;
 
 		ck_assert_uint_lt(at, MAX_ITEMS);
-		only(leaves->items[i], " host name container ");
+		golden_only(leaves->items[i], "host, name, container");
 		scene->leftover_ids[at] = text_of(leaves->items[i], "container");
 		scene->leftover_specs[at] = name;
 		scene->leftovers[at] = (struct assign_leftover){
@@ -126,17 +92,17 @@ static void add_spec(struct scene *scene, const struct yaml_value *spec)
 static void add_known(struct scene *scene, const struct yaml_value *given)
 {
 	struct assign_known *known = &scene->known[scene->world.known_n++];
-	const struct word words[] = {{"made", &known->made},
-				     {"as_found", &known->as_found},
-				     {"unasked", &known->unasked},
-				     {"busy", &known->busy}};
+	const struct golden_word words[] = {{"made", &known->made},
+					    {"as_found", &known->as_found},
+					    {"unasked", &known->unasked},
+					    {"busy", &known->busy}};
 	bool faulty;
 
-	only(given, " host name spec version is ");
+	golden_only(given, "host, name, spec, version, is");
 	*known = (struct assign_known){.host = text_of(given, "host"), .name = text_of(given, "name")};
 	if (yaml_map_get(given, "version"))
 		known->version = text_of(given, "version");
-	read_words(given, words, 4);
+	golden_words(given, words, 4);
 	for (size_t i = 0; i < count(scene->specs); i++)
 		if (strcmp(text_of(scene->specs->items[i], "name"), text_of(given, "spec")) == 0)
 			read_spec(scene->specs->items[i], &known->paused, &known->silent, &faulty);
@@ -147,13 +113,11 @@ static void read_scene(struct scene *scene, const struct yaml_value *root)
 {
 	const struct yaml_value *known = yaml_map_get(root, "known");
 
-	only(root, " nothing_read specs known ");
+	golden_only(root, "nothing_read, specs, known");
 	*scene = (struct scene){
 		.specs = yaml_map_get(root, "specs"),
-		.nothing_read = yaml_map_get(root, "nothing_read") != NULL,
+		.nothing_read = golden_flag(root, "nothing_read"),
 	};
-	if (scene->nothing_read)
-		ck_assert_str_eq(text_of(root, "nothing_read"), "yes");
 	scene->world = (struct assign_world){
 		.wishes = scene->wishes, .leftovers = scene->leftovers, .known = scene->known};
 	for (size_t i = 0; i < count(scene->specs); i++)
@@ -301,7 +265,7 @@ int main(void)
 	Suite *suite = suite_create("assign");
 	TCase *tc = tcase_create("words");
 
-	golden_add(suite, "assign", answer_to);
+	golden_add(suite, "assign", "world.yaml", answer_to);
 	tcase_add_test(tc, words);
 	suite_add_tcase(suite, tc);
 	return suite_run(suite);

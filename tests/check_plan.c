@@ -20,11 +20,40 @@
 #define NEXT_ID "1123456789abcdef"
 #define HELPER_ID "2123456789abcdef"
 
-static const char *text_of(struct json_object *object, const char *key)
+/* Reading a case. What it does not know it refuses. */
+
+/* keys: see golden_only. */
+static void only(struct json_object *object, const char *keys)
+{
+	ck_assert_msg(json_object_is_type(object, json_type_object), "%s is to be an object with the keys %s",
+		      json_object_to_json_string(object), keys);
+	json_object_object_foreach (object, key, value) {
+		(void)value;
+		ck_assert_msg(golden_is_one_of(keys, key), "unknown key \"%s\"; there are: %s", key, keys);
+	}
+}
+
+/* NULL: it is absent. */
+static struct json_object *given_as(struct json_object *object, const char *key, enum json_type type)
 {
 	struct json_object *value;
 
-	return json_object_object_get_ex(object, key, &value) ? json_object_get_string(value) : NULL;
+	if (!json_object_object_get_ex(object, key, &value))
+		return NULL;
+	ck_assert_msg(json_object_is_type(value, type), "%s is to be a %s", key, json_type_to_name(type));
+	return value;
+}
+
+static const char *text_of(struct json_object *object, const char *key)
+{
+	struct json_object *value = given_as(object, key, json_type_string);
+
+	return value ? json_object_get_string(value) : NULL;
+}
+
+static bool flag_of(struct json_object *object, const char *key)
+{
+	return json_object_get_boolean(given_as(object, key, json_type_boolean));
 }
 
 /* Puts `value` at a pointer, making the objects on the way. */
@@ -95,12 +124,13 @@ static struct json_object *inspect_of(const struct wanted *wanted, const char *i
 static struct observed_container *container(const struct wanted *wanted, struct json_object *given,
 					    const char *id, const char *name)
 {
-	struct json_object *inspect, *set, *labels, *is = NULL;
+	struct json_object *inspect, *set = given_as(given, "set", json_type_object), *labels, *is = NULL;
 	struct observed_container *result;
 	struct err err;
 
 	if (!given)
 		return NULL;
+	ck_assert_msg(text_of(given, "status") != NULL, "a container has a status");
 	inspect = inspect_of(wanted, id, name, text_of(given, "status"));
 	json_pointer_get(inspect, "/Config/Labels", &is);
 	if (json_object_object_get_ex(given, "labels", &labels)) {
@@ -109,7 +139,7 @@ static struct observed_container *container(const struct wanted *wanted, struct 
 		else
 			put(&inspect, "/Config/Labels", json_object_new_object());
 	}
-	if (json_object_object_get_ex(given, "set", &set))
+	if (set)
 		put_all(&inspect, set);
 	result = observed_from_inspect(inspect, &err);
 	ck_assert_msg(result != NULL, "%s", err.message);
@@ -136,11 +166,13 @@ static void observe_old(struct wanted *wanted, struct json_object *given, struct
 {
 	char *id = xasprintf("%zu123456789abcdef", 4 + observed->old_n);
 	char *name = container_old_name(wanted->instance.name, id);
-	struct observed_container *old = container(wanted, given, id, name);
+	struct observed_container *old;
 
-	old->overdue = text_of(given, "overdue") != NULL;
-	old->undrained = text_of(given, "undrained") != NULL;
-	old->returned = text_of(given, "returned") != NULL;
+	only(given, "status, set, labels, overdue, undrained, returned");
+	old = container(wanted, given, id, name);
+	old->overdue = flag_of(given, "overdue");
+	old->undrained = flag_of(given, "undrained");
+	old->returned = flag_of(given, "returned");
 	observed_instance_add_old(observed, old);
 	free(name);
 	free(id);
@@ -158,14 +190,105 @@ static void observe_up(struct json_object *names, struct observed_instance *obse
 		};
 }
 
-/* uptime: of the HAProxy that has no address for its server's name. */
-static void observe_unresolved(const char *uptime, struct observed_instance *observed)
+static void observe_unresolved(int64_t uptime_s, struct observed_instance *observed)
 {
-	observed->uptime_s = strtoll(uptime, NULL, 10);
+	observed->uptime_s = uptime_s;
 	observed->servers_n = 1;
 	observed->servers = xcalloc(1, sizeof(*observed->servers));
 	*observed->servers = (struct observed_server){
 		.name = xstrdup("cp1:6443"), .check = xstrdup(""), .state = SERVER_DOWN, .unresolved = true};
+}
+
+/* The file at the config's path: a text, or what the engine tells of it. */
+static void observe_file(struct json_object *given, struct host_file *file)
+{
+	bool is_text = json_object_is_type(given, json_type_string);
+
+	if (!is_text)
+		only(given, "mode, size");
+	host_file_stat(file, is_text ? NULL : json_object_to_json_string(given));
+	if (!is_text)
+		return;
+	file->text = xstrdup(json_object_get_string(given));
+	file->size = (int64_t)(file->len = strlen(file->text));
+}
+
+/* One of the words, or absent. */
+static const char *word_of(struct json_object *given, const char *key, const char *words)
+{
+	const char *word = text_of(given, key);
+
+	ck_assert_msg(!word || golden_is_one_of(words, word), "%s is one of: %s", key, words);
+	return word;
+}
+
+static void observe_containers(struct wanted *wanted, struct json_object *given,
+			       struct observed_instance *observed)
+{
+	static const char keys[] = "status, set, labels";
+	struct json_object *current = given_as(given, "current", json_type_object);
+	struct json_object *next = given_as(given, "next", json_type_object);
+	struct json_object *old = given_as(given, "old", json_type_array);
+	char *next_name = container_next_name(wanted->instance.name);
+
+	if (current)
+		only(current, keys);
+	if (next)
+		only(next, keys);
+	observed->current = container(wanted, current, CURRENT_ID, wanted->instance.name);
+	observed->next = container(wanted, next, NEXT_ID, next_name);
+	free(next_name);
+	if (flag_of(given, "helper")) {
+		struct json_object *inspect = inspect_of(wanted, HELPER_ID, "helper", "created");
+		struct err err;
+
+		observed->helper = observed_from_inspect(inspect, &err);
+		json_object_put(inspect);
+	}
+	for (size_t i = 0; old && i < json_object_array_length(old); i++)
+		observe_old(wanted, json_object_array_get_idx(old, i), observed);
+}
+
+static void observe_config(const struct wanted *wanted, struct json_object *given,
+			   struct observed_instance *observed)
+{
+	const char *config = word_of(given, "config", "wanted, other, missing");
+	struct json_object *file, *image = given_as(given, "image", json_type_boolean);
+
+	if (json_object_object_get_ex(given, "file", &file))
+		observe_file(file, &observed->file);
+	observed->file_is_ours = flag_of(given, "file ours");
+	observed->config_accepted = flag_of(given, "accepted");
+	observed->image_known = image != NULL;
+	observed->image_present = json_object_get_boolean(image);
+	observed->config_known = config != NULL;
+	observed->config_exists = config && strcmp(config, "missing") != 0;
+	strcpy(observed->config_sha256,
+	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
+	observed->config_mode_wrong = flag_of(given, "config mode");
+	observed->lost_file = xstrdup(text_of(given, "lost"));
+	observed->image_drift = xstrdup(text_of(given, "image drift"));
+}
+
+static void observe_haproxy(const struct wanted *wanted, struct json_object *given,
+			    struct observed_instance *observed)
+{
+	const char *loaded = word_of(given, "loaded", "wanted, other");
+	struct json_object *up = given_as(given, "up", json_type_array);
+	struct json_object *unresolved = given_as(given, "unresolved", json_type_int);
+
+	if (up)
+		observe_up(up, observed);
+	if (unresolved)
+		observe_unresolved(json_object_get_int64(unresolved), observed);
+	strcpy(observed->loaded.binds, word_of(given, "binds", "other") ? "00ff" : wanted->description.binds);
+	observed->successor_due = flag_of(given, "silent");
+	observed->silence = xstrdup(text_of(given, "silence"));
+	observed->run_dir_mode_wrong = flag_of(given, "directory mode");
+	observed->relieves = xstrdup(text_of(given, "relieves"));
+	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
+	strcpy(observed->loaded.generation,
+	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");
 }
 
 /*
@@ -174,86 +297,36 @@ static void observe_unresolved(const char *uptime, struct observed_instance *obs
  * that it runs; it answers then), stats (if it does not), image (true, false;
  * absent: not looked at), unresolved (seconds since HAProxy's start: it has no address for a name), binds
  * ("other": HAProxy listens elsewhere), adopt (the state hands the container over), up (names of servers that
- * HAProxy sees up), old (those that were succeeded: an array of { "status", "overdue", "undrained",
- * "returned": true or absent }), and, true or absent: "silent" (stats failed, or no socket, for long),
+ * HAProxy sees up), old (those that were succeeded: an array of containers with "overdue", "undrained",
+ * "returned": true or false), and, true or false: "silent" (stats failed, or no socket, for long),
  * "directory mode" (of the stats socket's, is not as it should be), "accepted" (the image's HAProxy has
  * checked the config), "config mode" (not what it was); "leave" (a removal that lets connections end);
  * image drift, lost, silence, relieves (texts); file (what stands at the config's path: a text, or { "mode":
  * as the engine has it, "size" }). What is remembered stands in memory.json.
  */
-static void observe_file(struct json_object *given, struct host_file *file)
-{
-	bool is_text = json_object_is_type(given, json_type_string);
-
-	host_file_stat(file, is_text ? NULL : json_object_to_json_string(given));
-	if (!is_text)
-		return;
-	file->text = xstrdup(json_object_get_string(given));
-	file->size = (int64_t)(file->len = strlen(file->text));
-}
-
 static void observe(struct wanted *wanted, struct json_object *given, struct observed_instance *observed)
 {
-	const char *config = text_of(given, "config"), *loaded = text_of(given, "loaded");
-	const char *helper = text_of(given, "helper"), *image = text_of(given, "image");
-	char *next = container_next_name(wanted->instance.name);
-	struct json_object *value = NULL;
-
-	if (text_of(given, "adopt"))
+	only(given, "current, next, old, helper, config, loaded, stats, image, unresolved, binds, adopt, up, "
+		    "silent, directory mode, accepted, config mode, leave, image drift, lost, silence, "
+		    "relieves, file, file ours");
+	if (flag_of(given, "adopt"))
 		wanted->adopt_id = xstrdup(CURRENT_ID);
-	json_object_object_get_ex(given, "current", &value);
-	observed->current = container(wanted, value, CURRENT_ID, wanted->instance.name);
-	value = NULL;
-	json_object_object_get_ex(given, "next", &value);
-	observed->next = container(wanted, value, NEXT_ID, next);
-	free(next);
-	if (helper) {
-		struct json_object *inspect = inspect_of(wanted, HELPER_ID, "helper", "created");
-		struct err err;
-
-		observed->helper = observed_from_inspect(inspect, &err);
-		json_object_put(inspect);
-	}
-	json_object_object_get_ex(given, "old", &value);
-	for (size_t i = 0; json_object_is_type(value, json_type_array) && i < json_object_array_length(value);
-	     i++)
-		observe_old(wanted, json_object_array_get_idx(value, i), observed);
-	if (json_object_object_get_ex(given, "up", &value))
-		observe_up(value, observed);
-	if (text_of(given, "unresolved"))
-		observe_unresolved(text_of(given, "unresolved"), observed);
-	if (json_object_object_get_ex(given, "file", &value))
-		observe_file(value, &observed->file);
-	observed->file_is_ours = text_of(given, "file ours") != NULL;
-	observed->config_accepted = text_of(given, "accepted") != NULL;
-	observed->image_known = image != NULL;
-	observed->image_present = image && strcmp(image, "true") == 0;
-	observed->config_known = config != NULL;
-	observed->config_exists = config && strcmp(config, "missing") != 0;
-	strcpy(observed->config_sha256,
-	       config && strcmp(config, "wanted") == 0 ? wanted->config_sha256 : "00ff");
-	strcpy(observed->loaded.binds, text_of(given, "binds") ? "00ff" : wanted->description.binds);
-	observed->successor_due = text_of(given, "silent") != NULL;
-	observed->silence = xstrdup(text_of(given, "silence"));
-	observed->run_dir_mode_wrong = text_of(given, "directory mode") != NULL;
-	observed->config_mode_wrong = text_of(given, "config mode") != NULL;
-	observed->lost_file = xstrdup(text_of(given, "lost"));
-	observed->image_drift = xstrdup(text_of(given, "image drift"));
-	observed->relieves = xstrdup(text_of(given, "relieves"));
-	observed->stats = loaded ? STATS_ANSWERED : stats_of(text_of(given, "stats"));
-	strcpy(observed->loaded.generation,
-	       loaded && strcmp(loaded, "wanted") == 0 ? wanted->description.generation : "00ff");
+	observe_containers(wanted, given, observed);
+	observe_config(wanted, given, observed);
+	observe_haproxy(wanted, given, observed);
 }
 
 /*
- * Keys: refused (true or absent: HAProxy was given what is wanted before, in vain), refusal (that is not
+ * Keys: refused (HAProxy was given what is wanted before, in vain), refusal (that is not
  * tried again yet, and this was the reason), "in vain" (the container was made for this reason).
  */
 static void remember(const struct wanted *wanted, const struct observed_instance *observed,
 		     struct json_object *given, struct memory *memory)
 {
 	memory_init(memory);
-	if (text_of(given, "refused"))
+	if (given)
+		only(given, "refused, refusal, in vain");
+	if (flag_of(given, "refused"))
 		refused_note(&memory->refused, wanted->version);
 	memory->refused.why = xstrdup(text_of(given, "refusal"));
 	if (text_of(given, "in vain"))
@@ -370,7 +443,7 @@ static char *answer_to(const char *dir)
 	remembered = json_of(dir, "memory.json");
 	remember(wanted, &observed, remembered, &memory);
 	if (removal)
-		plan_removal(wanted->instance.name, &observed, text_of(given, "leave") != NULL, &plan);
+		plan_removal(wanted->instance.name, &observed, flag_of(given, "leave"), &plan);
 	else
 		plan_instance(wanted, &observed, &memory, &plan);
 	check_hits(&plan, &observed);
@@ -388,6 +461,6 @@ int main(void)
 {
 	Suite *suite = suite_create("plan");
 
-	golden_add(suite, "plan", answer_to);
+	golden_add(suite, "plan", "spec.yaml, observed.json, memory.json", answer_to);
 	return suite_run(suite);
 }

@@ -12,39 +12,21 @@
 #include "tests/golden.h"
 #include "tests/suite.h"
 
+/* Reading a case. What it does not know it refuses. */
+
 static const char *text_of(const struct yaml_value *map, const char *key)
 {
 	const struct yaml_value *value = yaml_map_get(map, key);
 
-	return value && !value->null ? value->text : NULL;
+	ck_assert_msg(!value || (value->kind == YAML_TEXT && !value->null), "line %zu: %s is a text",
+		      value ? value->line : 0, key);
+	return value ? value->text : NULL;
 }
 
-static size_t number_of(const struct yaml_value *map)
+static size_t number_of(const struct yaml_value *list)
 {
-	return map ? map->n : 0;
-}
-
-/* The words of `is`: what holds for a balancer. "up" counts. */
-static void set_word(struct claim *claim, const char *word)
-{
-	const struct {
-		const char *word;
-		bool *is;
-	} words[] = {
-		{"wanted", &claim->wanted},   {"waits", &claim->waits},
-		{"unasked", &claim->unasked}, {"seen", &claim->seen},
-		{"made", &claim->made},       {"converged", &claim->converged},
-		{"answers", &claim->answers}, {"fallback", &claim->fallback},
-	};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(words[i].word, word) == 0) {
-			*words[i].is = true;
-			return;
-		}
-	}
-	ck_assert_msg(strcmp(word, "up") == 0, "a balancer cannot be \"%s\"", word);
-	claim->servers_up++;
+	ck_assert_msg(!list || list->kind == YAML_LIST, "line %zu: this is a list", list ? list->line : 0);
+	return list ? list->n : 0;
 }
 
 static char *or_made(const char *given, char *made)
@@ -56,23 +38,39 @@ static char *or_made(const char *given, char *made)
 	return made;
 }
 
+static void read_is(struct claim *claim, const struct yaml_value *given)
+{
+	bool up = false;
+	const struct golden_word words[] = {
+		{"wanted", &claim->wanted},
+		{"waits", &claim->waits},
+		{"unasked", &claim->unasked},
+		{"seen", &claim->seen},
+		{"made", &claim->made},
+		{"converged", &claim->converged},
+		{"answers", &claim->answers},
+		{"fallback", &claim->fallback},
+		{"up", &up},
+	};
+
+	golden_words(given, words, sizeof(words) / sizeof(words[0]));
+	claim->servers_up = up;
+}
+
 /* All but name, spec and host follows from these when it is not given. */
 static void read_claim(struct claim *claim, const struct yaml_value *given)
 {
-	char *words = xstrdup(text_of(given, "is")), *rest = words, *word;
 	const char *name = text_of(given, "name"), *spec = text_of(given, "spec"),
 		   *host = text_of(given, "host");
 
-	ck_assert_msg(name && spec && host, "a balancer has name, spec and host");
+	golden_only(given, "name, spec, host, id, container, takes_over, binds, is");
+	ck_assert_msg(name && spec && host, "line %zu: a balancer has name, spec and host", given->line);
 	*claim = (struct claim){.host_url = host, .engine = "", .name = name, .spec = spec};
 	claim->id = or_made(text_of(given, "id"), xasprintf("%s/%s", spec, name));
 	claim->container_id = text_of(given, "container");
 	claim->takes_over = text_of(given, "takes_over");
 	claim->binds = text_of(given, "binds");
-	while (rest && (word = strsep(&rest, " ")) != NULL)
-		if (*word)
-			set_word(claim, word);
-	free(words);
+	read_is(claim, given);
 }
 
 static bool leaves(const struct claim *claim)
@@ -96,12 +94,14 @@ static void print_container(FILE *out, const struct removal *removal, const stru
 		.instance = text_of(given, "of"),
 		.spec = text_of(given, "spec"),
 		.binds = text_of(given, "binds"),
-		.idle = yaml_map_get(given, "idle") != NULL,
+		.idle = golden_flag(given, "idle"),
 	};
 	char *what = xasprintf("container %s (%s)", container.name, container.id);
 	bool relieved = newcomer && removal_is_relieved(removal, &container, text_of(newcomer, "spec"),
 							text_of(newcomer, "binds"));
 
+	golden_only(given, "id, name, of, spec, binds, idle");
+	ck_assert_msg(container.id && container.name, "line %zu: a container has id and name", given->line);
 	print(out, what, removal_of_container(removal, &container));
 	if (newcomer)
 		fprintf(out, "  the newcomer %s\n", relieved ? "has to serve before" : "waits for nothing");
@@ -138,12 +138,14 @@ static void tell(struct removal *removal, const struct yaml_value *root, const s
 	const struct yaml_value *heard = yaml_map_get(root, "heard");
 
 	removal_begin(removal);
-	if (yaml_map_get(root, "nothing_read"))
+	if (golden_flag(root, "nothing_read"))
 		removal_nothing_read(removal);
 	if (heard)
 		removal_put_silent(removal);
-	for (size_t i = 0; i < number_of(heard); i++)
+	for (size_t i = 0; i < number_of(heard); i++) {
+		ck_assert_int_eq(heard->items[i]->kind, YAML_TEXT);
 		removal_put_heard(removal, heard->items[i]->text);
+	}
 	for (size_t i = 0; i < n; i++)
 		removal_put(removal, &claims[i], &claims[i]);
 	removal_end(removal);
@@ -181,9 +183,14 @@ static char *answers_to(const struct yaml_value *root, bool used)
 static char *answer_to(const char *dir)
 {
 	struct yaml_tree *known = golden_tree(dir, "known.yaml");
-	char *answer = answers_to(yaml_tree_root(known), false),
-	     *again = answers_to(yaml_tree_root(known), true);
+	const struct yaml_value *root = yaml_tree_root(known), *newcomer = yaml_map_get(root, "newcomer");
+	char *answer, *again;
 
+	golden_only(root, "nothing_read, heard, balancers, containers, newcomer");
+	if (newcomer)
+		golden_only(newcomer, "spec, binds");
+	answer = answers_to(root, false);
+	again = answers_to(root, true);
 	ck_assert_str_eq(answer, again);
 	free(again);
 	yaml_tree_free(known);
@@ -206,7 +213,7 @@ int main(void)
 	Suite *suite = suite_create("removal");
 	TCase *tc = tcase_create("words");
 
-	golden_add(suite, "removal", answer_to);
+	golden_add(suite, "removal", "known.yaml", answer_to);
 	tcase_add_test(tc, words);
 	suite_add_tcase(suite, tc);
 	return suite_run(suite);

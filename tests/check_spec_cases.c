@@ -35,14 +35,16 @@ static bool something_recorded(void *arg)
 
 static struct spec_context read_context(const char *dir)
 {
-	char *text = golden_read(dir, "context");
-	struct spec_context context = {
-		.have_agent = text && strstr(text, "agent"),
-		.has_recorded = text && strstr(text, "recorded") ? something_recorded : NULL,
-		.read_file = read_named,
-		.arg = (void *)dir,
-	};
+	char *text = golden_read(dir, "context"), *rest = text, *word;
+	struct spec_context context = {.read_file = read_named, .arg = (void *)dir};
 
+	while ((word = strsep(&rest, " \n")) != NULL) {
+		ck_assert_msg(golden_is_one_of("agent, recorded", word) || !*word, "%s: context %s?", dir,
+			      word);
+		context.have_agent |= strcmp(word, "agent") == 0;
+		if (strcmp(word, "recorded") == 0)
+			context.has_recorded = something_recorded;
+	}
 	free(text);
 	return context;
 }
@@ -101,6 +103,6 @@ int main(void)
 {
 	Suite *suite = suite_create("spec cases");
 
-	golden_add(suite, "spec", answer_to);
+	golden_add(suite, "spec", NULL, answer_to);
 	return suite_run(suite);
 }
