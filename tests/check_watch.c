@@ -4,6 +4,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +76,68 @@ int fstatat(int fd, const char *name, struct stat *st, int flags)
 		return next(fd, name, st, flags);
 	errno = asking_fails;
 	return -1;
+}
+
+/* A file system of another kind: what it says of its directories. */
+static const struct file_system {
+	const char *what;
+	long kind;
+	bool handle, generation, born;
+	bool telling; /* which of two directories it is */
+} file_systems[] = {
+	{"FUSE", FUSE_SUPER_MAGIC, .handle = true},
+	{.what = "9p", .kind = V9FS_MAGIC},
+	{"FAT, whose root was never born", MSDOS_SUPER_MAGIC, .handle = true},
+	{"one that nobody knows", 0x12345678, .handle = true},
+	{"FUSE that tells the birth", FUSE_SUPER_MAGIC, .handle = true, .born = true, .telling = true},
+	{"NFS without birth", NFS_SUPER_MAGIC, .handle = true, .generation = true, .telling = true},
+	{"ext4 where a container may not ask for handles", EXT4_SUPER_MAGIC, .born = true, .telling = true},
+};
+static const struct file_system *lies_on;
+
+int fstatfs(int fd, struct statfs *fs)
+{
+	static int (*next)(int, struct statfs *);
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "fstatfs");
+	if (next(fd, fs) < 0)
+		return -1;
+	if (lies_on)
+		fs->f_type = lies_on->kind;
+	return 0;
+}
+
+int name_to_handle_at(int fd, const char *name, struct file_handle *handle, int *mount, int flags)
+{
+	static int (*next)(int, const char *, struct file_handle *, int *, int);
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "name_to_handle_at");
+	if (!lies_on)
+		return next(fd, name, handle, mount, flags);
+	if (!lies_on->handle) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	/* As that of a root on FUSE: the inode, and no generation. */
+	handle->handle_bytes = 12;
+	memcpy(handle->f_handle,
+	       lies_on->generation ? "\0\0\0\0\1\0\0\0\52\52\52\52" : "\0\0\0\0\1\0\0\0\0\0\0\0", 12);
+	return 0;
+}
+
+int statx(int fd, const char *path, int flags, unsigned mask, struct statx *st)
+{
+	static int (*next)(int, const char *, int, unsigned, struct statx *);
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "statx");
+	if (next(fd, path, flags, mask, st) < 0)
+		return -1;
+	if (lies_on && !lies_on->born)
+		st->stx_btime = (struct statx_timestamp){0};
+	return 0;
 }
 
 void rewinddir(DIR *stream)
@@ -1000,6 +1065,51 @@ START_TEST(files_removed_while_nobody_looked_are_an_empty_directory)
 }
 END_TEST
 
+static void check_emptied_on(const struct file_system *file_system)
+{
+	char *a = in_dir("a.yaml");
+
+	lies_on = file_system;
+	put("a.yaml", "x");
+	begin();
+	scan();
+	unlink(a);
+	free(a);
+	restart();
+	if (!lies_on->telling) {
+		assert_scan_fails("does not tell whether it is the one that held them: not mounted?");
+		restart();
+		assert_scan_fails("/.empty");
+		put(".empty", "");
+	}
+	ck_assert_msg(watch_scan() == 0, "%s: %s", lies_on->what, err.message);
+	ck_assert_uint_eq(listing.n, 0);
+	lies_on = NULL;
+}
+
+/* An empty file system that was mounted over the directory may look the same. */
+START_TEST(an_emptied_directory_is_believed_if_it_cannot_be_another_one)
+{
+	for (size_t i = 0; i < sizeof(file_systems) / sizeof(file_systems[0]); i++) {
+		check_emptied_on(&file_systems[i]);
+		teardown();
+		setup();
+	}
+}
+END_TEST
+
+/* A store of before may have noted the numbers alone. */
+START_TEST(only_a_place_that_is_known_is_the_same)
+{
+	ck_assert(watch_place_is("1:2 0a 3.000000004", "1:2 0a 3.000000004"));
+	ck_assert(!watch_place_is("1:2 0a 3.000000004", "1:2 0b 3.000000004"));
+	ck_assert(!watch_place_is("1:2 0a 3.000000004", ""));
+	ck_assert(!watch_place_is("", "1:2 0a 3.000000004"));
+	ck_assert(!watch_place_is("1:2  0.000000000", ""));
+	ck_assert(!watch_place_is("", ""));
+}
+END_TEST
+
 START_TEST(a_directory_that_is_mounted_over_is_seen_at_the_next_scan)
 {
 	begin();
@@ -1418,6 +1528,8 @@ int main(void)
 	     a_directory_made_anew_is_not_an_emptied_one,
 	     what_held_specs_nobody_knows_where_is_not_given_up_for_an_empty_directory,
 	     files_removed_while_nobody_looked_are_an_empty_directory,
+	     an_emptied_directory_is_believed_if_it_cannot_be_another_one,
+	     only_a_place_that_is_known_is_the_same,
 	     a_directory_that_is_mounted_over_is_seen_at_the_next_scan);
 	CASE(suite, "young", a_directory_is_young_while_something_changes_there,
 	     what_is_written_to_a_new_directory_is_waited_for, what_is_told_while_the_view_is_lent_counts);

@@ -260,16 +260,26 @@ static bool holds_a_spec(const struct watch_listing *listing)
 	return false;
 }
 
+bool watch_place_is(const char *before, const char *now)
+{
+	return *before && strcmp(before, now) == 0;
+}
+
 static int check_place(const struct watch *watch, const struct watch_listing *listing, struct err *err)
 {
-	if (holds_a_spec(listing) || !watch->place || text_equal(watch->place, listing->place) ||
+	const char *none = listing->n > 0 ? "holds no spec that can be read" : "holds no spec";
+
+	if (holds_a_spec(listing) || !watch->place || watch_place_is(watch->place, listing->place) ||
 	    listing->said_empty)
 		return 0;
 	return err_set(err, ERR_PERMANENT,
-		       "spec directory %s is another one than before and holds no spec%s: not mounted? "
-		       "Nothing is removed. Put the specs back; or, if all are meant to go: touch "
-		       "%s/" WATCH_EMPTY_MARKER,
-		       watch->dir, listing->n > 0 ? " that can be read" : "", watch->dir);
+		       "spec directory %s %s%s%s: not mounted? Nothing is removed. Put the specs back; or, "
+		       "if all are meant to go: touch %s/" WATCH_EMPTY_MARKER,
+		       watch->dir, *listing->place ? "is another one than before and " : "", none,
+		       *listing->place
+			       ? ""
+			       : ", and its file system does not tell whether it is the one that held them",
+		       watch->dir);
 }
 
 void watch_accept(struct watch *watch, const struct watch_listing *listing)

@@ -53,7 +53,7 @@ struct watch_listing {
 			    order */
 	size_t misnamed_n;
 	struct err err;  /* why the directory itself cannot be read; kind ERR_NONE: it can, and: */
-	char *place;     /* which directory it is, as a text */
+	char *place;     /* which directory it is, as a text; "": its file system does not tell (FUSE, 9p) */
 	bool said_empty; /* it holds WATCH_EMPTY_MARKER */
 	struct file_stamp stamp;
 };
@@ -102,6 +102,8 @@ void watch_accept(struct watch *watch, const struct watch_listing *listing);
  */
 const char *watch_place(const struct watch *watch);
 void watch_expect(struct watch *watch, const char *place);
+/* True when both texts surely name the same directory; "" names none. */
+bool watch_place_is(const char *before, const char *now);
 
 /* Beside the loop. */
 

@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -249,27 +251,57 @@ static int list_all(struct reading *reading, const char *const *known)
 }
 
 /*
- * Which directory it is. The numbers of device and inode are given out again,
- * often at once (ext4: mkdir after rmdir; tmpfs: any mount after another). What
- * differs then is the generation in the handle that the kernel makes for NFS
- * (name_to_handle_at(2)), and the time of birth; not every file system has them.
+ * The handle that the kernel makes for NFS (name_to_handle_at(2)), if it holds a
+ * generation, or is what an NFS server gave out. On other file systems the handle
+ * may be no more than the inode's number: on FUSE that of every root is the same.
  */
-static char *place_of(int dir, const struct stat *st)
+static bool handle_is_telling(int dir)
+{
+	static const long kinds[] = {EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC,  BTRFS_SUPER_MAGIC,
+				     TMPFS_MAGIC,      F2FS_SUPER_MAGIC, NFS_SUPER_MAGIC};
+	struct statfs fs;
+
+	if (fstatfs(dir, &fs) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if ((long)fs.f_type == kinds[i])
+			return true;
+	return false;
+}
+
+static void handle_of(int dir, char hex[static 2 * MAX_HANDLE_SZ + 1])
 {
 	union {
 		struct file_handle head;
 		unsigned char bytes[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 	} handle = {.head = {.handle_bytes = MAX_HANDLE_SZ}};
-	struct statx birth;
-	char hex[2 * MAX_HANDLE_SZ + 1] = "";
 	int mount_id;
 
-	if (name_to_handle_at(dir, "", &handle.head, &mount_id, AT_EMPTY_PATH) == 0)
-		for (unsigned i = 0; i < handle.head.handle_bytes; i++)
-			snprintf(hex + 2 * (size_t)i, 3, "%02x", handle.bytes[sizeof(handle.head) + i]);
+	*hex = '\0';
+	if (!handle_is_telling(dir) ||
+	    name_to_handle_at(dir, "", &handle.head, &mount_id, AT_EMPTY_PATH) != 0)
+		return;
+	for (unsigned i = 0; i < handle.head.handle_bytes; i++)
+		snprintf(hex + 2 * (size_t)i, 3, "%02x", handle.bytes[sizeof(handle.head) + i]);
+}
+
+/*
+ * Which directory it is. The numbers of device and inode are given out again,
+ * often at once (ext4: mkdir after rmdir; tmpfs, FUSE: any mount after another).
+ * What differs then is the generation in the handle, and the time of birth. Where
+ * there is neither, nobody can tell: "".
+ */
+static char *place_of(int dir, const struct stat *st)
+{
+	char handle[2 * MAX_HANDLE_SZ + 1];
+	struct statx birth;
+
+	handle_of(dir, handle);
 	if (statx(dir, "", AT_EMPTY_PATH, STATX_BTIME, &birth) < 0 || !(birth.stx_mask & STATX_BTIME))
 		birth.stx_btime = (struct statx_timestamp){0};
-	return xasprintf("%ju:%ju %s %lld.%09u", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino, hex,
+	if (!*handle && birth.stx_btime.tv_sec == 0 && birth.stx_btime.tv_nsec == 0)
+		return xstrdup("");
+	return xasprintf("%ju:%ju %s %lld.%09u", (uintmax_t)st->st_dev, (uintmax_t)st->st_ino, handle,
 			 (long long)birth.stx_btime.tv_sec, birth.stx_btime.tv_nsec);
 }
 
