@@ -3,8 +3,11 @@
  * them. Over hosts in memory (fleet_lab.h).
  */
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/mem.h"
 #include "tests/fleet_lab.h"
 #include "tests/suite.h"
 
@@ -98,6 +101,78 @@ START_TEST(whether_it_may_go_is_asked_less_and_less)
 }
 END_TEST
 
+static const struct {
+	size_t nth; /* request of the run: 3: of the container, 4: of its image */
+	enum fake_fault how;
+} unseen[] = {{3, FAULT_REFUSED}, {4, FAULT_REFUSED}, {3, FAULT_SILENT}, {3, FAULT_CUT_BEFORE}};
+
+/* Nobody has tried to remove it. */
+START_TEST(who_is_held_and_cannot_be_seen_is_said_to_be)
+{
+	removals[_i % 2].is_held();
+	lab_pass(100000);
+	fake_engine_fail(lab_engine(1), unseen[_i / 2].nth, unseen[_i / 2].how);
+	ck_assert_int_eq(lab_post("/v1/reconcile", NULL), 202);
+	LAB_ASK_UNTIL(*lab_error(1, "lb"));
+	ck_assert_msg(strstr(lab_error(1, "lb"), "its removal is held, and it could not be looked at: "),
+		      "%s", lab_error(1, "lb"));
+	ck_assert_uint_eq(lab_events("stays", "and it could not be looked at"), 1);
+	ck_assert_uint_eq(lab_events("removing-failed", ""), 0);
+	/* The next look comes as ever, and sees it. */
+	lab_pass(31000);
+	ck_assert_str_eq(lab_error(1, "lb"), "");
+	ck_assert_int_eq(lab_container(1, "lb")->status, FAKE_RUNNING);
+}
+END_TEST
+
+/* Its host is away for long. So it is for a new one that is held: nobody removes that. */
+START_TEST(who_is_held_on_a_host_that_is_away_is_said_to_be)
+{
+	gives_way_to_what_is_paused();
+	lab_pass(100000);
+	fake_ssh_answer("h1", ANSWERS_REFUSING);
+	fake_ssh_lose("h1", false);
+	lab_pass(200000);
+	ck_assert_uint_eq(lab_events("stays", "could not be looked at: ssh://root@h1:22: connection refused"),
+			  1);
+	ck_assert_msg(lab_events("removing-failed", "") == 0, "%s", lab_told());
+	ck_assert_str_eq(lab_phase(1, "other"), "unreachable");
+	fake_ssh_answer("h1", ANSWERS_WELL);
+	lab_pass(100000);
+	ck_assert_str_eq(lab_error(1, "lb"), "");
+	ck_assert_str_eq(lab_error(1, "other"), "");
+	ck_assert_str_eq(lab_phase(1, "other"), "paused");
+}
+END_TEST
+
+/* The store is lost, and the name has changed: lb is an orphan, and stays until the new one has a server. */
+START_TEST(an_orphan_that_stays_and_cannot_be_seen_is_said_to)
+{
+	char *db = xasprintf("%s/apilbd.db", lab.settings.state_dir);
+	bool failed = true;
+
+	lab_stop();
+	ck_assert_int_eq(unlink(db), 0);
+	free(db);
+	lab_write("prod", "%s",
+		  "image: " LAB_OLD "\nname: other\nservers: [\"" FAKE_DEAD_SERVER ":6443\"]\n"
+		  "bindAddress: 192.0.2.9:7443\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h1}}}]\n");
+	lab_start();
+	lab_pass(100000);
+	for (size_t nth = 1; failed; nth++) {
+		fake_engine_fail(lab_engine(1), nth, FAULT_REFUSED);
+		ck_assert_int_eq(lab_post("/v1/reconcile", NULL), 202);
+		lab_pass(20000);
+		failed = fake_engine_has_failed(lab_engine(1)) && nth < 40;
+	}
+	ck_assert_msg(lab_events("removing-failed", "") == 0, "%s", lab_told());
+	ck_assert_msg(lab_events("stays", "lb, which no spec has, could not be looked at: inspect") > 0, "%s",
+		      lab_told());
+	ck_assert_int_eq(lab_container(1, "lb")->status, FAKE_RUNNING);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_held");
@@ -105,6 +180,9 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, whether_it_may_go_is_asked_less_and_less, 0, 2);
+	tcase_add_loop_test(tcase, who_is_held_and_cannot_be_seen_is_said_to_be, 0, 8);
+	tcase_add_test(tcase, who_is_held_on_a_host_that_is_away_is_said_to_be);
+	tcase_add_test(tcase, an_orphan_that_stays_and_cannot_be_seen_is_said_to);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

@@ -234,6 +234,8 @@ static void connected(struct host *host)
 				"%s: reachable again after %u failed attempts", host->settings.url,
 				host->failures);
 	host->failures = 0;
+	for (size_t i = 0; i < host->instances_n; i++)
+		instance_let_be(host->instances[i]);
 }
 
 /* Running. */

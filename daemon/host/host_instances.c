@@ -222,10 +222,14 @@ static int64_t before_a_successor(const struct host *host, int64_t delay_ms)
 
 static void tell_not_removed(const struct host *host, const struct job_target *target)
 {
-	if (target->result.err.kind != ERR_NONE)
+	const struct result *result = &target->result;
+	bool tried = result->changed || (result->plan.n > 0 && !found_stays(target->fate));
+
+	if (result->err.kind != ERR_NONE)
 		events_add_host(host->context->events, LOG_LEVEL_WARNING, host->settings.label,
-				"removing-failed", "%s: %s, which no spec has: %s", host->settings.url,
-				target->order.name, target->result.err.message);
+				tried ? "removing-failed" : "stays", "%s: %s, which no spec has%s: %s",
+				host->settings.url, target->order.name,
+				tried ? "" : ", could not be looked at", result->err.message);
 }
 
 /*
@@ -282,6 +286,8 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 					  "drains: ends with its last connection, or at the drain timeout");
 		soon |= target->result.changed &&
 			(observed_servers_in(observed, SERVER_UNKNOWN) > 0 || observed->old_n > 0);
+		if (target->order.held)
+			continue; /* no removal was tried, so there is nothing to try again */
 		if (target->result.err.kind == ERR_TRANSIENT &&
 		    instance_verdict(instance)->attempts > attempts)
 			attempts = (unsigned)instance_verdict(instance)->attempts;

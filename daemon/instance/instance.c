@@ -106,7 +106,7 @@ void instance_tell_drift(struct instance *instance, struct events *events, const
 
 static enum phase phase_after(const struct instance *instance, const struct err *err)
 {
-	if (!instance->revision.in_force)
+	if (!instance->revision.in_force && !instance->left_alone)
 		return PHASE_REMOVING;
 	switch (err->kind) {
 	case ERR_NONE:
@@ -167,15 +167,20 @@ static void tell_converged(const struct instance *instance, struct events *event
 		   instance->observed.servers_n, instance->memory.config_sha256);
 }
 
+static const char *error_type(const struct instance *instance)
+{
+	if (instance->verdict.phase != PHASE_REMOVING)
+		return phase_name(instance->verdict.phase);
+	return instance->had_to_stay ? "stays" : "removing-failed";
+}
+
 static void tell_transition(const struct instance *instance, enum phase before, bool new_error,
 			    struct events *events)
 {
 	const struct instance_verdict *verdict = &instance->verdict;
 
 	if (verdict->err.kind != ERR_NONE && new_error)
-		instance_tell(instance, events, LOG_LEVEL_WARNING,
-			      verdict->phase == PHASE_REMOVING ? "removing-failed"
-							       : phase_name(verdict->phase),
+		instance_tell(instance, events, LOG_LEVEL_WARNING, error_type(instance),
 			      verdict->err.message);
 	else if (verdict->phase == PHASE_CONVERGED && before != PHASE_CONVERGED &&
 		 !instance->revision.as_found)
@@ -240,10 +245,21 @@ static bool note_reverted(struct instance *instance)
 	return true;
 }
 
+/* An error of a balancer that has to stay is no failed removal: nobody has tried to remove it. */
+static struct err error_to_tell(const struct instance *instance, const struct err *err)
+{
+	struct err told = *err;
+
+	if (told.kind != ERR_NONE && !instance->revision.in_force && instance->had_to_stay)
+		err_prefix(&told, "its removal is held, and it could not be looked at");
+	return told;
+}
+
 void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
 		     struct store *store, struct events *events)
 {
 	struct instance_verdict *verdict = &instance->verdict;
+	const struct err told = error_to_tell(instance, err);
 	enum phase before = verdict->phase;
 	bool outdated = target && is_outdated(instance, target);
 	bool differs = false, new_error;
@@ -253,7 +269,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 		differs = note_observation(instance, target);
 		differs |= take_memory(instance, target);
 	}
-	new_error = note_error(verdict, err);
+	new_error = note_error(verdict, &told);
 
 	/* The reason why the balancer has to stay is said before the run, and holds after it. */
 	if (!target || !target->order.held)
@@ -269,4 +285,16 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	if (differs || new_error)
 		instance_store(instance, store);
 	tell_transition(instance, before, new_error, events);
+}
+
+void instance_let_be(struct instance *instance)
+{
+	struct instance_verdict *verdict = &instance->verdict;
+	const struct err none = {.kind = ERR_NONE};
+
+	if (!instance->left_alone || verdict->phase == PHASE_PENDING)
+		return;
+	note_error(verdict, &none);
+	FREE(verdict->progress);
+	verdict->phase = PHASE_PENDING;
 }

@@ -203,6 +203,9 @@ void instance_keep(struct instance *instance, struct job_target *target, struct 
  */
 void instance_settle(struct instance *instance, struct job_target *target, const struct err *err,
 		     struct store *store, struct events *events);
+/* A run has ended well that has left the balancer alone: what was said of its host meanwhile holds no more.
+ */
+void instance_let_be(struct instance *instance);
 /* An event about the balancer. type: one word. */
 void instance_tell(const struct instance *instance, struct events *events, enum log_level level,
 		   const char *type, const char *text);
