@@ -567,7 +567,9 @@ static void scan_unreadable_file(void)
 {
 	watch = watch_new(NULL, dir, NULL, NULL);
 	if (watch_scan() < 0 || listing.n != 2 || !listing.files[0].error ||
-	    strcmp(listing.files[0].error, "cannot be read: Permission denied") != 0 ||
+	    strcmp(listing.files[0].error, "cannot be read: Permission denied: apilbd runs as user id 65534 "
+					   "and group id 65534, which "
+					   "must be able to (chgrp, chmod g+r)") != 0 ||
 	    listing.files[1].error)
 		_exit(1);
 }

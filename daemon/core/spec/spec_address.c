@@ -104,7 +104,8 @@ int address_parse(const char *text, char **address, struct err *err)
 	free(inside);
 	if (!*address)
 		return err_set(err, ERR_SPEC,
-			       "must be a host name, an IPv4 address or an IPv6 address, without a port");
+			       "must be a host name, an IPv4 address or an IPv6 address, and nothing else: "
+			       "port and user are keys of their own");
 	return 0;
 }
 

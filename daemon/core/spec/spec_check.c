@@ -17,21 +17,25 @@ static const char *const kind_names[YAML_KINDS] = {
 
 /*
  * If one key is part of the other, they are nearer than the edit distance says: "keyfile" means
- * "privateKeyFile".
+ * "privateKeyFile", and "loadBalancer" means "apiLoadBalancers" rather than "balance".
  */
 static unsigned likeness(const char *key, const char *known)
 {
 	unsigned d = text_distance(key, known);
 
-	if (d > 2 && (strcasestr(known, key) || strcasestr(key, known)))
+	if (d > 2 && strcasestr(known, key))
 		return 2;
+	if (d > 3 && strcasestr(key, known))
+		return 3;
 	return d;
 }
 
+/* NULL: the key is like none of them. A guess that is none ("metadata": "state"?) only leads astray. */
 static const char *nearest_key(const struct spec_fields *fields, const char *key)
 {
-	const char *nearest = "";
-	unsigned best = UINT32_MAX;
+	size_t len = strlen(key), most = len > 4 ? len / 2 : 2;
+	const char *nearest = NULL;
+	size_t best = most + 1;
 
 	for (size_t i = 0; i < fields->n; i++) {
 		unsigned d = likeness(key, fields->v[i].key);
@@ -52,26 +56,53 @@ static const struct spec_field *find_field(const struct spec_fields *fields, con
 	return NULL;
 }
 
+/* The row of a map that has this key: NULL if there is none. */
+static const struct spec_field *find_below(const struct spec_fields *fields, const char *key)
+{
+	for (size_t i = 0; i < fields->n; i++)
+		if (fields->v[i].fields && find_field(fields->v[i].fields, key))
+			return &fields->v[i];
+	return NULL;
+}
+
+/* Where the key would be known. An empty text: neither above nor below. */
+static void find_place(const struct spec_fields *fields, const char *key, char *place, size_t size)
+{
+	bool above = fields->above && find_field(fields->above, key);
+	const struct spec_field *below = find_below(fields, key);
+
+	snprintf(place, size, "%s%s%s%s", below ? "under " : "", below ? below->key : "",
+		 below && above ? ", or " : "", above ? "to the top level of the spec" : "");
+}
+
 static void report_unknown_key(const struct spec_fields *fields, struct yaml_value *key,
 			       struct report *report)
 {
-	char known[512] = "";
+	char known[512] = "", place[128];
+	const char *nearest;
 	size_t len = 0;
 
 	if (fields->n == 0) {
 		report_value(report, key, "unknown key: no key is allowed here, write {}");
 		return;
 	}
+	if (strcmp(key->text, "apiLoadBalancerPools") == 0) {
+		report_value(report, key,
+			     "unknown key: it is of flexkube's own config. A spec is what stands under "
+			     "\"apiLoadBalancerPools: NAME:\", in a file of its own");
+		return;
+	}
 	for (size_t i = 0; i < fields->n && len < sizeof(known); i++)
 		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
 					fields->v[i].key);
-	if (fields->above && find_field(fields->above, key->text))
-		report_value(report, key,
-			     "unknown key here: it belongs to the top level of the spec. Known here: %s",
-			     known);
+	nearest = nearest_key(fields, key->text);
+	find_place(fields, key->text, place, sizeof(place));
+	if (*place && !(nearest && text_distance(key->text, nearest) == 1))
+		report_value(report, key, "unknown key here: it belongs %s. Known here: %s", place, known);
+	else if (nearest)
+		report_value(report, key, "unknown key; did you mean \"%s\"? Known here: %s", nearest, known);
 	else
-		report_value(report, key, "unknown key; did you mean \"%s\"? Known here: %s",
-			     nearest_key(fields, key->text), known);
+		report_value(report, key, "unknown key. Known here: %s", known);
 }
 
 /* Whether the value is given and of this kind; reports a wrong kind. */
@@ -90,7 +121,9 @@ static void check_syntax(const struct spec_type *type, struct yaml_value *value,
 
 	if ((report->recalled ? type_check_recalled(type, value->text, &err)
 			      : type->check(value->text, &err)) < 0)
-		report_value(report, value, "%s", err.message);
+		report_value(report, value, "%s%s", err.message,
+			     value->folded ? " (it goes on in the next line: is that indented too far?)"
+					   : "");
 	else if (type->unquoted && !value->plain)
 		report_value(report, value, "must be written without quotes");
 }

@@ -219,6 +219,8 @@ static int on_scalar(struct builder *b)
 	value->text = xstrndup(text, len);
 	value->plain =
 		tag ? !tag_is(tag, "!") && !tag_is(tag, YAML_STR_TAG) : b->event->data.scalar.plain_implicit;
+	value->folded = b->event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+			b->event->start_mark.line != b->event->end_mark.line;
 	value->null = is_null(value) || tag_is(tag, YAML_NULL_TAG);
 	if (set_anchor(b, b->event->data.scalar.anchor, value) < 0)
 		return -1;
@@ -342,6 +344,10 @@ static int refuse_syntax(struct builder *b, const yaml_parser_t *parser, const c
 	if (needs_quotes(parser))
 		return err_set(b->err, ERR_SPEC,
 			       "not valid YAML: a text that begins with this character must be quoted");
+	if (strcmp(problem, "mapping values are not allowed in this context") == 0)
+		problem =
+			"a \":\" that may not stand here: is this line indented too far, is a blank missing "
+			"behind a \":\" further up, or must a text with \": \" be quoted?";
 	if (!parser->context)
 		return err_set(b->err, ERR_SPEC, "not valid YAML: %s", problem);
 	return err_set(b->err, ERR_SPEC, "not valid YAML: %s, %s that begins at line %zu, column %zu",

@@ -35,6 +35,7 @@ struct yaml_value {
 	 */
 	char *text;
 	bool plain;
+	bool folded; /* without quotes, over several lines */
 	bool null;
 	struct yaml_value **items; /* YAML_LIST */
 	struct yaml_pair *pairs;   /* YAML_MAP; merged ones last */

@@ -49,6 +49,11 @@ static enum outcome fail_errno(struct watch_file *file, int dir, const char *nam
 	char target[256];
 	ssize_t len;
 
+	if (errno == EACCES)
+		return fail(file,
+			    xasprintf("cannot be read: Permission denied: apilbd runs as user id %u and "
+				      "group id %u, which must be able to (chgrp, chmod g+r)",
+				      (unsigned)geteuid(), (unsigned)getegid()));
 	if (errno != ENOENT)
 		return fail(file, xasprintf("cannot be read: %s", strerror(errno)));
 	len = readlinkat(dir, name, target, sizeof(target) - 1);
