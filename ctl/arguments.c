@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/duration.h"
 #include "common/text.h"
 #include "ctl/ctl.h"
 
@@ -62,11 +63,14 @@ static bool has_option(const struct command *command, const char *word)
 /* An option of one command stands before the command, where only the options of every command are allowed. */
 static int unknown_option(const struct known *known, const char *word, struct err *err)
 {
+	const char *command = known->command ? known->command->name : "";
+
 	for (const struct command *c = commands; c->name && !known->command; c++)
 		if (strncmp(word, "--", 2) == 0 && has_option(c, word + 2))
 			return err_set(err, ERR_SPEC, "%s stands behind its command: apilbctl %s %s", word,
 				       c->name, word);
-	return err_set(err, ERR_SPEC, "unknown option %s", word);
+	return err_set(err, ERR_SPEC, "unknown option %s; see apilbctl %s%s--help", word, command,
+		       *command ? " " : "");
 }
 
 /* optopt is a letter, a row's number, or 0 for a long option that nobody knows, which then is argv[optind -
@@ -74,15 +78,14 @@ static int unknown_option(const struct known *known, const char *word, struct er
 static int complain(const struct known *known, int found, char **argv, struct err *err)
 {
 	const struct option_row *row = optopt ? find_row(known, optopt) : NULL;
+	char letter[] = {'-', (char)optopt, '\0'};
 
 	if (found == ':' && row)
 		return err_set(err, ERR_SPEC, "--%s needs a value: --%s %s", row->name, row->name,
 			       row->value);
 	if (row)
 		return err_set(err, ERR_SPEC, "--%s takes no value", row->name);
-	if (optopt)
-		return err_set(err, ERR_SPEC, "unknown option -%c", optopt);
-	return unknown_option(known, argv[optind - 1], err);
+	return unknown_option(known, optopt ? letter : argv[optind - 1], err);
 }
 
 /* mode: "+:" stops at the first argument, ":" finds options behind arguments, too. */
@@ -176,7 +179,16 @@ const struct command *command_find(char **arguments, size_t n, size_t *words, st
 	return NULL;
 }
 
-static int check(const struct ctl *ctl, const struct command *command, size_t n, struct err *err)
+static bool is_duration(const char *text)
+{
+	struct err unused;
+	int64_t ms;
+
+	return duration_parse_ms(text, &ms, &unused) == 0;
+}
+
+static int check(const struct ctl *ctl, const struct command *command, char **arguments, size_t n,
+		 struct err *err)
 {
 	enum output output = ctl->options.output;
 
@@ -187,6 +199,9 @@ static int check(const struct ctl *ctl, const struct command *command, size_t n,
 			       output_names[output]);
 	if (n < command->min_arguments)
 		return err_set(err, ERR_SPEC, "%s needs %s", command->name, command->arguments);
+	if (n == 1 && ctl->options.wait_default && is_duration(arguments[0]))
+		return err_set(err, ERR_SPEC, "%s: a duration is given as --wait=%s", command->name,
+			       arguments[0]);
 	if (n > command->max_arguments && ctl->options.wait)
 		return err_set(err, ERR_SPEC,
 			       "too many arguments: apilbctl %s %s; a duration is given as --wait=30s",
@@ -227,5 +242,5 @@ const struct command *arguments_parse(struct ctl *ctl, int argc, char **argv, ch
 	}
 	*arguments = argv + optind;
 	*n = (size_t)(argc - optind);
-	return check(ctl, command, *n, err) < 0 ? NULL : command;
+	return check(ctl, command, *arguments, *n, err) < 0 ? NULL : command;
 }

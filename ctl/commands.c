@@ -79,6 +79,7 @@ static int set_problems(struct options *o, const char *value, struct err *err)
 static int set_wait(struct options *o, const char *value, struct err *err)
 {
 	o->wait = true;
+	o->wait_default = !value;
 	o->wait_ms = DEFAULT_WAIT_MS;
 	return value ? parse_positive("--wait", value, &o->wait_ms, err) : 0;
 }

@@ -33,6 +33,7 @@ struct options {
 	int64_t timeout_ms; /* 0: the default of the request */
 	bool help, version;
 	bool watch, problems, wait, follow;
+	bool wait_default; /* --wait has no value */
 	int64_t wait_ms;
 	const char *plan; /* run only this plan; NULL: any plan */
 	bool with_secrets;

@@ -21,7 +21,9 @@ static void print_options(const struct option_row *rows, FILE *out)
 
 void help_print(FILE *out)
 {
-	fputs("apilbctl shows and steers apilbd, which keeps Kubernetes API load balancers as wanted.\n\n"
+	fputs("apilbctl shows and steers apilbd, which keeps Kubernetes API load balancers as wanted.\n"
+	      "What is wanted stands in the specs, YAML files in /etc/apilb.d: write, change or delete "
+	      "one.\n\n"
 	      "Usage: apilbctl [OPTION...] COMMAND [ARGUMENT...]\n\nCommands:\n",
 	      out);
 	for (const struct command *c = commands; c->name; c++) {

@@ -125,12 +125,17 @@ static void add_directory(struct spec_list *list, const char *path)
 
 void spec_list_add(struct spec_list *list, const char *path)
 {
+	const char *slash = strrchr(path, '/');
+	const char *mistake = spec_name_mistake(slash ? slash + 1 : path);
 	struct stat st;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		add_directory(list, path);
-	else
-		add_file(list, path);
+		return;
+	}
+	if (mistake)
+		note(path, " would not be read from a spec directory", mistake);
+	add_file(list, path);
 }
 
 void spec_list_clear(struct spec_list *list)

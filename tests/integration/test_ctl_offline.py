@@ -118,6 +118,9 @@ def test_validate_says_what_it_does_not_read(prod, tmp_path):
     letters = f'{empty}/two words.yaml is not read: a spec\'s name is made of letters, digits, ".", "_" and "-"\n'
     assert ctl("validate", empty) == (0, "", f"{ending}{letters}{empty}: {NO_SPEC}")
     prod.rename(empty / "prod.yaml")
+    told = f"{empty}/prod.YAML would not be read from a spec directory: a spec's name ends in .yaml or .yml, in small letters\n"
+    (empty / "prod.YAML").write_text(SPEC)
+    assert ctl("validate", empty / "prod.YAML") == (0, f"{empty}/prod.YAML: valid, 3 balancers\n", told)
     for directory in (empty, f"{empty}/"):
         assert ctl("validate", directory) == (0, f"{empty}/prod.yaml: valid, 3 balancers\n", ending + letters)
 
@@ -192,6 +195,16 @@ def test_render_a_spec_with_errors(tmp_path):
     assert f"{file}:1:10: servers: " in result.err
 
 
+def test_the_config_in_the_documents_is_what_render_prints(tmp_path):
+    """docs/haproxy.md explains it line by line; its hashes stand for any."""
+    page = (TOP / "docs/haproxy.md").read_text()
+    example = re.search(r"```yaml\n(.*?)```\n.*?```\n(.*?)```\n", page, re.DOTALL)
+    (tmp_path / "spec.yaml").write_text(example[1])
+    printed = ctl("render", tmp_path / "spec.yaml").out
+    printed = re.sub(r"[0-9a-f]{64} [0-9a-f]{16}", "GENERATION BINDS", printed)
+    assert re.sub(r"-[0-9a-f]{12}\.lua", "-XXXXXXXXXXXX.lua", printed) == example[2]
+
+
 # the command line
 
 
@@ -214,12 +227,17 @@ def test_render_a_spec_with_errors(tmp_path):
             'reconcile: --plan: "prod" is no name of a plan: take the one that apilbctl plan prints',
         ),
         (["state"], "state what? There is: apilbctl state export"),
-        (["status", "-x"], "status: unknown option -x"),
-        (["status", "--bogus"], "status: unknown option --bogus"),
-        (["status", "--follow"], "status: unknown option --follow"),
+        (["status", "-x"], "status: unknown option -x; see apilbctl status --help"),
+        (["status", "--bogus"], "status: unknown option --bogus; see apilbctl status --help"),
+        (["status", "--follow"], "status: unknown option --follow; see apilbctl status --help"),
+        (["state", "export", "-x"], "state export: unknown option -x; see apilbctl state export --help"),
+        (["-x"], "unknown option -x; see apilbctl --help"),
+        (["--bogus", "status"], "unknown option --bogus; see apilbctl --help"),
         (["status", "--watch=1"], "status: --watch takes no value"),
         (["status", "a", "b"], "too many arguments: apilbctl status [SPEC]"),
         (["status", "--wait=soon"], None),
+        (["status", "--wait", "5m"], "status: a duration is given as --wait=5m"),
+        (["reconcile", "--wait", "30s"], "reconcile: a duration is given as --wait=30s"),
         (["status", "--wait=0"], "status: --wait: 0 is no time at all"),
         (
             ["status", "--watch", "-o", "json"],
