@@ -48,6 +48,12 @@ bool words_have(const struct words *set, const char *word)
 	return word && find(set, word);
 }
 
+void words_each(const struct words *set, void (*each)(void *arg, const char *word), void *arg)
+{
+	for (const struct words *word = set; word; word = word->hh.next)
+		each(arg, word->text);
+}
+
 void words_clear(struct words **set)
 {
 	struct words *word, *next;

@@ -13,6 +13,8 @@ bool words_add(struct words **set, const char *word);
 size_t *words_number(struct words **set, const char *word);
 /* NULL is in no set. */
 bool words_have(const struct words *set, const char *word);
+/* Calls each for every word, in the order in which they were added. */
+void words_each(const struct words *set, void (*each)(void *arg, const char *word), void *arg);
 void words_clear(struct words **set);
 
 #endif

@@ -547,6 +547,71 @@ START_TEST(a_file_that_a_spec_names_is_followed)
 }
 END_TEST
 
+/* A balancer on the host, whose servers' certificates are by the CA in this file. */
+static char *text_with(const char *host, const char *path)
+{
+	return xasprintf("servers: [10.0.0.1:6443]\nbindAddress: 127.0.0.1\nhealthCheck: {caFile: %s}\n"
+			 "apiLoadBalancers: [{host: {ssh: {address: %s, password: x}}}]\n",
+			 path, host);
+}
+
+/* NULL: the file is not there. "": it is not valid. */
+static void update_two(const char *ca_of_a, const char *ca_of_b)
+{
+	char *a = ca_of_a && *ca_of_a ? text_with("h1", ca_of_a) : ca_of_a ? xstrdup("x") : NULL;
+	char *b = ca_of_b && *ca_of_b ? text_with("h2", ca_of_b) : ca_of_b ? xstrdup("x") : NULL;
+	const char *const files[MAX_FILES] = {a, b};
+
+	update_texts(files, false);
+	free(a);
+	free(b);
+}
+
+static bool is_stored(struct store *store, const char *path)
+{
+	char *key = xasprintf("file %s", path), *text = store_get_meta(store, key);
+	bool is = text != NULL;
+
+	free(key);
+	free(text);
+	return is;
+}
+
+/* A CA is rotated, and each has a name of its own. */
+START_TEST(the_store_keeps_only_files_that_a_version_in_force_names)
+{
+	char *dir = temp_path("state"), *one = temp_path("1.crt"), *two = temp_path("2.crt"), *warning;
+	struct event_base *base = event_base_new();
+	struct err err;
+	struct store *store = store_open(NULL, dir, &warning, &err);
+	struct events *events = events_new(base, store);
+
+	write_text(one, ca);
+	write_text(two, ca);
+	specs = specs_new(store, events, false);
+	update_two(one, one);
+	ck_assert(is_stored(store, one) && !is_stored(store, two));
+	update_two(two, one);
+	ck_assert(is_stored(store, one) && is_stored(store, two));
+	/* What is no good displaces nothing. */
+	update_two(two, "");
+	ck_assert(is_stored(store, one) && is_stored(store, two));
+	update_two(two, two);
+	ck_assert(!is_stored(store, one) && is_stored(store, two));
+	update_two(NULL, two);
+	ck_assert(is_stored(store, two));
+	update_two(NULL, NULL);
+	ck_assert(!is_stored(store, two));
+	specs_free(specs);
+	events_free(events);
+	store_close(store);
+	event_base_free(base);
+	free(dir);
+	free(one);
+	free(two);
+}
+END_TEST
+
 /* Texts that older rules let in: what they say is clear, and is not allowed any more. */
 
 static char *path_not_allowed(void)
@@ -733,6 +798,7 @@ int main(void)
 	tcase = tcase_create("told");
 	tcase_add_checked_fixture(tcase, temp_make, temp_remove);
 	tcase_add_test(tcase, errors_are_told_by_slices_and_each_once);
+	tcase_add_test(tcase, the_store_keeps_only_files_that_a_version_in_force_names);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("many");
 	tcase_set_tags(tcase, "long"); /* under valgrind, that is */

@@ -142,3 +142,26 @@ void named_files_remember(struct named_files *files, const struct spec *spec)
 			remember(files, file);
 	}
 }
+
+struct forgetting {
+	struct store *store;
+	const struct words *named;
+};
+
+static void forget(void *arg, const char *path)
+{
+	const struct forgetting *forgetting = arg;
+	char *key = words_have(forgetting->named, path) ? NULL : key_of(path);
+
+	if (key)
+		store_put_meta(forgetting->store, key, NULL);
+	free(key);
+}
+
+void named_files_forget(struct named_files *files, const struct words *released, const struct words *named)
+{
+	struct forgetting forgetting = {files->store, named};
+
+	if (files->store)
+		words_each(released, forget, &forgetting);
+}

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "common/file.h"
+#include "common/words.h"
 #include "daemon/core/spec/spec.h"
 #include "daemon/io/store/store.h"
 
@@ -30,6 +31,8 @@ int named_files_recall(void *arg, const char *path, char **text, struct err *err
 bool named_files_unchanged(struct named_files *files, const struct spec_source *sources, size_t n);
 /* The spec has been put in force: stores the contents, as they were read, of the files that it names. */
 void named_files_remember(struct named_files *files, const struct spec *spec);
+/* Removes from the store the contents of those files in `released` that are not in `named`. */
+void named_files_forget(struct named_files *files, const struct words *released, const struct words *named);
 
 /* Calls each for every file of this look, including those that could not be read. */
 void named_files_each(const struct named_files *files,

@@ -2,14 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 #include "common/mem.h"
 #include "common/text.h"
+#include "common/words.h"
 #include "daemon/core/hash.h"
-#include "daemon/core/spec/spec_fleet.h"
 #include "daemon/core/spec/spec_sharers.h"
 #include "daemon/specs/named_files.h"
+#include "daemon/specs/spec_admission.h"
 
 struct specs {
 	struct store *store;
@@ -19,11 +19,12 @@ struct specs {
 	struct spec_file **files; /* in the order in which they were first seen */
 	size_t n;
 	struct spec_file *by_name;
-	struct spec_claims *claims; /* of the specs in force; during an update also of candidates */
+	struct spec_claims *claims; /* of the specs in force */
 	size_t told_n;              /* the files before this index have no errors to tell */
 	char **misnamed;
 	size_t misnamed_n;
 	struct named_files *named;
+	struct words *released; /* files that versions have named that are not in force any more */
 };
 
 struct specs *specs_new(struct store *store, struct events *events, bool have_agent)
@@ -38,16 +39,11 @@ struct specs *specs_new(struct store *store, struct events *events, bool have_ag
 	return specs;
 }
 
-static void release_claims(struct specs *specs, const struct spec *spec)
-{
-	if (spec)
-		spec_claims_remove(specs->claims, spec);
-}
-
 static void file_free(struct specs *specs, struct spec_file *file)
 {
 	HASH_DEL(specs->by_name, file);
-	release_claims(specs, file->spec);
+	if (file->spec)
+		spec_claims_remove(specs->claims, file->spec);
 	spec_free(file->spec);
 	spec_free(file->refused);
 	verdict_clear(&file->verdict);
@@ -75,6 +71,7 @@ void specs_free(struct specs *specs)
 	misnamed_clear(specs);
 	named_files_free(specs->named);
 	spec_claims_free(specs->claims);
+	words_clear(&specs->released);
 	free(specs);
 }
 
@@ -161,14 +158,19 @@ struct candidate {
 	struct spec_file *file;
 	const struct watch_file *source;
 	struct spec *spec; /* valid by itself; NULL: it has been put in force */
-	bool in;           /* specs->claims has its claims, in place of those of the version in force */
-	struct candidate *next;
 };
+
+static void release_sources(struct specs *specs, const struct spec *spec)
+{
+	for (size_t i = 0; spec && i < spec->sources_n; i++)
+		words_add(&specs->released, spec->sources[i].path);
+}
 
 static void put_in_force(struct specs *specs, struct candidate *candidate)
 {
 	struct spec_file *file = candidate->file;
 
+	release_sources(specs, file->spec);
 	spec_free(file->spec);
 	file->spec = candidate->spec;
 	candidate->spec = NULL;
@@ -240,102 +242,37 @@ bool specs_tell(struct specs *specs)
 	return false;
 }
 
-/*
- * * The rules across files. Each spec in force has claimed its names, files and
- * addresses on hosts. A candidate fits if it claims nothing that another file's
- * spec has claimed. A version in force is never displaced.
- */
-
-static bool claim_for(struct specs *specs, struct candidate *candidate)
-{
-	struct spec_errors *errors = &candidate->file->errors;
-
-	spec_errors_clear(errors);
-	candidate->in = spec_claims_add(specs->claims, candidate->spec, spec_clash_error, errors) == 0;
-	if (!candidate->in)
-		release_claims(specs, candidate->spec);
-	return candidate->in;
-}
-
-struct eviction {
-	struct specs *specs;
-	struct candidate *in_the_way;
-};
-
-static void on_taken(void *arg, const struct spec *spec, const struct spec_instance *instance,
-		     const struct spec *other, const char *what)
-{
-	struct eviction *eviction = arg;
-	struct candidate *candidate = find(eviction->specs, other->name)->candidate;
-
-	(void)spec;
-	(void)instance;
-	(void)what;
-	if (candidate && candidate->spec == other)
-		eviction->in_the_way = candidate;
-}
-
-/* The new version of this spec was refused, so the version in force claims again. If a candidate has claimed
- * something that only the new version would have released, the candidate is returned, to be evicted. */
-static struct candidate *take_back(struct specs *specs, const struct spec *spec)
-{
-	struct eviction eviction = {.specs = specs};
-
-	spec_claims_add(specs->claims, spec, on_taken, &eviction);
-	if (eviction.in_the_way)
-		release_claims(specs, spec);
-	return eviction.in_the_way;
-}
-
-/* An instance may move from one file to another, or two files may swap instances: so all candidates claim at
- * once. If a candidate does not fit, its version in force claims again, and a candidate that has claimed
- * anything of that version is refused as well. */
-static void admit_together(struct specs *specs, struct candidate *candidates, size_t n)
-{
-	struct candidate *refused = NULL, *candidate, *evicted;
-
-	for (size_t i = 0; i < n; i++)
-		release_claims(specs, candidates[i].file->spec);
-	for (size_t i = 0; i < n; i++)
-		if (!claim_for(specs, &candidates[i]))
-			LL_PREPEND(refused, &candidates[i]);
-	while ((candidate = refused) != NULL) {
-		LL_DELETE(refused, candidate);
-		while (candidate->file->spec && (evicted = take_back(specs, candidate->file->spec)) != NULL) {
-			release_claims(specs, evicted->spec);
-			evicted->in = false;
-			LL_PREPEND(refused, evicted);
-		}
-	}
-}
-
-/* A refused candidate may fit now, since the candidate that it clashed with was refused, too. */
-static bool admit_alone(struct specs *specs, struct candidate *candidate)
-{
-	release_claims(specs, candidate->file->spec);
-	if (!claim_for(specs, candidate) && candidate->file->spec)
-		spec_claims_add(specs->claims, candidate->file->spec, NULL, NULL);
-	return candidate->in;
-}
-
+/* Puts the candidates in force that fit beside the other specs. True: there are some. */
 static bool admit(struct specs *specs, struct candidate *candidates, size_t n)
 {
-	bool any = false, progress;
+	struct admission *admissions = xcalloc(n, sizeof(*admissions));
+	bool any = false;
 
-	admit_together(specs, candidates, n);
-	do {
-		progress = false;
-		for (size_t i = 0; i < n; i++)
-			if (!candidates[i].in)
-				progress |= admit_alone(specs, &candidates[i]);
-	} while (progress);
+	for (size_t i = 0; i < n; i++)
+		admissions[i] = (struct admission){.in_force = candidates[i].file->spec,
+						   .candidate = candidates[i].spec,
+						   .errors = &candidates[i].file->errors};
+	spec_admit(specs->claims, admissions, n);
 	for (size_t i = 0; i < n; i++) {
-		if (!candidates[i].in)
-			continue;
-		put_in_force(specs, &candidates[i]);
-		any = true;
+		if (admissions[i].in)
+			put_in_force(specs, &candidates[i]);
+		any |= admissions[i].in;
 	}
+	free(admissions);
 	return any;
+}
+
+/* The store keeps the content of files that a version in force names, and of no others. */
+static void forget_released(struct specs *specs)
+{
+	struct words *named = NULL;
+
+	for (size_t i = 0; i < specs->n; i++)
+		for (size_t j = 0; specs->files[i]->spec && j < specs->files[i]->spec->sources_n; j++)
+			words_add(&named, specs->files[i]->spec->sources[j].path);
+	named_files_forget(specs->named, specs->released, named);
+	words_clear(&named);
+	words_clear(&specs->released);
 }
 
 /* A look that is being taken in. */
@@ -374,7 +311,6 @@ static void take_in(struct spec_update *update, struct spec_file *file, const st
 	if (!file->refused)
 		return;
 	*candidate = (struct candidate){.file = file, .source = source};
-	file->candidate = candidate;
 	update->fresh |= !stands;
 	update->n++;
 }
@@ -394,6 +330,7 @@ static bool drop_absent(struct specs *specs, char ***gone)
 		}
 		if (specs->store)
 			store_delete_spec(specs->store, file->name);
+		release_sources(specs, file->spec);
 		(*gone)[gone_n++] = xstrdup(file->name);
 		file_free(specs, file);
 	}
@@ -561,6 +498,7 @@ bool specs_update_end(struct spec_update *update)
 	/* Candidates that did not fit at the last look do not fit now, unless something has changed. */
 	if (changed || update->fresh)
 		changed |= admit(specs, update->candidates, update->n);
+	forget_released(specs);
 	for (size_t i = 0; gone[i]; i++) {
 		if (specs->store)
 			tell_gone(specs, gone[i]);
@@ -570,7 +508,6 @@ bool specs_update_end(struct spec_update *update)
 	for (size_t i = 0; i < update->n; i++) {
 		struct spec_file *file = update->candidates[i].file;
 
-		file->candidate = NULL;
 		file->refused = update->candidates[i].spec;
 		if (file->errors.n > 0)
 			note_to_tell(file);

@@ -1,5 +1,5 @@
 /*
- * * The specs in force: for each file of the spec directory its last good version.
+ * The specs in force: for each file of the spec directory its last good version.
  *
  * A new version is put in force when it is valid by itself and fits beside the
  * other specs in force. Else its errors are kept for status, and the former
@@ -27,11 +27,10 @@ struct spec_file {
 	struct spec *spec;      /* the version in force; NULL: there has been no good version yet */
 	struct verdict verdict; /* on the newest version by itself; none if that could not be read */
 	struct spec *refused; /* the newest version, if it is valid but clashes with other specs; else NULL */
-	struct spec_errors errors;   /* of the newest version; n is 0 if that is in force */
-	char told[SHA256_HEX_SIZE];  /* of the errors that were last told, so that each is told once */
-	size_t to_tell;              /* the last so many errors are still to be told */
-	struct candidate *candidate; /* the newest version, while an update judges it */
-	UT_hash_handle hh;           /* by name */
+	struct spec_errors errors;  /* of the newest version; n is 0 if that is in force */
+	char told[SHA256_HEX_SIZE]; /* of the errors that were last told, so that each is told once */
+	size_t to_tell;             /* the last so many errors are still to be told */
+	UT_hash_handle hh;          /* by name */
 };
 
 struct specs;
@@ -46,7 +45,7 @@ int specs_recall(struct specs *specs, struct err *err);
 /* Makes a look that knows the verdicts of the look before, to be read beside the loop (spec_look_read). */
 struct spec_look *specs_look(const struct specs *specs, const char *dir);
 /*
- * * Takes in a look whose directory could be read, and frees it. This is done in slices, since there may be
+ * Takes in a look whose directory could be read, and frees it. This is done in slices, since there may be
  * many files, each with many errors: specs_update_begin; then specs_update_files until it returns false; then
  * specs_update_end, which puts all versions that fit in force at once. Until then nothing in force changes.
  * There is one update at a time, and no look may begin meanwhile.
