@@ -332,6 +332,33 @@ START_TEST(an_error_of_a_kind_that_nobody_knows_is_one_all_the_same)
 }
 END_TEST
 
+static const struct {
+	int stored;
+	enum unit_state state;
+} unit_states[] = {{UNIT_OUT, UNIT_OUT},
+		   {UNIT_FAILED, UNIT_FAILED},
+		   {UNIT_REVERTING, UNIT_REVERTING},
+		   {UNIT_STATES, UNIT_OUT},
+		   {-1, UNIT_OUT},
+		   {INT32_MAX, UNIT_OUT}};
+
+START_TEST(a_part_in_a_rollout_that_nobody_knows_is_none)
+{
+	struct store_instance record = {
+		.host_url = xstrdup("direct"),
+		.engine = xstrdup("/run/docker.sock"),
+		.name = xstrdup("lb2"),
+		.spec = xstrdup("prod"),
+		.rollout = unit_states[_i].stored,
+	};
+	struct instance *made = instance_new(&record);
+
+	ck_assert_int_eq(instance_unit_state(made), unit_states[_i].state);
+	ck_assert_int_eq(instance_is_under_way(made), unit_states[_i].state != UNIT_OUT);
+	instance_free(made);
+}
+END_TEST
+
 /* Times that are still to come, and what else a store may hold. */
 static const char *const rows_of_others[] = {
 	NULL,
@@ -410,6 +437,7 @@ int main(void)
 	tcase_add_loop_test(tcase, what_of_a_silence_is_corrected_is_written_down, 0, (int)(N(silences)));
 	tcase_add_loop_test(tcase, an_error_of_a_kind_that_nobody_knows_is_one_all_the_same, 0,
 			    (int)(N(error_kinds)));
+	tcase_add_loop_test(tcase, a_part_in_a_rollout_that_nobody_knows_is_none, 0, (int)(N(unit_states)));
 	tcase_add_loop_test(tcase, a_start_with_any_store_waits_no_longer_than_anew, 0,
 			    (int)(N(rows_of_others)));
 	tcase_add_test(tcase, one_that_leaves_has_its_id_after_a_restart);

@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/core/rollout.h"
-#include "daemon/rollout/rollouts.h"
+#include "daemon/rollout/rollouts_internal.h"
 #include "tests/suite.h"
 #include "tests/temp.h"
 
@@ -194,6 +194,13 @@ static void turn_until_phase(const char *phase)
 	for (int turn = 0; turn < MAX_TURNS && !phase_is(phase); turn++)
 		event_base_loop(base, EVLOOP_ONCE);
 	ck_assert(phase_is(phase));
+}
+
+static void turn_until_idle(void)
+{
+	for (int turn = 0; turn < MAX_TURNS && !rollouts_are_idle(rollouts); turn++)
+		event_base_loop(base, EVLOOP_ONCE);
+	ck_assert(rollouts_are_idle(rollouts));
 }
 
 /* How many there are; *message: of the last, which the caller frees. */
@@ -504,6 +511,32 @@ START_TEST(a_rollout_knows_who_has_part)
 }
 END_TEST
 
+/* What is asked of a spec makes an object for it, which may go with the spec; but not what it knows. */
+START_TEST(specs_that_are_gone_leave_nothing_behind)
+{
+	go_through_specs(HOSTS);
+	for (int i = 0; i < 100; i++) {
+		char *name = xasprintf("once-%d", i);
+
+		ck_assert(!rollouts_is_paused(rollouts, name));
+		free(name);
+	}
+	rollouts_pause(rollouts, "held");
+	go_through_specs(HOSTS);
+	ck_assert_uint_eq(HASH_COUNT(rollouts->by_spec), 2);
+	ck_assert(rollouts_is_paused(rollouts, "held"));
+	rollouts_resume(rollouts, "held");
+	turn_until_idle();
+	rollouts_set(rollouts, NULL, 0);
+	turn_until_idle();
+	rollouts_set(rollouts, NULL, 0);
+	ck_assert_uint_eq(HASH_COUNT(rollouts->by_spec), 0);
+	ck_assert_ptr_null(rollouts_hold(rollouts, instances[0]));
+	go_through_specs(HOSTS);
+	ck_assert_ptr_nonnull(rollouts_hold(rollouts, instances[0]));
+}
+END_TEST
+
 START_TEST(what_was_adopted_has_served_if_it_does)
 {
 	struct observed_server server = {.state = SERVER_UP};
@@ -571,6 +604,7 @@ int main(void)
 	tcase_add_test(cases, what_state_drops_waits_for_nothing);
 	tcase_add_test(cases, what_is_kept_is_kept_until_it_is_wanted_or_nobody_knows);
 	tcase_add_test(cases, a_rollout_knows_who_has_part);
+	tcase_add_test(cases, specs_that_are_gone_leave_nothing_behind);
 	tcase_add_test(cases, what_was_adopted_has_served_if_it_does);
 	tcase_add_test(cases, a_look_is_awaited_by_what_is_not_proven);
 	suite_add_tcase(suite, cases);

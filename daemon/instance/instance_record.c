@@ -25,6 +25,13 @@ static void take_identity(struct instance_identity *identity, struct store_insta
 	take(&identity->name, &row->name);
 }
 
+/* An unknown number, a newer one or nonsense, counts as no part in a rollout: that ends, whatever its host
+ * does. */
+static enum unit_state unit_state_of(int stored)
+{
+	return stored >= 0 && stored < UNIT_STATES ? (enum unit_state)stored : UNIT_OUT;
+}
+
 static void take_record(struct instance_record *record, struct store_instance *row)
 {
 	take(&record->host_json, &row->host_json);
@@ -34,7 +41,7 @@ static void take_record(struct instance_record *record, struct store_instance *r
 	take(&record->in_force, &row->in_force);
 	take(&record->former, &row->former);
 	record->changed_at_ms = row->changed_at_ms;
-	record->unit_state = (enum unit_state)row->rollout;
+	record->unit_state = unit_state_of(row->rollout);
 	record->served = row->served;
 }
 

@@ -75,7 +75,7 @@ struct spec_rollout *spec_rollout_of(struct rollouts *rollouts, const char *spec
 	return spec_rollout;
 }
 
-static void spec_rollout_free(struct spec_rollout *spec_rollout)
+void spec_rollout_free(struct spec_rollout *spec_rollout)
 {
 	HASH_DEL(spec_rollout->rollouts->by_spec, spec_rollout);
 	event_free(spec_rollout->timer);

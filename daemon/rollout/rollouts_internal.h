@@ -22,6 +22,7 @@ struct spec_rollout {
 	char *why;        /* why it stopped; NULL: it has not */
 	char *progress;   /* in words, for people */
 	int64_t since_ms; /* Unix time of its start; 0: there is no rollout */
+	size_t seats_n;   /* of its balancers, kept ones included */
 	bool edited;      /* the spec has been edited since the last rollouts_set */
 	bool partial;     /* a balancer was left out (PART_LEFT_OUT) */
 	struct event *timer;
@@ -50,6 +51,7 @@ struct rollouts {
 
 /* The spec's rollout; the first call for a spec makes it from what the store knows. */
 struct spec_rollout *spec_rollout_of(struct rollouts *rollouts, const char *spec);
+void spec_rollout_free(struct spec_rollout *spec_rollout);
 void spec_rollout_store(const struct spec_rollout *spec_rollout);
 
 /* The instance's seat; NULL: it has none. */

@@ -12,6 +12,7 @@ static void begin(struct rollouts *rollouts, size_t n)
 
 	HASH_ITER (hh, rollouts->by_spec, spec_rollout, tmp) {
 		spec_rollout->partial = false;
+		spec_rollout->seats_n = 0;
 		spec_rollout->rollout.n = spec_rollout->rollout.hosts = 0;
 	}
 	/* The instances of the last seats may have been freed. */
@@ -110,6 +111,7 @@ static void seat_part(struct rollouts *rollouts, struct seat *seat, const struct
 		take_part(spec_rollout, seat, part);
 	else if (part->kind == PART_LEFT_OUT)
 		leave_out(spec_rollout, seat, part);
+	spec_rollout->seats_n++;
 	HASH_ADD_PTR(rollouts->seats, instance, seat);
 }
 
@@ -175,6 +177,23 @@ static void go_on(struct spec_rollout *spec_rollout)
 	spec_rollout_decide(spec_rollout);
 }
 
+/* Nothing is known of the spec that the next call for it would not find out. */
+static bool is_of_no_use(const struct spec_rollout *spec_rollout)
+{
+	return spec_rollout->seats_n == 0 && !spec_rollout->rollout.paused && !spec_rollout->since_ms &&
+	       !spec_rollout->due_ms;
+}
+
+/* Specs come and go under ever new names. */
+static void drop_useless(struct rollouts *rollouts)
+{
+	struct spec_rollout *spec_rollout, *tmp;
+
+	HASH_ITER (hh, rollouts->by_spec, spec_rollout, tmp)
+		if (is_of_no_use(spec_rollout))
+			spec_rollout_free(spec_rollout);
+}
+
 void rollouts_set(struct rollouts *rollouts, const struct rollout_part *parts, size_t n)
 {
 	struct spec_rollout *spec_rollout, *tmp;
@@ -186,4 +205,5 @@ void rollouts_set(struct rollouts *rollouts, const struct rollout_part *parts, s
 		if (spec_rollout->rollout.hosts > 0 || spec_rollout->partial || spec_rollout->since_ms ||
 		    spec_rollout->rollout.paused)
 			go_on(spec_rollout);
+	drop_useless(rollouts);
 }
