@@ -358,6 +358,10 @@ START_TEST(who_hands_an_address_to_one_that_waits_for_its_turn_serves_on)
 		place_run(&place);
 		ck_assert_int_eq(place.last.result.err.kind, ERR_NONE);
 		ck_assert_msg(place_times_told(&place, "drain: ") == 0, "%s", place.told);
+		/* Its removal is for later, and until then there is nothing to tell. */
+		ck_assert_uint_eq(place.last.result.plan.n, 0);
+		ck_assert_uint_eq(place.last.result.plan.later_n, 1);
+		ck_assert_uint_eq(place_times_told(&place, "drift: "), i == 0);
 		/* Its own rollout is done: nobody remembers the former version. */
 		wanted_unref(place.former);
 		place.former = NULL;

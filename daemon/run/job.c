@@ -355,6 +355,7 @@ static enum step phase_plan(struct job *job, struct job_target *target)
 	if (!may_plan(target))
 		return STEP_NEXT;
 	note_relieved(job, target);
+	job_note_heirs(job, target);
 	plan_target(job, target);
 	if (target->result.observed.current && target->result.plan.n == 0 &&
 	    target->result.plan.trouble.kind == ERR_NONE)

@@ -23,32 +23,39 @@ static bool is_not_as_ordered(const struct job_target *target)
 	       target->result.look == LOOK_LEAVE;
 }
 
-/* The balancer is to listen at the address, now or when its next revision has its turn, and does not yet. */
-static bool is_to_come(const struct job_target *heir, const struct spec_bind *address)
+/* The next revision of the balancer, which waits for its turn, is to listen at the address. */
+static bool waits_for_turn(const struct job_target *heir, const struct spec_bind *address)
 {
-	if (meets(heir->order.wanted, address))
-		return is_not_as_ordered(heir);
-	return meets(heir->order.next, address);
+	return !meets(heir->order.wanted, address) && meets(heir->order.next, address);
 }
 
+/* The balancer is to listen at the address, and does not yet. */
+static bool is_to_come(const struct job_target *heir, const struct spec_bind *address)
+{
+	return waits_for_turn(heir, address) ||
+	       (meets(heir->order.wanted, address) && is_not_as_ordered(heir));
+}
+
+typedef bool is_missing(const struct job_target *heir, const struct spec_bind *address);
+
 static bool is_awaited(const struct job *job, const struct job_target *target,
-		       const struct spec_bind *address)
+		       const struct spec_bind *address, is_missing *missing)
 {
 	const struct wanted *wanted = target->order.wanted;
 
 	if (wanted && binds_cover(wanted->instance.binds, wanted->instance.binds_n, address))
 		return false;
 	for (size_t i = 0; i < job->n; i++)
-		if (&job->targets[i] != target && is_to_come(&job->targets[i], address))
+		if (&job->targets[i] != target && missing(&job->targets[i], address))
 			return true;
 	return false;
 }
 
 static bool is_any_awaited(const struct job *job, const struct job_target *target,
-			   const struct addresses *addresses)
+			   const struct addresses *addresses, is_missing *missing)
 {
 	for (size_t i = 0; i < addresses->n; i++)
-		if (is_awaited(job, target, &addresses->v[i]))
+		if (is_awaited(job, target, &addresses->v[i], missing))
 			return true;
 	return false;
 }
@@ -68,9 +75,9 @@ static const struct observed_container *find(const struct observed_instance *obs
 
 /* The container's label says where it listens. A container from before there was such a label listens where
  * the former version does, if that is known. */
-static bool lacks_an_heir(const struct job *job, const struct job_target *target, const char *id)
+static bool lacks_an_heir(const struct job *job, const struct job_target *target,
+			  const struct observed_container *container, is_missing *missing)
 {
-	const struct observed_container *container = find(&target->result.observed, id);
 	const struct wanted *former = target->order.former;
 	struct addresses addresses = {0};
 	struct spec_bind *binds;
@@ -79,12 +86,24 @@ static bool lacks_an_heir(const struct job *job, const struct job_target *target
 	if (former)
 		addresses = (struct addresses){former->instance.binds, former->instance.binds_n};
 	if (!container || !container->binds)
-		return is_any_awaited(job, target, &addresses);
+		return is_any_awaited(job, target, &addresses, missing);
 	binds = binds_parse(container->binds, &addresses.n);
 	addresses.v = binds;
-	lacks = is_any_awaited(job, target, &addresses);
+	lacks = is_any_awaited(job, target, &addresses, missing);
 	binds_free(binds, addresses.n);
 	return lacks;
+}
+
+void job_note_heirs(const struct job *job, struct job_target *target)
+{
+	struct observed_instance *observed = &target->result.observed;
+	struct observed_container *const two[] = {observed->current, observed->next};
+
+	for (size_t i = 0; i < sizeof(two) / sizeof(two[0]); i++)
+		if (two[i])
+			two[i]->awaits_heir = lacks_an_heir(job, target, two[i], waits_for_turn);
+	for (size_t i = 0; i < observed->old_n; i++)
+		observed->old[i]->awaits_heir = lacks_an_heir(job, target, observed->old[i], waits_for_turn);
 }
 
 bool job_lacks_an_heir(const struct job *job, const struct job_target *target)
@@ -93,7 +112,8 @@ bool job_lacks_an_heir(const struct job *job, const struct job_target *target)
 
 	for (size_t i = target->result.applied; i < plan->n; i++)
 		if (plan->actions[i].kind == ACTION_DRAIN &&
-		    lacks_an_heir(job, target, plan->actions[i].container))
+		    lacks_an_heir(job, target, find(&target->result.observed, plan->actions[i].container),
+				  is_to_come))
 			return true;
 	return false;
 }

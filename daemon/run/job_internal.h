@@ -164,8 +164,10 @@ bool job_found_stays(const struct job_target *target);
 /* The target has no plan, no trouble, and a current container. */
 bool job_is_as_wanted(const struct job_target *target);
 
+/* job_heirs.c: notes for the plan which containers await an heir that has not had its turn (observed.h). */
+void job_note_heirs(const struct job *job, struct job_target *target);
 /*
- * job_heirs.c: the target's plan drains a container that listens where another balancer of the host is to
+ * The target's plan drains a container that listens where another balancer of the host is to
  * listen, but does not yet: it has failed, or waits for its turn. Until it has come, the container is all
  * that serves there.
  */

@@ -300,6 +300,32 @@ def test_balancers_that_take_ports_from_each_other(daemon, hosts, servers, ports
     load.assert_unharmed()
 
 
+def test_a_port_is_held_until_its_next_balancer_has_its_turn(daemon, hosts, servers):
+    host = hosts[0]
+
+    def write(one, two):
+        for name, port in (("one", one), ("two", two)):
+            balancer = spec.instance(
+                host, name=name, bindAddress=f"{host.address}:{port}", hostConfigPath=f"/etc/haproxy-{name}/haproxy.cfg"
+            )
+            daemon.drop(name, spec.document([balancer], servers))
+
+    write(6443, 6444)
+    daemon.wait_converged(2)
+    former, _ = identity(host, "one")
+    daemon.ctl("pause", "two")
+    with LoadGenerator([f"{host.address}:6443", f"{host.address}:6444"], rate=10, long_lived=0) as load:
+        write(6444, 6443)
+        wait_for("a successor of one", lambda: replaced(host, former, "one"), patience(15))
+        daemon.wait_phase("/one", "converged")
+        looked = daemon.instance("/one")["observedAt"]
+        daemon.wait("another look", lambda: daemon.instance("/one")["observedAt"] != looked, patience(10))
+        assert f"one-apilb-old-{former[:8]}" in host.engine.names()
+        daemon.ctl("resume", "two")
+        wait_for("both alone", lambda: host.engine.names() == ["one", "two"], patience(15))
+    load.assert_unharmed()
+
+
 def test_new_name_replaces_the_container(daemon, hosts, servers):
     host = hosts[0]
     deploy(daemon, [host], servers)

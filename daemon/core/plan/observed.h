@@ -48,9 +48,12 @@ struct observed_container {
 	char *container_sha256;
 	int64_t exit_code;
 	bool known; /* we have made it, or it was right before: what the engine has added to it is no drift */
-	bool overdue;                /* it drains, and should have ended by now */
-	bool returned;               /* it had drained, and was started again */
-	bool undrained;              /* it should drain, but may not have been told to */
+	bool overdue;   /* it drains, and should have ended by now */
+	bool returned;  /* it had drained, and was started again */
+	bool undrained; /* it should drain, but may not have been told to */
+	/* It listens where another balancer is to listen when that has its turn: it serves there until then.
+	 */
+	bool awaits_heir;
 	char *started_at;            /* RFC 3339, the engine's clock; NULL: never */
 	struct json_object *inspect; /* the whole reply; NULL for entries of a list */
 	/*

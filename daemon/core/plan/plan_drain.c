@@ -26,8 +26,8 @@ void plan_add_removal(struct plan *plan, const struct observed_container *contai
  * the balancer's name was never told to drain. A container with a former
  * container's name may or may not have been told when apilbd crashes: it is
  * told once more (plan_drain_former). After the signal neither the engine nor a
- * reboot starts it again. successor: takes over the balancer's name at once;
- * NULL: none.
+ * reboot starts it again. A container that awaits its heir is told later.
+ * successor: takes over the balancer's name at once; NULL: none.
  */
 static void add_drain(struct plan *plan, const char *balancer, const struct observed_container *container,
 		      const char *successor, const char *reason)
@@ -38,7 +38,8 @@ static void add_drain(struct plan *plan, const char *balancer, const struct obse
 		plan_add(plan, ACTION_RENAME, container->name, container->id, name, reason);
 	if (successor)
 		plan_add(plan, ACTION_RENAME, successor, NULL, balancer, reason);
-	plan_add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
+	if (!container->awaits_heir)
+		plan_add(plan, ACTION_DRAIN, name, container->id, NULL, reason);
 	plan_add_later(plan, name, container->id);
 	free(name);
 }
