@@ -13,7 +13,6 @@
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/file.h"
 #include "common/log.h"
@@ -24,6 +23,7 @@
 #include "daemon/io/background.h"
 #include "daemon/io/clock.h"
 #include "daemon/io/ssh/ssh_secret.h"
+#include "daemon/reload.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/settings/settings.h"
 #include "daemon/specs/specs.h"
@@ -49,9 +49,10 @@ struct daemon {
 	struct control *control;
 	struct event *signals[3];
 	struct event *watchdog;
-	struct fleet_waiter loaded, reload;
+	struct reload *reload;
+	struct fleet_waiter loaded, loaded_again;
 	bool settings_read; /* the last reload has taken over the settings file */
-	bool reloading;     /* the settings have been read, the specs not yet */
+	bool reloading;     /* the settings have been read, or hang, and the specs have not been read yet */
 	bool reload_due;    /* a reload was asked for before the start was complete */
 	bool nothing_to_do; /* --once ends without a run, see once_has_nothing_to_do() */
 	unsigned stops;     /* SIGTERM and SIGINT so far */
@@ -75,24 +76,6 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	event_base_loopbreak(daemon->base);
 }
 
-/* False: the settings stay as they were, and the log says why. */
-static bool reload_settings(struct daemon *daemon)
-{
-	char *restart = NULL;
-	struct err err;
-
-	if (settings_reload(&daemon->settings, daemon->argc, daemon->argv, &restart, &err) != 0) {
-		log_error(NULL, "%s; the settings stay as they were", err.message);
-		return false;
-	}
-	if (restart)
-		log_warning(NULL, "%s: in effect after a restart", restart);
-	free(restart);
-	log_init(daemon->settings.log_level, daemon->settings.log_format);
-	fleet_settings_changed(daemon->fleet);
-	return true;
-}
-
 static void log_reloaded(const struct daemon *daemon, size_t hosts)
 {
 	const char *file = daemon->settings.config_file;
@@ -106,9 +89,9 @@ static void log_reloaded(const struct daemon *daemon, size_t hosts)
 		NULL,
 		"read again: settings (%s%s) and %zu specs, %zu of them not valid (%s); looking at %zu hosts",
 		file,
-		!daemon->settings_read    ? ": not used, see above"
-		: access(file, F_OK) == 0 ? ""
-					  : " is not there",
+		!daemon->settings_read            ? ": not used, see above"
+		: daemon->settings.config_missing ? " is not there"
+						  : "",
 		n, invalid, daemon->settings.spec_dir, hosts);
 }
 
@@ -127,6 +110,33 @@ static void on_reloaded(void *arg, bool loaded)
 	sd_notify(0, "READY=1");
 }
 
+static void reload_specs(struct daemon *daemon)
+{
+	if (daemon->reloading)
+		return;
+	fleet_load(daemon->fleet);
+	daemon->loaded_again = (struct fleet_waiter){.loaded = on_reloaded, .arg = daemon};
+	daemon->reloading = fleet_wait(daemon->fleet, &daemon->loaded_again);
+	if (!daemon->reloading)
+		on_reloaded(daemon, true);
+}
+
+static void on_settings(void *arg, const char *restart, const struct err *err)
+{
+	struct daemon *daemon = arg;
+
+	daemon->settings_read = !err;
+	if (err) {
+		log_error(NULL, "%s; the settings stay as they were", err->message);
+	} else {
+		if (restart)
+			log_warning(NULL, "%s: in effect after a restart", restart);
+		log_init(daemon->settings.log_level, daemon->settings.log_format);
+		fleet_settings_changed(daemon->fleet);
+	}
+	reload_specs(daemon);
+}
+
 static void on_reload(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -138,14 +148,7 @@ static void on_reload(evutil_socket_t sig, short what, void *arg)
 		return;
 	}
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_ms() * 1000);
-	daemon->settings_read = reload_settings(daemon);
-	if (daemon->reloading)
-		return;
-	fleet_load(daemon->fleet);
-	daemon->reload = (struct fleet_waiter){.loaded = on_reloaded, .arg = daemon};
-	daemon->reloading = fleet_wait(daemon->fleet, &daemon->reload);
-	if (!daemon->reloading)
-		on_reloaded(daemon, true);
+	reload_begin(daemon->reload);
 }
 
 static void add_signals(struct daemon *daemon)
@@ -356,6 +359,8 @@ static int start(struct daemon *daemon, struct err *err)
 	if (!daemon->dns)
 		daemon->dns = evdns_base_new(daemon->base, 0);
 	daemon->secrets = ssh_secrets_new(daemon->base);
+	daemon->reload =
+		reload_new(daemon->base, &daemon->settings, daemon->argc, daemon->argv, on_settings, daemon);
 	add_signals(daemon);
 	for (size_t i = 0; i < sizeof(opens) / sizeof(opens[0]); i++)
 		if (open_patiently(daemon, opens[i], err) != 0)
@@ -382,6 +387,7 @@ static void close_store(struct daemon *daemon)
 static void stop(struct daemon *daemon)
 {
 	control_end(daemon->control);
+	reload_free(daemon->reload);
 	/*
 	 * The fleet first: requests that wait for it are answered. The turn of the
 	 * loop sends these answers, and ends the streams that the fleet has freed

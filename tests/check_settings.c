@@ -262,7 +262,12 @@ static char *restart;
 
 static int call_reload(int argc, char **argv)
 {
-	return settings_reload(&settings, argc, argv, &restart, &err);
+	struct settings fresh;
+	int rc = settings_parse(&fresh, argc, argv, &err);
+
+	if (rc == 0)
+		settings_take(&settings, &fresh, &restart);
+	return rc;
 }
 
 START_TEST(a_reload_takes_what_can_change_and_names_what_cannot)

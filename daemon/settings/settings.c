@@ -231,6 +231,7 @@ static int set_from_file(void *arg, const char *key, const char *value, struct e
 static int set_all(struct settings *settings, const char *const *given, struct err *err)
 {
 	struct file_context context = {.settings = settings};
+	int rc;
 
 	for (size_t i = 0; i < ROWS; i++)
 		if (rows[i].fallback &&
@@ -238,9 +239,11 @@ static int set_all(struct settings *settings, const char *const *given, struct e
 			return -1;
 	if (given[ROW_CONFIG] && parse_path(&settings->config_file, given[ROW_CONFIG], err) < 0)
 		return err_prefix(err, "--config");
-	if (settings_file_read(settings->config_file, given[ROW_CONFIG] != NULL, set_from_file, &context,
-			       err) < 0)
+	rc = settings_file_read(settings->config_file, given[ROW_CONFIG] != NULL, set_from_file, &context,
+				err);
+	if (rc < 0)
 		return -1;
+	settings->config_missing = rc > 0;
 	for (size_t i = 0; i < ROWS; i++)
 		if (given[i] && rows[i].parse(field_of(settings, &rows[i]), given[i], err) < 0)
 			return err_prefix(err, "--%s %s", rows[i].option, given[i]);
@@ -276,24 +279,19 @@ static void name_if_other(const struct row *row, char *is, char *wanted, char **
 	free(before);
 }
 
-int settings_reload(struct settings *settings, int argc, char **argv, char **restart, struct err *err)
+void settings_take(struct settings *settings, struct settings *fresh, char **restart)
 {
-	struct settings fresh;
-	int rc = settings_parse(&fresh, argc, argv, err);
-
 	*restart = NULL;
-	if (rc != 0)
-		return rc;
+	settings->config_missing = fresh->config_missing;
 	for (const struct row *row = rows; row < rows + ROWS; row++) {
-		void *is = field_of(settings, row), *wanted = field_of(&fresh, row);
+		void *is = field_of(settings, row), *wanted = field_of(fresh, row);
 
 		if (row->restart)
 			name_if_other(row, *(char **)is, *(char **)wanted, restart);
 		else if (row->key)
 			memcpy(is, wanted, row->size);
 	}
-	settings_clear(&fresh);
-	return 0;
+	settings_clear(fresh);
 }
 
 void settings_clear(struct settings *settings)

@@ -17,6 +17,7 @@
 
 struct settings {
 	char *config_file;
+	bool config_missing; /* there is no such file */
 	char *spec_dir;
 	char *state_dir;
 	char *socket;
@@ -38,12 +39,12 @@ struct settings {
 int settings_parse(struct settings *settings, int argc, char **argv, struct err *err);
 
 /*
- * Parses options and file again, for SIGHUP, and takes over the settings that can change while the
- * daemon runs. The others keep their value, and their strings, to which others point; *restart
- * (caller frees) then lists the keys of those that differ ("specDir, socket"), else it is NULL.
- * After a failure nothing has changed.
+ * Takes over those of freshly parsed settings that can change while the daemon
+ * runs, and clears the fresh ones. The others keep their value, and their strings,
+ * to which others point; *restart (caller frees) then lists the keys of those that
+ * differ ("specDir, socket"), else it is NULL.
  */
-int settings_reload(struct settings *settings, int argc, char **argv, char **restart, struct err *err);
+void settings_take(struct settings *settings, struct settings *fresh, char **restart);
 
 void settings_clear(struct settings *settings);
 

@@ -130,7 +130,7 @@ int settings_file_read(const char *file, bool must_exist,
 	int rc;
 
 	if (!in && errno == ENOENT && !must_exist)
-		return 0;
+		return 1;
 	if (!in)
 		return err_set(err, ERR_SPEC, "settings file %s: %s", file,
 			       errno == EINVAL ? "is not a regular file" : strerror(errno));

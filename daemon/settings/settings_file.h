@@ -9,7 +9,7 @@
 /*
  * Calls set for each key; an error of set gets the file, line, column and key
  * in front. must_exist: a missing file is an error; without it, the same as an
- * empty file.
+ * empty file, and 1 is returned.
  */
 int settings_file_read(const char *file, bool must_exist,
 		       int (*set)(void *arg, const char *key, const char *value, struct err *err), void *arg,

@@ -101,3 +101,27 @@ def test_a_key_file_that_hangs(make_daemon, mount, hosts, servers):
 
     mount.answer()
     daemon.wait_converged(2)
+
+
+def test_a_settings_file_that_hangs(make_daemon, mount, local, servers):
+    """SIGHUP: everything else goes on, with the settings of before, until the file answers."""
+    file = mount.path / "apilbd.yaml"
+    file.write_text("logLevel: info\n")
+    daemon = make_daemon(f"--config={file}", env=mount.env).start()
+    deploy_local(daemon, servers)
+
+    mount.hang()
+    file.write_text("logLevel: debug\n")
+    daemon.process.child.send_signal(signal.SIGHUP)
+    daemon.wait("the hang", lambda: f"settings file {file} could not be read for 5 s" in daemon.log())
+    daemon.wait("SIGHUP", lambda: f"read again: settings ({file}: not used" in daemon.log())
+    local.engine.remove("lb0")
+    wait_for("the repair", lambda: local.engine.status("lb0") == "running", patience(20))
+    assert daemon.request("GET", "/healthz")[0] == 200
+    mount.answer()
+    daemon.wait("the settings", lambda: f"read again: settings ({file}) and" in daemon.log())
+
+    # It ends while the file hangs.
+    mount.hang()
+    daemon.process.child.send_signal(signal.SIGHUP)
+    daemon.stop()
