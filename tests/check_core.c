@@ -197,6 +197,10 @@ START_TEST(log_reason_is_the_alerts)
 			   reason, sizeof(reason));
 	ck_assert_str_eq(reason,
 			 "config : parsing [/x:3] : unknown keyword 'foo'; config : Fatal errors found");
+	haproxy_log_reason("[ALERT]    (8) : cannot bind\n[ALERT]    (8) : Exiting.\n"
+			   "[ALERT]    (9) : cannot bind\n[ALERT]    (9) : Exiting.\n",
+			   reason, sizeof(reason));
+	ck_assert_str_eq(reason, "cannot bind; Exiting.");
 	haproxy_log_reason("exec failed\nno such file\n", reason, sizeof(reason));
 	ck_assert_str_eq(reason, "exec failed; no such file");
 	haproxy_log_reason("", reason, sizeof(reason));

@@ -17,14 +17,26 @@ static const char *without_head(const char *line)
 	return colon ? colon + 3 : line;
 }
 
-/* Keeps the last LINES lines that qualify, oldest first; returns how many. */
+static bool is_there(const char *const *lines, size_t n, const char *line)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(lines[i], line) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Keeps the last LINES lines that qualify, oldest first; returns how many. A container that starts again and
+ * again repeats itself: a line that is there is not kept twice.
+ */
 static size_t collect(char *log, bool alerts_only, const char *lines[LINES])
 {
 	size_t n = 0;
 	char *line;
 
 	while ((line = strsep(&log, "\n")) != NULL) {
-		if (*line == '\0' || (alerts_only && !strstr(line, "[ALERT]")))
+		if (*line == '\0' || (alerts_only && !strstr(line, "[ALERT]")) ||
+		    is_there(lines, n, without_head(line)))
 			continue;
 		if (n == LINES)
 			memmove(lines, lines + 1, --n * sizeof(lines[0]));

@@ -6,7 +6,7 @@
 
 /*
  * The last lines of `log` that are marked [ALERT], else its last lines, joined
- * by "; ", cut to size - 1 bytes. Empty if the log is.
+ * by "; ", each once, cut to size - 1 bytes. Empty if the log is.
  */
 void haproxy_log_reason(const char *log, char *out, size_t size);
 

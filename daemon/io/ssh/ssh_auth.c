@@ -84,7 +84,9 @@ static enum outcome read_secret(struct ssh *s, const char *what, const char *pat
 	if (auth->secret)
 		return ACCEPTED;
 	if (auth->unreadable.kind != ERR_NONE) {
-		note(auth, "%s %s", what, auth->unreadable.message);
+		/* Two methods ask for the same password file. */
+		if (!strstr(auth->tried, auth->unreadable.message))
+			note(auth, "%s %s", what, auth->unreadable.message);
 		return REFUSED;
 	}
 	if (!auth->reading) {
