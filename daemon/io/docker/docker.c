@@ -13,7 +13,7 @@
 #include "common/names.h"
 #include "daemon/io/docker/docker_list.h"
 #include "daemon/io/docker/docker_pull.h"
-#include "daemon/io/docker/docker_text.h"
+#include "daemon/io/docker/docker_reply.h"
 #include "daemon/io/http/http.h"
 
 struct docker_counters docker_counters;
@@ -40,27 +40,15 @@ struct docker_call {
 	void *arg;
 };
 
-/* Turns a good HTTP reply into the reply that docker.h promises for the endpoint. *owned is freed after the
- * callback. */
-typedef int accept_fn(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-		      void **owned, struct err *err);
-static accept_fn accept_json, accept_list, accept_ping, accept_archive, accept_logs, accept_pull;
-
 /* How long an engine may take before the connection is given up; in a pull, how long it may be silent. */
 enum { LOOK_S = 30, CHANGE_S = 60, TRANSFER_S = 120, PULL_S = 300 };
 
 /* 404 is an answer, not an error. */
 #define MAY_BE_MISSING 1u
-/* 409 says that the name is taken; from other endpoints it says that a state has changed meanwhile. */
+/* 409 says that the name is taken. */
 #define TAKES_NAME 2u
 
-/* See docker.h. `look` is the command that shows a person such a reply on the host. */
-struct limits {
-	struct json_limits json; /* json.bytes limits replies that are not JSON, too */
-	const char *look;
-};
-
-#define LIMITS static const struct limits
+#define LIMITS static const struct reply_limits
 LIMITS word = {{DOCKER_MAX_WORD_BYTES, DOCKER_MAX_WORD_VALUES, DOCKER_MAX_DEPTH}, "docker version"};
 LIMITS details = {{DOCKER_MAX_DETAILS_BYTES, DOCKER_MAX_DETAILS_VALUES, DOCKER_MAX_DEPTH}, "docker inspect"};
 LIMITS file = {{.bytes = DOCKER_MAX_FILE_BYTES}, "docker cp"};
@@ -80,173 +68,52 @@ struct endpoint {
 	const char *target; /* each {} stands for an argument, percent-encoded */
 	const char *what;
 	int timeout_s;
-	accept_fn *accept; /* NULL: a good status is enough */
+	reply_read_fn *read; /* NULL: a good status is enough, or see judge() */
 	unsigned flags;
-	const struct limits *limits;
+	const struct reply_limits *limits;
 };
 
 #define ENDPOINT static const struct endpoint
-ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, accept_ping, 0, &word};
-ENDPOINT list = {"GET",   "/containers/json?all=1&filters={}", "list containers", LOOK_S, accept_list, 0,
-		 &listing};
-ENDPOINT inspect = {"GET",   "/containers/{}/json", "inspect container", LOOK_S, accept_json, MAY_BE_MISSING,
-		    &details};
+ENDPOINT ping = {"GET", "/_ping", "ping", LOOK_S, NULL, 0, &word};
+ENDPOINT list = {"GET", "/containers/json?all=1&filters={}", "list containers", LOOK_S, NULL, 0, &listing};
+ENDPOINT inspect = {
+	"GET", "/containers/{}/json", "inspect container", LOOK_S, reply_read_json, MAY_BE_MISSING, &details};
 ENDPOINT create = {
-	"POST", "/containers/create?name={}", "create container", CHANGE_S, accept_json, TAKES_NAME, &word};
+	"POST", "/containers/create?name={}", "create container", CHANGE_S, reply_read_json, TAKES_NAME,
+	&word};
 ENDPOINT start = {"POST", "/containers/{}/start", "start container", CHANGE_S, NULL, 0, &word};
-ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, accept_json, 0, &word};
+ENDPOINT wait_for = {"POST", "/containers/{}/wait", "wait for container", CHANGE_S, reply_read_json, 0,
+		     &word};
 ENDPOINT stop = {"POST", "/containers/{}/stop?t={}", "stop container", CHANGE_S, NULL, 0, &word};
 ENDPOINT send_signal = {"POST", "/containers/{}/kill?signal={}", "signal container", CHANGE_S, NULL, 0,
 			&word};
 ENDPOINT exec_create = {
-	"POST", "/containers/{}/exec", "prepare a command in container", CHANGE_S, accept_json, 0, &word};
+	"POST", "/containers/{}/exec", "prepare a command in container", CHANGE_S, reply_read_json, 0, &word};
 ENDPOINT exec_start = {"POST", "/exec/{}/start", "run command", CHANGE_S, NULL, 0, &word};
 ENDPOINT unpause = {"POST", "/containers/{}/unpause", "unpause container", CHANGE_S, NULL, 0, &word};
 ENDPOINT rename_to = {"POST", "/containers/{}/rename?name={}", "rename container", CHANGE_S, NULL, TAKES_NAME,
 		      &word};
 ENDPOINT delete = {"DELETE", "/containers/{}?force={}", "remove container", CHANGE_S, NULL, MAY_BE_MISSING,
 		   &word};
-ENDPOINT image_inspect = {"GET",       "/images/{}/json", "inspect image", LOOK_S,
-			  accept_json, MAY_BE_MISSING,    &details};
-ENDPOINT image_pull = {"POST",  "/images/create?fromImage={}&tag={}", "pull image", PULL_S, accept_pull, 0,
-		       &pulling};
+ENDPOINT image_inspect = {"GET",           "/images/{}/json", "inspect image", LOOK_S,
+			  reply_read_json, MAY_BE_MISSING,    &details};
+ENDPOINT image_pull = {"POST", "/images/create?fromImage={}&tag={}", "pull image", PULL_S, NULL, 0, &pulling};
 ENDPOINT put = {"PUT", "/containers/{}/archive?path={}", "write into", TRANSFER_S, NULL, 0, &word};
-ENDPOINT get = {"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, accept_archive, MAY_BE_MISSING,
-		&file};
-ENDPOINT head = {"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, accept_archive, MAY_BE_MISSING,
-		 &word};
+ENDPOINT get = {
+	"GET", "/containers/{}/archive?path={}", "read", TRANSFER_S, reply_read_archive, MAY_BE_MISSING,
+	&file};
+ENDPOINT head = {
+	"HEAD", "/containers/{}/archive?path={}", "look at", LOOK_S, reply_read_archive, MAY_BE_MISSING,
+	&word};
 ENDPOINT logs = {"GET",
 		 "/containers/{}/logs?stdout=1&stderr=1&tail={}",
 		 "read the log of container",
 		 TRANSFER_S,
-		 accept_logs,
+		 reply_read_log,
 		 0,
 		 &log_lines};
 
-/* -- replies -------------------------------------------------------------------------------------------- */
-
-static int too_large(const struct endpoint *endpoint, const struct err *why, struct err *err)
-{
-	return err_set(err, ERR_PERMANENT,
-		       "the engine's answer is beyond its limit (%s); run \"%s\" on the host to see it",
-		       why->message, endpoint->limits->look);
-}
-
-static int accept_list(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-		       void **owned, struct err *err)
-{
-	(void)http, (void)reply, (void)owned;
-	return list_reader_end(call->list, err) < 0 ? err_prefix(err, "the engine's answer") : 0;
-}
-
-static int accept_json(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-		       void **owned, struct err *err)
-{
-	struct err why;
-
-	(void)owned;
-	reply->json = json_parse(http->body, http->body_len, &call->endpoint->limits->json, &why);
-	if (json_as_map(reply->json))
-		return 0;
-	if (reply->json)
-		return err_set(err, ERR_TRANSIENT, "the engine's answer is no JSON object: %.60s",
-			       http->body);
-	if (why.kind == ERR_PERMANENT)
-		return too_large(call->endpoint, &why, err);
-	return err_set(err, ERR_TRANSIENT, "the engine's answer is %s: %.60s", why.message, http->body);
-}
-
-static int version_number(const char *version, int *number)
-{
-	int major, minor, end = 0;
-
-	if (sscanf(version, "%4d.%4d%n", &major, &minor, &end) != 2 || version[end])
-		return -1;
-	*number = major * 1000 + minor;
-	return 0;
-}
-
-static int accept_ping(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-		       void **owned, struct err *err)
-{
-	const char *has = http_reply_header(http, "Api-Version");
-	int number, min, max;
-
-	(void)reply, (void)owned;
-	version_number(DOCKER_API_MIN, &min);
-	version_number(DOCKER_API_MAX, &max);
-	if (!has || version_number(has, &number) < 0)
-		return err_set(err, ERR_PERMANENT, "what answers is not a Docker engine (no Api-Version)");
-	if (number < min)
-		return err_set(
-			err, ERR_PERMANENT,
-			"the engine has API version %s, but at least %s is needed (Docker 18.06 or later)",
-			has, DOCKER_API_MIN);
-	free(call->docker->version);
-	call->docker->version = xstrdup(number < max ? has : DOCKER_API_MAX);
-	return 0;
-}
-
-static int accept_archive(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-			  void **owned, struct err *err)
-{
-	const char *encoded = http_reply_header(http, "X-Docker-Container-Path-Stat");
-	char *decoded = base64_text(encoded ? encoded : "");
-	struct err why;
-
-	struct json_object *stat = json_parse(decoded, strlen(decoded), &word.json, &why);
-	bool good = json_as_map(stat);
-
-	(void)call;
-	*owned = decoded;
-	json_object_put(stat);
-	if (!good)
-		return err_set(err, ERR_TRANSIENT,
-			       "the engine's answer has no good X-Docker-Container-Path-Stat");
-	reply->path_stat = decoded;
-	return 0;
-}
-
-static int accept_logs(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-		       void **owned, struct err *err)
-{
-	(void)call, (void)err;
-	reply->body = *owned = log_text(http->body, http->body_len, &reply->body_len);
-	return 0;
-}
-
-static int accept_pull(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
-		       void **owned, struct err *err)
-{
-	(void)http, (void)reply, (void)owned;
-	return pull_result(call->pull, err);
-}
-
-static enum err_kind kind_of_status(const struct endpoint *endpoint, int status)
-{
-	if (status == 409)
-		return endpoint->flags & TAKES_NAME ? ERR_CONFLICT : ERR_TRANSIENT;
-	return status >= 500 || status == 408 || status == 429 ? ERR_TRANSIENT : ERR_PERMANENT;
-}
-
-/* Sets the error from the engine's own message. */
-static int refuse(const struct endpoint *endpoint, const struct http_reply *http, struct docker_reply *reply,
-		  struct err *err)
-{
-	enum err_kind kind = kind_of_status(endpoint, http->status);
-	const char *message;
-	struct err why;
-	char *text;
-
-	reply->json = json_parse(http->body, http->body_len, &word.json, &why);
-	message = json_text(reply->json, "message", NULL);
-	if (!message)
-		return err_set(err, kind, "the engine answered with HTTP status %d", http->status);
-	text = one_line(message);
-	err_set(err, kind, "%s", *text ? text : "the engine gives no reason");
-	free(text);
-	return -1;
-}
+/* -- calls ---------------------------------------------------------------------------------------------- */
 
 static int judge(struct docker_call *call, const struct http_reply *http, struct docker_reply *reply,
 		 void **owned, struct err *err)
@@ -258,11 +125,15 @@ static int judge(struct docker_call *call, const struct http_reply *http, struct
 	if (http->status == 304 || (http->status == 404 && (endpoint->flags & MAY_BE_MISSING)))
 		return 0;
 	if (http->status / 100 != 2)
-		return refuse(endpoint, http, reply, err);
-	return endpoint->accept ? endpoint->accept(call, http, reply, owned, err) : 0;
+		return reply_refuse(http, endpoint->flags & TAKES_NAME, reply, err);
+	if (call->list)
+		return list_reader_end(call->list, err) < 0 ? err_prefix(err, "the engine's answer") : 0;
+	if (call->pull)
+		return pull_result(call->pull, err);
+	if (endpoint == &ping)
+		return reply_read_version(http, &call->docker->version, err);
+	return endpoint->read ? endpoint->read(http, endpoint->limits, reply, owned, err) : 0;
 }
-
-/* -- calls ---------------------------------------------------------------------------------------------- */
 
 static void call_free(struct docker_call *call)
 {
@@ -273,9 +144,8 @@ static void call_free(struct docker_call *call)
 	free(call);
 }
 
-/* Every call that is not cancelled ends here. Nothing of the engine is used after the callback: it may free
- * it.
- */
+/* Every call that is not cancelled ends here. The callback may free the engine, so nothing of it is used
+ * afterwards. */
 static void on_done(void *arg, const struct http_reply *http, const struct err *http_err)
 {
 	struct docker_call *call = arg;
@@ -288,7 +158,7 @@ static void on_done(void *arg, const struct http_reply *http, const struct err *
 	if (http)
 		judge(call, http, &reply, &owned, &err);
 	else if (http_err->kind == ERR_PERMANENT)
-		too_large(call->endpoint, http_err, &err);
+		reply_too_large(call->endpoint->limits, http_err, &err);
 	else
 		err = *http_err;
 	if (err.kind != ERR_NONE)
@@ -377,7 +247,7 @@ static char *describe(const struct endpoint *endpoint, const char *subject, cons
 }
 
 /* The variable parts of one call; a member that is not set is not sent. */
-struct order {
+struct request {
 	const char *subject; /* for the context of errors; NULL: the first argument */
 	const char *path;
 	const char *args[2];
@@ -390,26 +260,26 @@ struct order {
 };
 
 static struct docker_call *send_call(struct docker *d, const struct endpoint *endpoint,
-				     const struct order *order, docker_cb *cb, void *arg)
+				     const struct request *parts, docker_cb *cb, void *arg)
 {
 	struct docker_call *call = xcalloc(1, sizeof(*call));
 	char *target =
-		endpoint == &ping ? xstrdup(endpoint->target) : make_target(d, endpoint->target, order->args);
+		endpoint == &ping ? xstrdup(endpoint->target) : make_target(d, endpoint->target, parts->args);
 	struct http_request request = {
 		.method = endpoint->method,
 		.target = target,
-		.content_type = order->content_type,
-		.body = order->body,
-		.body_len = order->body_len,
-		.timeout_ms = (int64_t)(endpoint->timeout_s + order->extra_s) * 1000,
+		.content_type = parts->content_type,
+		.body = parts->body,
+		.body_len = parts->body_len,
+		.timeout_ms = (int64_t)(endpoint->timeout_s + parts->extra_s) * 1000,
 		.max_body = endpoint->limits->json.bytes,
-		.limit_ms = order->limit_ms,
-		.on_piece = order->on_piece,
+		.limit_ms = parts->limit_ms,
+		.on_piece = parts->on_piece,
 	};
 
 	call->docker = d;
 	call->endpoint = endpoint;
-	call->what = describe(endpoint, order->subject ? order->subject : order->args[0], order->path);
+	call->what = describe(endpoint, parts->subject ? parts->subject : parts->args[0], parts->path);
 	call->cb = cb;
 	call->arg = arg;
 	LIST_INSERT_HEAD(&d->calls, call, next);
@@ -462,7 +332,7 @@ bool docker_is_of_use(const struct docker *d)
 
 struct docker_call *docker_ping(struct docker *d, docker_cb *cb, void *arg)
 {
-	return send_call(d, &ping, &(struct order){0}, cb, arg);
+	return send_call(d, &ping, &(struct request){0}, cb, arg);
 }
 
 struct docker_call *docker_list(struct docker *d, const char *label, docker_entry_cb *entry, docker_cb *cb,
@@ -474,10 +344,10 @@ struct docker_call *docker_list(struct docker *d, const char *label, docker_entr
 	json_object_array_add(labels, json_object_new_string(label));
 	json_object_object_add(filters, "label", labels);
 	call = send_call(d, &list,
-			 &(struct order){.subject = label,
-					 .args = {json_object_to_json_string(filters)},
-					 .on_piece = on_list_piece,
-					 .limit_ms = LOOK_S * 1000},
+			 &(struct request){.subject = label,
+					   .args = {json_object_to_json_string(filters)},
+					   .on_piece = on_list_piece,
+					   .limit_ms = LOOK_S * 1000},
 			 cb, arg);
 	call->list = list_reader_new(&list_limits, on_entry, call);
 	call->entry = entry;
@@ -487,7 +357,7 @@ struct docker_call *docker_list(struct docker *d, const char *label, docker_entr
 
 struct docker_call *docker_inspect(struct docker *d, const char *id_or_name, docker_cb *cb, void *arg)
 {
-	return send_call(d, &inspect, &(struct order){.args = {id_or_name}}, cb, arg);
+	return send_call(d, &inspect, &(struct request){.args = {id_or_name}}, cb, arg);
 }
 
 static struct docker_call *send_json(struct docker *d, const struct endpoint *endpoint, const char *argument,
@@ -496,10 +366,10 @@ static struct docker_call *send_json(struct docker *d, const struct endpoint *en
 	const char *body = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN);
 
 	return send_call(d, endpoint,
-			 &(struct order){.args = {argument},
-					 .content_type = "application/json",
-					 .body = body,
-					 .body_len = strlen(body)},
+			 &(struct request){.args = {argument},
+					   .content_type = "application/json",
+					   .body = body,
+					   .body_len = strlen(body)},
 			 cb, arg);
 }
 
@@ -511,12 +381,12 @@ struct docker_call *docker_create(struct docker *d, const char *name, struct jso
 
 struct docker_call *docker_start(struct docker *d, const char *id, docker_cb *cb, void *arg)
 {
-	return send_call(d, &start, &(struct order){.args = {id}}, cb, arg);
+	return send_call(d, &start, &(struct request){.args = {id}}, cb, arg);
 }
 
 struct docker_call *docker_wait(struct docker *d, const char *id, int extra_s, docker_cb *cb, void *arg)
 {
-	return send_call(d, &wait_for, &(struct order){.args = {id}, .extra_s = extra_s}, cb, arg);
+	return send_call(d, &wait_for, &(struct request){.args = {id}, .extra_s = extra_s}, cb, arg);
 }
 
 struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s, docker_cb *cb, void *arg)
@@ -524,13 +394,13 @@ struct docker_call *docker_stop(struct docker *d, const char *id, int timeout_s,
 	char seconds[16];
 
 	snprintf(seconds, sizeof(seconds), "%d", timeout_s);
-	return send_call(d, &stop, &(struct order){.args = {id, seconds}, .extra_s = timeout_s}, cb, arg);
+	return send_call(d, &stop, &(struct request){.args = {id, seconds}, .extra_s = timeout_s}, cb, arg);
 }
 
 struct docker_call *docker_kill(struct docker *d, const char *id, const char *signal, docker_cb *cb,
 				void *arg)
 {
-	return send_call(d, &send_signal, &(struct order){.args = {id, signal}}, cb, arg);
+	return send_call(d, &send_signal, &(struct request){.args = {id, signal}}, cb, arg);
 }
 
 struct docker_call *docker_exec_create(struct docker *d, const char *id, const char *const *command,
@@ -560,23 +430,23 @@ struct docker_call *docker_exec_start(struct docker *d, const char *exec_id, doc
 
 struct docker_call *docker_unpause(struct docker *d, const char *id, docker_cb *cb, void *arg)
 {
-	return send_call(d, &unpause, &(struct order){.args = {id}}, cb, arg);
+	return send_call(d, &unpause, &(struct request){.args = {id}}, cb, arg);
 }
 
 struct docker_call *docker_rename(struct docker *d, const char *id, const char *name, docker_cb *cb,
 				  void *arg)
 {
-	return send_call(d, &rename_to, &(struct order){.args = {id, name}}, cb, arg);
+	return send_call(d, &rename_to, &(struct request){.args = {id, name}}, cb, arg);
 }
 
 struct docker_call *docker_remove(struct docker *d, const char *id, bool force, docker_cb *cb, void *arg)
 {
-	return send_call(d, &delete, &(struct order){.args = {id, force ? "1" : "0"}}, cb, arg);
+	return send_call(d, &delete, &(struct request){.args = {id, force ? "1" : "0"}}, cb, arg);
 }
 
 struct docker_call *docker_image_inspect(struct docker *d, const char *ref, docker_cb *cb, void *arg)
 {
-	return send_call(d, &image_inspect, &(struct order){.args = {ref}}, cb, arg);
+	return send_call(d, &image_inspect, &(struct request){.args = {ref}}, cb, arg);
 }
 
 struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progress_cb *progress,
@@ -587,10 +457,10 @@ struct docker_call *docker_pull(struct docker *d, const char *ref, docker_progre
 
 	image_ref_split(ref, &name, &tag);
 	call = send_call(d, &image_pull,
-			 &(struct order){.subject = ref,
-					 .args = {name, tag},
-					 .limit_ms = pull_limit_ms,
-					 .on_piece = on_pull_piece},
+			 &(struct request){.subject = ref,
+					   .args = {name, tag},
+					   .limit_ms = pull_limit_ms,
+					   .on_piece = on_pull_piece},
 			 cb, arg);
 	call->pull = pull_new(ref);
 	call->progress = progress;
@@ -604,24 +474,24 @@ struct docker_call *docker_put_archive(struct docker *d, const char *id, const c
 {
 	/* With any other content type the engine answers 200 and writes nothing. */
 	return send_call(d, &put,
-			 &(struct order){.path = path,
-					 .args = {id, path},
-					 .content_type = "application/x-tar",
-					 .body = tar,
-					 .body_len = len},
+			 &(struct request){.path = path,
+					   .args = {id, path},
+					   .content_type = "application/x-tar",
+					   .body = tar,
+					   .body_len = len},
 			 cb, arg);
 }
 
 struct docker_call *docker_get_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
 				       void *arg)
 {
-	return send_call(d, &get, &(struct order){.path = path, .args = {id, path}}, cb, arg);
+	return send_call(d, &get, &(struct request){.path = path, .args = {id, path}}, cb, arg);
 }
 
 struct docker_call *docker_head_archive(struct docker *d, const char *id, const char *path, docker_cb *cb,
 					void *arg)
 {
-	return send_call(d, &head, &(struct order){.path = path, .args = {id, path}}, cb, arg);
+	return send_call(d, &head, &(struct request){.path = path, .args = {id, path}}, cb, arg);
 }
 
 struct docker_call *docker_logs(struct docker *d, const char *id, int lines, docker_cb *cb, void *arg)
@@ -629,5 +499,5 @@ struct docker_call *docker_logs(struct docker *d, const char *id, int lines, doc
 	char tail[16];
 
 	snprintf(tail, sizeof(tail), "%d", lines);
-	return send_call(d, &logs, &(struct order){.args = {id, tail}}, cb, arg);
+	return send_call(d, &logs, &(struct request){.args = {id, tail}}, cb, arg);
 }
