@@ -22,6 +22,8 @@
 struct row {
 	struct api_order order; /* spec: owned by json, "" for an orphan; id: the basis */
 	struct json_object *json;
+	size_t actions;
+	char *held;  /* why they are held; NULL: they are not */
 	char *basis; /* a text of the actions and of the state that they follow from, see basis_of() */
 };
 
@@ -46,6 +48,7 @@ static void plan_request_free(struct plan_request *plan)
 			host_plan_cancel(plan->waiting[i].plan);
 	for (size_t i = 0; i < plan->rows_n; i++) {
 		json_object_put(plan->rows[i].json);
+		free(plan->rows[i].held);
 		free(plan->rows[i].basis);
 	}
 	free(plan->rows);
@@ -89,28 +92,24 @@ static void answer_plan(const struct plan_request *plan, const char *id)
 }
 
 /* A row whose actions are held; NULL: there is none. */
-static struct json_object *held_row(const struct plan_request *plan)
+static const struct row *held_row(const struct plan_request *plan)
 {
-	for (size_t i = 0; i < plan->rows_n; i++) {
-		struct json_object *row = plan->rows[i].json;
-
-		if (json_any(row, "held") && json_length(json_list(row, "actions")) > 0)
-			return row;
-	}
+	for (size_t i = 0; i < plan->rows_n; i++)
+		if (plan->rows[i].held && plan->rows[i].actions > 0)
+			return &plan->rows[i];
 	return NULL;
 }
 
 static void answer_apply(const struct plan_request *plan, const char *id)
 {
-	struct json_object *held;
+	const struct row *held = held_row(plan);
 	size_t actions = 0;
 
-	held = held_row(plan);
 	if (strcmp(id, plan->expected) == 0 && held) {
 		control_error(plan->request, 409,
 			      "plan %s has changes that are held: a run does not make them. Nothing was "
 			      "done. %s: %s",
-			      id, json_text(held, "id", ""), json_text(held, "held", ""));
+			      id, json_text(held->json, "id", ""), held->held);
 		return;
 	}
 	if (strcmp(id, plan->expected) == 0) {
@@ -118,7 +117,7 @@ static void answer_apply(const struct plan_request *plan, const char *id)
 		return;
 	}
 	for (size_t i = 0; i < plan->rows_n; i++)
-		actions += json_length(json_list(plan->rows[i].json, "actions"));
+		actions += plan->rows[i].actions;
 	control_error(
 		plan->request, 409,
 		"plan %s is out of date: something has changed since it was made. Nothing was done. The plan "
@@ -241,15 +240,17 @@ static void add_instance(struct plan_request *plan, const struct instance *insta
 {
 	const struct instance_identity *identity = instance_identity(instance);
 	const struct err *error = target ? error_of(target, host_error) : host_error;
+	const char *held =
+		instance_held_because(instance, rollouts_hold(fleet_rollouts(plan->api->fleet), instance));
 	struct json_object *row = row_json(identity->id, identity->host_url, identity->name, target, error);
 
 	json_object_object_add(row, "spec", text_json(identity->spec));
 	json_object_object_add(row, "index", json_object_new_uint64(identity->index));
-	json_object_object_add(row, "held",
-			       text_json(instance_held_because(
-				       instance, rollouts_hold(fleet_rollouts(plan->api->fleet), instance))));
+	json_object_object_add(row, "held", text_json(held));
 	add_row(plan, (struct row){.order = {.spec = json_text(row, "spec", NULL), .index = identity->index},
 				   .json = row,
+				   .actions = target ? target->result.plan.n : 0,
+				   .held = xstrdup(held),
 				   .basis = basis_of(identity->id, target, error, row)});
 }
 
@@ -285,8 +286,10 @@ static void add_orphan(struct plan_request *plan, const struct host *host, const
 		return;
 	id = xasprintf("-/%s/%s", host_settings(host)->label, target->order.name);
 	row = row_json(id, host_url(host), target->order.name, target, error_of(target, NULL));
-	add_row(plan,
-		(struct row){.order = {.spec = ""}, .json = row, .basis = basis_of(id, target, NULL, row)});
+	add_row(plan, (struct row){.order = {.spec = ""},
+				   .json = row,
+				   .actions = target->result.plan.n,
+				   .basis = basis_of(id, target, NULL, row)});
 	free(id);
 }
 
