@@ -75,7 +75,7 @@ static void run_and_see(enum server_state state, bool held, const char *id)
 
 	if (id)
 		balancer_met(&target, id);
-	target.order.held = held;
+	target.order.removal_held = held;
 	observed->stats = STATS_ANSWERED;
 	observed->servers = xcalloc(1, sizeof(*observed->servers));
 	observed->servers_n = 1;

@@ -28,7 +28,7 @@ static void fill(void)
 {
 	memory_turn_to_config(&memory, "/etc/lb.cfg");
 	memory_read_config(&memory, SHA, 7, "yesterday");
-	memory_saw_beside(&memory, "ca.pem", "monday");
+	memory_saw_companion(&memory, "ca.pem", "monday");
 	memory_know(&memory, "id1");
 	memory.accepted = xstrdup("some ");
 	refused_note(&memory.refused, V1);
@@ -42,7 +42,7 @@ static void expect_filled(const struct memory *is)
 	ck_assert_str_eq(is->config_path, "/etc/lb.cfg");
 	ck_assert(memory_has_config(is, 7, "yesterday"));
 	ck_assert_str_eq(is->config_sha256, SHA);
-	ck_assert(memory_has_beside(is, "ca.pem", "monday"));
+	ck_assert(memory_has_companion(is, "ca.pem", "monday"));
 	ck_assert(memory_knows(is, "id1"));
 	ck_assert(memory_knows(is, "id2"));
 	ck_assert_str_eq(is->accepted, "some ");
@@ -58,7 +58,7 @@ static void expect_nothing(const struct memory *is)
 	ck_assert_int_eq(is->config_size, -1);
 	ck_assert(!memory_has_config(is, -1, "yesterday"));
 	ck_assert_str_eq(is->config_sha256, "");
-	ck_assert(!memory_has_beside(is, "ca.pem", "monday"));
+	ck_assert(!memory_has_companion(is, "ca.pem", "monday"));
 	ck_assert(!memory_knows(is, "id1"));
 	ck_assert(!memory_knows(is, "id2"));
 	ck_assert_ptr_null(is->accepted);
@@ -178,14 +178,14 @@ END_TEST
 
 START_TEST(files_beside_it_are_known_one_by_one)
 {
-	memory_saw_beside(&memory, "a.pem", "monday");
-	memory_saw_beside(&memory, "b.lua", "tuesday");
-	memory_saw_beside(&memory, "c.pem", NULL);
-	ck_assert(memory_has_beside(&memory, "a.pem", "monday"));
-	ck_assert(memory_has_beside(&memory, "b.lua", "tuesday"));
-	ck_assert(!memory_has_beside(&memory, "a.pem", "tuesday"));
-	ck_assert(!memory_has_beside(&memory, "c.pem", NULL));
-	ck_assert(!memory_has_beside(&memory, "a.pem", "mon"));
+	memory_saw_companion(&memory, "a.pem", "monday");
+	memory_saw_companion(&memory, "b.lua", "tuesday");
+	memory_saw_companion(&memory, "c.pem", NULL);
+	ck_assert(memory_has_companion(&memory, "a.pem", "monday"));
+	ck_assert(memory_has_companion(&memory, "b.lua", "tuesday"));
+	ck_assert(!memory_has_companion(&memory, "a.pem", "tuesday"));
+	ck_assert(!memory_has_companion(&memory, "c.pem", NULL));
+	ck_assert(!memory_has_companion(&memory, "a.pem", "mon"));
 }
 END_TEST
 
@@ -196,10 +196,10 @@ START_TEST(files_beside_it_take_no_more_room_than_they_may)
 
 	for (int i = 0; i < 1000; i++) {
 		snprintf(mtime, sizeof(mtime), "%d", i);
-		memory_saw_beside(&memory, "ca.pem", mtime);
-		memory_saw_beside(&memory, "ca.pem", mtime);
-		ck_assert(memory_has_beside(&memory, "ca.pem", mtime));
-		ck_assert_uint_lt(strlen(memory.beside_seen), 1100);
+		memory_saw_companion(&memory, "ca.pem", mtime);
+		memory_saw_companion(&memory, "ca.pem", mtime);
+		ck_assert(memory_has_companion(&memory, "ca.pem", mtime));
+		ck_assert_uint_lt(strlen(memory.companions_seen), 1100);
 	}
 }
 END_TEST
@@ -229,7 +229,7 @@ static void doubt(void)
 
 static void see_beside(void)
 {
-	memory_saw_beside(&memory, "b.lua", "monday");
+	memory_saw_companion(&memory, "b.lua", "monday");
 }
 
 static void try_a_successor(void)

@@ -152,7 +152,7 @@ static struct job *begin_with_other(struct place *place, struct wanted *other, b
 	for (size_t i = 0; i < 2; i++) {
 		targets[i].order.wanted = wanted_ref(wanted[i]);
 		targets[i].order.name = xstrdup(wanted[i]->instance.name);
-		targets[i].order.held = held;
+		targets[i].order.removal_held = held;
 		memory_init(&targets[i].memory);
 	}
 	memory_lend(&targets[1].memory, &place->memory, place->wanted->version, clock_ms());

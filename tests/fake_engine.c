@@ -1,3 +1,4 @@
+#include "daemon/io/clock.h"
 #include "tests/fake_engine.h"
 
 #include <event2/buffer.h>
@@ -219,7 +220,7 @@ static void on_question(struct bufferevent *stream, void *arg)
 		drip(question, stream);
 	} else if (mouth == MOUTH_SLOW || question->engine->machine->answer_ms) {
 		int64_t ms = mouth == MOUTH_SLOW ? 3000 : question->engine->machine->answer_ms;
-		const struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+		const struct timeval delay = clock_timeval(ms);
 
 		question->drip = evtimer_new(question->engine->base, on_thought, question);
 		evtimer_add(question->drip, &delay);

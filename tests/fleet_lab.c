@@ -106,7 +106,7 @@ static void on_passed(evutil_socket_t fd, short what, void *arg)
 void lab_pass(int64_t ms)
 {
 	bool passed = false;
-	struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	struct timeval delay = clock_timeval(ms);
 	struct event *timer = evtimer_new(lab.base, on_passed, &passed);
 
 	evtimer_add(timer, &delay);

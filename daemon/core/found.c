@@ -38,8 +38,8 @@ static relation *place_of(const struct found *found, const struct found_peer *pe
  * Some of the peers that may take its place may be without servers for weeks, but all must be as
  * wanted.
  */
-static enum found_fate fate_beside(const struct found *found, const struct found_peer *peers, size_t n,
-				   relation *in_place)
+static enum found_fate fate_among(const struct found *found, const struct found_peer *peers, size_t n,
+				  relation *in_place)
 {
 	bool serve = found->serves_nobody, unchecked = false;
 
@@ -66,7 +66,7 @@ enum found_fate found_fate(const struct found *found, const struct found_peer *p
 		return FOUND_DRAINS;
 	if (!in_place)
 		return found->succeeded ? FOUND_DRAINS : FOUND_STOPS;
-	return fate_beside(found, peers, n, in_place);
+	return fate_among(found, peers, n, in_place);
 }
 
 bool found_stays(enum found_fate fate)

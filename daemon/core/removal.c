@@ -258,9 +258,9 @@ static bool any(const struct removal *removal, enum index index, const char *wor
 	if (word)
 		HASH_FIND_STR(removal->groups[index], word, group);
 	if (group)
-		LIST_FOREACH(membership, &group->members, entry)
-	if (holds(membership->claim, about))
-		return true;
+		LIST_FOREACH (membership, &group->members, entry)
+			if (holds(membership->claim, about))
+				return true;
 	return false;
 }
 

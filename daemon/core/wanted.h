@@ -95,7 +95,7 @@ struct json_object *wanted_rehearsal_create(const struct wanted *wanted, const c
 /* Mode of the config file: it holds no secret, and HAProxy's user must read it. */
 #define CONFIG_MODE 0644
 /* Mode of the files beside the stats socket: likewise. */
-#define BESIDE_MODE 0644
+#define COMPANION_MODE 0644
 /* Mode of HAPROXY_RUN_DIR/NAME: everybody may reach the socket in it, only HAProxy may make one. */
 #define RUN_DIR_MODE 0755
 /* Its mode where apilbd connects as root: nobody else needs the socket. */

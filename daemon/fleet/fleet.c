@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "daemon/fleet/fleet_internal.h"
 #include "daemon/instance/server_news.h"
+#include "daemon/io/clock.h"
 #include "daemon/io/watch/watch.h"
 
 /* The SSH user is not part of the key: another login on a machine finds the same containers. */
@@ -215,7 +216,7 @@ static void on_rests(evutil_socket_t fd, short what, void *arg)
 void fleet_settings_changed(struct fleet *fleet)
 {
 	int64_t ms = fleet->options.settings->resync_ms;
-	struct timeval every = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	struct timeval every = clock_timeval(ms);
 
 	fleet->context.resync_ms = ms;
 	fleet->context.silent_after_ms = fleet->options.settings->silent_after_ms;

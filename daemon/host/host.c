@@ -66,7 +66,7 @@ uint32_t host_random_u32(void)
 
 static void run_after(struct host *host, int64_t delay_ms)
 {
-	struct timeval delay = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
+	struct timeval delay = clock_timeval(delay_ms);
 
 	host->state = HOST_WAITING;
 	host->next_run_ms = clock_now_ms() + delay_ms;
@@ -453,7 +453,7 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	*target = instance_target(instance, host->observing);
 	/* The run looks at it even if its removal is held: only the host tells whether it serves anybody whom
 	 * a new balancer must wait for. */
-	order->held = has_to_stay(host, instance, order, removal);
+	order->removal_held = has_to_stay(host, instance, order, removal);
 	order->displaced = displaced_by(host, instance);
 	order->drain_ms = drain_ms(host, instance, order);
 	return true;

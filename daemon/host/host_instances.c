@@ -286,7 +286,7 @@ int64_t host_settle(struct host *host, struct job_target *targets, size_t n)
 					  "drains: ends with its last connection, or at the drain timeout");
 		soon |= target->result.changed &&
 			(observed_servers_in(observed, SERVER_UNKNOWN) > 0 || observed->old_n > 0);
-		if (target->order.held)
+		if (target->order.removal_held)
 			continue; /* no removal was tried, so there is nothing to try again */
 		if (target->result.err.kind == ERR_TRANSIENT &&
 		    instance_verdict(instance)->attempts > attempts)

@@ -141,7 +141,7 @@ static bool note_observation(struct instance *instance, struct job_target *targe
 	const struct observed_container *current = target->result.observed.current;
 	const char *id = current ? current->id : NULL;
 	/* A balancer that has to stay is known by its container, whatever that is called by now. */
-	bool unseen = !current && target->order.held;
+	bool unseen = !current && target->order.removal_held;
 	bool differs = (!unseen && !text_equal(record->container_id, id)) || target->result.changed;
 
 	if (!unseen) {
@@ -211,7 +211,7 @@ void instance_saw_files(struct instance *instance, const struct job_target *targ
 	struct memory *memory = &instance->memory;
 
 	if (target->result.observed.lost_file)
-		FREE(memory->beside_seen);
+		FREE(memory->companions_seen);
 	if (target->result.observed.config &&
 	    strcmp(memory->config_sha256, target->memory.config_sha256) != 0)
 		memory_doubt_config(memory);
@@ -272,7 +272,7 @@ void instance_settle(struct instance *instance, struct job_target *target, const
 	new_error = note_error(verdict, &told);
 
 	/* The reason why the balancer has to stay is said before the run, and holds after it. */
-	if (!target || !target->order.held)
+	if (!target || !target->order.removal_held)
 		FREE(verdict->progress);
 	verdict->observed_at_ms = clock_now_ms();
 	verdict->phase =

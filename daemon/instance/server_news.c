@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "daemon/instance/instance_internal.h"
+#include "daemon/io/clock.h"
 
 /* Beside the resync interval: within both every balancer has looked once. */
 #define SLACK_MS 5000
@@ -132,8 +133,7 @@ static void on_round_over(evutil_socket_t fd, short what, void *arg)
 
 static void start_round(struct server_news *news)
 {
-	int64_t ms = *news->options.resync_ms + SLACK_MS;
-	const struct timeval end = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	const struct timeval end = clock_timeval(*news->options.resync_ms + SLACK_MS);
 
 	evtimer_add(news->timer, &end);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/mem.h"
+#include "daemon/io/clock.h"
 
 /* "show stat" has some 400 bytes a row, and a server name with three addresses takes six rows. The number of
  * names is limited by SPEC_MAX_ITEMS. */
@@ -90,7 +91,7 @@ struct haproxy_query *haproxy_query(struct bufferevent *stream, const char *comm
 				    haproxy_query_cb *cb, void *arg)
 {
 	struct haproxy_query *query = xcalloc(1, sizeof(*query));
-	struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+	struct timeval tv = clock_timeval(timeout_ms);
 
 	query->stream = stream;
 	query->deadline = evtimer_new(bufferevent_get_base(stream), on_deadline, query);

@@ -90,7 +90,7 @@ void spec_rollout_free(struct spec_rollout *spec_rollout)
 
 static void schedule(struct spec_rollout *spec_rollout, int64_t delay_ms)
 {
-	struct timeval delay = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
+	struct timeval delay = clock_timeval(delay_ms);
 	int64_t due_ms = clock_ms() + delay_ms;
 
 	if (spec_rollout->due_ms && spec_rollout->due_ms <= due_ms)

@@ -195,7 +195,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void job_sleep(struct job *job, int64_t ms)
 {
-	struct timeval delay = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	struct timeval delay = clock_timeval(ms);
 
 	evtimer_add(job->timer, &delay);
 }
@@ -344,7 +344,7 @@ static void plan_target(const struct job *job, struct job_target *target)
 		plan_found(job, target);
 	else
 		plan_removal(target->order.name, observed, target->order.drain_ms > 0, plan);
-	if (target->order.held || (job->options.observe_only && job_found_stays(target)))
+	if (target->order.removal_held || (job->options.observe_only && job_found_stays(target)))
 		plan_hold(plan);
 }
 
@@ -508,7 +508,8 @@ static enum step phase_verify(struct job *job)
 	for (size_t i = 0; i < job->n && !job->options.observe_only; i++) {
 		struct job_target *target = &job->targets[i];
 
-		if (target->result.err.kind == ERR_NONE && !target->order.wanted && !target->order.held)
+		if (target->result.err.kind == ERR_NONE && !target->order.wanted &&
+		    !target->order.removal_held)
 			target->result.removed =
 				!target->order.drain_ms || target->result.observed.old_n == 0;
 	}

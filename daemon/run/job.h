@@ -45,8 +45,8 @@ struct order {
 	bool unproven;  /* the first look at the host decides whether to make `wanted` true (first_look.h) */
 	bool under_way; /* see first_look.h */
 	/* Without `wanted`: */
-	bool held;     /* the removal is held: the balancer is looked at, and its plan is for later */
-	char *drop_id; /* also remove this container, which `state` names; NULL: none */
+	bool removal_held; /* the balancer is looked at, and its plan is for later */
+	char *drop_id;     /* also remove this container, which `state` names; NULL: none */
 	/* Others serve in its place, so its connections may last for so long; 0: it is stopped. */
 	int64_t drain_ms;
 };

@@ -260,8 +260,8 @@ static bool is_of_successor(const struct job *job, const struct job_target *targ
 }
 
 /* The container has just been started beside another balancer, which still serves. */
-static bool is_beside_another(const struct job *job, const struct job_target *target,
-			      const struct action *action)
+static bool relieves_another(const struct job *job, const struct job_target *target,
+			     const struct action *action)
 {
 	(void)job;
 	return (action->kind == ACTION_AWAIT || action->kind == ACTION_START) &&
@@ -271,7 +271,7 @@ static bool is_beside_another(const struct job *job, const struct job_target *ta
 /* The container was to take over, from a container of this balancer or from another balancer. */
 static bool takes_over(const struct job *job, const struct job_target *target, const struct action *action)
 {
-	return is_of_successor(job, target, action) || is_beside_another(job, target, action);
+	return is_of_successor(job, target, action) || relieves_another(job, target, action);
 }
 
 /* The failed successor was told to drain. It has just started, and may not have heard the signal. */

@@ -34,7 +34,7 @@ static bool is_known_to_drain(const struct job_target *target, const struct obse
 const struct observed_container *job_to_be_asked(const struct job_target *target)
 {
 	const struct observed_container *container = container_of(target);
-	bool matters = !target->order.wanted && (job_target_is_found(target) || target->order.held);
+	bool matters = !target->order.wanted && (job_target_is_found(target) || target->order.removal_held);
 
 	return matters && container && container->status == CONTAINER_RUNNING &&
 			       !is_known_to_drain(target, container)
@@ -133,12 +133,6 @@ static struct found_peer *peers_on_host(const struct job *job, size_t *n)
 	return peers;
 }
 
-static bool is_up(const struct observed_container *container)
-{
-	return container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED ||
-	       container->status == CONTAINER_RESTARTING;
-}
-
 /* A draining HAProxy closes its stats socket, or says that it is stopping. One that was not asked says
  * nothing. */
 static bool drains(const struct job_target *target, const struct observed_container *container)
@@ -158,7 +152,7 @@ static struct found found_of(const struct job_target *target)
 		.stray_of = target->stray_of,
 		.spec = target->orphan_of ? target->orphan_of : "",
 		.binds = observed->loaded.binds,
-		.up = container && is_up(container),
+		.up = observed_is_up(container),
 		.succeeded = observed->old_n > 0,
 		.drains = container && drains(target, container),
 		.serves_nobody = observed_serves_nobody(observed),

@@ -44,12 +44,9 @@ static void on_renamed(void *arg, const struct docker_reply *reply, const struct
 /* The container that was to hand over is gone or down: the handover was interrupted. */
 static bool is_all_that_serves(const struct job_target *target)
 {
-	const struct observed_container *current = target->result.observed.current;
+	const struct observed_instance *observed = &target->result.observed;
 
-	if (target->result.observed.relieves)
-		return false;
-	return !current || (current->status != CONTAINER_RUNNING && current->status != CONTAINER_PAUSED &&
-			    current->status != CONTAINER_RESTARTING);
+	return !observed->relieves && !observed_is_up(observed->current);
 }
 
 static void on_inspected(void *arg, const struct docker_reply *reply, const struct err *err)

@@ -96,9 +96,9 @@ static void put_companions(struct job *job, struct job_target *target, const cha
 		entry->gid = WANTED_UID;
 	}
 	for (size_t i = 0; i < wanted->files_n; i++)
-		pack_file(&parcel, dir, wanted->files[i].name, BESIDE_MODE, wanted->files[i].text,
+		pack_file(&parcel, dir, wanted->files[i].name, COMPANION_MODE, wanted->files[i].text,
 			  wanted->files[i].len);
-	FREE(target->memory.beside_seen);
+	FREE(target->memory.companions_seen);
 	send_parcel(job, target, mount, &parcel, job_on_step);
 }
 

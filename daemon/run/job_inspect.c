@@ -320,7 +320,8 @@ static const char *adopted_elsewhere(const struct job_target *target)
 	const struct observed_container *current = target->result.observed.current;
 	const char *id = target->order.wanted ? target->order.wanted->adopt_id : target->order.drop_id;
 
-	return id && !target->order.held && !(current && spec_state_means(id, current->id)) ? id : NULL;
+	return id && !target->order.removal_held && !(current && spec_state_means(id, current->id)) ? id
+												    : NULL;
 }
 
 /* The ID of a draining container to inspect, if it runs, to see since when; or if it is in no list (`state`

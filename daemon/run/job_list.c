@@ -340,7 +340,7 @@ static void learn_targets(struct job *job)
 	for (size_t i = 0; i < job->n - job->found; i++) {
 		/* If a balancer's removal is held, a container that has its name but is not its own need not
 		 * stay with it, and so may become a found target. */
-		if (!job->targets[i].order.held)
+		if (!job->targets[i].order.removal_held)
 			words_add(&job->list->names, job->targets[i].order.name);
 		if (!job->targets[i].order.wanted)
 			continue;

@@ -209,10 +209,10 @@ static void on_companion_get(void *arg, const struct docker_reply *reply, const 
 	free(text);
 	if (same) {
 		host_file_stat(&is, reply->path_stat);
-		memory_saw_beside(&target->memory, file->name, is.mtime);
+		memory_saw_companion(&target->memory, file->name, is.mtime);
 		host_file_clear(&is);
 	} else {
-		FREE(target->memory.beside_seen);
+		FREE(target->memory.companions_seen);
 	}
 	companion_done(job, same ? NULL : changed);
 }
@@ -235,9 +235,9 @@ static void on_companion_head(void *arg, const struct docker_reply *reply, const
 	}
 	host_file_stat(&is, reply->path_stat);
 	if (is.kind != HOST_FILE_REGULAR || is.size != (int64_t)file->len ||
-	    (is.mode >= 0 && is.mode != BESIDE_MODE)) {
+	    (is.mode >= 0 && is.mode != COMPANION_MODE)) {
 		companion_done(job, changed);
-	} else if (memory_has_beside(&job_current(job)->memory, file->name, is.mtime) &&
+	} else if (memory_has_companion(&job_current(job)->memory, file->name, is.mtime) &&
 		   !job->options.observe_only) {
 		companion_done(job, NULL);
 	} else {

@@ -118,7 +118,7 @@ static void judge(struct spec_look *look, const struct spec_known *known, struct
 		finding->spec = verdict_parse(&finding->verdict, &context, file->path, file->text, file->len,
 					      &finding->errors);
 	/* The text is kept only if its version may be put in force: then it is stored. */
-	if (!finding->spec && !(finding->stands && known->came == SPEC_CAME_BESIDE))
+	if (!finding->spec && !(finding->stands && known->came == SPEC_CAME_CLASHING))
 		watch_drop_text(file);
 }
 

@@ -47,7 +47,7 @@ void spec_look_free(struct spec_look *look); /* NULL is fine */
 
 /* The newest version of a file at the look before: it was put in force, it clashed with other specs, or it
  * was wrong by itself. */
-enum spec_came { SPEC_CAME_IN_FORCE, SPEC_CAME_BESIDE, SPEC_CAME_WRONG };
+enum spec_came { SPEC_CAME_IN_FORCE, SPEC_CAME_CLASHING, SPEC_CAME_WRONG };
 
 /* Before the look is read: tells it of the file that gives this spec name, and its verdict. Everything is
  * copied. */

@@ -430,7 +430,9 @@ char *const *specs_misnamed(const struct specs *specs, size_t *n)
 
 static enum spec_came came_of(const struct spec_file *file)
 {
-	return file->errors.n == 0 ? SPEC_CAME_IN_FORCE : file->refused ? SPEC_CAME_BESIDE : SPEC_CAME_WRONG;
+	return file->errors.n == 0 ? SPEC_CAME_IN_FORCE
+	       : file->refused     ? SPEC_CAME_CLASHING
+				   : SPEC_CAME_WRONG;
 }
 
 struct spec_look *specs_look(const struct specs *specs, const char *dir)

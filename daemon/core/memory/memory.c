@@ -6,8 +6,8 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-/* beside_seen starts over when it gets longer than this. */
-#define MAX_BESIDE_SEEN 1024
+/* companions_seen starts over when it gets longer than this. */
+#define MAX_COMPANIONS_SEEN 1024
 
 void memory_init(struct memory *memory)
 {
@@ -19,7 +19,7 @@ void memory_copy(struct memory *to, const struct memory *from)
 	*to = *from;
 	to->config_path = xstrdup(from->config_path);
 	to->config_mtime = xstrdup(from->config_mtime);
-	to->beside_seen = xstrdup(from->beside_seen);
+	to->companions_seen = xstrdup(from->companions_seen);
 	to->known_id = xstrdup(from->known_id);
 	to->accepted = xstrdup(from->accepted);
 	refused_copy(&to->refused, &from->refused);
@@ -32,7 +32,7 @@ void memory_clear(struct memory *memory)
 {
 	free(memory->config_path);
 	free(memory->config_mtime);
-	free(memory->beside_seen);
+	free(memory->companions_seen);
 	free(memory->known_id);
 	free(memory->accepted);
 	refused_clear(&memory->refused);
@@ -115,24 +115,24 @@ static char *line_of(const char *name, const char *mtime)
 	return xasprintf("%s %s\n", name, mtime);
 }
 
-bool memory_has_beside(const struct memory *memory, const char *name, const char *mtime)
+bool memory_has_companion(const struct memory *memory, const char *name, const char *mtime)
 {
 	char *line = mtime ? line_of(name, mtime) : NULL;
-	bool has = line && memory->beside_seen && strstr(memory->beside_seen, line);
+	bool has = line && memory->companions_seen && strstr(memory->companions_seen, line);
 
 	free(line);
 	return has;
 }
 
-void memory_saw_beside(struct memory *memory, const char *name, const char *mtime)
+void memory_saw_companion(struct memory *memory, const char *name, const char *mtime)
 {
-	char *before = memory->beside_seen, *line;
+	char *before = memory->companions_seen, *line;
 
-	if (!mtime || memory_has_beside(memory, name, mtime))
+	if (!mtime || memory_has_companion(memory, name, mtime))
 		return;
 	line = line_of(name, mtime);
-	memory->beside_seen =
-		xasprintf("%s%s", before && strlen(before) < MAX_BESIDE_SEEN ? before : "", line);
+	memory->companions_seen =
+		xasprintf("%s%s", before && strlen(before) < MAX_COMPANIONS_SEEN ? before : "", line);
 	free(before);
 	free(line);
 }

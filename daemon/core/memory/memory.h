@@ -27,8 +27,8 @@ struct memory {
 	int64_t config_size; /* from HEAD of the engine's archive endpoint; -1: not known */
 	char *config_mtime;  /* from there, verbatim; NULL: not known */
 	char config_sha256[SHA256_HEX_SIZE]; /* "": not known */
-	char *beside_seen; /* the files that the config refers to, with mtimes at which they were right; NULL:
-			      none */
+	char *companions_seen; /* the files that the config refers to, with mtimes at which they were right;
+			      NULL: none */
 
 	char *known_id; /* the last container that was right: another one is looked at more closely; NULL:
 			   none */
@@ -80,8 +80,8 @@ bool memory_has_config(const struct memory *memory, int64_t size, const char *mt
  * Remembers that a file beside the config was read with this mtime, and was right. mtime NULL:
  * nothing is remembered.
  */
-void memory_saw_beside(struct memory *memory, const char *name, const char *mtime);
-bool memory_has_beside(const struct memory *memory, const char *name, const char *mtime);
+void memory_saw_companion(struct memory *memory, const char *name, const char *mtime);
+bool memory_has_companion(const struct memory *memory, const char *name, const char *mtime);
 
 /* The container was compared with what is wanted, and is right. */
 void memory_know(struct memory *memory, const char *container_id);

@@ -282,6 +282,13 @@ bool observed_runs_haproxy(const struct observed_container *container)
 	return text_equal(program, "haproxy");
 }
 
+bool observed_is_up(const struct observed_container *container)
+{
+	return container &&
+	       (container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED ||
+		container->status == CONTAINER_RESTARTING);
+}
+
 bool observed_is_owned(const struct observed_container *container, const char *owner)
 {
 	return container && text_equal(container->owner, owner);
@@ -328,7 +335,6 @@ void observed_instance_clear(struct observed_instance *instance)
 	host_file_clear(&instance->file);
 	free(instance->stats_error);
 	free(instance->silence);
-	free(instance->haproxy_version);
 	observed_forget_servers(instance);
 	memset(instance, 0, sizeof(*instance));
 }

@@ -71,6 +71,8 @@ void observed_container_free(struct observed_container *container); /* NULL is f
 
 /* Whether an environment variable is our token ("APILB_TOKEN=..."). NULL is not. */
 bool observed_is_token(const char *variable);
+/* Whether the container runs or is about to, so that it may have connections. NULL does not. */
+bool observed_is_up(const struct observed_container *container);
 /* Whether the container has our owner's label, so that we have made it. NULL has not. */
 bool observed_is_owned(const struct observed_container *container, const char *owner);
 /*
@@ -162,10 +164,9 @@ struct observed_instance {
 	char *silence;      /* STATS_NO_SOCKET, STATS_FAILED: since when, and what follows, for people */
 	bool successor_due; /* STATS_NO_SOCKET, STATS_FAILED: a successor is due now */
 	struct haproxy_description loaded; /* by the running HAProxy; empty: a config that is not ours */
-	char *haproxy_version;
-	int64_t asked_at_ms; /* Unix time of the answer, set by the caller */
-	int64_t uptime_s;    /* of the process that answered; -1: unknown */
-	bool stopping;       /* that process drains */
+	int64_t asked_at_ms;               /* Unix time of the answer, set by the caller */
+	int64_t uptime_s;                  /* of the process that answered; -1: unknown */
+	bool stopping;                     /* that process drains */
 	struct observed_server *servers;
 	size_t servers_n;
 	bool fallback; /* unchecked backup servers with an address exist, which get the traffic when no server

@@ -280,9 +280,7 @@ static void read_info(struct observed_instance *instance, const char *line)
 {
 	const char *value;
 
-	if ((value = value_of(line, "Version")) != NULL) {
-		free(instance->haproxy_version);
-		instance->haproxy_version = xstrdup(value);
+	if (value_of(line, "Version")) {
 		instance->stats = STATS_ANSWERED;
 	} else if ((value = value_of(line, "Uptime_sec")) != NULL) {
 		instance->uptime_s = number(value);

@@ -393,7 +393,7 @@ static bool successor_serves_alone(const struct observed_instance *observed)
 {
 	const struct observed_container *current = observed->current;
 
-	return !current || (observed->next->status == CONTAINER_RUNNING && !plan_is_up(current));
+	return !current || (observed->next->status == CONTAINER_RUNNING && !observed_is_up(current));
 }
 
 /* The container exists, without a successor, and may be changed. */
@@ -451,11 +451,12 @@ static void plan_interrupted(const struct wanted *wanted, const struct observed_
 	const struct observed_container *next = observed->next;
 	struct observed_instance rest = *observed;
 	char *drift = container_drift(wanted, observed, next);
-	bool is_wanted = !drift && !text_drift(wanted, observed) && (!observed->current || plan_is_up(next));
+	bool is_wanted =
+		!drift && !text_drift(wanted, observed) && (!observed->current || observed_is_up(next));
 
 	free(drift);
 	if (is_wanted) {
-		if (!plan_is_up(next))
+		if (!observed_is_up(next))
 			plan_add_for(plan, ACTION_START, next, interrupted);
 		plan_takeover(wanted, observed->current, next->name, plan, interrupted);
 	} else if (successor_serves_alone(observed)) {

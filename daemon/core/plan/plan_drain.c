@@ -6,17 +6,11 @@
 #include "daemon/core/container_name.h"
 #include "daemon/core/plan/plan_internal.h"
 
-bool plan_is_up(const struct observed_container *container)
-{
-	return container->status == CONTAINER_RUNNING || container->status == CONTAINER_PAUSED ||
-	       container->status == CONTAINER_RESTARTING;
-}
-
 void plan_add_removal(struct plan *plan, const struct observed_container *container, const char *reason)
 {
 	if (container->status == CONTAINER_PAUSED)
 		plan_add_for(plan, ACTION_UNPAUSE, container, reason);
-	if (plan_is_up(container))
+	if (observed_is_up(container))
 		plan_add_for(plan, ACTION_STOP, container, reason);
 	plan_add_for(plan, ACTION_REMOVE, container, reason);
 }
@@ -91,7 +85,7 @@ static void drain_former(const char *balancer, const struct observed_container *
 		plan_add_later(plan, former->name, former->id);
 	else if (former->status != CONTAINER_REMOVING)
 		plan_add_removal(plan, former,
-				 plan_is_up(former)
+				 observed_is_up(former)
 					 ? "its successor has taken over; it has not drained within "
 					   "the drain timeout"
 					 : "its successor has taken over; it has drained");

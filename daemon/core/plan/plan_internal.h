@@ -25,8 +25,6 @@ void plan_container_conflict(const struct wanted *wanted, const struct observed_
 			     struct err *err);
 
 /* plan_drain.c */
-/* Whether it runs, or will by itself. */
-bool plan_is_up(const struct observed_container *container);
 /*
  * Two HAProxys of one user can share a port on the host's network. One of
  * another user or network cannot join (SO_REUSEPORT, socket(7)).
