@@ -45,7 +45,8 @@ static bool is_awaited(const struct job *job, const struct job_target *target,
 
 	if (wanted && binds_cover(wanted->instance.binds, wanted->instance.binds_n, address))
 		return false;
-	for (size_t i = 0; i < job->n; i++)
+	/* Found targets, of which there may be many, want no address. */
+	for (size_t i = 0; i < job->n - job->found; i++)
 		if (&job->targets[i] != target && missing(&job->targets[i], address))
 			return true;
 	return false;
@@ -94,11 +95,22 @@ static bool lacks_an_heir(const struct job *job, const struct job_target *target
 	return lacks;
 }
 
+static bool anybody_waits(const struct job *job)
+{
+	for (size_t i = 0; i < job->n - job->found; i++)
+		if (job->targets[i].order.next)
+			return true;
+	return false;
+}
+
 void job_note_heirs(const struct job *job, struct job_target *target)
 {
 	struct observed_instance *observed = &target->result.observed;
 	struct observed_container *const two[] = {observed->current, observed->next};
 
+	/* A host may have many former containers, and long labels: they are read only if need be. */
+	if (!anybody_waits(job))
+		return;
 	for (size_t i = 0; i < sizeof(two) / sizeof(two[0]); i++)
 		if (two[i])
 			two[i]->awaits_heir = lacks_an_heir(job, target, two[i], waits_for_turn);
