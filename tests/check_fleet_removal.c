@@ -602,6 +602,46 @@ START_TEST(whose_place_another_takes_drains)
 }
 END_TEST
 
+static void write_third(const char *binds)
+{
+	lab_write("third",
+		  "image: " LAB_OLD "\nname: third\nservers: [\"192.0.2.1:6443\"]\nbindAddress: [%s]\n"
+		  "hostConfigPath: /etc/haproxy-third/haproxy.cfg\nssh: {password: \"%%secret%%\"}\n"
+		  "apiLoadBalancers: [{host: {ssh: {address: h1}}}]\n",
+		  binds);
+}
+
+/* The same when what listens elsewhere gets the address as well, at once or when its spec is resumed: nobody
+ * would serve there meanwhile. */
+START_TEST(whose_address_another_gets_beside_its_own_drains_after_that)
+{
+	const char *listens, *drains;
+
+	lab_write_prod(1, LAB_OLD, "");
+	write_third("\"192.0.2.9:7500\"");
+	lab_start();
+	lab_converge();
+	lab_machine(1)->lasting = true;
+	if (_i == 1)
+		ck_assert_int_eq(lab_post("/v1/pause?spec=third", NULL), 202);
+	lab.hasty = true; /* both at once */
+	lab_remove("prod");
+	write_third("\"192.0.2.9:7500\", \"192.0.2.9:7443\"");
+	lab_pass(20000);
+	if (_i == 1) {
+		ck_assert_msg(lab_events("drain", "") + lab_events("stop", "") == 0, "%s", lab_told());
+		ck_assert_int_eq(lab_post("/v1/resume?spec=third", NULL), 202);
+		lab_pass(20000);
+	}
+	ck_assert_msg(lab_events("drain", "lb-apilb-old") == 1, "%s", lab_told());
+	ck_assert_msg(lab_events("stop", "") == 0, "%s", lab_told());
+	listens = strstr(lab_told(), "HAProxy in container third-apilb-next has loaded");
+	drains = strstr(lab_told(), "drain container lb-apilb-old");
+	ck_assert_msg(listens && listens < drains, "%s", lab_told());
+	lab_machine(1)->lasting = false;
+}
+END_TEST
+
 /* The plan of what waits while the spec is paused is what happens when it is resumed. */
 START_TEST(the_plan_of_a_paused_removal_drains_and_waits)
 {
@@ -924,6 +964,7 @@ int main(void)
 	tcase_add_loop_test(tcase, who_listens_elsewhere_holds_up_nobody, 0, 2);
 	tcase_add_test(tcase, the_plan_of_a_paused_removal_drains_and_waits);
 	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
+	tcase_add_loop_test(tcase, whose_address_another_gets_beside_its_own_drains_after_that, 0, 2);
 	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
 	tcase_add_test(tcase, what_nobody_knows_drains_for_as_long_as_its_spec_says);
 	tcase_add_test(tcase, what_has_drained_soon_goes_soon);

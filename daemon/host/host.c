@@ -10,6 +10,7 @@
 
 #include "common/mem.h"
 #include "common/text.h"
+#include "daemon/core/binds.h"
 #include "daemon/core/schedule.h"
 #include "daemon/io/clock.h"
 
@@ -373,11 +374,22 @@ static const struct wanted *coming(const struct host *host, const struct instanc
 	return host->observing && revision->next ? revision->next : revision->in_force;
 }
 
+/* The version has an address of the one that leaves. */
+static bool takes_an_address(const struct wanted *wanted, const struct wanted *leaving)
+{
+	for (size_t i = 0; wanted && leaving && i < leaving->instance.binds_n; i++)
+		if (binds_meet(wanted->instance.binds, wanted->instance.binds_n, &leaving->instance.binds[i]))
+			return true;
+	return false;
+}
+
 /* order.drain_ms of an instance that is removed: if another balancer on the host serves its clients (of the
- * same spec, or with the same bind addresses), its connections are not cut off. */
+ * same spec, or with a bind address of it, now or after its turn), its connections are not cut off. */
 static int64_t drain_ms(const struct host *host, const struct instance *instance, const struct order *order)
 {
-	const char *binds = instance_binds(instance), *spec = instance_identity(instance)->spec;
+	const char *spec = instance_identity(instance)->spec;
+	const struct instance_revision *revision = instance_revision(instance);
+	const struct wanted *leaving = revision->in_force ? revision->in_force : revision->former;
 
 	if (order->wanted || order->drop_id)
 		return 0;
@@ -385,8 +397,9 @@ static int64_t drain_ms(const struct host *host, const struct instance *instance
 		const struct instance *other = host->instances[i];
 		const struct wanted *wanted = coming(host, other);
 
-		if (wanted && (strcmp(instance_identity(other)->spec, spec) == 0 ||
-			       text_equal(wanted->description.binds, binds)))
+		if (wanted &&
+		    (strcmp(instance_identity(other)->spec, spec) == 0 || takes_an_address(wanted, leaving) ||
+		     takes_an_address(instance_revision(other)->next, leaving)))
 			return wanted->instance.timeouts.drain_ms;
 	}
 	return 0;
