@@ -173,6 +173,52 @@ START_TEST(an_orphan_that_stays_and_cannot_be_seen_is_said_to)
 }
 END_TEST
 
+static void expect_told(const char *path, const char *words)
+{
+	char *body;
+
+	ck_assert_int_eq(lab_get(path, &body), 200);
+	ck_assert_msg(strstr(body, words) != NULL, "%s: no %s in %s", path, words, body);
+	free(body);
+}
+
+/* The file may have been renamed, and not be valid since. Whoever looks is told whom the balancer waits for,
+ * until nobody is left. */
+START_TEST(whose_spec_is_gone_beside_an_invalid_one_is_said_to_be_kept)
+{
+	bool restarts = _i == 1;
+
+	lab_write("next", "servers: [\n");
+	lab_write("zeta", "servers: [\n");
+	lab_remove("prod");
+	if (restarts) {
+		lab_stop();
+		lab_start();
+	}
+	lab_pass(100000);
+	ck_assert(lab_runs(1, LAB_OLD));
+	ck_assert_str_eq(lab_phase(1, "lb"), restarts ? "pending" : "converged");
+	expect_told("/v1/status", "\"progress\":\"kept: the file of its spec is gone, but no version of /");
+	expect_told("/v1/status", "/specs/next.yaml and 1 more file was ever valid, and this balancer may be "
+				  "meant there: correct or remove what is invalid\"");
+	expect_told("/v1/status", "\"warnings\":[\"no version of /");
+	expect_told("/v1/plan", restarts ? "" : "\"held\":\"kept: the file of its spec is gone");
+	lab_remove("next");
+	lab_pass(1000);
+	expect_told("/v1/status", "/specs/zeta.yaml was ever valid, and this balancer may be meant there");
+	/* An edit that says what it is to be ends that. */
+	lab_write_prod(1, LAB_OLD, "");
+	lab_pass(100000);
+	expect_told("/v1/status", "\"progress\":null");
+	lab_remove("prod");
+	lab_pass(1000);
+	expect_told("/v1/status", "\"progress\":\"kept: ");
+	lab_remove("zeta");
+	LAB_UNTIL(!lab_container(1, "lb"));
+	expect_told("/v1/status", "\"warnings\":[]");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_held");
@@ -183,6 +229,7 @@ int main(void)
 	tcase_add_loop_test(tcase, who_is_held_and_cannot_be_seen_is_said_to_be, 0, 8);
 	tcase_add_test(tcase, who_is_held_on_a_host_that_is_away_is_said_to_be);
 	tcase_add_test(tcase, an_orphan_that_stays_and_cannot_be_seen_is_said_to);
+	tcase_add_loop_test(tcase, whose_spec_is_gone_beside_an_invalid_one_is_said_to_be_kept, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

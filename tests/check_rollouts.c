@@ -484,7 +484,7 @@ START_TEST(what_is_kept_is_kept_until_it_is_wanted_or_nobody_knows)
 	instance_hold(instance, wanted);
 	ck_assert(!is_kept(instance));
 	instance_defer_removal(instance);
-	instance_leave(instance);
+	instance_leave(instance, "its file is gone");
 	ck_assert(!is_kept(instance));
 	wanted_unref(wanted);
 }

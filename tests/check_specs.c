@@ -359,6 +359,42 @@ static struct spec_look *look_at_many(int n, int shift)
 	return look;
 }
 
+/* words: what is told of the spec whose balancers stay; NULL: nothing, since they may go. */
+static void expect_kept(const char *name, const char *words)
+{
+	char *why = specs_why_kept(specs, name);
+
+	ck_assert_int_eq(why == NULL, words == NULL);
+	ck_assert_int_eq(specs_may_remove(specs, name), words == NULL);
+	ck_assert_msg(!words || strstr(why, words), "%s", why);
+	free(why);
+}
+
+START_TEST(who_is_kept_is_told_for_which_file)
+{
+	static const char *const never[] = {"1", "! 2", "! 3", "! 4", NULL};
+	static const char *const mended[] = {"1", "2", "3", "! 4", NULL};
+	static const char *const well[] = {"1", "2", "! 3", NULL, NULL};
+	char *warning;
+
+	update(never);
+	expect_kept("a", NULL);
+	expect_kept("b", "no version of /x/b.yaml was ever valid, so nobody knows");
+	expect_kept("gone", "gone, but no version of /x/b.yaml and 2 more files was ever valid");
+	update(mended);
+	expect_kept("b", NULL);
+	expect_kept("gone", "gone, but no version of /x/d.yaml was ever valid");
+	warning = specs_kept_warning(specs);
+	ck_assert_ptr_nonnull(strstr(warning, "no version of /x/d.yaml was ever valid"));
+	free(warning);
+	/* The last good version of one that was valid says what it wants. */
+	update(well);
+	expect_kept("c", NULL);
+	expect_kept("gone", NULL);
+	ck_assert_ptr_null(specs_kept_warning(specs));
+}
+END_TEST
+
 /* Jobs go on between the slices: what may be removed must not be read off half an update. */
 START_TEST(nothing_is_in_force_before_the_last_slice)
 {
@@ -367,6 +403,7 @@ START_TEST(nothing_is_in_force_before_the_last_slice)
 	ck_assert(specs_update_files(update));
 	ck_assert_ptr_null(specs_find(specs, "n00000")->spec);
 	ck_assert(!specs_may_remove(specs, "n00000") && !specs_may_remove(specs, "n00099"));
+	expect_kept("n00000", "has not been read yet");
 	ck_assert(!specs_update_files(update));
 	ck_assert_ptr_null(specs_find(specs, "n00000")->spec);
 	ck_assert(!specs_have_looked(specs));
@@ -793,6 +830,7 @@ int main(void)
 	tcase_add_test(tcase, only_texts_that_may_be_stored_are_kept);
 	tcase_add_test(tcase, of_two_files_of_one_name_the_second_is_not_parsed);
 	tcase_add_test(tcase, nothing_is_in_force_before_the_last_slice);
+	tcase_add_test(tcase, who_is_kept_is_told_for_which_file);
 	tcase_add_test(tcase, an_update_can_be_given_up);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("told");

@@ -202,15 +202,19 @@ static struct json_object *troubles_json(const struct api *api)
 	return array;
 }
 
-/* Files whose names may be a mistake. */
+/* Files whose names may be a mistake, and files that keep others' balancers. */
 static struct json_object *warnings_json(const struct api *api)
 {
 	struct json_object *array = json_object_new_array();
 	size_t n;
 	char *const *misnamed = specs_misnamed(fleet_specs(api->fleet), &n);
+	char *kept = specs_kept_warning(fleet_specs(api->fleet));
 
 	for (size_t i = 0; i < n; i++)
 		json_object_array_add(array, text_json(misnamed[i]));
+	if (kept)
+		json_object_array_add(array, text_json(kept));
+	free(kept);
 	return array;
 }
 

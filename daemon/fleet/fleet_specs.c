@@ -225,7 +225,11 @@ static struct fleet_host *keep(struct application *all, const struct assign_deci
 
 static struct fleet_host *leave(struct application *all, const struct assign_decision *decision)
 {
-	instance_leave(all->known[decision->known].instance);
+	struct instance *instance = all->known[decision->known].instance;
+	char *why = specs_why_kept(all->fleet->specs, instance_identity(instance)->spec);
+
+	instance_leave(instance, why);
+	free(why);
 	return NULL;
 }
 

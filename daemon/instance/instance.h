@@ -106,7 +106,8 @@ struct hold {
 /* The phase that people are shown: that of what is in force, or of a change that is held. hold: why a change
  * would be held (rollouts_hold); NULL: nobody knows. */
 enum phase instance_phase(const struct instance *instance, const struct hold *hold);
-/* Why a change of the balancer is held; NULL: there is none. */
+/* Why a change of the balancer is held, or its spec not obeyed when that seems to be gone; NULL: nothing is
+ * held. */
 const char *instance_held_because(const struct instance *instance, const struct hold *hold);
 
 /*
@@ -129,8 +130,8 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 /* No spec wants the balancer any more, but its removal is held: until then it is looked after like any other.
  * True when it was left alone before. */
 bool instance_defer_removal(struct instance *instance);
-/* No spec says whether the balancer is wanted. */
-void instance_leave(struct instance *instance);
+/* No spec says whether the balancer is wanted, for this reason: all stays as it is. */
+void instance_leave(struct instance *instance, const char *why);
 /* The balancer is not wanted, and this container, which `state` names, is removed, too. True when that is
  * news. */
 bool instance_drop(struct instance *instance, const char *container_id);

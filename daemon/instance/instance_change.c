@@ -84,6 +84,7 @@ struct instance_change instance_want(struct instance *instance, struct wanted *w
 	if (!wanted && revision->in_force)
 		replace(&revision->former, revision->in_force);
 	instance->left_alone = instance->kept = false;
+	FREE(instance->silent_because);
 	FREE(instance->drop_id);
 	replace(&revision->in_force, wanted);
 	if (wanted)
@@ -116,6 +117,7 @@ struct instance_change instance_hold(struct instance *instance, struct wanted *w
 
 	set_next(instance, wanted);
 	instance_take_name(instance, wanted);
+	FREE(instance->silent_because);
 	FREE(instance->drop_id);
 	/* A balancer without anything in force yet is left alone. */
 	instance->left_alone = is_new;
@@ -132,6 +134,7 @@ bool instance_drop(struct instance *instance, const char *container_id)
 		instance_want(instance, NULL);
 	news = instance->left_alone || !text_equal(instance->drop_id, container_id);
 	instance->left_alone = false;
+	FREE(instance->silent_because);
 	instance->verdict.phase = PHASE_REMOVING;
 	instance_set_text(&instance->drop_id, container_id);
 	return news;
@@ -142,13 +145,18 @@ bool instance_defer_removal(struct instance *instance)
 	bool was_left_alone = instance->left_alone;
 
 	instance->left_alone = false;
+	FREE(instance->silent_because);
 	instance->kept = true;
 	return was_left_alone;
 }
 
-void instance_leave(struct instance *instance)
+void instance_leave(struct instance *instance, const char *why)
 {
+	bool is_leaving = !instance->revision.in_force && !instance->left_alone;
+
 	instance->kept = false;
+	/* A removal that has begun goes on. */
+	instance_set_text(&instance->silent_because, is_leaving ? NULL : why);
 }
 
 /* The balancer has part in a rollout as if it had had its turn: what harms it is not brought to others.

@@ -39,6 +39,7 @@ struct instance {
 	 */
 	bool proven;
 	bool left_alone;         /* see instance_is_left_alone */
+	char *silent_because;    /* why no spec says whether the balancer is wanted; NULL: one does, or has */
 	bool kept;               /* no spec wants the balancer any more, but its spec is paused */
 	bool had_to_stay;        /* in the last run */
 	bool edited_later;       /* its spec was edited while the balancer was left out of the rollout */

@@ -156,6 +156,7 @@ void instance_free(struct instance *instance)
 	memory_clear(&instance->memory);
 	free(instance->drop_id);
 	free(instance->told_drift);
+	free(instance->silent_because);
 	free(instance);
 }
 

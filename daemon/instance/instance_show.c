@@ -133,6 +133,8 @@ enum phase instance_phase(const struct instance *instance, const struct hold *ho
 
 const char *instance_held_because(const struct instance *instance, const struct hold *hold)
 {
+	if (instance->silent_because)
+		return instance->silent_because;
 	if (!instance->revision.next && !instance->kept)
 		return NULL;
 	return hold ? hold->why : "it waits for its turn";

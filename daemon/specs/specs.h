@@ -78,6 +78,11 @@ const struct spec_file *specs_find(const struct specs *specs, const char *name);
  * under a new name, with a mistake in it.
  */
 bool specs_may_remove(const struct specs *specs, const char *name);
+/* Why not, for people, and what to do about it; NULL: they may. The caller frees. */
+char *specs_why_kept(const struct specs *specs, const char *name);
+/* The same for all specs whose files are gone, in general; NULL: there is nothing to warn of. The caller
+ * frees. */
+char *specs_kept_warning(const struct specs *specs);
 
 /* True once the directory has been read. */
 bool specs_have_looked(const struct specs *specs);
