@@ -75,12 +75,20 @@ static void find_place(const struct spec_fields *fields, const char *key, char *
 		 below && above ? ", or " : "", above ? "to the top level of the spec" : "");
 }
 
+static void list_keys(const struct spec_fields *fields, char *keys, size_t size)
+{
+	size_t len = 0;
+
+	keys[0] = '\0';
+	for (size_t i = 0; i < fields->n && len < size; i++)
+		len += (size_t)snprintf(keys + len, size - len, "%s%s", i ? ", " : "", fields->v[i].key);
+}
+
 static void report_unknown_key(const struct spec_fields *fields, struct yaml_value *key,
 			       struct report *report)
 {
-	char known[512] = "", place[128];
+	char known[512], place[128];
 	const char *nearest;
-	size_t len = 0;
 
 	if (fields->n == 0) {
 		report_value(report, key, "unknown key: no key is allowed here, write {}");
@@ -92,9 +100,7 @@ static void report_unknown_key(const struct spec_fields *fields, struct yaml_val
 			     "\"apiLoadBalancerPools: NAME:\", in a file of its own");
 		return;
 	}
-	for (size_t i = 0; i < fields->n && len < sizeof(known); i++)
-		len += (size_t)snprintf(known + len, sizeof(known) - len, "%s%s", i ? ", " : "",
-					fields->v[i].key);
+	list_keys(fields, known, sizeof(known));
 	nearest = nearest_key(fields, key->text);
 	find_place(fields, key->text, place, sizeof(place));
 	if (*place && !(nearest && text_distance(key->text, nearest) == 1))
@@ -113,6 +119,20 @@ static bool expect(enum yaml_kind kind, struct yaml_value *value, struct report 
 	if (value->kind != kind)
 		report_value(report, value, "must be %s, not %s", kind_names[kind], kind_names[value->kind]);
 	return value->kind == kind;
+}
+
+/* The same of a map with rows, which the report lists: "host: node1" does not say what stands in a host. */
+static bool expect_map(const struct spec_fields *fields, struct yaml_value *value, struct report *report)
+{
+	char known[512];
+
+	if (value->null)
+		return false;
+	list_keys(fields, known, sizeof(known));
+	if (value->kind != YAML_MAP)
+		report_value(report, value, "must be a map, not %s%s%s", kind_names[value->kind],
+			     *known ? ". Known in it: " : ": write {}", known);
+	return value->kind == YAML_MAP;
 }
 
 static void check_syntax(const struct spec_type *type, struct yaml_value *value, struct report *report)
@@ -218,7 +238,7 @@ static void check_text_or_list(const struct spec_field *f, struct yaml_value *va
 
 static void check_map(const struct spec_field *f, struct yaml_value *value, struct report *report)
 {
-	if (expect(YAML_MAP, value, report))
+	if (expect_map(f->fields, value, report))
 		fields_check(f->fields, value, report);
 }
 
@@ -232,7 +252,7 @@ static void check_maps(const struct spec_field *f, struct yaml_value *value, str
 		/* A "- " with nothing after it is more likely a truncated file than an empty map. */
 		if (value->items[i]->null)
 			report_value(report, value->items[i], "must be a map; an empty map is written {}");
-		else if (expect(YAML_MAP, value->items[i], report))
+		else if (expect_map(f->fields, value->items[i], report))
 			fields_check(f->fields, value->items[i], report);
 		report_up(report, before);
 	}
