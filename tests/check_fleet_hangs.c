@@ -196,6 +196,27 @@ START_TEST(a_slow_answer_is_waited_for_while_it_gets_on)
 }
 END_TEST
 
+/* The directory answers, and the CA behind it hangs: apilbctl waits for 10 s. */
+START_TEST(a_directory_that_hangs_after_some_files_is_told_as_soon)
+{
+	struct lab_client *client;
+
+	hang(IN_QUESTION);
+	client = lab_ask("GET", "/v1/status");
+	lab_pass(100);
+	ck_assert(turned_clock_is_thread_hung());
+	/* As the thread does, for files that answer. */
+	atomic_fetch_add(&lab.fleet->view->answered_n, 3);
+	lab_pass(4900);
+	ck_assert(!lab_is_answered(client));
+	lab_pass(1000);
+	ck_assert(lab_is_answered(client));
+	ck_assert_ptr_nonnull(strstr(lab_heard(client), "could not be read for"));
+	lab_hang_up(client);
+	expect_hung();
+}
+END_TEST
+
 /* Who asks when it is not known yet is answered after some seconds, and so is who comes meanwhile. */
 START_TEST(who_asks_a_directory_that_hangs_is_answered)
 {
@@ -378,6 +399,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2 * MOMENTS);
 	tcase_add_test(tcase, who_asks_a_directory_that_hangs_is_answered);
 	tcase_add_test(tcase, a_slow_answer_is_waited_for_while_it_gets_on);
+	tcase_add_test(tcase, a_directory_that_hangs_after_some_files_is_told_as_soon);
 	tcase_add_test(tcase, who_waits_for_a_slow_directory_is_answered_by_it);
 	tcase_add_test(tcase, what_is_written_when_a_directory_answers_is_not_read_half);
 	tcase_add_loop_test(tcase, a_daemon_ends_while_its_directory_hangs, 0, MOMENTS);

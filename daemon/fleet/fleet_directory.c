@@ -26,6 +26,8 @@
  * large files take some seconds. */
 #define STEP_PATIENCE_MS 5000
 #define LOOK_PATIENCE_MS 30000
+/* How often the loop looks whether the thread has got on. */
+#define STEP_INTERVAL_MS 500
 
 /* The most looks in a row that are dropped since something has changed meanwhile. */
 #define LOOKS_DROPPED_MAX 3
@@ -112,20 +114,31 @@ static void end_waiting(struct fleet_waiters *waiters, bool loaded)
 
 static void go_on(struct fleet *fleet);
 
-static void wait_patiently(struct fleet *fleet)
+/* When the directory hangs, unless the thread gets on. */
+static int64_t patience_ends_ms(const struct fleet *fleet)
 {
-	int64_t now_ms = clock_ms(), ms, step_ms = STEP_PATIENCE_MS;
-	struct timeval delay;
+	int64_t look_ms = fleet->awaited_since_ms + LOOK_PATIENCE_MS;
+	int64_t step_ms = fleet->got_on_ms + STEP_PATIENCE_MS;
 
-	if (!fleet->awaited_since_ms)
-		fleet->awaited_since_ms = now_ms;
 	/* --once has nothing else to do, and an error would end it. */
-	if (fleet->options.settings->once)
-		step_ms = LOOK_PATIENCE_MS;
-	ms = fleet->awaited_since_ms + LOOK_PATIENCE_MS - now_ms;
-	delay = clock_timeval(ms < step_ms ? ms : step_ms);
+	return fleet->options.settings->once || look_ms < step_ms ? look_ms : step_ms;
+}
+
+static void set_patience(struct fleet *fleet)
+{
+	int64_t left_ms = patience_ends_ms(fleet) - clock_ms();
+	struct timeval delay = clock_timeval(left_ms < STEP_INTERVAL_MS ? left_ms : STEP_INTERVAL_MS);
+
 	if (!fleet->hangs)
 		evtimer_add(fleet->patience, &delay);
+}
+
+static void wait_patiently(struct fleet *fleet)
+{
+	fleet->got_on_ms = clock_ms();
+	if (!fleet->awaited_since_ms)
+		fleet->awaited_since_ms = fleet->got_on_ms;
+	set_patience(fleet);
 }
 
 static void start_thread(struct fleet *fleet, background_work *work, void *material, void (*done)(void *arg))
@@ -152,14 +165,16 @@ static void end_patience(struct fleet *fleet)
 	evtimer_del(fleet->patience);
 }
 
-/* True when the thread has got on with more files since the last call, and LOOK_PATIENCE_MS are not over. */
+/* Whether the thread has got on with more files lately, and LOOK_PATIENCE_MS are not over. */
 static bool gets_on(struct fleet *fleet)
 {
 	size_t before = fleet->answered_n;
 
 	if (fleet->view)
 		fleet->answered_n = atomic_load(&fleet->view->answered_n);
-	return fleet->answered_n > before && clock_ms() < fleet->awaited_since_ms + LOOK_PATIENCE_MS;
+	if (fleet->answered_n > before)
+		fleet->got_on_ms = clock_ms();
+	return clock_ms() < patience_ends_ms(fleet);
 }
 
 /* The directory could not be read in time: what was in force stays so, and those who wait are served with an
@@ -172,8 +187,12 @@ static void on_hangs(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* Before the first fleet_load() nobody waits, and nothing may be applied. */
-	if (!fleet->asked || gets_on(fleet)) {
+	if (!fleet->asked) {
 		wait_patiently(fleet);
+		return;
+	}
+	if (gets_on(fleet)) {
+		set_patience(fleet);
 		return;
 	}
 	fleet->hangs = true;

@@ -66,6 +66,7 @@ struct fleet {
 	struct event *patience;   /* on_hangs(), unless the thread gets on */
 	int64_t awaited_since_ms; /* since when the directory is awaited; 0: it is not */
 	size_t answered_n;        /* files that had been answered for at the last on_hangs() */
+	int64_t got_on_ms;        /* when the thread began, ended, or got on with a file */
 	bool hangs;               /* the directory hangs: nobody waits for it until a look is complete */
 	/* The thread's end serves `served`, who asked before it began; `waiters` have asked since, and must
 	 * know of everything that was written until they asked. */
