@@ -3,94 +3,82 @@
  * and nothing else (fleet_lab.h; fleet_directory.c).
  */
 #include <check.h>
-#include <dirent.h>
-#include <dlfcn.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/mem.h"
 #include "daemon/fleet/fleet_internal.h"
+#include "tests/file_calls.h"
 #include "tests/fleet_lab.h"
+#include "tests/some_ca.h"
 #include "tests/suite.h"
 #include "tests/temp.h"
 #include "tests/turned_clock.h"
 
 #define HOSTS 3
 
+/* What lies on the mount that hangs: the spec directory, and a directory elsewhere with what a spec names. */
+static char *elsewhere, *ca_line;
 /* What would hang while the thread does: all that is done then is done on the loop, or by the test. */
 static bool by_test;
+/* The net itself is tried: what was caught. */
+static bool net_is_tried;
+static const char *caught;
 
-static void touch(const char *call, const char *path)
+static bool is_on_mount(const char *path)
 {
-	const char *dir = lab.settings.spec_dir;
+	const char *const roots[] = {lab.settings.spec_dir, elsewhere};
 
-	if (turned_clock_is_thread_hung() && !by_test && dir && strncmp(path, dir, strlen(dir)) == 0)
-		ck_abort_msg("the loop hangs in %s(\"%s\")", call, path);
+	for (int i = 0; i < N(roots); i++)
+		if (roots[i] && strncmp(path, roots[i], strlen(roots[i])) == 0)
+			return true;
+	return false;
 }
 
-/* The function of this name behind ours. */
-#define NEXT(name)                     \
-	static __typeof__(name) *next; \
-	if (!next)                     \
-	*(void **)&next = dlsym(RTLD_NEXT, #name)
-
-int stat(const char *path, struct stat *st)
+void file_call(const char *call, int at, const char *path)
 {
-	NEXT(stat);
-	touch("stat", path);
-	return next(path, st);
+	char link[32], dir[PATH_MAX], whole[2 * PATH_MAX];
+	ssize_t len = 0;
+
+	if (!turned_clock_is_thread_hung() || by_test)
+		return;
+	if (at != AT_FDCWD && *path != '/') {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+		len = syscall(SYS_readlink, link, dir, sizeof(dir) - 1);
+	}
+	dir[len > 0 ? len : 0] = '\0';
+	snprintf(whole, sizeof(whole), "%s%s%s", dir, *dir ? "/" : "", path);
+	if (!is_on_mount(whole))
+		return;
+	if (!net_is_tried)
+		ck_abort_msg("the loop hangs in %s(\"%s\")", call, whole);
+	caught = call;
 }
 
-int lstat(const char *path, struct stat *st)
+static void write_prod(size_t hosts, const char *more)
 {
-	NEXT(lstat);
-	touch("lstat", path);
-	return next(path, st);
-}
+	char *lines = xasprintf("%s%s", ca_line, more);
 
-int access(const char *path, int mode)
-{
-	NEXT(access);
-	touch("access", path);
-	return next(path, mode);
-}
-
-DIR *opendir(const char *path)
-{
-	NEXT(opendir);
-	touch("opendir", path);
-	return next(path);
-}
-
-int open(const char *path, int flags, ...)
-{
-	NEXT(open);
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
-	va_end(args);
-	touch("open", path);
-	return next(path, flags, mode);
-}
-
-int inotify_add_watch(int fd, const char *path, uint32_t mask)
-{
-	NEXT(inotify_add_watch);
-	touch("inotify_add_watch", path);
-	return next(fd, path, mask);
+	lab_write_prod(hosts, LAB_OLD, lines);
+	free(lines);
 }
 
 static void setup(void)
 {
+	char *ca;
+
 	lab_open(HOSTS);
-	lab_write_prod(HOSTS, LAB_OLD, "");
+	elsewhere = temp_path("elsewhere");
+	ck_assert_int_eq(mkdir(elsewhere, 0755), 0);
+	ca = temp_path("elsewhere/ca.crt");
+	write_text(ca, some_ca);
+	ca_line = xasprintf("healthCheck: {caFile: %s}\n", ca);
+	free(ca);
+	write_prod(HOSTS, "");
 	lab_start();
 	lab_converge();
 }
@@ -100,12 +88,14 @@ static void teardown(void)
 	if (turned_clock_is_thread_hung())
 		turned_clock_thread_goes_on();
 	lab_close();
+	FREE(elsewhere);
+	FREE(ca_line);
 }
 
 static void edit(size_t hosts)
 {
 	lab.hasty = by_test = true;
-	lab_write_prod(hosts, LAB_OLD, "");
+	write_prod(hosts, "");
 	lab.hasty = by_test = false;
 }
 
@@ -117,6 +107,106 @@ static void hang(unsigned moment)
 	turned_clock_threads_before = moment;
 	turned_clock_thread_hangs = true;
 }
+
+/* The net. */
+
+#define TRY(name, arguments, end)                                  \
+	static void try_##name(const char *path, const char *base) \
+	{                                                          \
+		__auto_type got = name arguments;                  \
+                                                                   \
+		(void)base;                                        \
+		(void)path;                                        \
+		(void)got;                                         \
+		end;                                               \
+	}
+
+static int dir_fd;
+static struct stat st;
+static struct statx stx;
+static char target[PATH_MAX];
+static struct file_handle handle;
+
+TRY(stat, (path, &st), )
+TRY(lstat, (path, &st), )
+TRY(fstatat, (dir_fd, base, &st, 0), )
+TRY(statx, (dir_fd, base, 0, STATX_BTIME, &stx), )
+TRY(access, (path, F_OK), )
+TRY(faccessat, (dir_fd, base, F_OK, 0), )
+TRY(readlink, (path, target, sizeof(target)), )
+TRY(readlinkat, (dir_fd, base, target, sizeof(target)), )
+TRY(realpath, (path, NULL), free(got))
+TRY(opendir, (path), if (got) closedir(got))
+TRY(fopen, (path, "r"), if (got) fclose(got))
+TRY(open, (path, O_RDONLY), if (got >= 0) close(got))
+TRY(openat, (dir_fd, base, O_RDONLY), if (got >= 0) close(got))
+TRY(inotify_add_watch, (-1, path, IN_CREATE), )
+TRY(name_to_handle_at, (dir_fd, base, &handle, &(int){0}, 0), )
+TRY(unlink, (path), )
+TRY(mkdir, (path, 0700), )
+
+static void try_connect(const char *path, const char *base)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+
+	(void)base;
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
+	ck_assert_int_lt(connect(-1, (struct sockaddr *)&to, sizeof(to)), 0);
+}
+
+#define ROW(name)                 \
+	{                         \
+#name, try_##name \
+	}
+static const struct {
+	const char *name;
+	void (*call)(const char *path, const char *base);
+} calls[] = {ROW(stat),
+	     ROW(lstat),
+	     ROW(fstatat),
+	     ROW(statx),
+	     ROW(access),
+	     ROW(faccessat),
+	     ROW(readlink),
+	     ROW(readlinkat),
+	     ROW(realpath),
+	     ROW(opendir),
+	     ROW(fopen),
+	     ROW(open),
+	     ROW(openat),
+	     ROW(unlink),
+	     ROW(mkdir),
+	     ROW(connect),
+	     ROW(inotify_add_watch),
+	     ROW(name_to_handle_at)};
+
+static void try_net(const char *dir, const char *base)
+{
+	char *path = xasprintf("%s/%s", dir, base);
+
+	dir_fd = (int)syscall(SYS_open, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < N(calls); i++) {
+		caught = NULL;
+		calls[i].call(path, base);
+		ck_assert_msg(caught && strcmp(caught, calls[i].name) == 0, "%s(\"%s\") is not caught",
+			      calls[i].name, path);
+	}
+	close(dir_fd);
+	free(path);
+}
+
+/* Else the tests here would prove nothing of a call that the loop makes some day. */
+START_TEST(whatever_the_loop_asks_of_the_mount_is_caught)
+{
+	hang(IN_QUESTION);
+	lab_pass(100000);
+	ck_assert(turned_clock_is_thread_hung());
+	net_is_tried = true;
+	try_net(lab.settings.spec_dir, "prod.yaml");
+	try_net(elsewhere, "ca.crt");
+	net_is_tried = false;
+}
+END_TEST
 
 /* What GET answers, and that it does at once. */
 static void expect_answer(const char *path, int status, const char *words)
@@ -268,14 +358,14 @@ START_TEST(what_is_written_when_a_directory_answers_is_not_read_half)
 	lab_pass(100000);
 	expect_hung();
 	lab.hasty = by_test = true;
-	lab_write_prod(HOSTS, LAB_OLD, "# edited\n");
+	write_prod(HOSTS, "# edited\n");
 	lab_pass(60000);
 	/* Half of it is a valid, shorter spec. */
-	lab_write_prod(1, LAB_OLD, "");
+	write_prod(1, "");
 	lab_pass(10);
 	turned_clock_thread_goes_on();
 	lab_pass(50);
-	lab_write_prod(HOSTS, LAB_OLD, "# edited again\n");
+	write_prod(HOSTS, "# edited again\n");
 	lab_pass(100000);
 	lab.hasty = by_test = false;
 	ck_assert_uint_eq(lab_count(LAB_OLD), HOSTS);
@@ -375,7 +465,7 @@ START_TEST(who_asks_for_a_look_when_told_of_one_ends_nobody_elses_wait)
 	late = (struct fleet_waiter){.loaded = on_late};
 	late_told = false;
 	lab.hasty = true;
-	lab_write_prod(HOSTS, LAB_OLD, "# edited\n");
+	write_prod(HOSTS, "# edited\n");
 	ck_assert(fleet_wait(lab.fleet, &early));
 	hang(IN_LOOK);
 	lab_pass(1000);
@@ -396,6 +486,7 @@ int main(void)
 	TCase *tcase = tcase_create("fleet_hangs");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, whatever_the_loop_asks_of_the_mount_is_caught);
 	tcase_add_loop_test(tcase, a_directory_that_hangs_removes_nothing_and_is_told, 0, 2 * MOMENTS);
 	tcase_add_test(tcase, who_asks_a_directory_that_hangs_is_answered);
 	tcase_add_test(tcase, a_slow_answer_is_waited_for_while_it_gets_on);

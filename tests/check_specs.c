@@ -9,6 +9,7 @@
 #include "common/text.h"
 #include "daemon/specs/specs.h"
 #include "daemon/tell/events.h"
+#include "tests/some_ca.h"
 #include "tests/suite.h"
 #include "tests/temp.h"
 
@@ -511,17 +512,6 @@ START_TEST(ten_thousand_files_are_taken_in_by_slices)
 END_TEST
 
 /* Certificates by nobody. */
-static const char ca[] = "-----BEGIN CERTIFICATE-----\n"
-			 "MIIBezCCASGgAwIBAgIULtnTmraeprxzoQleUULM7yb58CowCgYIKoZIzj0EAwIw\n"
-			 "EjEQMA4GA1UEAwwHdGVzdCBDQTAgFw0yNjExMjcxNjI5MThaGA8yMTI2MTEwMzE2\n"
-			 "MjkxOFowEjEQMA4GA1UEAwwHdGVzdCBDQTBZMBMGByqGSM49AgEGCCqGSM49AwEH\n"
-			 "A0IABFHBsippC3PWzeLAI1MrGMit5r7mWGizFj4qbqnCqpuznwFcc0Opu+6+AN9R\n"
-			 "C+rGOhJQVtXZQxFyWEbdvaAAR3+jUzBRMB0GA1UdDgQWBBQ5xw8U+ZETuwYjJdWX\n"
-			 "nIPGTqODwjAfBgNVHSMEGDAWgBQ5xw8U+ZETuwYjJdWXnIPGTqODwjAPBgNVHRMB\n"
-			 "Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQCeUCWaOvx2SuHnZWNZGaYCQGeB\n"
-			 "8nieRvWKQeCpQKUawQIgKVtpiBzchSkJROGNPnm51eao0Wk+oiUDJD4ehcrFyuo=\n"
-			 "-----END CERTIFICATE-----\n";
-
 /* One spec that names a file, and a second look at it. */
 static bool update_with_ca(void)
 {
@@ -544,7 +534,7 @@ static const char *ca_in_force(void)
 
 START_TEST(a_file_that_a_spec_names_is_followed)
 {
-	char *path, *twice = xasprintf("%s%s", ca, ca);
+	char *path, *twice = xasprintf("%s%s", some_ca, some_ca);
 
 	temp_make();
 	path = temp_path("ca.crt");
@@ -557,10 +547,10 @@ START_TEST(a_file_that_a_spec_names_is_followed)
 	write_text(path, "nonsense");
 	update_with_ca();
 	ck_assert(!is_marked("a") && !specs_all_valid(specs));
-	write_text(path, ca);
+	write_text(path, some_ca);
 	ck_assert(update_with_ca());
 	ck_assert(specs_all_valid(specs));
-	ck_assert_str_eq(ca_in_force(), ca);
+	ck_assert_str_eq(ca_in_force(), some_ca);
 	ck_assert(!update_with_ca());
 	write_text(path, twice);
 	ck_assert(update_with_ca());
@@ -623,8 +613,8 @@ START_TEST(the_store_keeps_only_files_that_a_version_in_force_names)
 	struct store *store = store_open(NULL, dir, &warning, &err);
 	struct events *events = events_new(base, store);
 
-	write_text(one, ca);
-	write_text(two, ca);
+	write_text(one, some_ca);
+	write_text(two, some_ca);
 	specs = specs_new(store, events, false);
 	update_two(one, one);
 	ck_assert(is_stored(store, one) && !is_stored(store, two));
@@ -755,14 +745,14 @@ START_TEST(a_file_that_a_spec_names_is_not_read_at_a_start)
 
 	dir = temp_path("state");
 	path = temp_path("ca.crt");
-	write_text(path, ca);
+	write_text(path, some_ca);
 	text = xasprintf("servers: [10.0.0.1:6443]\nbindAddress: 127.0.0.1\n"
 			 "healthCheck: {caFile: %s}\napiLoadBalancers: [{host: {direct: {}}}]\n",
 			 path);
 	store = store_open(NULL, dir, &warning, &err);
 	store_put_spec(store, &(struct store_spec){(char *)"a", (char *)"/x/a.yaml", text, strlen(text)});
 	if (_i == 1) {
-		char *key = xasprintf("file %s", path), *older = xasprintf("%s%s", ca, ca);
+		char *key = xasprintf("file %s", path), *older = xasprintf("%s%s", some_ca, some_ca);
 
 		store_put_meta(store, key, older);
 		free(key);
@@ -772,7 +762,7 @@ START_TEST(a_file_that_a_spec_names_is_not_read_at_a_start)
 	ck_assert_int_eq(specs_recall(recalled, &err), 0);
 	if (_i == 1)
 		ck_assert_uint_eq(strlen(specs_find(recalled, "a")->spec->instances[0].health_check.ca),
-				  2 * strlen(ca));
+				  2 * strlen(some_ca));
 	else
 		ck_assert_ptr_null(specs_find(recalled, "a")->spec);
 	specs_free(recalled);

@@ -9,19 +9,11 @@
  *   APILB_HUNG_WHILE=FILE   hangs as long as this file is there
  */
 #define _GNU_SOURCE
-#include <dirent.h>
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <unistd.h>
+
+#include "tests/file_calls.h"
 
 #define INTERVAL_US 10000
 
@@ -44,12 +36,13 @@ static bool leads_below(const char *path, const char *dir)
 	return is_below(target, dir);
 }
 
-static void reach(int at, const char *name)
+void file_call(const char *call, int at, const char *name)
 {
 	const char *dir = getenv("APILB_HUNG"), *file = getenv("APILB_HUNG_WHILE");
 	char link[32], path[PATH_MAX], whole[2 * PATH_MAX];
 	ssize_t len = 0;
 
+	(void)call;
 	if (!dir || !file)
 		return;
 	if (at != AT_FDCWD && *name != '/') {
@@ -60,99 +53,4 @@ static void reach(int at, const char *name)
 	snprintf(whole, sizeof(whole), "%s%s%s", path, *path ? "/" : "", name);
 	while ((is_below(whole, dir) || leads_below(whole, dir)) && syscall(SYS_access, file, F_OK) == 0)
 		usleep(INTERVAL_US);
-}
-
-/* The function of this name behind ours. */
-#define NEXT(name)                     \
-	static __typeof__(&name) next; \
-	if (!next)                     \
-	next = (__typeof__(next))dlsym(RTLD_NEXT, #name)
-
-static mode_t mode_of(int flags, va_list args)
-{
-	return flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
-}
-
-int open(const char *path, int flags, ...)
-{
-	NEXT(open);
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = mode_of(flags, args);
-	va_end(args);
-	reach(AT_FDCWD, path);
-	return next(path, flags, mode);
-}
-
-int openat(int at, const char *path, int flags, ...)
-{
-	NEXT(openat);
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = mode_of(flags, args);
-	va_end(args);
-	reach(at, path);
-	return next(at, path, flags, mode);
-}
-
-/* What open(2) is called with flags that the compiler does not know. */
-int __open_2(const char *path, int flags);
-int __open_2(const char *path, int flags)
-{
-	NEXT(__open_2);
-	reach(AT_FDCWD, path);
-	return next(path, flags);
-}
-
-DIR *opendir(const char *path)
-{
-	NEXT(opendir);
-	reach(AT_FDCWD, path);
-	return next(path);
-}
-
-int stat(const char *path, struct stat *st)
-{
-	NEXT(stat);
-	reach(AT_FDCWD, path);
-	return next(path, st);
-}
-
-int lstat(const char *path, struct stat *st)
-{
-	NEXT(lstat);
-	reach(AT_FDCWD, path);
-	return next(path, st);
-}
-
-int fstatat(int at, const char *path, struct stat *st, int flags)
-{
-	NEXT(fstatat);
-	reach(at, path);
-	return next(at, path, st, flags);
-}
-
-int access(const char *path, int mode)
-{
-	NEXT(access);
-	reach(AT_FDCWD, path);
-	return next(path, mode);
-}
-
-int faccessat(int at, const char *path, int mode, int flags)
-{
-	NEXT(faccessat);
-	reach(at, path);
-	return next(at, path, mode, flags);
-}
-
-int inotify_add_watch(int fd, const char *path, uint32_t mask)
-{
-	NEXT(inotify_add_watch);
-	reach(AT_FDCWD, path);
-	return next(fd, path, mask);
 }
