@@ -642,6 +642,31 @@ START_TEST(whose_address_another_gets_beside_its_own_drains_after_that)
 }
 END_TEST
 
+/* Nor when nobody knows the former one any more. */
+START_TEST(whose_address_another_gets_drains_after_that_without_the_store)
+{
+	const char *listens, *drains;
+
+	lab_write_prod(1, LAB_OLD, "");
+	write_third("\"192.0.2.9:7500\"");
+	lab_start();
+	lab_converge();
+	lab_stop();
+	lose_store();
+	lab_remove("prod");
+	write_third("\"192.0.2.9:7500\", \"192.0.2.9:7443\"");
+	lab_machine(1)->lasting = true;
+	lab_start();
+	lab_pass(60000);
+	ck_assert_msg(lab_events("stop", "") == 0, "%s", lab_told());
+	ck_assert_msg(lab_events("drain", "lb-apilb-old") == 1, "%s", lab_told());
+	listens = strstr(lab_told(), "HAProxy in container third-apilb-next has loaded");
+	drains = strstr(lab_told(), "drain container lb-apilb-old");
+	ck_assert_msg(listens && listens < drains, "%s", lab_told());
+	lab_machine(1)->lasting = false;
+}
+END_TEST
+
 /* The plan of what waits while the spec is paused is what happens when it is resumed. */
 START_TEST(the_plan_of_a_paused_removal_drains_and_waits)
 {
@@ -965,6 +990,7 @@ int main(void)
 	tcase_add_test(tcase, the_plan_of_a_paused_removal_drains_and_waits);
 	tcase_add_loop_test(tcase, whose_place_another_takes_drains, 0, 2);
 	tcase_add_loop_test(tcase, whose_address_another_gets_beside_its_own_drains_after_that, 0, 2);
+	tcase_add_test(tcase, whose_address_another_gets_drains_after_that_without_the_store);
 	tcase_add_loop_test(tcase, what_nobody_knows_and_another_replaces_drains, 0, 2);
 	tcase_add_test(tcase, what_nobody_knows_drains_for_as_long_as_its_spec_says);
 	tcase_add_test(tcase, what_has_drained_soon_goes_soon);

@@ -10,21 +10,21 @@
 enum { PEERS = 3 };
 
 /* Short: ID, spec, binds; as wanted, unchecked, servers up; drain. */
-#define SERVES(id, spec, binds)                       \
-	{                                             \
-		id, spec, binds, true, false, 2, 1000 \
+#define SERVES(id, spec, binds)                              \
+	{                                                    \
+		id, spec, binds, true, false, 2, 1000, false \
 	}
-#define CUT_OFF(id, spec, binds)                      \
-	{                                             \
-		id, spec, binds, true, false, 0, 1000 \
+#define CUT_OFF(id, spec, binds)                             \
+	{                                                    \
+		id, spec, binds, true, false, 0, 1000, false \
 	}
-#define STARTED(id, spec, binds)                     \
-	{                                            \
-		id, spec, binds, true, true, 0, 1000 \
+#define STARTED(id, spec, binds)                            \
+	{                                                   \
+		id, spec, binds, true, true, 0, 1000, false \
 	}
-#define BROKEN(id, spec, binds)                        \
-	{                                              \
-		id, spec, binds, false, false, 2, 1000 \
+#define BROKEN(id, spec, binds)                               \
+	{                                                     \
+		id, spec, binds, false, false, 2, 1000, false \
 	}
 
 static const struct {
@@ -58,6 +58,15 @@ static const struct {
 	{{NULL, "p", "x", .up = true}, {SERVES("p/a", "p", "y"), CUT_OFF("p/b", "p", "x")}, FOUND_STAYS},
 	{{NULL, "p", "x", .up = true}, {SERVES("p/a", "p", "y"), SERVES("q/b", "q", "x")}, FOUND_DRAINS},
 	{{NULL, "p", "x", .up = true}, {SERVES("p/a", "p", "y"), BROKEN("q/b", "q", "x")}, FOUND_STAYS},
+	/* What takes an address of it beside others. */
+	{{NULL, "gone", "x", .up = true}, {{"p/a", "p", "y", true, false, 2, 1000, true}}, FOUND_DRAINS},
+	{{NULL, "gone", "x", .up = true}, {{"p/a", "p", "y", false, false, 2, 1000, true}}, FOUND_STAYS},
+	{{NULL, "gone", "x", .up = true},
+	 {{"p/a", "p", "y", false, false, 2, 1000, true}, SERVES("p/b", "p", "x")},
+	 FOUND_DRAINS},
+	{{"p/a", "", "x", .up = true},
+	 {CUT_OFF("p/a", "p", "y"), {"p/b", "p", "z", true, false, 2, 1000, true}},
+	 FOUND_STAYS},
 	/* Else all of its spec: none half made, and one that serves. */
 	{{NULL, "p", "", .up = true}, {SERVES("p/a", "p", "x"), SERVES("p/b", "p", "y")}, FOUND_DRAINS},
 	{{NULL, "p", "", .up = true}, {SERVES("p/a", "p", "x"), CUT_OFF("p/b", "p", "y")}, FOUND_DRAINS},

@@ -14,6 +14,11 @@ static bool listens_there(const struct found *found, const struct found_peer *pe
 	return !found->stray_of && found->binds[0] && strcmp(found->binds, peer->binds) == 0;
 }
 
+static bool takes_an_address(const struct found *found, const struct found_peer *peer)
+{
+	return !found->stray_of && peer->takes_address;
+}
+
 static bool is_of_its_spec(const struct found *found, const struct found_peer *peer)
 {
 	return !found->stray_of && strcmp(found->spec, peer->spec) == 0;
@@ -25,7 +30,7 @@ static bool is_of_its_spec(const struct found *found, const struct found_peer *p
  */
 static relation *place_of(const struct found *found, const struct found_peer *peers, size_t n)
 {
-	static relation *const relations[] = {is_its_own, listens_there, is_of_its_spec};
+	static relation *const relations[] = {is_its_own, listens_there, takes_an_address, is_of_its_spec};
 
 	for (size_t i = 0; i < sizeof(relations) / sizeof(relations[0]); i++)
 		for (size_t j = 0; j < n; j++)

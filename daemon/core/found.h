@@ -35,6 +35,7 @@ struct found_peer {
 	bool unchecked; /* it has not checked its servers yet */
 	size_t servers_up;
 	int64_t drain_ms;
+	bool takes_address; /* it has, or is to have, an address of the container, by the container's label */
 };
 
 enum found_fate {
@@ -46,8 +47,8 @@ enum found_fate {
 
 /*
  * The place of a stray is taken by the balancer that it was made for. The place of an orphan is
- * taken by the balancers that listen where it does; if there are none, or that is unknown, by all
- * of its spec on the host.
+ * taken by the balancers that listen where it does, or by those that take any of its addresses; if
+ * there are none, or that is unknown, by all of its spec on the host.
  */
 enum found_fate found_fate(const struct found *found, const struct found_peer *peers, size_t n);
 

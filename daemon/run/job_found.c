@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "daemon/core/binds.h"
 #include "daemon/io/clock.h"
 #include "daemon/run/job_internal.h"
 
@@ -107,10 +108,22 @@ bool job_is_as_wanted(const struct job_target *target)
 	       target->result.observed.current;
 }
 
+static bool takes_any(const struct wanted *wanted, const struct spec_bind *addresses, size_t n)
+{
+	for (size_t i = 0; wanted && i < n; i++)
+		if (binds_meet(wanted->instance.binds, wanted->instance.binds_n, &addresses[i]))
+			return true;
+	return false;
+}
+
 /* The wanted balancers of the host, for core/found. The caller frees. */
-static struct found_peer *peers_on_host(const struct job *job, size_t *n)
+static struct found_peer *peers_on_host(const struct job *job, const struct job_target *found, size_t *n)
 {
 	struct found_peer *peers = xcalloc(job->n, sizeof(*peers));
+	const struct observed_container *container = container_of(found);
+	const char *label = container && container->binds ? container->binds : "";
+	size_t addresses_n;
+	struct spec_bind *addresses = binds_parse(label, &addresses_n);
 
 	*n = 0;
 	for (size_t i = 0; i < job->n; i++) {
@@ -128,8 +141,11 @@ static struct found_peer *peers_on_host(const struct job *job, size_t *n)
 			.unchecked = observed_is_unchecked(observed),
 			.servers_up = observed_servers_in(observed, SERVER_UP),
 			.drain_ms = wanted->instance.timeouts.drain_ms,
+			.takes_address = takes_any(wanted, addresses, addresses_n) ||
+					 takes_any(target->order.next, addresses, addresses_n),
 		};
 	}
+	binds_free(addresses, addresses_n);
 	return peers;
 }
 
@@ -163,7 +179,7 @@ int64_t job_found_drain_ms(const struct job *job, const struct job_target *targe
 {
 	const struct found found = found_of(target);
 	size_t n;
-	struct found_peer *peers = peers_on_host(job, &n);
+	struct found_peer *peers = peers_on_host(job, target, &n);
 	int64_t elsewhere_ms =
 		job->options.drain_ms ? job->options.drain_ms(job->options.arg, found.spec) : 0;
 	int64_t ms = found_drain_ms(&found, peers, n, elsewhere_ms);
@@ -176,7 +192,7 @@ void job_judge_found(const struct job *job, struct job_target *target)
 {
 	const struct found found = found_of(target);
 	size_t n;
-	struct found_peer *peers = peers_on_host(job, &n);
+	struct found_peer *peers = peers_on_host(job, target, &n);
 
 	target->fate = found_fate(&found, peers, n);
 	free(peers);
