@@ -329,6 +329,19 @@ START_TEST(only_texts_that_may_be_stored_are_kept)
 }
 END_TEST
 
+/* The first error of the file; NULL: it has none. */
+static const char *error_at(const char *path)
+{
+	size_t n;
+	const struct spec_file *const *files = specs_files(specs, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(files[i]->path, path) == 0)
+			return files[i]->errors.n ? files[i]->errors.v[0].message : NULL;
+	ck_abort_msg("%s is not there", path);
+	return NULL;
+}
+
 START_TEST(of_two_files_of_one_name_the_second_is_not_parsed)
 {
 	struct spec_look *look = specs_look(specs, "/x");
@@ -340,8 +353,51 @@ START_TEST(of_two_files_of_one_name_the_second_is_not_parsed)
 	ck_assert_ptr_null(look->findings[1].spec);
 	ck_assert_ptr_null(look->listing.files[1].text);
 	take_in(specs, look);
-	ck_assert_ptr_nonnull(strstr(specs_find(specs, "a.yml")->errors.v[0].message, "same spec name"));
+	ck_assert_ptr_nonnull(strstr(error_at("/x/a.yml"), "same spec name"));
 	ck_assert_ptr_nonnull(specs_find(specs, "a")->spec);
+}
+END_TEST
+
+/* "a.yml.yaml" gives the name "a.yml". hosts: of these three; NULL: the file is not there. */
+static void update_twins(const char *a_yaml, const char *a_yml, const char *a_yml_yaml)
+{
+	struct spec_look *look = specs_look(specs, "/x");
+	const char *const given[][3] = {
+		{"a", "/x/a.yaml", a_yaml}, {"a", "/x/a.yml", a_yml}, {"a.yml", "/x/a.yml.yaml", a_yml_yaml}};
+
+	for (size_t i = 0; i < N(given); i++) {
+		char *text = given[i][2] ? text_of(given[i][2]) : NULL;
+
+		if (text)
+			put(look, given[i][0], xstrdup(given[i][1]), text, strlen(text));
+	}
+	take_in(specs, look);
+}
+
+static void expect_in_force(const char *name, const char *hosts)
+{
+	char *are = in_force(name);
+
+	ck_assert_str_eq(are, hosts);
+	free(are);
+}
+
+START_TEST(a_second_file_of_a_name_is_in_no_other_files_way)
+{
+	update_twins("1", NULL, "3");
+	ck_assert(specs_all_valid(specs));
+	update_twins("1", "2", "4");
+	expect_in_force("a", "1");
+	expect_in_force("a.yml", "4");
+	ck_assert_ptr_nonnull(strstr(error_at("/x/a.yml"), "same spec name"));
+	ck_assert_ptr_null(error_at("/x/a.yml.yaml"));
+	update_twins("1", "2", "5");
+	expect_in_force("a.yml", "5");
+	/* The first of them goes: the second counts. */
+	update_twins(NULL, "2", "5");
+	expect_in_force("a", "2");
+	expect_in_force("a.yml", "5");
+	ck_assert(specs_all_valid(specs));
 }
 END_TEST
 
@@ -819,6 +875,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, only_texts_that_may_be_stored_are_kept);
 	tcase_add_test(tcase, of_two_files_of_one_name_the_second_is_not_parsed);
+	tcase_add_test(tcase, a_second_file_of_a_name_is_in_no_other_files_way);
 	tcase_add_test(tcase, nothing_is_in_force_before_the_last_slice);
 	tcase_add_test(tcase, who_is_kept_is_told_for_which_file);
 	tcase_add_test(tcase, an_update_can_be_given_up);

@@ -94,15 +94,19 @@ const struct spec_file *specs_find(const struct specs *specs, const char *name)
 	return find(specs, name);
 }
 
-static struct spec_file *add(struct specs *specs, const char *name, const char *path)
+/* twin: see refuse_twin. */
+static struct spec_file *add(struct specs *specs, const char *name, const char *path, bool twin)
 {
 	struct spec_file *file = xcalloc(1, sizeof(*file));
+	const char *key;
 
+	file->twin = twin;
 	file->name = xstrdup(name);
 	file->path = xstrdup(path);
 	specs->files = xreallocarray(specs->files, specs->n + 1, sizeof(*specs->files));
 	specs->files[specs->n++] = file;
-	HASH_ADD_KEYPTR(hh, specs->by_name, file->name, strlen(file->name), file);
+	key = twin ? file->path : file->name;
+	HASH_ADD_KEYPTR(hh, specs->by_name, key, strlen(key), file);
 	return file;
 }
 
@@ -124,7 +128,7 @@ static void recall(struct specs *specs, const struct store_spec *row)
 		.has_recorded = taken_as_recorded,
 	};
 	struct spec_errors errors = {0};
-	struct spec_file *file = add(specs, row->name, row->file);
+	struct spec_file *file = add(specs, row->name, row->file, false);
 
 	file->spec = verdict_parse(&file->verdict, &context, row->file, row->text, row->len, &errors);
 	spec_errors_clear(&errors);
@@ -328,10 +332,11 @@ static bool drop_absent(struct specs *specs, char ***gone)
 			specs->files[kept++] = file;
 			continue;
 		}
-		if (specs->store)
+		if (specs->store && !file->twin)
 			store_delete_spec(specs->store, file->name);
 		release_sources(specs, file->spec);
-		(*gone)[gone_n++] = xstrdup(file->name);
+		if (!file->twin)
+			(*gone)[gone_n++] = xstrdup(file->name);
 		file_free(specs, file);
 	}
 	if (kept == specs->n)
@@ -363,16 +368,15 @@ static void tell_gone(const struct specs *specs, const char *name)
 			   "its file is gone: its balancers are removed");
 }
 
-/* "a.yaml" and "a.yml" give one spec name: the second counts as a spec of its own, with only this error. */
+/* "a.yaml" and "a.yml" give one spec name: the second counts as a spec of its own, with only this error. It
+ * goes by its path, since its name may be a spec's, too ("a.yml.yaml" gives it). */
 static void refuse_twin(struct specs *specs, const struct spec_file *first, const struct watch_file *source)
 {
 	const char *base = strrchr(source->path, '/');
-	struct spec_file *twin;
+	struct spec_file *twin = find(specs, source->path);
 
-	base = base ? base + 1 : source->path;
-	twin = find(specs, base);
 	if (!twin)
-		twin = add(specs, base, source->path);
+		twin = add(specs, base ? base + 1 : source->path, source->path, true);
 	twin->present = true;
 	spec_errors_clear(&twin->errors);
 	spec_errors_add(&twin->errors, source->path, 0, 0, "",
@@ -386,7 +390,7 @@ static struct spec_file *file_for(struct specs *specs, const struct watch_file *
 	struct spec_file *file = find(specs, source->name);
 
 	if (!file)
-		file = add(specs, source->name, source->path);
+		file = add(specs, source->name, source->path, false);
 	if (file->present) {
 		refuse_twin(specs, file, source);
 		return NULL;
@@ -440,8 +444,9 @@ struct spec_look *specs_look(const struct specs *specs, const char *dir)
 	struct spec_look *look = spec_look_new(dir, specs->have_agent, named_files_new(specs->store));
 
 	for (size_t i = 0; i < specs->n; i++)
-		spec_look_know(look, specs->files[i]->name, specs->files[i]->path, &specs->files[i]->verdict,
-			       came_of(specs->files[i]));
+		if (!specs->files[i]->twin)
+			spec_look_know(look, specs->files[i]->name, specs->files[i]->path,
+				       &specs->files[i]->verdict, came_of(specs->files[i]));
 	return look;
 }
 

@@ -23,6 +23,7 @@
 /* All files. Nobody else may change them. */
 struct spec_file {
 	char *name, *path;
+	bool twin;              /* another file gives the same spec name, and counts; name: of the file */
 	bool present;           /* the file was in the directory at the last look */
 	struct spec *spec;      /* the version in force; NULL: there has been no good version yet */
 	struct verdict verdict; /* on the newest version by itself; none if that could not be read */
