@@ -158,7 +158,7 @@ START_TEST(a_run_without_a_verdict_is_not_forgotten)
 	struct job_target target = instance_target(instance, false);
 
 	replaced_note(&target.memory.replaced, "id9", "container is dead", target.order.wanted->version);
-	leaving_add(&target.memory.leaving, "id0", 1, NULL);
+	draining_add(&target.memory.draining, "id0", 1, NULL);
 	silence_met(&target.memory.silence, "id0 then", (struct silence_clock){1, 1}, 60000);
 	silence_tried(&target.memory.silence, (struct silence_clock){2, 2});
 	refused_note(&target.memory.refused, target.order.wanted->version);
@@ -170,7 +170,7 @@ START_TEST(a_run_without_a_verdict_is_not_forgotten)
 
 	target = instance_target(instance, false);
 	ck_assert(replaced_is(&target.memory.replaced, "id9"));
-	ck_assert(leaving_has(&target.memory.leaving, "id0"));
+	ck_assert(draining_has(&target.memory.draining, "id0"));
 	ck_assert_uint_eq(target.memory.silence.tries, 1);
 	ck_assert(refused_is(&target.memory.refused, target.order.wanted->version));
 	ck_assert_str_eq(target.memory.accepted, "some");

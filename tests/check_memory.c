@@ -34,7 +34,7 @@ static void fill(void)
 	refused_note(&memory.refused, V1);
 	silence_met(&memory.silence, "id1 then", (struct silence_clock){1, 2}, 60 * SECOND);
 	replaced_note(&memory.replaced, "id2", "it was dead", V1);
-	leaving_add(&memory.leaving, "id0", 3, "then");
+	draining_add(&memory.draining, "id0", 3, "then");
 }
 
 static void expect_filled(const struct memory *is)
@@ -49,7 +49,7 @@ static void expect_filled(const struct memory *is)
 	ck_assert(refused_is(&is->refused, V1));
 	ck_assert_str_eq(is->silence.run, "id1 then");
 	ck_assert_str_eq(replaced_reason(&is->replaced, "id2", V1), "it was dead");
-	ck_assert_int_eq(leaving_since(&is->leaving, "id0", 9), 3);
+	ck_assert_int_eq(draining_since(&is->draining, "id0", 9), 3);
 }
 
 static void expect_nothing(const struct memory *is)
@@ -64,7 +64,7 @@ static void expect_nothing(const struct memory *is)
 	ck_assert_ptr_null(is->accepted);
 	ck_assert(!refused_is(&is->refused, V1));
 	ck_assert_ptr_null(is->silence.run);
-	ck_assert(!leaving_has(&is->leaving, "id0"));
+	ck_assert(!draining_has(&is->draining, "id0"));
 }
 
 START_TEST(a_copy_has_all_of_it_and_is_another)
@@ -113,7 +113,7 @@ static void learn_much(struct memory *lent)
 {
 	memory_read_config(lent, V2, 8, NULL);
 	memory_know(lent, "id3");
-	leaving_clear(&lent->leaving);
+	draining_clear(&lent->draining);
 	silence_broken(&lent->silence, "id1 then", 9);
 	refused_taken(&lent->refused);
 }
@@ -125,7 +125,7 @@ START_TEST(what_a_run_learns_stays)
 	ck_assert_int_eq(memory.config_size, 8);
 	ck_assert_str_eq(memory.config_sha256, V2);
 	ck_assert(memory_knows(&memory, "id3") && !memory_knows(&memory, "id1"));
-	ck_assert(!leaving_has(&memory.leaving, "id0"));
+	ck_assert(!draining_has(&memory.draining, "id0"));
 	ck_assert_ptr_null(memory.silence.run);
 	ck_assert(!refused_is(&memory.refused, V1));
 }

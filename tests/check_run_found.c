@@ -364,7 +364,7 @@ START_TEST(an_orphan_that_does_not_end_is_stopped_in_the_end)
 	orphan = add_orphan(&place, "former", "prod");
 	expect_drains(&place, orphan, "former");
 	/* After a restart nobody knows since when: it is told once more, and its time begins again. */
-	leaving_clear(&place.draining);
+	draining_clear(&place.draining);
 	expect_drains(&place, orphan, "former");
 	turned_clock_turn(place.wanted->instance.timeouts.drain_ms);
 	place_run(&place);

@@ -83,7 +83,7 @@ void place_close(struct place *place)
 	free(place->waiting);
 	free(place->told);
 	memory_clear(&place->memory);
-	leaving_clear(&place->draining);
+	draining_clear(&place->draining);
 }
 
 static void on_told(void *arg, const struct job_target *target, enum job_news news, const char *type,
@@ -196,7 +196,7 @@ void place_forget(struct place *place)
 	job_target_clear(&place->last);
 	place->last = (struct job_target){.stray_of = NULL};
 	memory_clear(&place->memory);
-	leaving_clear(&place->draining);
+	draining_clear(&place->draining);
 }
 
 /* What the store has of it is all that the next process knows (instance_new). */
@@ -217,7 +217,7 @@ static void restart(struct place *place)
 	after.accepted = xstrdup(place->memory.accepted);
 	memory_recall(&after, json, now);
 	memory_clear(&place->memory);
-	leaving_clear(&place->draining);
+	draining_clear(&place->draining);
 	place->memory = after;
 	place->unproven = true;
 	free(json);

@@ -41,9 +41,9 @@ struct place {
 		struct place *place); /* of the event loop, while a run is under way; NULL: nothing */
 	struct err err;               /* of the host as a whole */
 	char *told;
-	char *lookalikes;        /* see job_lookalikes */
-	char *waiting;           /* see job_waiting */
-	struct leaving draining; /* see job_note_draining */
+	char *lookalikes;         /* see job_lookalikes */
+	char *waiting;            /* see job_waiting */
+	struct draining draining; /* see job_note_draining */
 	size_t due,
 		later; /* of what was found: so many go now, by the last plan, and so many at another time */
 };

@@ -596,7 +596,7 @@ void host_free(struct host *host)
 	free(host->instances);
 	free(host->lookalikes);
 	free(host->waiting);
-	leaving_clear(&host->draining);
+	draining_clear(&host->draining);
 	spec_host_clear(&host->settings);
 	free(host);
 }

@@ -50,7 +50,7 @@ struct host {
 
 	char *lookalikes; /* the containers with copies of our labels that were last told of; NULL: none */
 	char *waiting;    /* the found containers that must stay for now and were last told of; NULL: none */
-	struct leaving draining; /* the found containers that drain */
+	struct draining draining; /* the found containers that drain */
 
 	unsigned failures; /* failed attempts in a row to reach the host */
 	int64_t failing_since_ms;

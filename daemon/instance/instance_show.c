@@ -75,13 +75,13 @@ int64_t instance_silent_until_ms(const struct instance *instance)
 static const char *taken_over(const struct instance *instance)
 {
 	const char *adopt_id = instance->revision.in_force ? instance->revision.in_force->adopt_id : NULL;
-	const struct leaving *leaving = &instance->memory.leaving;
+	const struct draining *draining = &instance->memory.draining;
 
 	if (!adopt_id || instance->verdict.phase != PHASE_CONVERGED)
 		return adopt_id;
-	for (size_t i = 0; i < leaving->n; i++)
-		if (spec_state_means(adopt_id, leaving->v[i].id))
-			return leaving->v[i].id;
+	for (size_t i = 0; i < draining->n; i++)
+		if (spec_state_means(adopt_id, draining->v[i].id))
+			return draining->v[i].id;
 	return NULL;
 }
 

@@ -19,9 +19,9 @@
 #define MOMENT_MS 10000
 #define LOOK_INTERVAL_MS 200
 /* The most looks while a draining container may end soon: one that this run has told to drain, or that was
- * told within the last LEAVING_NEW_MS. */
-#define LEAVING_LOOKS 5
-#define LEAVING_NEW_MS 5000
+ * told within the last DRAINING_NEW_MS. */
+#define DRAINING_LOOKS 5
+#define DRAINING_NEW_MS 5000
 /* The most targets that a run handles in one turn of the loop. */
 #define TARGETS_A_TURN 16
 
@@ -467,17 +467,17 @@ static bool may_look_again(const struct job *job)
 
 /* Most former containers have no connections, and end at once: then this run removes them, or, if it failed
  * after it had told them to drain, the next run. */
-static bool awaits_leavers(const struct job *job)
+static bool awaits_draining(const struct job *job)
 {
 	bool acts = job->rounds > 0;
 
-	if (job->looks >= LEAVING_LOOKS || job->options.observe_only)
+	if (job->looks >= DRAINING_LOOKS || job->options.observe_only)
 		return false;
 	for (size_t i = 0; i < job->n; i++) {
 		const struct job_target *target = &job->targets[i];
 
 		if (target->result.err.kind == ERR_NONE && target->result.observed.old_n > 0 &&
-		    (acts || leaving_told_since(&target->memory.leaving, clock_ms() - LEAVING_NEW_MS)))
+		    (acts || draining_told_since(&target->memory.draining, clock_ms() - DRAINING_NEW_MS)))
 			return true;
 	}
 	return false;
@@ -497,7 +497,7 @@ static enum step phase_verify(struct job *job)
 		observe_again(job);
 		return STEP_NEXT;
 	}
-	if ((needs_a_moment(job) && may_look_again(job)) || awaits_leavers(job)) {
+	if ((needs_a_moment(job) && may_look_again(job)) || awaits_draining(job)) {
 		if (job->step++ == 0) {
 			job_sleep(job, LOOK_INTERVAL_MS);
 			return STEP_WAIT;
@@ -566,7 +566,7 @@ void job_free(struct job *job)
 	event_free(job->timer);
 	job_list_free(job->list);
 	free(job->exec_id);
-	job_note_leaver(job, NULL);
+	job_note_drainer(job, NULL);
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);

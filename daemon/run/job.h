@@ -84,7 +84,7 @@ struct job_options {
 	/* The login on the host is root, so that stats sockets can be closed to all other users. */
 	bool as_root;
 	/* Containers that earlier runs have found, and that drain. Outlives the job. */
-	const struct leaving *draining;
+	const struct draining *draining;
 	int64_t silent_after_ms; /* a HAProxy that has not answered for so long gets a successor */
 	/* Opens a stream to a Unix socket of the host; stream_open_cancel cancels it. */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,
@@ -130,6 +130,6 @@ char *job_waiting(const struct job *job);
 /* There are more found containers than one run takes on, and this run has changed some: another run helps. */
 bool job_left_found(const struct job *job);
 /* Updates `draining`, which this job's options pointed to, for the options of the next job. */
-void job_note_draining(const struct job *job, struct leaving *draining);
+void job_note_draining(const struct job *job, struct draining *draining);
 
 #endif

@@ -278,7 +278,7 @@ static bool takes_over(const struct job *job, const struct job_target *target, c
 static bool may_not_have_heard(const struct job *job, const struct job_target *target,
 			       const struct action *action)
 {
-	return takes_over(job, target, action) && job_leaver_can_be_asked(job);
+	return takes_over(job, target, action) && job_drainer_can_be_asked(job);
 }
 
 static bool has_helper(const struct job *job, const struct job_target *target, const struct action *action)
@@ -334,7 +334,7 @@ static const struct {
 } undo_rows[] = {
 	{has_log, explain},
 	{takes_over, job_undo_handover},
-	{may_not_have_heard, job_hear_leaver},
+	{may_not_have_heard, job_hear_drainer},
 	{has_helper, job_remove_helper},
 	{job_has_former, job_create_helper},
 	{job_has_former, job_put_former},
@@ -373,7 +373,7 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 	[ACTION_UNPAUSE] = {unpause},
 	[ACTION_RELOAD] = {prepare_reload, reload},
 	[ACTION_AWAIT] = {job_await},
-	[ACTION_DRAIN] = {job_look_at_leaver, job_try_leaver_socket, job_drain, job_hear_leaver},
+	[ACTION_DRAIN] = {job_look_at_drainer, job_try_drainer_socket, job_drain, job_hear_drainer},
 	[ACTION_STOP] = {stop},
 	[ACTION_REMOVE] = {remove_container},
 	[ACTION_RENAME] = {rename_container},
@@ -381,8 +381,8 @@ static job_step_fn *const recipes[ACTION_KINDS][JOB_MAX_STEPS] = {
 
 static bool is_left_out(const struct job *job, job_step_fn *step, const struct job_target *target)
 {
-	if (step == job_try_leaver_socket || step == job_hear_leaver)
-		return !job_leaver_can_be_asked(job);
+	if (step == job_try_drainer_socket || step == job_hear_drainer)
+		return !job_drainer_can_be_asked(job);
 	if (step == job_put_companions)
 		return target->order.wanted->files_n == 0;
 	return (step == job_look_at_place || step == job_read_place) && job_has_seen_place(target);

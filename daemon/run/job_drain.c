@@ -20,25 +20,25 @@
 #define HEAR_RUN_MS 30000
 
 /* Its start is noted, since Podman before 4.7 starts a draining container again (podman issue 19889). */
-void job_note_leaver(struct job *job, const struct observed_container *container)
+void job_note_drainer(struct job *job, const struct observed_container *container)
 {
-	FREE(job->leaver_id);
-	FREE(job->leaver_started_at);
-	FREE(job->leaver_made_as);
-	job->leaver_token[0] = '\0';
-	job->leaver_listened = false;
+	FREE(job->drainer_id);
+	FREE(job->drainer_started_at);
+	FREE(job->drainer_made_as);
+	job->drainer_token[0] = '\0';
+	job->drainer_listened = false;
 	if (job->asking_since_ms)
 		job->asked_ms += clock_ms() - job->asking_since_ms;
 	job->asking_since_ms = 0;
 	if (!container)
 		return;
-	job->leaver_id = xstrdup(container->id);
-	job->leaver_started_at = xstrdup(container->started_at);
-	job->leaver_made_as = xstrdup(observed_made_as(container));
-	memcpy(job->leaver_token, container->token, sizeof(job->leaver_token));
+	job->drainer_id = xstrdup(container->id);
+	job->drainer_started_at = xstrdup(container->started_at);
+	job->drainer_made_as = xstrdup(observed_made_as(container));
+	memcpy(job->drainer_token, container->token, sizeof(job->drainer_token));
 }
 
-static void on_leaver(void *arg, const struct docker_reply *reply, const struct err *err)
+static void on_drainer(void *arg, const struct docker_reply *reply, const struct err *err)
 {
 	struct job *job = arg;
 	struct observed_container *container = NULL;
@@ -46,15 +46,15 @@ static void on_leaver(void *arg, const struct docker_reply *reply, const struct 
 
 	if (!err && reply->status != 404)
 		container = observed_from_inspect(reply->json, &bad);
-	job_note_leaver(job, container);
+	job_note_drainer(job, container);
 	observed_container_free(container);
 	job_on_step(job, reply, err);
 }
 
-void job_look_at_leaver(struct job *job, struct job_target *target, const struct action *action)
+void job_look_at_drainer(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target;
-	docker_inspect(job->docker, action->container, on_leaver, job);
+	docker_inspect(job->docker, action->container, on_drainer, job);
 }
 
 static void on_drain_in_vain(void *arg, const struct docker_reply *reply, const struct err *err)
@@ -84,7 +84,7 @@ static void on_drained(void *arg, const struct docker_reply *reply, const struct
 		return;
 	}
 	if (!err)
-		leaving_add(&job_current(job)->memory.leaving, id, clock_ms(), job->leaver_started_at);
+		draining_add(&job_current(job)->memory.draining, id, clock_ms(), job->drainer_started_at);
 	job_on_step(job, reply, err);
 }
 
@@ -108,15 +108,15 @@ void job_drain(struct job *job, struct job_target *target, const struct action *
  * may not have opened it yet.
  */
 
-bool job_leaver_can_be_asked(const struct job *job)
+bool job_drainer_can_be_asked(const struct job *job)
 {
-	return job->leaver_id && job->leaver_token[0] && job->asked_ms < HEAR_RUN_MS;
+	return job->drainer_id && job->drainer_token[0] && job->asked_ms < HEAR_RUN_MS;
 }
 
 static void open_socket(struct job *job, stream_open_cb *cb)
 {
-	const char *name = job->leaver_made_as ? job->leaver_made_as : job_current(job)->order.name;
-	char *path = haproxy_socket_path(name, job->leaver_token);
+	const char *name = job->drainer_made_as ? job->drainer_made_as : job_current(job)->order.name;
+	char *path = haproxy_socket_path(name, job->drainer_token);
 
 	job->opening = job->options.open(job->options.arg, path, HEAR_TIMEOUT_MS, cb, job);
 	free(path);
@@ -127,13 +127,13 @@ static void on_socket_tried(void *arg, struct bufferevent *stream, const struct 
 	struct job *job = arg;
 
 	job->opening = NULL;
-	job->leaver_listened = !err;
+	job->drainer_listened = !err;
 	if (stream)
 		bufferevent_free(stream);
 	job_on_step(job, NULL, NULL);
 }
 
-void job_try_leaver_socket(struct job *job, struct job_target *target, const struct action *action)
+void job_try_drainer_socket(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target, (void)action;
 	open_socket(job, on_socket_tried);
@@ -141,7 +141,7 @@ void job_try_leaver_socket(struct job *job, struct job_target *target, const str
 
 static void heard(struct job *job)
 {
-	job_note_leaver(job, NULL);
+	job_note_drainer(job, NULL);
 	job_on_step(job, NULL, NULL);
 }
 
@@ -155,7 +155,7 @@ static void on_told_again(void *arg, const struct docker_reply *reply, const str
 	} else if (docker_usable(job->docker)) { /* the container has ended meanwhile */
 		heard(job);
 	} else {
-		job_note_leaver(job, NULL);
+		job_note_drainer(job, NULL);
 		job_action_failed(job, err);
 	}
 }
@@ -168,7 +168,7 @@ static void ask_again(struct job *job, int64_t limit_ms)
 		heard(job);
 	} else if (now - job->told_ms >= TELL_AGAIN_MS) {
 		job->told_ms = now;
-		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told_again, job);
+		docker_kill(job->docker, job->drainer_id, "SIGUSR1", on_told_again, job);
 	} else {
 		job_sleep(job, HEAR_INTERVAL_MS);
 	}
@@ -191,7 +191,7 @@ static void on_hearing_open(void *arg, struct bufferevent *stream, const struct 
 	struct job *job = arg;
 
 	job->opening = NULL;
-	if (err && job->leaver_listened)
+	if (err && job->drainer_listened)
 		heard(job);
 	else if (err)
 		ask_again(job, NEVER_LISTENED_MS - job->asked_ms);
@@ -199,7 +199,7 @@ static void on_hearing_open(void *arg, struct bufferevent *stream, const struct 
 		job->query = haproxy_query(stream, "show info", HEAR_TIMEOUT_MS, on_hearing, job);
 }
 
-void job_hear_leaver(struct job *job, struct job_target *target, const struct action *action)
+void job_hear_drainer(struct job *job, struct job_target *target, const struct action *action)
 {
 	(void)target, (void)action;
 	if (!job->asking_since_ms)

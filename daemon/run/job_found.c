@@ -29,7 +29,7 @@ static const struct observed_container *container_of(const struct job_target *ta
 /* This daemon has told the container to drain: nothing more need be asked. */
 static bool is_known_to_drain(const struct job_target *target, const struct observed_container *container)
 {
-	return leaving_has(&target->memory.leaving, container->id);
+	return draining_has(&target->memory.draining, container->id);
 }
 
 const struct observed_container *job_to_be_asked(const struct job_target *target)
@@ -232,19 +232,19 @@ static const struct job_target *find_found(const struct job *job, const char *id
 	return NULL;
 }
 
-void job_note_draining(const struct job *job, struct leaving *draining)
+void job_note_draining(const struct job *job, struct draining *draining)
 {
-	struct leaving now = {0};
+	struct draining now = {0};
 
 	for (size_t i = job->n - job->found; i < job->n; i++)
-		leaving_copy_of(&now, &job->targets[i].memory.leaving, job->targets[i].found_id);
+		draining_copy_of(&now, &job->targets[i].memory.draining, job->targets[i].found_id);
 	/* Draining containers that this run has not taken on. */
 	for (size_t i = 0; i < draining->n; i++) {
 		const char *id = draining->v[i].id;
 
 		if (!find_found(job, id) && job_may_be_listed(job, id))
-			leaving_copy_of(&now, draining, id);
+			draining_copy_of(&now, draining, id);
 	}
-	leaving_clear(draining);
+	draining_clear(draining);
 	*draining = now;
 }

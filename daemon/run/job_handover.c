@@ -23,10 +23,11 @@ static void on_told(void *arg, const struct docker_reply *reply, const struct er
 
 	/* By ID, since it has been renamed. */
 	if (err) {
-		docker_remove(job->docker, job->leaver_id, true, job_on_step, job);
+		docker_remove(job->docker, job->drainer_id, true, job_on_step, job);
 		return;
 	}
-	leaving_add(&job_current(job)->memory.leaving, job->leaver_id, clock_ms(), job->leaver_started_at);
+	draining_add(&job_current(job)->memory.draining, job->drainer_id, clock_ms(),
+		     job->drainer_started_at);
 	job_on_step(job, reply, NULL);
 }
 
@@ -38,7 +39,7 @@ static void on_renamed(void *arg, const struct docker_reply *reply, const struct
 	if (err)
 		remove_successor(job);
 	else
-		docker_kill(job->docker, job->leaver_id, "SIGUSR1", on_told, job);
+		docker_kill(job->docker, job->drainer_id, "SIGUSR1", on_told, job);
 }
 
 /* The container that was to hand over is gone or down: the handover was interrupted. */
@@ -58,14 +59,14 @@ static void on_inspected(void *arg, const struct docker_reply *reply, const stru
 
 	if (!err && reply->status != 404)
 		next = observed_from_inspect(reply->json, &bad);
-	job_note_leaver(job, NULL);
+	job_note_drainer(job, NULL);
 	if (!next || next->status != CONTAINER_RUNNING) {
 		remove_successor(job);
 	} else if (is_all_that_serves(job_current(job))) {
 		/* Whatever is wrong with the successor, nothing else takes connections. */
 		job_on_step(job, reply, NULL);
 	} else {
-		job_note_leaver(job, next);
+		job_note_drainer(job, next);
 		old = container_old_name(job_current(job)->order.name, next->id);
 		docker_rename(job->docker, next->id, old, on_renamed, job);
 		free(old);

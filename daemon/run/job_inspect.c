@@ -62,8 +62,8 @@ static void add_old(struct job_target *target, struct observed_container *old)
 						: target->order.drain_ms;
 	int64_t limit = drain_ms + DRAIN_GRACE_MS;
 
-	old->undrained = !leaving_has(&target->memory.leaving, old->id);
-	old->overdue = now - leaving_since(&target->memory.leaving, old->id, now) > limit;
+	old->undrained = !draining_has(&target->memory.draining, old->id);
+	old->overdue = now - draining_since(&target->memory.draining, old->id, now) > limit;
 	observed_instance_add_old(&target->result.observed, old);
 }
 
@@ -140,17 +140,17 @@ static struct observed_container *find_old_by_id(const struct observed_instance 
 }
 
 /* Forgets draining containers that have ended. */
-static void remember_leaving(struct job_target *target)
+static void remember_draining(struct job_target *target)
 {
-	struct leaving now = {0};
+	struct draining now = {0};
 
-	for (size_t i = 0; i < target->memory.leaving.n; i++)
-		if (find_old_by_id(&target->result.observed, target->memory.leaving.v[i].id))
-			leaving_add(&now, target->memory.leaving.v[i].id,
-				    target->memory.leaving.v[i].since_ms,
-				    target->memory.leaving.v[i].started_at);
-	leaving_clear(&target->memory.leaving);
-	target->memory.leaving = now;
+	for (size_t i = 0; i < target->memory.draining.n; i++)
+		if (find_old_by_id(&target->result.observed, target->memory.draining.v[i].id))
+			draining_add(&now, target->memory.draining.v[i].id,
+				     target->memory.draining.v[i].since_ms,
+				     target->memory.draining.v[i].started_at);
+	draining_clear(&target->memory.draining);
+	target->memory.draining = now;
 }
 
 /* From inspecting: the steps, one request each. */
@@ -160,7 +160,7 @@ enum {
 	INSPECT_NEXT,
 	INSPECT_ADOPTED,
 	INSPECT_IMAGE,
-	INSPECT_LEAVING, /* from here on a step for each container that drained at the last look */
+	INSPECT_DRAINING, /* from here on a step for each container that drained at the last look */
 };
 
 bool job_is_ours(const struct job_target *target, const struct observed_container *container)
@@ -179,10 +179,10 @@ static bool is_seen(const struct observed_instance *observed, const char *id)
 }
 
 /* Checks whether a draining container was started again, which only inspecting tells. Takes it over. */
-static void take_leaving(struct job_target *target, struct observed_container *container)
+static void take_draining(struct job_target *target, struct observed_container *container)
 {
 	struct observed_container *old = find_old_by_id(&target->result.observed, container->id);
-	bool returned = leaving_returned(&target->memory.leaving, container->id, container->started_at);
+	bool returned = draining_returned(&target->memory.draining, container->id, container->started_at);
 
 	if (old) {
 		old->returned = returned;
@@ -254,8 +254,8 @@ static void take(struct job *job, struct job_target *target, struct observed_con
 		observed->next = container;
 	else if (job->step == INSPECT_ADOPTED)
 		take_adopted(job, target, container);
-	else if (job->step >= INSPECT_LEAVING && is_old_of(target, container))
-		take_leaving(target, container);
+	else if (job->step >= INSPECT_DRAINING && is_old_of(target, container))
+		take_draining(target, container);
 	else
 		observed_container_free(container);
 }
@@ -326,9 +326,9 @@ static const char *adopted_elsewhere(const struct job_target *target)
 
 /* The ID of a draining container to inspect, if it runs, to see since when; or if it is in no list (`state`
  * has handed it over, and the spec may have lost its `state` since). NULL: it need not be inspected. */
-static const char *still_leaving(const struct job_target *target, size_t i)
+static const char *still_draining(const struct job_target *target, size_t i)
 {
-	const char *id = target->memory.leaving.v[i].id;
+	const char *id = target->memory.draining.v[i].id;
 	const struct observed_container *old = find_old_by_id(&target->result.observed, id);
 	bool ask = old ? old->status == CONTAINER_RUNNING : !is_seen(&target->result.observed, id);
 
@@ -381,7 +381,7 @@ static const char *subject(const struct job *job, const struct job_target *targe
 	case INSPECT_IMAGE:
 		return image_to_compare(target);
 	default:
-		return still_leaving(target, job->step - INSPECT_LEAVING);
+		return still_draining(target, job->step - INSPECT_DRAINING);
 	}
 }
 
@@ -391,7 +391,7 @@ enum step job_inspect(struct job *job, struct job_target *target)
 		observed_instance_clear(&target->result.observed);
 		inspect_from_list(job, target);
 	}
-	for (; job->step < INSPECT_LEAVING + (int)target->memory.leaving.n; job->step++) {
+	for (; job->step < INSPECT_DRAINING + (int)target->memory.draining.n; job->step++) {
 		const char *what = subject(job, target);
 
 		if (!what)
@@ -402,6 +402,6 @@ enum step job_inspect(struct job *job, struct job_target *target)
 			docker_inspect(job->docker, what, on_inspect, job);
 		return STEP_WAIT;
 	}
-	remember_leaving(target);
+	remember_draining(target);
 	return STEP_NEXT;
 }

@@ -67,11 +67,11 @@ struct job {
 	char *exec_id; /* the prepared command */
 
 	/* apply: the container that is told to drain */
-	char *leaver_id;                   /* NULL: there is none, or it has ended */
-	char *leaver_started_at;           /* NULL: not known */
-	char *leaver_made_as;              /* the name that it was made with; NULL: not known */
-	char leaver_token[TOKEN_HEX_SIZE]; /* token of its stats socket; "": not known */
-	bool leaver_listened;              /* its stats socket was open before it was told to drain */
+	char *drainer_id;                   /* NULL: there is none, or it has ended */
+	char *drainer_started_at;           /* NULL: not known */
+	char *drainer_made_as;              /* the name that it was made with; NULL: not known */
+	char drainer_token[TOKEN_HEX_SIZE]; /* token of its stats socket; "": not known */
+	bool drainer_listened;              /* its stats socket was open before it was told to drain */
 	int64_t asking_since_ms; /* since when it is asked whether it has heard; 0: it is not asked */
 	int64_t told_ms;         /* when it was last told to drain */
 	int64_t asked_ms;        /* time that this run has spent on asking draining containers */
@@ -217,14 +217,15 @@ enum step job_look_for_plan(struct job *job, struct job_target *target);
 /* The file at the config's path is ours, whatever its text: memory, order or a container's label says so. */
 bool job_knows_file(const struct job *job, const struct job_target *target);
 
-/* job_drain.c: steps of ACTION_DRAIN. job_try_leaver_socket and job_hear_leaver are left out if the draining
- * container cannot be asked. */
-job_step_fn job_look_at_leaver, job_try_leaver_socket, job_drain, job_hear_leaver;
+/* job_drain.c: steps of ACTION_DRAIN. job_try_drainer_socket and job_hear_drainer are left out if the
+ * draining container cannot be asked. */
+job_step_fn job_look_at_drainer, job_try_drainer_socket, job_drain, job_hear_drainer;
 /* Notes the container that is to be told to drain; NULL: there is none. */
-void job_note_leaver(struct job *job, const struct observed_container *container);
-bool job_leaver_can_be_asked(const struct job *job);
+void job_note_drainer(struct job *job, const struct observed_container *container);
+bool job_drainer_can_be_asked(const struct job *job);
 
-/* job_handover.c: removes a successor that has failed, or tells it to drain; then job_hear_leaver follows. */
+/* job_handover.c: removes a successor that has failed, or tells it to drain; then job_hear_drainer follows.
+ */
 job_step_fn job_undo_handover;
 
 /* job_helper.c: steps of ACTION_CHECK_CONFIG and ACTION_WRITE_CONFIG. */

@@ -178,9 +178,9 @@ static void on_entry(void *arg, struct json_object *entry)
 static size_t *group_of(struct job *job, const struct observed_container *container, bool stray)
 {
 	struct job_list *list = job->list;
-	const struct leaving *draining = job->options.draining;
+	const struct draining *draining = job->options.draining;
 	bool drains =
-		draining && container->status == CONTAINER_RUNNING && leaving_has(draining, container->id);
+		draining && container->status == CONTAINER_RUNNING && draining_has(draining, container->id);
 	const char *spec = container->spec && words_have(list->specs, container->spec) ? container->spec : "";
 
 	/* "/" is the group of draining containers: no balancer has this ID, and no spec this name. */
@@ -235,7 +235,7 @@ static void add_found(struct job *job, const struct observed_container *containe
 	found->order.drain_ms = job_found_drain_ms(job, found);
 	memory_init(&found->memory);
 	if (job->options.draining)
-		leaving_copy_of(&found->memory.leaving, job->options.draining, container->id);
+		draining_copy_of(&found->memory.draining, job->options.draining, container->id);
 	job->found++;
 	++*alike;
 }

@@ -25,7 +25,7 @@ void memory_copy(struct memory *to, const struct memory *from)
 	refused_copy(&to->refused, &from->refused);
 	silence_copy(&to->silence, &from->silence);
 	replaced_copy(&to->replaced, &from->replaced);
-	leaving_copy(&to->leaving, &from->leaving);
+	draining_copy(&to->draining, &from->draining);
 }
 
 void memory_clear(struct memory *memory)
@@ -38,7 +38,7 @@ void memory_clear(struct memory *memory)
 	refused_clear(&memory->refused);
 	silence_clear(&memory->silence);
 	replaced_clear(&memory->replaced);
-	leaving_clear(&memory->leaving);
+	draining_clear(&memory->draining);
 	memory_init(memory);
 }
 

@@ -13,7 +13,7 @@
 
 #include "common/err.h"
 #include "daemon/core/hash.h"
-#include "daemon/core/memory/leaving.h"
+#include "daemon/core/memory/draining.h"
 #include "daemon/core/memory/refused.h"
 #include "daemon/core/memory/replaced.h"
 #include "daemon/core/memory/silence.h"
@@ -36,7 +36,7 @@ struct memory {
 	struct refused refused;   /* the version that HAProxy has refused */
 	struct silence silence;   /* since when its stats socket is silent */
 	struct replaced replaced; /* the container that was made last */
-	struct leaving leaving;   /* draining containers */
+	struct draining draining; /* draining containers */
 };
 
 void memory_init(struct memory *memory); /* empty */
