@@ -232,10 +232,10 @@ class Daemon:
             found = self.instances(spec)
             return found if len(found) == count and all(i["converged"] for i in found) else None
 
-        return self.wait(f"{count} converged", converged, timeout or patience(15)) if count else self.wait_empty(spec)
+        return self.wait(f"{count} converged", converged, timeout or patience(40)) if count else self.wait_empty(spec)
 
     def wait_empty(self, spec=None, timeout=None):
-        self.wait("no instances", lambda: not self.instances(spec), timeout or patience(15))
+        self.wait("no instances", lambda: not self.instances(spec), timeout or patience(40))
         return []
 
     def wait_phase(self, part, phase, timeout=None):
@@ -243,7 +243,7 @@ class Daemon:
             found = self.instance(part)
             return found if found and found["phase"] == phase else None
 
-        return self.wait(f"{part} to be {phase}", reached, timeout or patience(20))
+        return self.wait(f"{part} to be {phase}", reached, timeout or patience(40))
 
     def wait_error(self, part, pattern, timeout=None):
         """Until lastError of the instance matches; returns its message."""
@@ -253,7 +253,7 @@ class Daemon:
             error = found and found["lastError"]
             return error["message"] if error and re.search(pattern, error["message"]) else None
 
-        return self.wait(f"{part} to say /{pattern}/", told, timeout or patience(20))
+        return self.wait(f"{part} to say /{pattern}/", told, timeout or patience(40))
 
     def wait_invalid(self, name, timeout=None):
         """Until the spec is known to be invalid; returns its errors."""
@@ -262,7 +262,7 @@ class Daemon:
             found = self.spec(name)
             return found["errors"] if found and not found["valid"] else None
 
-        return self.wait(f"{name} to be invalid", invalid, timeout or patience(10))
+        return self.wait(f"{name} to be invalid", invalid, timeout or patience(30))
 
     # The client.
 

@@ -41,7 +41,7 @@ def replaced(host, former, name=NAME):
     return bool(container) and container["Id"] != former
 
 
-def serves(where, timeout=5):
+def serves(where, timeout=20):
     """Waits for an answer through the balancer."""
     return wait_for(f"{where} to serve", lambda: ask(where, timeout=1), patience(timeout))
 

@@ -89,7 +89,7 @@ class Sshd:
         self.process = Process(
             f"sshd on {host.name}:{port}", [*host.within, "/usr/sbin/sshd", "-D", "-e", "-f", config], log
         )
-        self.process.wait_for("listening", lambda: "Server listening" in self.process.log(), patience(5))
+        self.process.wait_for("listening", lambda: "Server listening" in self.process.log(), patience(20))
 
     def fingerprint(self):
         return run("ssh-keygen", "-lf", f"{self.key}.pub").split()[1]
@@ -134,7 +134,7 @@ class Host:
             ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", HOLDER, "-", self.directory],
             self.directory / "holder.log",
         )
-        self.holder.wait_for("its mounts", lambda: "ready" in self.holder.log(), patience(5))
+        self.holder.wait_for("its mounts", lambda: "ready" in self.holder.log(), patience(20))
         # nsenter, not ip netns exec, which would hide the control groups from the engine.
         self.within = ["nsenter", f"--target={self.holder.pid}", "--net", "--mount"]
         run("ip", "link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.holder.pid)
