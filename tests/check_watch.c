@@ -1084,6 +1084,7 @@ static void check_emptied_on(const struct file_system *file_system)
 		assert_scan_fails("/.empty");
 		put(".empty", "");
 	}
+	watch_listing_clear(&listing);
 	ck_assert_msg(watch_scan() == 0, "%s: %s", lies_on->what, err.message);
 	ck_assert_uint_eq(listing.n, 0);
 	lies_on = NULL;
