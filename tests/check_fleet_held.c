@@ -219,6 +219,60 @@ START_TEST(whose_spec_is_gone_beside_an_invalid_one_is_said_to_be_kept)
 }
 END_TEST
 
+static void write_beside(const char *bind)
+{
+	lab_write("beside",
+		  "image: " LAB_OLD "\nname: beside\nservers: [\"192.0.2.1:6443\"]\n"
+		  "bindAddress: \"%s\"\nhostConfigPath: /etc/haproxy-beside/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h1}}}]\n",
+		  bind);
+}
+
+static void write_renamed(const char *spec, const char *bind)
+{
+	lab_write(spec,
+		  "image: " LAB_OLD "\nname: other\nservers: [\"192.0.2.1:6443\"]\n"
+		  "bindAddress: \"%s\"\nhostConfigPath: /etc/haproxy-other/haproxy.cfg\n"
+		  "ssh: {password: secret}\napiLoadBalancers: [{host: {ssh: {address: h1}}}]\n",
+		  bind);
+}
+
+/* A new daemon without a store, whose spec has got another name for the balancer, or one that has its
+ * address, and is paused before it has begun: nobody serves in the place of the orphan yet. */
+static const struct {
+	const char *spec, *bind;
+} heirs[] = {{"prod", "192.0.2.9:7443"}, {"next", "192.0.2.9:7443"}, {"prod", "192.0.2.9:7445"}};
+
+START_TEST(an_orphan_stays_until_the_held_one_in_its_place_has_come)
+{
+	char *db = xasprintf("%s/apilbd.db", lab.settings.state_dir), *path;
+
+	lab_stop();
+	ck_assert_int_eq(unlink(db), 0);
+	free(db);
+	lab_remove("prod");
+	lab_write(heirs[_i].spec, "servers: [\n");
+	write_beside("192.0.2.9:7444");
+	lab_start();
+	lab_pass(100000);
+	path = xasprintf("/v1/pause?spec=%s", heirs[_i].spec);
+	ck_assert_int_eq(lab_post(path, NULL), 202);
+	free(path);
+	write_renamed(heirs[_i].spec, heirs[_i].bind);
+	lab_pass(200000);
+	ck_assert_str_eq(lab_phase(1, "other"), "paused");
+	ck_assert_ptr_null(lab_container(1, "other"));
+	ck_assert_msg(lab_container(1, "lb") && lab_container(1, "lb")->status == FAKE_RUNNING, "%s",
+		      lab_told());
+	ck_assert_uint_eq(lab_events("stays", "lb"), 1);
+	path = xasprintf("/v1/resume?spec=%s", heirs[_i].spec);
+	ck_assert_int_eq(lab_post(path, NULL), 202);
+	free(path);
+	LAB_UNTIL(lab_container(1, "other") && !lab_container(1, "lb"));
+	ck_assert_uint_eq(fake_engine_outages(lab_engine(1)), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fleet_held");
@@ -230,6 +284,7 @@ int main(void)
 	tcase_add_test(tcase, who_is_held_on_a_host_that_is_away_is_said_to_be);
 	tcase_add_test(tcase, an_orphan_that_stays_and_cannot_be_seen_is_said_to);
 	tcase_add_loop_test(tcase, whose_spec_is_gone_beside_an_invalid_one_is_said_to_be_kept, 0, 2);
+	tcase_add_loop_test(tcase, an_orphan_stays_until_the_held_one_in_its_place_has_come, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }

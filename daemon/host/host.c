@@ -472,18 +472,31 @@ static bool give_order(struct host *host, struct instance *instance, const struc
 	return true;
 }
 
+/* Fills in the versions of new balancers that are held, and that the run leaves alone. */
+static size_t find_to_come(const struct host *host, struct wanted **to_come)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < host->instances_n && !host->observing; i++)
+		if (instance_is_left_alone(host->instances[i]) && instance_revision(host->instances[i])->next)
+			to_come[n++] = instance_revision(host->instances[i])->next;
+	return n;
+}
+
 static void start_job(struct host *host)
 {
 	const struct host_context *context = host->context;
 	struct job_target *targets = xcalloc(host->instances_n, sizeof(*targets));
+	struct wanted **to_come = xcalloc(host->instances_n + 1, sizeof(struct wanted *));
 	const struct removal *removal = NULL;
 	size_t n = 0;
-	const struct job_options options = {
+	struct job_options options = {
 		.base = context->base,
 		.owner = context->owner,
 		.engine = host->settings.engine,
 		.as_root = is_root(host),
 		.draining = &host->draining,
+		.to_come = to_come,
 		.silent_after_ms = context->silent_after_ms,
 		/* Plans go before the run that is due, since they show what that run will do; but not twice
 		 * in a row. */
@@ -504,7 +517,9 @@ static void start_job(struct host *host)
 	host->removal_held = false;
 	for (size_t i = 0; i < host->instances_n; i++)
 		n += give_order(host, host->instances[i], &removal, &targets[n]);
+	options.to_come_n = find_to_come(host, to_come);
 	host->job = job_start(&options, targets, n);
+	free(to_come);
 }
 
 static void on_ssh_ready(void *arg)

@@ -525,6 +525,9 @@ struct job *job_start(const struct job_options *options, struct job_target *targ
 	job->options = *options;
 	job->targets = targets;
 	job->n = n;
+	job->to_come = xcalloc(options->to_come_n + 1, sizeof(*job->to_come));
+	for (size_t i = 0; i < options->to_come_n; i++)
+		job->to_come[i] = wanted_ref(options->to_come[i]);
 	job->timer = evtimer_new(options->base, on_timer, job);
 	job_sleep(job, 0);
 	return job;
@@ -570,6 +573,9 @@ void job_free(struct job *job)
 	for (size_t i = 0; i < job->n; i++)
 		job_target_clear(&job->targets[i]);
 	free(job->targets);
+	for (size_t i = 0; i < job->options.to_come_n; i++)
+		wanted_unref(job->to_come[i]);
+	free(job->to_come);
 	free(job);
 }
 

@@ -85,6 +85,10 @@ struct job_options {
 	bool as_root;
 	/* Containers that earlier runs have found, and that drain. Outlives the job. */
 	const struct draining *draining;
+	/* Versions of new balancers that the run leaves alone, since they are held: found containers may
+	 * serve in their place until they come. The job takes references. */
+	struct wanted *const *to_come;
+	size_t to_come_n;
 	int64_t silent_after_ms; /* a HAProxy that has not answered for so long gets a successor */
 	/* Opens a stream to a Unix socket of the host; stream_open_cancel cancels it. */
 	struct stream_opening *(*open)(void *arg, const char *path, int64_t timeout_ms, stream_open_cb *cb,

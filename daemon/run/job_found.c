@@ -108,44 +108,58 @@ bool job_is_as_wanted(const struct job_target *target)
 	       target->result.observed.current;
 }
 
-static bool takes_any(const struct wanted *wanted, const struct spec_bind *addresses, size_t n)
+/* Addresses of a found container. */
+struct addresses {
+	struct spec_bind *v;
+	size_t n;
+};
+
+static bool takes_any(const struct wanted *wanted, const struct addresses *addresses)
 {
-	for (size_t i = 0; wanted && i < n; i++)
-		if (binds_meet(wanted->instance.binds, wanted->instance.binds_n, &addresses[i]))
+	for (size_t i = 0; wanted && i < addresses->n; i++)
+		if (binds_meet(wanted->instance.binds, wanted->instance.binds_n, &addresses->v[i]))
 			return true;
 	return false;
 }
 
-/* The wanted balancers of the host, for core/found. The caller frees. */
+static struct found_peer peer_of(const struct wanted *wanted, const struct addresses *addresses)
+{
+	return (struct found_peer){
+		.id = wanted->instance.id,
+		.spec = wanted->spec,
+		.binds = wanted->description.binds,
+		.drain_ms = wanted->instance.timeouts.drain_ms,
+		.takes_address = takes_any(wanted, addresses),
+	};
+}
+
+/* The wanted balancers of the host, and those that are to come, for core/found. The caller frees. */
 static struct found_peer *peers_on_host(const struct job *job, const struct job_target *found, size_t *n)
 {
-	struct found_peer *peers = xcalloc(job->n, sizeof(*peers));
+	struct found_peer *peers = xcalloc(job->n + job->options.to_come_n, sizeof(*peers));
 	const struct observed_container *container = container_of(found);
 	const char *label = container && container->binds ? container->binds : "";
-	size_t addresses_n;
-	struct spec_bind *addresses = binds_parse(label, &addresses_n);
+	struct addresses addresses;
 
+	addresses.v = binds_parse(label, &addresses.n);
 	*n = 0;
 	for (size_t i = 0; i < job->n; i++) {
 		const struct job_target *target = &job->targets[i];
 		const struct observed_instance *observed = &target->result.observed;
-		const struct wanted *wanted = target->order.wanted;
+		struct found_peer *peer = &peers[*n];
 
-		if (!wanted)
+		if (!target->order.wanted)
 			continue;
-		peers[(*n)++] = (struct found_peer){
-			.id = wanted->instance.id,
-			.spec = wanted->spec,
-			.binds = wanted->description.binds,
-			.as_wanted = job_is_as_wanted(target),
-			.unchecked = observed_is_unchecked(observed),
-			.servers_up = observed_servers_in(observed, SERVER_UP),
-			.drain_ms = wanted->instance.timeouts.drain_ms,
-			.takes_address = takes_any(wanted, addresses, addresses_n) ||
-					 takes_any(target->order.next, addresses, addresses_n),
-		};
+		*peer = peer_of(target->order.wanted, &addresses);
+		peer->takes_address |= takes_any(target->order.next, &addresses);
+		peer->as_wanted = job_is_as_wanted(target);
+		peer->unchecked = observed_is_unchecked(observed);
+		peer->servers_up = observed_servers_in(observed, SERVER_UP);
+		++*n;
 	}
-	binds_free(addresses, addresses_n);
+	for (size_t i = 0; i < job->options.to_come_n; i++)
+		peers[(*n)++] = peer_of(job->to_come[i], &addresses);
+	binds_free(addresses.v, addresses.n);
 	return peers;
 }
 

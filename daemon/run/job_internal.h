@@ -26,6 +26,7 @@ struct job {
 	struct job_options options;
 	struct job_target *targets;
 	size_t n;
+	struct wanted **to_come; /* see struct job_options */
 
 	/* At most one of these is under way at a time. */
 	struct stream_opening *opening;
