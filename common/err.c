@@ -19,6 +19,7 @@ static void mark_cut(char *text, size_t size, int wanted_len)
 int err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
 {
 	err->kind = kind;
+	err->nobody_listens = false;
 	mark_cut(err->message, sizeof(err->message), vsnprintf(err->message, sizeof(err->message), fmt, ap));
 	return -1;
 }

@@ -11,6 +11,7 @@
 #define APILB_ERR_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum err_kind {
 	ERR_NONE = 0,
@@ -29,6 +30,9 @@ enum err_kind {
 struct err {
 	enum err_kind kind;
 	char message[ERR_MESSAGE_BYTES];
+	/* Of opening a stream to a Unix socket: it is missing, or nobody listens there. False: not certain.
+	 */
+	bool nobody_listens;
 };
 
 /* Always returns -1, for `return err_set(err, ...)`. */

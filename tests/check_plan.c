@@ -152,7 +152,8 @@ static enum stats_status stats_of(const char *text)
 	static const char *const names[] = {
 		[STATS_UNKNOWN] = "unknown",     [STATS_ANSWERED] = "answered",
 		[STATS_EARLY] = "early",         [STATS_DIR_MISSING] = "directory missing",
-		[STATS_NO_SOCKET] = "no socket", [STATS_FAILED] = "failed",
+		[STATS_NO_SOCKET] = "no socket", [STATS_CLOSED] = "closed",
+		[STATS_FAILED] = "failed",
 	};
 
 	for (size_t i = 0; text && i < sizeof(names) / sizeof(names[0]); i++)

@@ -352,6 +352,34 @@ START_TEST(a_former_one_that_was_not_asked_waits_for_what_takes_its_place)
 }
 END_TEST
 
+/* The same for a HAProxy that does not say, although it may serve: only a closed socket tells that it drains.
+ */
+START_TEST(a_former_one_that_does_not_say_waits_for_what_takes_its_place)
+{
+	static const enum fake_mouth mouths[] = {MOUTH_FORBIDS, MOUTH_SILENT, MOUTH_REFUSES};
+	struct fake_container *orphan;
+	struct place place;
+
+	place_open(&place);
+	place_run(&place);
+	place.machine.lasting = true;
+	place_balancer(&place)->cut_off = true;
+	orphan = add_orphan(&place, "former", "prod");
+	has_the_name_of_a_former_one(&place, orphan);
+	fake_engine_gag(place.engine, fake_token(orphan), mouths[_i]);
+	for (int i = 0; i < 2; i++) {
+		place_run(&place);
+		ck_assert_msg(orphan->leaves == (mouths[_i] == MOUTH_REFUSES), "%s%s", place.told,
+			      place.machine.history);
+	}
+	place_balancer(&place)->cut_off = false;
+	fake_engine_gag(place.engine, fake_token(orphan), MOUTH_SPEAKS);
+	place_run(&place);
+	ck_assert(orphan->leaves);
+	place_close(&place);
+}
+END_TEST
+
 /* HAProxy ends by itself then; this is one that does not. */
 START_TEST(an_orphan_that_does_not_end_is_stopped_in_the_end)
 {
@@ -554,6 +582,7 @@ int main(void)
 	tcase_add_test(tcase, orphans_that_wait_are_in_nobodys_way);
 	tcase_add_loop_test(tcase, an_orphan_whose_place_is_taken_drains, 0, N(guises));
 	tcase_add_test(tcase, a_former_one_that_was_not_asked_waits_for_what_takes_its_place);
+	tcase_add_loop_test(tcase, a_former_one_that_does_not_say_waits_for_what_takes_its_place, 0, 3);
 	tcase_add_test(tcase, an_orphan_that_does_not_end_is_stopped_in_the_end);
 	tcase_add_test(tcase, an_orphan_that_is_started_again_is_stopped);
 	tcase_add_test(tcase, an_orphan_with_nothing_in_its_place_is_stopped);

@@ -130,7 +130,7 @@ static enum fake_mouth mouth_of(const struct fake_engine *engine, const char *to
 
 bool fake_engine_listens(const struct fake_engine *engine, const char *token)
 {
-	return mouth_of(engine, token) != MOUTH_REFUSES;
+	return mouth_of(engine, token) < MOUTH_REFUSES;
 }
 
 /* Stats sockets: one listener for all of them. Who is asked is known from what was opened, in that order. */
@@ -255,7 +255,7 @@ static bool takes_connection(const struct fake_engine *engine, const char *token
 {
 	struct fake_container *container = by_token(engine, token);
 
-	if (!container || mouth_of(engine, token) == MOUTH_REFUSES)
+	if (!container || mouth_of(engine, token) >= MOUTH_REFUSES)
 		return false;
 	return container->late == 0 || container->late-- == 0;
 }
@@ -270,6 +270,7 @@ struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t tim
 	bool listens = !is_engine && takes_connection(engine, token);
 	const char *name = is_engine ? "engine" : listens ? "stats" : "nobody";
 	const struct sockaddr_un address = address_of(engine, name);
+	bool forbidden = !is_engine && !listens && mouth_of(engine, token) == MOUTH_FORBIDS;
 	size_t i = 0;
 
 	while (engine->asked[i])
@@ -277,6 +278,10 @@ struct stream_opening *fake_engine_open(void *arg, const char *path, int64_t tim
 	if (strcmp(name, "stats") == 0)
 		engine->asked[i] = xstrdup(token);
 	free(token);
+	/* Nothing is forbidden to root: this fails as surely, and for another reason than that nobody
+	 * listens. */
+	if (forbidden)
+		return stream_open_unix(engine->base, "/dev/null/forbidden", timeout_ms, cb, cb_arg);
 	return stream_open_unix(engine->base, address.sun_path, timeout_ms, cb, cb_arg);
 }
 

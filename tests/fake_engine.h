@@ -41,6 +41,7 @@ enum fake_mouth {
 	MOUTH_HALF,
 	MOUTH_GARBAGE,
 	MOUTH_REFUSES,
+	MOUTH_FORBIDS, /* whoever asks may not open the socket */
 	MOUTHS
 };
 /* That one's whose socket has this token; NULL: everybody's. */

@@ -51,9 +51,11 @@ static void leaver_done(struct job *job)
 	job_run(job);
 }
 
-static void leaver_silent(struct job *job)
+/* Only a closed socket says that HAProxy drains. One that may not be opened, or that is slow, says nothing.
+ */
+static void leaver_silent(struct job *job, const struct err *err)
 {
-	job_current(job)->result.observed.stats = STATS_FAILED;
+	job_current(job)->result.observed.stats = err->nobody_listens ? STATS_CLOSED : STATS_FAILED;
 	job->waited_for_leavers_ms += clock_ms() - job->asked.ms;
 	leaver_done(job);
 }
@@ -65,7 +67,7 @@ static void on_leaver(void *arg, const char *text, size_t len, const struct err 
 	(void)len;
 	job->query = NULL;
 	if (err) {
-		leaver_silent(job);
+		leaver_silent(job, err);
 		return;
 	}
 	observed_stats_parse(&job_current(job)->result.observed, text);
@@ -78,7 +80,7 @@ static void on_leaver_open(void *arg, struct bufferevent *stream, const struct e
 
 	job->opening = NULL;
 	if (err)
-		leaver_silent(job);
+		leaver_silent(job, err);
 	else
 		job->query = haproxy_query(stream, "show info;show stat", LEAVER_TIMEOUT_MS, on_leaver, job);
 }
@@ -170,7 +172,7 @@ static bool drains(const struct job_target *target, const struct observed_contai
 	const struct observed_instance *observed = &target->result.observed;
 
 	return observed->stopping || is_known_to_drain(target, container) ||
-	       (observed->old_n > 0 && observed_is_silent(observed));
+	       (observed->old_n > 0 && observed->stats == STATS_CLOSED);
 }
 
 static struct found found_of(const struct job_target *target)

@@ -123,6 +123,7 @@ enum stats_status {
 	STATS_EARLY,       /* no answer, but HAProxy may just have started (silence.h) */
 	STATS_DIR_MISSING, /* the host has no directory for the socket */
 	STATS_NO_SOCKET,   /* the directory is there, the socket is missing */
+	STATS_CLOSED,      /* of a container that is to go: nobody listens at its socket */
 	STATS_FAILED,      /* the socket is there, but does not answer: stats_error says why */
 };
 

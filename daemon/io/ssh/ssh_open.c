@@ -215,6 +215,8 @@ static void tell_found(struct ssh_opening *o, enum ssh_found found)
 
 	err_set(&o->err, founds[found].kind, "%s: %s (user %s)", o->name, founds[found].text,
 		o->ssh->settings.user);
+	/* Where the engine's socket can be reached, forwarding is not refused. */
+	o->err.nobody_listens = found == FOUND_MISSING || found == FOUND_USABLE;
 }
 
 /* The vague error set here stays if the look takes too long. */

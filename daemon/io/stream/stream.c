@@ -151,6 +151,7 @@ static void note_failure(struct opening *o, const struct evutil_addrinfo *addres
 
 	if (!address || (address == o->addresses && !address->ai_next)) {
 		err_set(&o->failure, ERR_UNREACHABLE, "%s", reason);
+		o->failure.nobody_listens = !address && (error == ECONNREFUSED || error == ENOENT);
 		return;
 	}
 	getnameinfo(address->ai_addr, address->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
