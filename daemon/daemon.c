@@ -23,7 +23,7 @@
 #include "daemon/io/background.h"
 #include "daemon/io/clock.h"
 #include "daemon/io/ssh/ssh_secret.h"
-#include "daemon/reload.h"
+#include "daemon/settings/reload.h"
 #include "daemon/rollout/rollouts.h"
 #include "daemon/settings/settings.h"
 #include "daemon/specs/specs.h"

@@ -6,7 +6,7 @@
 
 #include "common/mem.h"
 #include "daemon/io/clock.h"
-#include "daemon/reload.h"
+#include "daemon/settings/reload.h"
 #include "daemon/settings/settings.h"
 #include "tests/suite.h"
 #include "tests/temp.h"

@@ -187,7 +187,7 @@ static void on_hangs(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	/* Before the first fleet_load() nobody waits, and nothing may be applied. */
-	if (!fleet->asked) {
+	if (!fleet->load_begun) {
 		wait_patiently(fleet);
 		return;
 	}
@@ -360,14 +360,14 @@ static void go_on(struct fleet *fleet)
 
 void fleet_load(struct fleet *fleet)
 {
-	fleet->asked = true;
+	fleet->load_begun = true;
 	fleet->due = true;
 	go_on(fleet);
 }
 
 bool fleet_wait(struct fleet *fleet, struct fleet_waiter *waiter)
 {
-	if (fleet->hangs || !fleet->asked)
+	if (fleet->hangs || !fleet->load_begun)
 		return false;
 	waiter->queue = &fleet->waiters;
 	TAILQ_INSERT_TAIL(waiter->queue, waiter, entry);
@@ -386,7 +386,7 @@ static void on_changed(void *arg)
 {
 	struct fleet *fleet = arg;
 
-	if (fleet->asked)
+	if (fleet->load_begun)
 		fleet_load(fleet);
 }
 

@@ -60,7 +60,7 @@ struct fleet {
 	struct spec_update *update;
 	struct event *take_in;    /* takes in the next slice of the update */
 	struct event *tell;       /* tells the next slice of errors */
-	bool asked;               /* fleet_load() has been called */
+	bool load_begun;          /* fleet_load() has been called */
 	bool due;                 /* a look is due; one that is under way has begun too early */
 	unsigned looks_dropped;   /* looks in a row that were dropped */
 	struct event *patience;   /* on_hangs(), unless the thread gets on */

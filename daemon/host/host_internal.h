@@ -1,7 +1,8 @@
 /*
  * Shared by the files of this folder; nobody else includes it. host.c has a
- * host's runs: timer, connection, job. host_instances.c has its balancers: what
- * is wanted of them, and what runs have found.
+ * host's runs: timer, connection, job. host_orders.c has what a run is told of
+ * the balancers. host_instances.c has the balancers: what is wanted of them, and
+ * what runs have found.
  */
 #ifndef APILB_HOST_INTERNAL_H
 #define APILB_HOST_INTERNAL_H
@@ -60,6 +61,14 @@ struct host {
 /* host.c */
 uint32_t host_random_u32(void);
 int64_t host_retry_first_ms(const struct host *host);
+
+/* host_orders.c */
+
+/* Fills in an order for each balancer that the next run does not leave alone. Returns their number. */
+size_t host_give_orders(struct host *host, struct job_target *targets);
+/* Fills in the versions of new balancers that are held, and that the next run leaves alone. They stay the
+ * instances'. Returns their number. */
+size_t host_find_to_come(const struct host *host, struct wanted **to_come);
 
 /* host_instances.c */
 

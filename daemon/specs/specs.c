@@ -345,17 +345,9 @@ static bool drop_absent(struct specs *specs, char ***gone)
 	return true;
 }
 
-static const struct spec_file *first_without_version(const struct specs *specs)
-{
-	for (size_t i = 0; i < specs->n; i++)
-		if (!specs->files[i]->spec)
-			return specs->files[i];
-	return NULL;
-}
-
 static void tell_gone(const struct specs *specs, const char *name)
 {
-	const struct spec_file *unknown = first_without_version(specs);
+	const struct spec_file *unknown = specs_without_version(specs);
 
 	if (unknown)
 		events_add(
@@ -522,66 +514,6 @@ bool specs_update_end(struct spec_update *update)
 	specs->told_n = 0;
 	specs_update_cancel(update);
 	return changed;
-}
-
-bool specs_may_remove(const struct specs *specs, const char *name)
-{
-	const struct spec_file *file = name ? find(specs, name) : NULL;
-
-	if (!specs->looked)
-		return false;
-	if (name && !file)
-		return !first_without_version(specs);
-	return !file || file->spec;
-}
-
-/* "/etc/apilb.d/a.yaml and 2 more files"; NULL: each file has a version in force. The caller frees. */
-static char *files_without_version(const struct specs *specs)
-{
-	const struct spec_file *first = first_without_version(specs);
-	size_t n = 0;
-
-	for (size_t i = 0; i < specs->n; i++)
-		n += !specs->files[i]->spec;
-	if (n <= 1)
-		return first ? xstrdup(first->path) : NULL;
-	return xasprintf("%s and %zu more file%s", first->path, n - 1, n == 2 ? "" : "s");
-}
-
-char *specs_why_kept(const struct specs *specs, const char *name)
-{
-	const struct spec_file *file = find(specs, name);
-	char *files, *why;
-
-	if (specs_may_remove(specs, name))
-		return NULL;
-	if (!specs->looked)
-		return xstrdup("kept: the spec directory has not been read yet");
-	if (file)
-		return xasprintf(
-			"kept: no version of %s was ever valid, so nobody knows whether this balancer "
-			"is wanted: correct or remove that file",
-			file->path);
-	files = files_without_version(specs);
-	why = xasprintf("kept: the file of its spec is gone, but no version of %s was ever valid, and this "
-			"balancer may be meant there: correct or remove what is invalid",
-			files);
-	free(files);
-	return why;
-}
-
-char *specs_kept_warning(const struct specs *specs)
-{
-	char *files = files_without_version(specs), *warning;
-
-	if (!files)
-		return NULL;
-	warning =
-		xasprintf("no version of %s was ever valid, which may be a spec under a new name: until that "
-			  "is corrected or removed, no balancer of a spec whose file is gone is removed",
-			  files);
-	free(files);
-	return warning;
 }
 
 bool specs_have_looked(const struct specs *specs)

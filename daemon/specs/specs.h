@@ -70,6 +70,8 @@ bool specs_tell(struct specs *specs);
 const struct spec_file *const *specs_files(const struct specs *specs, size_t *n);
 /* NULL if no file has given this name. */
 const struct spec_file *specs_find(const struct specs *specs, const char *name);
+/* The first file of which no version was ever in force; NULL: there is none. */
+const struct spec_file *specs_without_version(const struct specs *specs);
 
 /*
  * May containers whose label names this spec (NULL: no spec) be removed if no

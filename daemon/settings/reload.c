@@ -1,4 +1,4 @@
-#include "daemon/reload.h"
+#include "daemon/settings/reload.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -57,8 +57,7 @@ static void on_hangs(evutil_socket_t fd, short what, void *arg)
 	reload->hangs = true;
 	err_set(&err, ERR_TRANSIENT,
 		"settings file %s could not be read for %d s: does its file system hang? See its mount "
-		"(findmnt); it "
-		"is read as soon as it answers",
+		"(findmnt); it is read as soon as it answers",
 		reload->settings->config_file, RELOAD_PATIENCE_MS / 1000);
 	reload->told(reload->arg, NULL, &err);
 }
