@@ -121,11 +121,14 @@ static void hang(unsigned moment)
 		end;                                               \
 	}
 
-static int dir_fd;
+static int dir_fd, mount_id;
 static struct stat st;
 static struct statx stx;
 static char target[PATH_MAX];
-static struct file_handle handle;
+static union {
+	struct file_handle head;
+	char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+} handle = {.head.handle_bytes = MAX_HANDLE_SZ};
 
 TRY(stat, (path, &st), )
 TRY(lstat, (path, &st), )
@@ -141,7 +144,7 @@ TRY(fopen, (path, "r"), if (got) fclose(got))
 TRY(open, (path, O_RDONLY), if (got >= 0) close(got))
 TRY(openat, (dir_fd, base, O_RDONLY), if (got >= 0) close(got))
 TRY(inotify_add_watch, (-1, path, IN_CREATE), )
-TRY(name_to_handle_at, (dir_fd, base, &handle, &(int){0}, 0), )
+TRY(name_to_handle_at, (dir_fd, base, &handle.head, &mount_id, 0), )
 TRY(unlink, (path), )
 TRY(mkdir, (path, 0700), )
 

@@ -615,7 +615,7 @@ static void write_third(const char *binds)
  * would serve there meanwhile. */
 START_TEST(whose_address_another_gets_beside_its_own_drains_after_that)
 {
-	const char *listens, *drains;
+	const char *told, *listens, *drains;
 
 	lab_write_prod(1, LAB_OLD, "");
 	write_third("\"192.0.2.9:7500\"");
@@ -635,9 +635,10 @@ START_TEST(whose_address_another_gets_beside_its_own_drains_after_that)
 	}
 	ck_assert_msg(lab_events("drain", "lb-apilb-old") == 1, "%s", lab_told());
 	ck_assert_msg(lab_events("stop", "") == 0, "%s", lab_told());
-	listens = strstr(lab_told(), "HAProxy in container third-apilb-next has loaded");
-	drains = strstr(lab_told(), "drain container lb-apilb-old");
-	ck_assert_msg(listens && listens < drains, "%s", lab_told());
+	told = lab_told();
+	listens = strstr(told, "HAProxy in container third-apilb-next has loaded");
+	drains = strstr(told, "drain container lb-apilb-old");
+	ck_assert_msg(listens && listens < drains, "%s", told);
 	lab_machine(1)->lasting = false;
 }
 END_TEST
@@ -645,7 +646,7 @@ END_TEST
 /* Nor when nobody knows the former one any more. */
 START_TEST(whose_address_another_gets_drains_after_that_without_the_store)
 {
-	const char *listens, *drains;
+	const char *told, *listens, *drains;
 
 	lab_write_prod(1, LAB_OLD, "");
 	write_third("\"192.0.2.9:7500\"");
@@ -660,9 +661,10 @@ START_TEST(whose_address_another_gets_drains_after_that_without_the_store)
 	lab_pass(60000);
 	ck_assert_msg(lab_events("stop", "") == 0, "%s", lab_told());
 	ck_assert_msg(lab_events("drain", "lb-apilb-old") == 1, "%s", lab_told());
-	listens = strstr(lab_told(), "HAProxy in container third-apilb-next has loaded");
-	drains = strstr(lab_told(), "drain container lb-apilb-old");
-	ck_assert_msg(listens && listens < drains, "%s", lab_told());
+	told = lab_told();
+	listens = strstr(told, "HAProxy in container third-apilb-next has loaded");
+	drains = strstr(told, "drain container lb-apilb-old");
+	ck_assert_msg(listens && listens < drains, "%s", told);
 	lab_machine(1)->lasting = false;
 }
 END_TEST

@@ -69,7 +69,7 @@ static char *text_of(const char *hosts)
 }
 
 /* files[i] is the text of the i-th file, "a.yaml", "b.yaml" ...; NULL: it is not there. */
-static bool update_texts(const char *const *files, bool recorded)
+static bool update_texts(const char *const files[static MAX_FILES], bool recorded)
 {
 	struct spec_look *look = specs_look(specs, "/x");
 
@@ -84,7 +84,7 @@ static bool update_texts(const char *const *files, bool recorded)
 	return take_in(specs, look);
 }
 
-static bool update(const char *const *hosts)
+static bool update(const char *const hosts[static MAX_FILES])
 {
 	char *texts[MAX_FILES] = {0};
 	bool changed;
@@ -429,9 +429,9 @@ static void expect_kept(const char *name, const char *words)
 
 START_TEST(who_is_kept_is_told_for_which_file)
 {
-	static const char *const never[] = {"1", "! 2", "! 3", "! 4", NULL};
-	static const char *const mended[] = {"1", "2", "3", "! 4", NULL};
-	static const char *const well[] = {"1", "2", "! 3", NULL, NULL};
+	static const char *const never[MAX_FILES] = {"1", "! 2", "! 3", "! 4"};
+	static const char *const mended[MAX_FILES] = {"1", "2", "3", "! 4"};
+	static const char *const well[MAX_FILES] = {"1", "2", "! 3"};
 	char *warning;
 
 	update(never);

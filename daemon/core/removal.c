@@ -412,8 +412,8 @@ const char *removal_why(enum removal_verdict verdict)
 		[REMOVAL_SPEC_SILENT] = "nobody knows yet what its spec wants",
 		[REMOVAL_WANTED] = "a wanted balancer uses it",
 		[REMOVAL_CLAIMED] = "the balancer that it was made for may need it",
-		[REMOVAL_TWIN] = "a balancer of the same name at another address or engine, not seen yet, "
-				 "may be this one",
+		[REMOVAL_TWIN] = ("a balancer of the same name at another address or engine, not seen yet, "
+				  "may be this one"),
 		[REMOVAL_PEER] = "the balancer that takes its place does not serve yet",
 	};
 

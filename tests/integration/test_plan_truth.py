@@ -75,9 +75,12 @@ class Gate:
         assert status == 202, body
         asked = json.loads(body)["requestedAt"]
 
+        # What goes when another balancer is as wanted goes in a run after that one's.
+        under_way = ("reconciling", "removing")
+
         def over():
             found = self.daemon.instances()
-            return all(i["observedAt"] and i["observedAt"] >= asked and i["phase"] != "reconciling" for i in found)
+            return all(i["observedAt"] and i["observedAt"] >= asked and i["phase"] not in under_way for i in found)
 
         self.daemon.wait("the run to end", over, patience(60))
         return asked
